@@ -1,0 +1,1 @@
+//! Known certificate authorities, as dated data.

@@ -1,0 +1,30 @@
+//! ACME renewal for certbot-compatible stores: transport, accounts, orders, challenges, hooks and the renewal run.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod authorities;
+
+pub mod challenge;
+
+mod clock;
+pub use clock::{BoxFuture, Clock, SystemClock};
+
+pub mod command;
+
+pub mod deploy;
+
+mod key_math;
+pub use key_math::AwsLcKeyMath;
+
+pub mod keys;
+
+pub mod probe;
+
+pub mod protocol;
+
+pub mod renewal;
+
+mod stop;
+pub use stop::{Stop, StopReason};
+
+pub mod transport;

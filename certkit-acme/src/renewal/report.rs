@@ -1,0 +1,107 @@
+//! What a run did: a fold over its events.
+
+use certkit_core::decision::DueReason;
+use certkit_core::state::{DeployTarget, RememberedFailure};
+use certkit_core::{Failure, Finding, LineageName, Version};
+use chrono::{DateTime, Utc};
+
+use crate::command::CommandOutcome;
+use crate::deploy::HookStage;
+
+/// What a run did.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// When it began.
+    pub now: DateTime<Utc>,
+    /// Whether it was a dry run.
+    pub dry_run: bool,
+    /// Each lineage in listing order.
+    pub entries: Vec<ReportEntry>,
+    /// Every hook and reload that ran, in order.
+    pub hooks: Vec<HookRun>,
+    /// What the owner should know besides.
+    pub findings: Vec<Finding>,
+    /// Whether the run was cut short.
+    pub stopped: Option<crate::StopReason>,
+}
+
+/// What happened to one lineage.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ReportEntry {
+    /// Its name, escaped (a broken lineage's name may not be a valid one).
+    pub name: String,
+    /// Its conf's path.
+    pub conf_path: std::path::PathBuf,
+    /// Its live fullchain.pem, as the conf names it; none for a broken one.
+    pub fullchain: Option<std::path::PathBuf>,
+    /// The end of the live certificate's validity when the run began.
+    pub not_after: Option<DateTime<Utc>>,
+    /// What happened.
+    pub outcome: Outcome,
+    /// Deploy targets that still have to receive the live version.
+    pub deploy_pending: Vec<DeployTarget>,
+}
+
+/// What happened to one lineage.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Its conf or its files cannot be used.
+    Broken {
+        /// Why.
+        reason: String,
+    },
+    /// The attempt failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// When it is tried again at the earliest.
+        next_attempt: Option<DateTime<Utc>>,
+    },
+    /// Due, but an earlier failure says to wait.
+    Held {
+        /// Until when.
+        until: DateTime<Utc>,
+        /// The failure.
+        by: RememberedFailure,
+    },
+    /// Not due.
+    NotDue {
+        /// When it will be.
+        at: Option<DateTime<Utc>>,
+        /// By which rule.
+        reason: DueReason,
+    },
+    /// A new version is live.
+    Renewed {
+        /// Its number.
+        version: Version,
+        /// The end of its validity.
+        not_after: DateTime<Utc>,
+    },
+    /// A dry run ended well.
+    Simulated,
+}
+
+/// A hook or reload that ran.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HookRun {
+    /// Pre, deploy or post.
+    pub stage: HookStage,
+    /// What ran, for people, escaped.
+    pub command: String,
+    /// For which lineage (deploy hooks).
+    pub lineage: Option<LineageName>,
+    /// What it did.
+    pub outcome: CommandOutcome,
+}
+
+impl Report {
+    /// Whether everything is well: nothing failed, nothing is broken, every hook succeeded.
+    pub fn is_success(&self) -> bool {
+        todo!()
+    }
+}

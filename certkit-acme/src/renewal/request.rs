@@ -1,0 +1,84 @@
+//! What a run is asked to do.
+
+use certkit_core::store::ConfEdits;
+use certkit_core::{IdentifierSet, LineageName};
+
+/// What a run is asked to do.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// Which lineages.
+    pub selection: Selection,
+    /// For real or not.
+    pub mode: Mode,
+    /// When due, or now.
+    pub urgency: Urgency,
+    /// What the command line changes in every selected conf. Saved into it when the lineage is renewed for real.
+    pub edits: ConfEdits,
+    /// Whether the directories `renewal-hooks/*` are run besides the confs' hooks (`--no-directory-hooks`).
+    pub directory_hooks: bool,
+    /// An account id that the owner named (`--account`); otherwise certbot's rules choose.
+    pub account: Option<String>,
+    /// How many orders at once.
+    pub parallel_orders: usize,
+}
+
+/// Which lineages a run is about.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Selection {
+    /// All that have a conf.
+    All,
+    /// This one.
+    One(LineageName),
+    /// This one with these identifiers, whether it exists yet or not (`certonly`).
+    Obtain {
+        /// Its name.
+        name: LineageName,
+        /// What it is to cover, in request order.
+        identifiers: IdentifierSet,
+    },
+}
+
+/// For real or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mode {
+    /// The result is kept.
+    Real,
+    /// Everything is tried, nothing is kept, state and tree are untouched.
+    DryRun {
+        /// Whether deploy hooks run (`--run-deploy-hooks`).
+        run_deploy_hooks: bool,
+    },
+}
+
+/// When to renew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Urgency {
+    /// When the rules say so.
+    WhenDue,
+    /// Now (`--force-renewal`).
+    Now,
+}
+
+impl Request {
+    /// Renew everything that is due.
+    pub fn renew() -> Self {
+        Self {
+            selection: Selection::All,
+            mode: Mode::Real,
+            urgency: Urgency::WhenDue,
+            edits: ConfEdits::default(),
+            directory_hooks: true,
+            account: None,
+            parallel_orders: 4,
+        }
+    }
+
+    /// Obtain a certificate as a lineage of this name.
+    pub fn obtain(name: LineageName, identifiers: IdentifierSet, edits: ConfEdits) -> Self {
+        Self { selection: Selection::Obtain { name, identifiers }, edits, ..Self::renew() }
+    }
+}

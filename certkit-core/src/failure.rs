@@ -1,0 +1,330 @@
+//! What went wrong in an attempt, as a value: what to do next follows from it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::Identifier;
+
+/// A failed step. State keeps the codes; the words for them stand in this file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Failure {
+    /// What kind of failure it is.
+    pub class: FailureClass,
+    /// When it makes sense to try again.
+    pub retry: Retry,
+    /// The HTTP status, when an HTTP answer caused it.
+    pub http_status: Option<u16>,
+    /// The problem document, when the CA sent one (RFC 7807, RFC 8555 section 6.7).
+    pub problem: Option<Problem>,
+    /// Every identifier that failed, with the CA's reason.
+    pub per_identifier: Vec<IdentifierFailure>,
+    /// What happened, in a sentence fragment, escaped and at most [`Failure::MAX_DETAIL_CHARS`] long.
+    pub detail: String,
+}
+
+/// The kinds of failure, each with its own consequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FailureClass {
+    /// No account for this CA, or the CA does not know it (`accountDoesNotExist`).
+    AccountUnknown,
+    /// The authenticator named in the conf cannot be done by this version.
+    AuthenticatorUnsupported,
+    /// The CSR was refused (`badCSR`, `badPublicKey`, `badSignatureAlgorithm`).
+    BadCsr,
+    /// A step that cannot fail did: an error in certkit.
+    Bug,
+    /// The CA delivered a certificate that does not fit what was asked for, or worse than the one in place.
+    CertificateUnfit,
+    /// At least one identifier could not be validated.
+    ChallengeFailed,
+    /// The challenge could not be set up on this machine (port taken, webroot missing, auth hook failed).
+    ChallengeSetup,
+    /// The clock of this machine and the CA's differ too much.
+    Clock,
+    /// The CA asks for an external account binding.
+    ExternalAccountRequired,
+    /// A hook or a deploy step failed.
+    Hook,
+    /// The run was asked to stop.
+    Interrupted,
+    /// An identifier was refused outright (`rejectedIdentifier`, `unsupportedIdentifier`, `caa`).
+    IdentifierRefused,
+    /// The CA could not be reached.
+    Network,
+    /// The order expired or became invalid.
+    OrderLost,
+    /// Names are paused at the CA until the owner acts (`rateLimited` without Retry-After and with a URL).
+    Paused,
+    /// The certificate profile is not offered or not permitted.
+    ProfileRefused,
+    /// The CA answered with something that is not ACME.
+    Protocol,
+    /// `rateLimited`.
+    RateLimited,
+    /// The CA has an error of its own (5xx, `serverInternal`).
+    ServerUnavailable,
+    /// A value in the conf, in cli.ini or on the command line cannot be used.
+    Settings,
+    /// The store could not be read or written.
+    Store,
+    /// The terms of service have to be agreed to (`userActionRequired`).
+    TermsOfService,
+    /// The CA refused for a reason without a class of its own.
+    Refused,
+}
+
+/// When to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Retry {
+    /// After the lineage's back-off.
+    AfterBackoff,
+    /// Only after the owner has changed something.
+    AfterOwner,
+    /// Not before this instant (UTC).
+    At(DateTime<Utc>),
+    /// Never: an error in certkit.
+    Bug,
+    /// At once.
+    Now,
+}
+
+/// A problem document, escaped and cut.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// The type without `urn:ietf:params:acme:error:`, for example `unauthorized`.
+    pub kind: String,
+    /// The CA's own words.
+    pub detail: String,
+}
+
+/// Why one identifier failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct IdentifierFailure {
+    /// The identifier.
+    pub identifier: Identifier,
+    /// The CA's reason.
+    pub problem: Problem,
+}
+
+impl Failure {
+    /// The most that is kept of outside text, in characters.
+    pub const MAX_DETAIL_CHARS: usize = 2000;
+
+    /// A failure of this class with the class's own retry rule.
+    pub fn new(class: FailureClass, detail: impl AsRef<str>) -> Self {
+        Self {
+            class,
+            retry: class.usual_retry(),
+            http_status: None,
+            problem: None,
+            per_identifier: Vec::new(),
+            detail: clean(detail.as_ref()),
+        }
+    }
+
+    /// The same with another retry rule.
+    #[must_use]
+    pub fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// The same with the HTTP status that caused it.
+    #[must_use]
+    pub fn with_http_status(mut self, status: u16) -> Self {
+        self.http_status = Some(status);
+        self
+    }
+
+    /// The same with the CA's problem document.
+    #[must_use]
+    pub fn with_problem(mut self, problem: Problem) -> Self {
+        self.problem = Some(problem);
+        self
+    }
+
+    /// The same with what is known of each identifier.
+    #[must_use]
+    pub fn with_identifiers(mut self, failures: Vec<IdentifierFailure>) -> Self {
+        self.per_identifier = failures;
+        self
+    }
+
+    /// What the owner can do about it.
+    pub fn cure(&self) -> &'static str {
+        self.class.cure()
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)?;
+        if let Some(status) = self.http_status {
+            write!(f, " (HTTP {status})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Problem {
+    /// Escapes and cuts what a CA sent; the `urn:` prefix of ACME's own types is dropped (RFC 8555 section 6.7).
+    pub fn new(kind: &str, detail: &str) -> Self {
+        let kind = kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind);
+        Self { kind: clean(kind), detail: clean(detail) }
+    }
+
+    /// What the owner of the identifier can do about it.
+    pub fn cure(&self) -> &'static str {
+        match self.kind.as_str() {
+            "caa" => {
+                "a CAA record forbids this CA (or the CAA lookup failed): change the record, or use the CA it names"
+            }
+            "connection" => {
+                "the CA could not connect: open port 80 from everywhere, IPv4 and IPv6, and check that the name's A and AAAA records point here"
+            }
+            "dns" => {
+                "the name does not resolve at the CA: check its A, AAAA and CAA records, its name servers and DNSSEC"
+            }
+            "incorrectResponse" => {
+                "another server or document answered: check that the name's A and AAAA records point here and that nothing rewrites /.well-known/acme-challenge/"
+            }
+            "malformed" => "the CA does not accept this name: check its spelling",
+            "rateLimited" => "wait until the time that the CA names; running more often does not help",
+            "rejectedIdentifier" => {
+                "the CA does not issue for this name: remove it from the certificate or use another CA"
+            }
+            "tls" => {
+                "the CA had a TLS error while validating: check redirects to https for /.well-known/acme-challenge/"
+            }
+            "unauthorized" => {
+                "the CA reached a server but did not find the answer: check the webroot (or the proxy in front) and that both the A and the AAAA record point to this machine"
+            }
+            "unsupportedIdentifier" => "the CA does not issue for this kind of identifier: use another CA or profile",
+            _ => "see the CA's words",
+        }
+    }
+}
+
+impl IdentifierFailure {
+    /// The reason why `identifier` failed.
+    pub fn new(identifier: Identifier, problem: Problem) -> Self {
+        Self { identifier, problem }
+    }
+}
+
+impl FailureClass {
+    /// What the owner can do about it. The words stand here, once.
+    pub fn cure(self) -> &'static str {
+        match self {
+            Self::AccountUnknown => "register an account at this CA: certkit register --server URL --agree-tos",
+            Self::AuthenticatorUnsupported => {
+                "change how the names are validated: certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
+            }
+            Self::BadCsr => "the CA refused the certificate request: try another --key-type or --rsa-key-size",
+            Self::Bug => "this is an error in certkit: please report it with the log",
+            Self::CertificateUnfit => {
+                "the certificate was not installed and the old one is still in use: read why, and use --force-renewal only if the new one is what you want"
+            }
+            Self::ChallengeFailed => {
+                "see the names and their reasons; all names of a certificate stand or fall together"
+            }
+            Self::ChallengeSetup => "put right what the message names (port, directory, hook) and run again",
+            Self::Clock => "set the clock of this machine (time synchronisation) and run again",
+            Self::ExternalAccountRequired => {
+                "get credentials from the CA and register: certkit register --server URL --eab-kid KID --eab-hmac-key KEY"
+            }
+            Self::Hook => {
+                "run the command by hand as the same user and put right what it says; it stays pending and is tried again"
+            }
+            Self::IdentifierRefused => {
+                "the CA does not issue for this name: remove it from the certificate, change CAA, or use another CA"
+            }
+            Self::Interrupted => "run again; an order under way is resumed",
+            Self::Network => "check the network, DNS and proxy settings of this machine; it is tried again by itself",
+            Self::OrderLost => "nothing to do: a new order is made at the next run",
+            Self::Paused => "open the URL in the CA's message and unpause the names; nothing is retried before",
+            Self::ProfileRefused => {
+                "choose a profile that the CA offers to your account: --preferred-profile NAME falls back, --required-profile NAME insists"
+            }
+            Self::Protocol => {
+                "check that --server is the URL of an ACME directory and that no proxy or captive portal answers in its place"
+            }
+            Self::RateLimited => "wait until the time that the CA names; running more often does not help",
+            Self::Refused => "see the CA's words",
+            Self::ServerUnavailable => "the CA has trouble: nothing to do here, it is tried again by itself",
+            Self::Settings => "correct the value that the message names",
+            Self::Store => "check that the directory exists, is writable for this user and that the disk is not full",
+            Self::TermsOfService => "read the CA's terms and agree: certkit register --server URL --agree-tos",
+        }
+    }
+
+    /// When it usually makes sense to try again.
+    pub fn usual_retry(self) -> Retry {
+        match self {
+            Self::AccountUnknown
+            | Self::AuthenticatorUnsupported
+            | Self::ExternalAccountRequired
+            | Self::Paused
+            | Self::Settings
+            | Self::TermsOfService => Retry::AfterOwner,
+            Self::Bug => Retry::Bug,
+            Self::Interrupted | Self::OrderLost => Retry::Now,
+            _ => Retry::AfterBackoff,
+        }
+    }
+
+    /// Whether the CA was (or may have been) asked, so that its limits are concerned and back-off applies.
+    pub fn counts_against_the_ca(self) -> bool {
+        !matches!(
+            self,
+            Self::AccountUnknown
+                | Self::AuthenticatorUnsupported
+                | Self::ChallengeSetup
+                | Self::Clock
+                | Self::Hook
+                | Self::Interrupted
+                | Self::Settings
+                | Self::Store
+                | Self::TermsOfService
+        )
+    }
+}
+
+fn clean(text: &str) -> String {
+    let escaped = crate::escape(text);
+    if escaped.chars().count() <= Failure::MAX_DETAIL_CHARS {
+        return escaped.into_owned();
+    }
+    escaped.chars().take(Failure::MAX_DETAIL_CHARS).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_ca_says_is_escaped_and_cut() {
+        let problem = Problem::new("urn:ietf:params:acme:error:dns", &format!("\x1b[2J{}", "x".repeat(5000)));
+        assert_eq!(problem.kind, "dns");
+        assert!(problem.detail.starts_with("\\u{1b}[2J"));
+        assert_eq!(problem.detail.chars().count(), Failure::MAX_DETAIL_CHARS + 1);
+    }
+
+    #[test]
+    fn failures_survive_being_stored() {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let failure =
+            Failure::new(FailureClass::RateLimited, "too many").with_retry(Retry::At(at)).with_http_status(429);
+        let text = serde_json::to_string(&failure).unwrap();
+        assert_eq!(serde_json::from_str::<Failure>(&text).unwrap(), failure);
+    }
+}

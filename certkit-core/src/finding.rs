@@ -1,0 +1,164 @@
+//! Findings: what is wrong or worth knowing about the store, with its cure. The words stand here, once.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that the owner should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What kind of finding it is.
+    pub code: FindingCode,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about: a path or a certificate name, escaped.
+    pub subject: String,
+    /// What was seen, escaped; empty when code and subject say it all.
+    pub evidence: String,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Severity {
+    /// Worth knowing.
+    Notice,
+    /// Will or may cause trouble.
+    Warning,
+    /// Something does not work now.
+    Error,
+}
+
+/// The kinds of finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FindingCode {
+    /// `archive/NAME` without a conf.
+    ArchiveWithoutConf,
+    /// The authenticator of a conf cannot be done by this version.
+    AuthenticatorUnsupported,
+    /// A lineage cannot be used.
+    BrokenLineage,
+    /// certbot's journal links of an interrupted switch.
+    InterruptedSwitch,
+    /// `live/NAME` without a conf.
+    LiveWithoutConf,
+    /// The live links point to different versions.
+    MixedVersions,
+    /// A complete version newer than the one in use.
+    NewerVersionNotLive,
+    /// An order is under way, or its key is kept.
+    OrderPending,
+    /// A private key that others may read.
+    PrivateKeyReadable,
+    /// `renew_before_expiry` is as long as the lifetime, so that the certificate would be renewed at every run.
+    RenewBeforeExpiryTooLong,
+    /// `renew_before_expiry` cannot be understood.
+    RenewBeforeExpiryUnreadable,
+    /// A certificate was issued but another tool had renewed meanwhile: it is kept aside.
+    SetAside,
+    /// A file of certkit's own state is damaged; its content is ignored.
+    StateDamaged,
+    /// A file or directory cannot be read.
+    Unreadable,
+    /// A setting in a conf has no effect here.
+    SettingWithoutEffect,
+}
+
+impl Finding {
+    /// A finding with the code's own severity; `subject` and `evidence` are escaped here.
+    pub fn new(code: FindingCode, subject: impl AsRef<str>, evidence: impl AsRef<str>) -> Self {
+        Self {
+            code,
+            severity: code.severity(),
+            subject: crate::escape(subject.as_ref()).into_owned(),
+            evidence: crate::escape(evidence.as_ref()).into_owned(),
+        }
+    }
+
+    /// What is wrong, in a sentence without a full stop.
+    pub fn what(&self) -> String {
+        let what = self.code.what();
+        if self.evidence.is_empty() { what.to_owned() } else { format!("{what}: {}", self.evidence) }
+    }
+
+    /// What to do about it.
+    pub fn cure(&self) -> &'static str {
+        self.code.cure()
+    }
+}
+
+impl FindingCode {
+    /// What is wrong.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::ArchiveWithoutConf => "an archive directory without a renewal configuration, so nothing renews it",
+            Self::AuthenticatorUnsupported => {
+                "this way of validating names cannot be done by this version, so the next renewal would fail"
+            }
+            Self::BrokenLineage => "this certificate cannot be used or renewed as it stands",
+            Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
+            Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
+            Self::MixedVersions => "the live links point to different versions, so key and certificate may not match",
+            Self::NewerVersionNotLive => "a newer complete version is stored but not in use",
+            Self::OrderPending => "an order is under way and is resumed at the next run",
+            Self::PrivateKeyReadable => "the private key can be read by every user",
+            Self::RenewBeforeExpiryTooLong => {
+                "renew_before_expiry is as long as the certificate's lifetime or longer, so it is ignored and a third of the lifetime applies"
+            }
+            Self::RenewBeforeExpiryUnreadable => {
+                "renew_before_expiry cannot be understood, so it is ignored and a third of the lifetime applies"
+            }
+            Self::SetAside => "a certificate was issued but not installed, because another tool had renewed meanwhile",
+            Self::StateDamaged => "a file of certkit's own memory is damaged, and its content is ignored",
+            Self::Unreadable => "it cannot be read",
+            Self::SettingWithoutEffect => "a setting has no effect here",
+        }
+    }
+
+    /// What to do about it.
+    pub fn cure(self) -> &'static str {
+        match self {
+            Self::ArchiveWithoutConf | Self::LiveWithoutConf => {
+                "if nothing uses it, move it away; otherwise obtain the certificate again: certkit certonly -d NAME …"
+            }
+            Self::AuthenticatorUnsupported => {
+                "certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
+            }
+            Self::BrokenLineage => {
+                "restore what the message names from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again"
+            }
+            Self::InterruptedSwitch | Self::MixedVersions | Self::NewerVersionNotLive => {
+                "nothing to do: the next `certkit renew` puts it right"
+            }
+            Self::OrderPending => "nothing to do: the next `certkit renew` resumes it",
+            Self::PrivateKeyReadable => "chmod o-rwx the file, unless you meant it",
+            Self::RenewBeforeExpiryTooLong | Self::RenewBeforeExpiryUnreadable => {
+                "remove the line or shorten it, for example `renew_before_expiry = 10 days`"
+            }
+            Self::SetAside => "nothing is lost: it can be read there; remove the directory when you don't need it",
+            Self::StateDamaged => "nothing to do: it is written anew at the next run",
+            Self::Unreadable => "run as the user who owns it (usually root), or correct its mode",
+            Self::SettingWithoutEffect => "remove it, or change it to something that has an effect",
+        }
+    }
+
+    /// How bad it is.
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::BrokenLineage | Self::MixedVersions | Self::Unreadable => Severity::Error,
+            Self::ArchiveWithoutConf
+            | Self::AuthenticatorUnsupported
+            | Self::InterruptedSwitch
+            | Self::LiveWithoutConf
+            | Self::NewerVersionNotLive
+            | Self::PrivateKeyReadable
+            | Self::RenewBeforeExpiryTooLong
+            | Self::RenewBeforeExpiryUnreadable
+            | Self::SetAside
+            | Self::StateDamaged => Severity::Warning,
+            Self::OrderPending | Self::SettingWithoutEffect => Severity::Notice,
+        }
+    }
+}

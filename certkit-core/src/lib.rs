@@ -1,0 +1,49 @@
+//! Certificate facts, expiry arithmetic, renewal policy and the certbot-compatible store.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod bundle;
+pub use bundle::{Bundle, BundleProblem, read_bundle};
+
+mod certificate;
+pub use certificate::{AriCertificateId, Certificate, KeyType, ReadError, Serial};
+
+mod chain;
+pub use chain::{Chain, possible_issuers};
+
+pub mod decision;
+
+mod escape;
+pub use escape::escape;
+
+mod failure;
+pub use failure::{Failure, FailureClass, IdentifierFailure, Problem, Retry};
+
+mod finding;
+pub use finding::{Finding, FindingCode, Severity};
+
+mod identifier;
+pub use identifier::{DnsName, Identifier, IdentifierError, IdentifierSet};
+
+mod key_math;
+pub use key_math::{KeyMath, KeyMathError};
+
+mod lineage_name;
+pub use lineage_name::{LineageName, LineageNameError, Version};
+
+mod plan;
+pub use plan::{Plan, PlanEntry, PlanInput, Step, plan};
+
+mod private_key;
+pub use private_key::{PrivateKey, PrivateKeyError, PrivateKeyFormat};
+
+pub mod state;
+
+#[cfg(feature = "store")]
+pub mod store;
+
+mod url;
+pub use url::{AcmeUrl, AcmeUrlError};
+
+mod validity;
+pub use validity::{Validity, ValidityStatus};

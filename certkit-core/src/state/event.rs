@@ -1,0 +1,141 @@
+//! What happened to a lineage. Report, history, notices and progress are folds over events.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{AcmeUrl, Failure, Version};
+
+/// One thing that happened to a lineage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+#[non_exhaustive]
+pub enum Event {
+    /// The lineage was seen for the first time: what is live counts as deployed.
+    FirstSeen {
+        /// The live version.
+        version: Version,
+    },
+    /// Another tool made this version live; it deployed it too.
+    ChangedElsewhere {
+        /// The live version.
+        version: Version,
+    },
+    /// An attempt began.
+    AttemptStarted {
+        /// Why, in a word of [`crate::decision::DueReason::code`].
+        because: String,
+        /// The CA's directory.
+        directory: AcmeUrl,
+    },
+    /// The CA accepted an order and it was journalled.
+    OrderPlaced {
+        /// Its URL.
+        order_url: AcmeUrl,
+    },
+    /// An order of an earlier run is continued.
+    OrderResumed {
+        /// Its URL.
+        order_url: AcmeUrl,
+    },
+    /// An order was given up together with its key.
+    OrderDropped {
+        /// Its URL.
+        order_url: AcmeUrl,
+        /// Why: `expired`, `invalid`, `unknown-to-the-ca` or `names-changed`.
+        because: String,
+    },
+    /// Challenges are being validated.
+    Validating {
+        /// How many.
+        challenges: u32,
+    },
+    /// Every identifier is authorized.
+    Authorized,
+    /// The CSR is about to be sent.
+    Finalizing {
+        /// The order's URL.
+        order_url: AcmeUrl,
+    },
+    /// The CA delivered a certificate.
+    Issued {
+        /// Its serial number, lower-case hex.
+        serial: String,
+        /// The end of its validity.
+        not_after: DateTime<Utc>,
+    },
+    /// A new version is stored and live.
+    Committed {
+        /// The version.
+        version: Version,
+        /// The end of its validity.
+        not_after: DateTime<Utc>,
+        /// The CA's directory; none for a roll-back or when it is not known.
+        directory: Option<AcmeUrl>,
+        /// The targets that have to receive it.
+        targets: Vec<DeployTarget>,
+    },
+    /// A certificate was issued but another tool had renewed meanwhile.
+    SetAside {
+        /// Where it is kept.
+        path: String,
+    },
+    /// A target has the version.
+    Deployed {
+        /// The target.
+        target: DeployTarget,
+        /// The version.
+        version: Version,
+    },
+    /// A target could not be given the version; it stays pending.
+    DeployFailed {
+        /// The target.
+        target: DeployTarget,
+        /// The version.
+        version: Version,
+        /// Why.
+        failure: Failure,
+    },
+    /// The attempt failed.
+    AttemptFailed {
+        /// Why.
+        failure: Failure,
+    },
+    /// A simulated renewal ended well; nothing was kept.
+    DryRunSucceeded,
+    /// A version was revoked at the CA.
+    Revoked {
+        /// Its serial number, lower-case hex.
+        serial: String,
+    },
+}
+
+/// Something that has to receive a new version.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "value")]
+#[non_exhaustive]
+pub enum DeployTarget {
+    /// An executable of `renewal-hooks/deploy`, by its path.
+    DirectoryHook(String),
+    /// The deploy hook of the command line or the conf (`renew_hook`), the command itself.
+    Hook(String),
+    /// The reload of a web server because of `installer = nginx` or `apache`.
+    Installer(String),
+}
+
+/// An event with its instant, as the history keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RecordedEvent {
+    /// When (UTC).
+    pub at: DateTime<Utc>,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl RecordedEvent {
+    /// `event` at `at`.
+    pub fn new(at: DateTime<Utc>, event: Event) -> Self {
+        Self { at, event }
+    }
+}

@@ -1,0 +1,162 @@
+//! Where things lie in the tree.
+
+use std::path::{Path, PathBuf};
+
+use crate::{AcmeUrl, LineageName, Version};
+
+/// certbot's three directories.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StorePaths {
+    /// `--config-dir`, certbot's default `/etc/letsencrypt`.
+    pub config_dir: PathBuf,
+    /// `--work-dir`, certbot's default `/var/lib/letsencrypt`.
+    pub work_dir: PathBuf,
+    /// `--logs-dir`, certbot's default `/var/log/letsencrypt`.
+    pub logs_dir: PathBuf,
+}
+
+/// The four files of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "certbot's format has exactly these four")]
+pub enum Kind {
+    /// The end-entity certificate.
+    Cert,
+    /// The private key.
+    Privkey,
+    /// The issuers.
+    Chain,
+    /// The end-entity certificate and its issuers.
+    Fullchain,
+}
+
+impl Kind {
+    /// All four, in the order in which certbot switches them.
+    pub const ALL: [Self; 4] = [Self::Cert, Self::Privkey, Self::Chain, Self::Fullchain];
+
+    /// The stem of the file name and the key in the conf: `cert`, `privkey`, `chain`, `fullchain`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cert => "cert",
+            Self::Privkey => "privkey",
+            Self::Chain => "chain",
+            Self::Fullchain => "fullchain",
+        }
+    }
+
+    /// The file name in the archive, for example `privkey3.pem`.
+    pub fn archive_file(self, version: Version) -> String {
+        format!("{}{version}.pem", self.as_str())
+    }
+
+    /// The file name in the live directory, for example `privkey.pem`.
+    pub fn live_file(self) -> String {
+        format!("{}.pem", self.as_str())
+    }
+
+    /// The version in an archive file name of this kind; none for any other name.
+    pub fn version_of(self, file_name: &str) -> Option<Version> {
+        let digits = file_name.strip_prefix(self.as_str())?.strip_suffix(".pem")?;
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        digits.parse().ok().map(Version)
+    }
+}
+
+impl StorePaths {
+    /// certbot's defaults.
+    pub fn certbot_default() -> Self {
+        Self {
+            config_dir: "/etc/letsencrypt".into(),
+            work_dir: "/var/lib/letsencrypt".into(),
+            logs_dir: "/var/log/letsencrypt".into(),
+        }
+    }
+
+    /// A tree whose work and log directories lie inside the config dir (for tests and embedded use).
+    pub fn within(config_dir: impl Into<PathBuf>) -> Self {
+        let config_dir = config_dir.into();
+        Self { work_dir: config_dir.join("work"), logs_dir: config_dir.join("logs"), config_dir }
+    }
+
+    /// The three directories as given.
+    pub fn new(config_dir: PathBuf, work_dir: PathBuf, logs_dir: PathBuf) -> Self {
+        Self { config_dir, work_dir, logs_dir }
+    }
+
+    /// `renewal/`.
+    pub fn renewal_dir(&self) -> PathBuf {
+        self.config_dir.join("renewal")
+    }
+
+    /// `renewal/NAME.conf`.
+    pub fn conf(&self, name: &LineageName) -> PathBuf {
+        self.renewal_dir().join(format!("{name}.conf"))
+    }
+
+    /// `live/`.
+    pub fn live_dir(&self) -> PathBuf {
+        self.config_dir.join("live")
+    }
+
+    /// `live/NAME`.
+    pub fn live(&self, name: &LineageName) -> PathBuf {
+        self.live_dir().join(name.as_str())
+    }
+
+    /// `archive/`.
+    pub fn archive_dir(&self) -> PathBuf {
+        self.config_dir.join("archive")
+    }
+
+    /// `archive/NAME`, where a new lineage's versions go.
+    pub fn archive(&self, name: &LineageName) -> PathBuf {
+        self.archive_dir().join(name.as_str())
+    }
+
+    /// `renewal-hooks/STAGE`, STAGE being `pre`, `deploy` or `post`.
+    pub fn hook_dir(&self, stage: &str) -> PathBuf {
+        self.config_dir.join("renewal-hooks").join(stage)
+    }
+
+    /// `accounts/HOST[:PORT]/PATH` as certbot names it: the URL without its scheme and query.
+    pub fn account_dir(&self, directory: &AcmeUrl) -> PathBuf {
+        let path = directory.path().trim_start_matches('/');
+        let mut dir = self.config_dir.join("accounts").join(directory.authority());
+        for part in path.split('/').filter(|part| !part.is_empty() && *part != "." && *part != "..") {
+            dir.push(part);
+        }
+        dir
+    }
+
+    /// `certkit/`: what is certkit's own; certbot ignores it.
+    pub fn own_dir(&self) -> PathBuf {
+        self.config_dir.join("certkit")
+    }
+
+    /// `certkit/state/NAME.json`.
+    pub fn state_file(&self, name: &LineageName) -> PathBuf {
+        self.own_dir().join("state").join(format!("{name}.json"))
+    }
+
+    /// `certkit/state/history/NAME.jsonl`.
+    pub fn history_file(&self, name: &LineageName) -> PathBuf {
+        self.own_dir().join("state/history").join(format!("{name}.jsonl"))
+    }
+
+    /// `certkit/pending/NAME`: the order under way and its key.
+    pub fn pending(&self, name: &LineageName) -> PathBuf {
+        self.own_dir().join("pending").join(name.as_str())
+    }
+
+    /// `certkit/aside/NAME`: certificates that were issued but not installed.
+    pub fn aside(&self, name: &LineageName) -> PathBuf {
+        self.own_dir().join("aside").join(name.as_str())
+    }
+
+    /// The path relative to the config dir when it lies inside, for messages.
+    pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.config_dir).unwrap_or(path)
+    }
+}

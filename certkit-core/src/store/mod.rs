@@ -1,0 +1,80 @@
+//! The store: certbot's tree as it stands, and certkit's own memory beside it.
+//!
+//! [`Store`] reads and cannot write. [`Store::lock`] gives [`LockedStore`], the only type with mutators.
+
+mod account;
+pub use account::{AccountMeta, NewStoredAccount, StoredAccount};
+
+mod audit;
+
+mod commit;
+pub use commit::{CommitError, Committed, ConfPlan};
+
+mod files;
+
+mod layout;
+pub use layout::{Kind, StorePaths};
+
+mod lineage;
+pub use lineage::{BrokenLineage, BrokenReason, Lineage, VersionFiles};
+
+mod lock;
+pub use lock::LockError;
+
+mod locked;
+pub use locked::{EditConfError, LockedStore};
+
+mod pending;
+pub use pending::{Pending, PendingOrder};
+
+mod records;
+
+mod recover;
+pub use recover::Recovered;
+
+mod renewal_config;
+pub use renewal_config::{ConfEdits, ConfError, ConfValue, RenewalConf, RenewalParams};
+
+mod switch;
+
+mod verify;
+pub use verify::{Expectations, VerifiedVersion, VerifyError};
+
+use std::path::{Path, PathBuf};
+
+/// A certbot tree that is read. Nothing here writes: no directory is made, no link repaired, no log rotated.
+#[derive(Clone, Debug)]
+pub struct Store {
+    paths: StorePaths,
+}
+
+impl Store {
+    /// Opens the tree. A config dir that does not exist yet is an empty store; one that cannot be read is an error.
+    pub fn open(_paths: StorePaths) -> Result<Self, StoreError> {
+        todo!()
+    }
+
+    /// The three directories.
+    pub fn paths(&self) -> &StorePaths {
+        &self.paths
+    }
+}
+
+/// The store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {}: {source}", crate::escape(&path.display().to_string()))]
+#[non_exhaustive]
+pub struct StoreError {
+    /// What was tried, as a verb: `read`, `write`, `rename` …
+    pub operation: &'static str,
+    /// Where.
+    pub path: PathBuf,
+    /// Why not.
+    pub source: std::io::Error,
+}
+
+impl StoreError {
+    pub(crate) fn new(operation: &'static str, path: impl AsRef<Path>, source: impl Into<std::io::Error>) -> Self {
+        Self { operation, path: path.as_ref().to_owned(), source: source.into() }
+    }
+}

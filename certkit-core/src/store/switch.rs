@@ -1,0 +1,1 @@
+//! Switching `live/NAME` to another version in one step.
