@@ -1,5 +1,8 @@
 //! Proving control over names.
 
+mod authenticator;
+pub use authenticator::Authenticator;
+
 mod http01;
 pub use http01::StandaloneServers;
 

@@ -16,7 +16,7 @@ pub enum HookStage {
 
 /// The executables of a hook directory in certbot's order: regular files (links followed) that this user may execute,
 /// not ending in `~`, sorted bytewise. A missing directory has none.
-pub fn directory_hooks(_directory: &Path) -> Vec<PathBuf> {
+pub fn directory_hooks(_directory: &Path) -> Result<Vec<PathBuf>, certkit_core::Failure> {
     todo!()
 }
 

@@ -148,6 +148,11 @@ impl RenewalConf {
     }
 }
 
+impl RenewalParams {
+    /// shim
+    pub fn effective_server(&self) -> Option<String> { self.server.clone() }
+}
+
 impl ConfEdits {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
