@@ -110,11 +110,6 @@ impl Default for CommandSettings {
 }
 
 impl CommandOutcome {
-    /// One that could not be started.
-    pub fn not_started(why: String) -> Self {
-        Self { ending: CommandEnding::NotStarted(why), stdout: String::new(), stderr: String::new() }
-    }
-
     /// Whether it ended with status 0.
     pub fn success(&self) -> bool {
         self.ending == CommandEnding::Exited(0)

@@ -84,6 +84,7 @@ impl<'a> Workshop<'a> {
             // What cannot be stored is not ordered.
             inventory.check_committable(name).await.map_err(commit_failure)?;
         }
+        job.authenticator.preflight(&job.subject.identifiers)?;
         let started =
             Event::AttemptStarted { because: job.because.code().to_owned(), directory: job.directory.clone() };
         inventory.record(name, started).await.map_err(store_failure)?;

@@ -6,12 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use certkit_core::state::{DeployTarget, Event};
 use certkit_core::store::StoreError;
-use certkit_core::{Failure, FailureClass, LineageName, Version};
+use certkit_core::{Failure, LineageName, Version};
 
 use super::inventory::Inventory;
 use super::report::HookRun;
 use super::{Observer, Request};
-use crate::command::{CommandEnding, CommandOutcome, CommandSettings, OwnersCommand, run};
+use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, run};
 use crate::deploy::{HookStage, deploy, directory_hooks};
 
 /// Runs hooks one at a time and keeps what they did.
@@ -58,9 +58,9 @@ impl<'a> Hooks<'a> {
             Ok(hooks) => {
                 for hook in hooks {
                     let command = OwnersCommand::Program(hook.clone(), Vec::new());
-                    let outcome = self.run(HookStage::Pre, &command, &hook.to_string_lossy(), &[]).await;
-                    if !outcome.success() {
-                        result.directory_failure = Some(hook_failure("pre", &hook.to_string_lossy(), &outcome));
+                    let outcome = self.run(HookStage::Pre, &command, &[]).await;
+                    if let Some(failure) = outcome.failure(&format!("the pre hook {command}")) {
+                        result.directory_failure = Some(failure);
                         return result;
                     }
                 }
@@ -74,9 +74,9 @@ impl<'a> Hooks<'a> {
             if self.is_directory_hook(HookStage::Pre, &command) {
                 continue;
             }
-            let outcome = self.run(HookStage::Pre, &OwnersCommand::Shell(command.clone()), &command, &[]).await;
-            if !outcome.success() {
-                let failure = hook_failure("pre", &command, &outcome);
+            let shell = OwnersCommand::Shell(command.clone());
+            let outcome = self.run(HookStage::Pre, &shell, &[]).await;
+            if let Some(failure) = outcome.failure(&format!("the pre hook `{shell}`")) {
                 result.failed_commands.push((command, failure));
             }
         }
@@ -90,7 +90,7 @@ impl<'a> Hooks<'a> {
             Ok(hooks) => {
                 for hook in hooks {
                     let command = OwnersCommand::Program(hook.clone(), Vec::new());
-                    self.run(HookStage::Post, &command, &hook.to_string_lossy(), &variables).await;
+                    self.run(HookStage::Post, &command, &variables).await;
                 }
             }
             Err(failure) => self.keep(HookRun {
@@ -102,7 +102,7 @@ impl<'a> Hooks<'a> {
         }
         for command in distinct(commands) {
             if !self.is_directory_hook(HookStage::Post, &command) {
-                self.run(HookStage::Post, &OwnersCommand::Shell(command.clone()), &command, &variables).await;
+                self.run(HookStage::Post, &OwnersCommand::Shell(command), &variables).await;
             }
         }
     }
@@ -160,13 +160,12 @@ impl<'a> Hooks<'a> {
         &self,
         stage: HookStage,
         command: &OwnersCommand,
-        words: &str,
         variables: &[(&str, String)],
     ) -> CommandOutcome {
         let outcome = run(command, variables, self.commands).await;
         self.keep(HookRun {
             stage,
-            command: certkit_core::escape(words).into_owned(),
+            command: command.to_string(),
             lineage: None,
             outcome: outcome.clone(),
         });
@@ -193,14 +192,4 @@ impl PreHooks {
 fn distinct(commands: &[String]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     commands.iter().filter(|command| seen.insert(*command)).cloned().collect()
-}
-
-fn hook_failure(stage: &str, command: &str, outcome: &CommandOutcome) -> Failure {
-    let how = match &outcome.ending {
-        CommandEnding::Exited(status) => format!("ended with status {status}"),
-        CommandEnding::Signalled(signal) => format!("was ended by signal {signal}"),
-        CommandEnding::TimedOut(limit) => format!("was ended after {} seconds", limit.as_secs()),
-        CommandEnding::NotStarted(why) => format!("could not be started: {why}"),
-    };
-    Failure::new(FailureClass::Hook, format!("the {stage} hook `{command}` {how}, so nothing was asked of the CA"))
 }
