@@ -58,7 +58,8 @@ fn text(output: &Output) -> String {
 
 fn status_of(listing: &serde_json::Value, name: &str) -> String {
     let lineages = listing["lineages"].as_array().unwrap();
-    let found = lineages.iter().find(|lineage| lineage["name"] == name).unwrap_or_else(|| panic!("{name} in {listing}"));
+    let found =
+        lineages.iter().find(|lineage| lineage["name"] == name).unwrap_or_else(|| panic!("{name} in {listing}"));
     found["status"].as_str().unwrap().to_owned()
 }
 
@@ -79,14 +80,22 @@ fn confs_are_read_as_certbot_reads_them_and_what_it_rejects_is_one_broken_lineag
     edit("good.example.com", &String::into_bytes);
     edit("bom.example.com", &|text| format!("\u{feff}{text}").into_bytes());
     edit("crlf.example.com", &|text| text.replace('\n', "\r\n").into_bytes());
-    edit("resolves.example.com", &|text| format!("{text}post_hook = echo %(server)s\n").replace("[[webroot_map]]", "[[webroot_map]]").into_bytes());
+    edit("resolves.example.com", &|text| {
+        format!("{text}post_hook = echo %(server)s\n").replace("[[webroot_map]]", "[[webroot_map]]").into_bytes()
+    });
     edit("comment.example.com", &|text| format!("# a comment\n\n{text}").into_bytes());
     edit("noparams.example.com", &|text| text.split("[renewalparams]").next().unwrap().as_bytes().to_vec());
-    edit("dangling.example.com", &|text| text.replace("[renewalparams]", "[renewalparams]\npre_hook = echo %(nowhere)s").into_bytes());
-    edit("twice.example.com", &|text| text.replace("[renewalparams]", "[renewalparams]\nserver = https://a.example/dir").into_bytes());
+    edit("dangling.example.com", &|text| {
+        text.replace("[renewalparams]", "[renewalparams]\npre_hook = echo %(nowhere)s").into_bytes()
+    });
+    edit("twice.example.com", &|text| {
+        text.replace("[renewalparams]", "[renewalparams]\nserver = https://a.example/dir").into_bytes()
+    });
     edit("binary.example.com", &|_| vec![0, 159, 146, 150, 0, 10, 61]);
     edit("empty.example.com", &|_| Vec::new());
-    edit("nobool.example.com", &|text| text.replace("[renewalparams]", "[renewalparams]\nautorenew = nope").into_bytes());
+    edit("nobool.example.com", &|text| {
+        text.replace("[renewalparams]", "[renewalparams]\nautorenew = nope").into_bytes()
+    });
     fs::create_dir(world.config("renewal/folder.example.com.conf")).unwrap();
     symlink("nowhere", world.config("renewal/nolink.example.com.conf")).unwrap();
     let listing = world.listing();
@@ -146,7 +155,9 @@ fn reading_commands_write_nothing_at_all() {
     world.tree.lineage("a.example.com").server("https://127.0.0.1:9/dir").write();
     fs::create_dir(world.config("live/empty.example.com")).unwrap();
     let before = world.tree.snapshot();
-    for arguments in [&["certificates"][..], &["certificates", "--json"], &["versions"], &["history"], &["show_account"]] {
+    for arguments in
+        [&["certificates"][..], &["certificates", "--json"], &["versions"], &["history"], &["show_account"]]
+    {
         world.certkit(arguments);
     }
     assert_eq!(world.tree.snapshot(), before);
@@ -160,7 +171,10 @@ fn an_orphan_is_a_problem_with_a_cure() {
     fs::create_dir(world.config("live/empty.example.com")).unwrap();
     let listing = world.listing();
     let problems = listing["problems"].as_array().unwrap();
-    assert!(problems.iter().any(|problem| problem["path"].as_str().unwrap().ends_with("live/empty.example.com")), "{listing}");
+    assert!(
+        problems.iter().any(|problem| problem["path"].as_str().unwrap().ends_with("live/empty.example.com")),
+        "{listing}"
+    );
     let output = world.certkit(&["certificates"]);
     assert!(text(&output).contains("live/empty.example.com"), "{output:?}");
 }
@@ -179,7 +193,11 @@ fn hostile_names_reach_no_path_and_no_terminal() {
         assert!(!shown.contains(&0x1b), "{output:?}");
         assert!(!String::from_utf8_lossy(&shown).contains("new\nline"), "{output:?}");
     }
-    for arguments in [&["delete", "--cert-name", "../live"][..], &["renew", "--cert-name", "../../etc"], &["rollback", "--cert-name", "a/b"]] {
+    for arguments in [
+        &["delete", "--cert-name", "../live"][..],
+        &["renew", "--cert-name", "../../etc"],
+        &["rollback", "--cert-name", "a/b"],
+    ] {
         assert!(!world.certkit(arguments).status.success());
     }
     assert_eq!(status_of(&world.listing(), "a.example.com"), "valid");
@@ -233,7 +251,8 @@ fn what_is_not_a_ca_is_named_and_the_others_go_on() {
     let report = world.certkit(&["renew", "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
     assert_eq!(report["schema"], 1);
-    let not_due: Vec<&str> = report["not_due"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let not_due: Vec<&str> =
+        report["not_due"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
     assert_eq!(not_due, ["good.example.com"], "{report}");
 }
 

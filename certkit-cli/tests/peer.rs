@@ -71,8 +71,26 @@ fn a_lineage_that_certbot_made_goes_back_and_forth() {
     let both = Both::new();
     let port = both.port();
     both.certbot.register();
-    both.certbot.succeed(&["certonly", "--standalone", "--http-01-port", &port, "-d", "a.example.com", "-d", "www.a.example.com"]);
-    both.certbot.succeed(&["certonly", "--standalone", "--http-01-port", &port, "--key-type", "rsa", "-d", "r.example.com"]);
+    both.certbot.succeed(&[
+        "certonly",
+        "--standalone",
+        "--http-01-port",
+        &port,
+        "-d",
+        "a.example.com",
+        "-d",
+        "www.a.example.com",
+    ]);
+    both.certbot.succeed(&[
+        "certonly",
+        "--standalone",
+        "--http-01-port",
+        &port,
+        "--key-type",
+        "rsa",
+        "-d",
+        "r.example.com",
+    ]);
     assert_eq!(both.version_of("a.example.com"), 1);
     // Both list the same.
     let theirs = both.certbot.succeed(&["certificates"]);
@@ -96,7 +114,16 @@ fn a_lineage_and_an_account_that_certkit_made_are_used_by_certbot() {
     let port = both.port();
     let server = both.pebble.directory_url();
     both.succeed(&["register", "--agree-tos", "-m", "owner@example.com", "--server", &server]);
-    both.succeed(&["certonly", "--standalone", "--http-01-port", &port, "-d", "k.example.com,www.k.example.com", "--server", &server]);
+    both.succeed(&[
+        "certonly",
+        "--standalone",
+        "--http-01-port",
+        &port,
+        "-d",
+        "k.example.com,www.k.example.com",
+        "--server",
+        &server,
+    ]);
     assert_eq!(both.version_of("k.example.com"), 1);
     assert_eq!(lines_of(&both.succeed(&["certificates"])), lines_of(&both.certbot.succeed(&["certificates"])));
     let account = both.certbot.succeed(&["show_account"]);

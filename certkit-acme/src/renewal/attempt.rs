@@ -129,11 +129,8 @@ impl<'a> Workshop<'a> {
         chain: certkit_core::Chain,
         key: certkit_core::PrivateKey,
     ) -> Result<VerifiedVersion, Failure> {
-        let mut expectations = Expectations::new(
-            job.subject.identifiers.clone(),
-            job.subject.certificate.clone(),
-            self.inventory.now(),
-        );
+        let mut expectations =
+            Expectations::new(job.subject.identifiers.clone(), job.subject.certificate.clone(), self.inventory.now());
         use certkit_core::decision::DueReason;
         expectations.may_end_earlier = self.inventory.is_dry_run()
             || matches!(job.because, DueReason::Forced | DueReason::Changed | DueReason::NoCertificate);

@@ -156,19 +156,9 @@ impl<'a> Hooks<'a> {
         self.directory(stage).is_ok_and(|hooks| hooks.iter().any(|hook| hook.to_string_lossy() == command))
     }
 
-    async fn run(
-        &self,
-        stage: HookStage,
-        command: &OwnersCommand,
-        variables: &[(&str, String)],
-    ) -> CommandOutcome {
+    async fn run(&self, stage: HookStage, command: &OwnersCommand, variables: &[(&str, String)]) -> CommandOutcome {
         let outcome = run(command, variables, self.commands).await;
-        self.keep(HookRun {
-            stage,
-            command: command.to_string(),
-            lineage: None,
-            outcome: outcome.clone(),
-        });
+        self.keep(HookRun { stage, command: command.to_string(), lineage: None, outcome: outcome.clone() });
         outcome
     }
 

@@ -57,10 +57,7 @@ impl Inventory {
     }
 
     /// The memory of a lineage: from the file at first, from the events of this run afterwards.
-    pub(super) async fn load_state(
-        &self,
-        name: &LineageName,
-    ) -> Result<(LineageState, Option<Finding>), StoreError> {
+    pub(super) async fn load_state(&self, name: &LineageName) -> Result<(LineageState, Option<Finding>), StoreError> {
         let (locked, wanted) = (Arc::clone(&self.locked), name.clone());
         let (state, finding) = blocking(move || locked.store().state(&wanted)).await?;
         self.states().insert(name.clone(), state.clone());

@@ -78,7 +78,10 @@ struct UnderWay {
 fn gives_up_the_order(failure: &Failure) -> bool {
     matches!(
         failure.class,
-        FailureClass::ChallengeFailed | FailureClass::OrderLost | FailureClass::BadCsr | FailureClass::IdentifierRefused
+        FailureClass::ChallengeFailed
+            | FailureClass::OrderLost
+            | FailureClass::BadCsr
+            | FailureClass::IdentifierRefused
     )
 }
 
@@ -182,15 +185,15 @@ async fn carry_on(exchange: &Exchange<'_>, mut order: Order, key: &PrivateKey) -
             OrderStatus::Pending => {
                 // An order that falls back to pending after it was validated is not ours to repeat for ever.
                 if asked > 0 && Instant::now() >= deadline {
-                    return Err(Failure::new(FailureClass::Protocol, "the order stays pending although every name is authorized"));
+                    return Err(Failure::new(
+                        FailureClass::Protocol,
+                        "the order stays pending although every name is authorized",
+                    ));
                 }
                 validate(exchange, &order).await?;
             }
             OrderStatus::Ready if !finalized => {
-                inventory
-                    .record(name, Event::Authorized)
-                    .await
-                    .map_err(store_failure)?;
+                inventory.record(name, Event::Authorized).await.map_err(store_failure)?;
                 finalize(exchange, &order, key).await?;
                 finalized = true;
             }
@@ -246,10 +249,8 @@ async fn download(exchange: &Exchange<'_>, order: &Order) -> Result<Chain, Failu
     let chains = patiently(|| account.certificate(url, with_alternates)).await.map_err(Failure::from)?;
     let chain = choose_chain(chains.into_iter().map(|issued| issued.chain).collect(), job.preferred_chain.as_deref())
         .ok_or_else(|| Failure::new(FailureClass::Protocol, "the CA delivered no certificate"))?;
-    let issued = Event::Issued {
-        serial: chain.leaf.serial().certbot_hex(),
-        not_after: chain.leaf.validity().not_after,
-    };
+    let issued =
+        Event::Issued { serial: chain.leaf.serial().certbot_hex(), not_after: chain.leaf.validity().not_after };
     inventory.record(&job.subject.name, issued).await.map_err(store_failure)?;
     Ok(chain)
 }
@@ -272,7 +273,10 @@ fn profile(wish: &ProfileWish, authority: &Authority) -> Result<Option<String>, 
         ProfileWish::Required(name) => {
             let names: Vec<&str> = offered.keys().map(String::as_str).collect();
             let offers = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            Err(Failure::new(FailureClass::ProfileRefused, format!("the CA does not offer the profile {name}; it offers {offers}")))
+            Err(Failure::new(
+                FailureClass::ProfileRefused,
+                format!("the CA does not offer the profile {name}; it offers {offers}"),
+            ))
         }
     }
 }

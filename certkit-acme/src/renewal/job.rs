@@ -146,7 +146,11 @@ impl Subject {
     }
 
     /// What has to receive a new version, in certbot's order: the directory's hooks, the conf's, the web server.
-    pub(super) fn deploy_targets(&self, request: &Request, deploy_dir: &std::path::Path) -> Result<Vec<DeployTarget>, Failure> {
+    pub(super) fn deploy_targets(
+        &self,
+        request: &Request,
+        deploy_dir: &std::path::Path,
+    ) -> Result<Vec<DeployTarget>, Failure> {
         let mut targets = Vec::new();
         if request.directory_hooks {
             for hook in directory_hooks(deploy_dir)? {
@@ -230,10 +234,10 @@ impl Settings {
     fn read(subject: &Subject, request: &Request) -> Result<Self, Failure> {
         let params = subject.conf.params();
         let unusable = |what: String| Failure::new(FailureClass::Settings, what);
-        let server = params.effective_server().ok_or_else(|| {
-            unusable(format!("{} names no server", subject.conf_path.display()))
-        })?;
-        let own_directory = AcmeUrl::parse(&server).map_err(|error| unusable(error.to_string()))?;
+        let server = params
+            .effective_server()
+            .ok_or_else(|| unusable(format!("{} names no server", subject.conf_path.display())))?;
+        let own_directory = AcmeUrl::parse(server).map_err(|error| unusable(error.to_string()))?;
         let mut wanted_account = request.account.clone();
         let directory = match (request.mode, authorities::staging_of(&own_directory)) {
             (Mode::DryRun { .. }, Some(staging)) => staging,
@@ -260,8 +264,7 @@ impl Settings {
 
 fn key_spec(conf: &RenewalConf) -> Result<KeySpec, crate::keys::KeyError> {
     let params = conf.params();
-    // certbot before 1.25 wrote no key_type and meant RSA.
-    KeySpec::from_certbot(params.key_type.as_deref().unwrap_or("rsa"), params.elliptic_curve.as_deref(), params.rsa_key_size)
+    KeySpec::from_certbot(params.effective_key_type(), params.elliptic_curve.as_deref(), params.rsa_key_size)
 }
 
 fn names_of_newest_readable(lineage: &Lineage) -> Option<IdentifierSet> {

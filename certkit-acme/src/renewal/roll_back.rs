@@ -19,12 +19,7 @@ use crate::deploy::HookStage;
 impl Renewer {
     /// Commits an old version again as a new one and deploys it. Without `to`, the newest complete version before the
     /// live one. A version that is expired or does not verify is refused.
-    pub async fn roll_back(
-        &self,
-        name: &LineageName,
-        to: Option<Version>,
-        stop: &Stop,
-    ) -> Result<Report, RunError> {
+    pub async fn roll_back(&self, name: &LineageName, to: Option<Version>, stop: &Stop) -> Result<Report, RunError> {
         let observer = Arc::clone(&self.observer);
         let inventory = Inventory::lock(&self.store, Mode::Real, observer, Arc::clone(&self.clock)).await?;
         let mut report = Report::new(self.clock.now(), false);
@@ -44,8 +39,8 @@ impl Renewer {
             Some(version) => version,
             None => previous(&lineage)?,
         };
-        let subject = Subject::read(&lineage, &request)
-            .map_err(|reason| RunError::Broken { name: name.clone(), reason })?;
+        let subject =
+            Subject::read(&lineage, &request).map_err(|reason| RunError::Broken { name: name.clone(), reason })?;
         let targets = subject.deploy_targets(&request, &hook_dir(self.store.paths(), HookStage::Deploy))?;
         let verified = self.verify_old(lineage, old, inventory.now()).await?;
         let not_after = verified.chain().leaf.validity().not_after;
@@ -73,7 +68,10 @@ impl Renewer {
         let math = Arc::clone(&self.math);
         blocking(move || {
             let refuse = |why: String| {
-                Failure::new(FailureClass::CertificateUnfit, format!("version {version} cannot be made live again: {why}"))
+                Failure::new(
+                    FailureClass::CertificateUnfit,
+                    format!("version {version} cannot be made live again: {why}"),
+                )
             };
             let files = lineage.read_version(version).map_err(|error| refuse(error.to_string()))?;
             let identifiers = files.chain.leaf.identifiers().map_err(|error| refuse(error.to_string()))?;
@@ -93,8 +91,8 @@ impl Renewer {
         version: Version,
         targets: &[DeployTarget],
     ) -> Result<Vec<super::HookRun>, RunError> {
-        let directories = [HookStage::Pre, HookStage::Deploy, HookStage::Post]
-            .map(|stage| hook_dir(self.store.paths(), stage));
+        let directories =
+            [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
         let hooks = Hooks::new(self.observer.as_ref(), &self.commands, directories, request);
         hooks.deploy(inventory, &subject.name, &subject.live_dir, &domains(subject), version, targets).await?;
         Ok(hooks.into_runs())

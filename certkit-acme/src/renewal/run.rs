@@ -346,9 +346,11 @@ pub(super) fn hook_dir(paths: &StorePaths, stage: HookStage) -> PathBuf {
 /// The lineages that a request is about, read.
 fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
     match &request.selection {
-        Selection::All => {
-            Ok(store.lineages()?.into_iter().map(|lineage| lineage.map_or_else(broken, |one| read(&one, request))).collect())
-        }
+        Selection::All => Ok(store
+            .lineages()?
+            .into_iter()
+            .map(|lineage| lineage.map_or_else(broken, |one| read(&one, request)))
+            .collect()),
         Selection::One(name) => match store.lineage(name) {
             Ok(Some(lineage)) => Ok(vec![read(&lineage, request)]),
             Ok(None) => Err(RunError::NoSuchLineage(name.clone())),

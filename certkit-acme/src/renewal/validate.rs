@@ -13,9 +13,7 @@ use super::inventory::store_failure;
 use super::issue::{Exchange, interrupted};
 use crate::Stop;
 use crate::challenge::{Challenge, ChallengeKind, Solver, Token};
-use crate::protocol::{
-    Account, AcmeError, Authorization, AuthorizationStatus, ChallengeOffer, ChallengeStatus, Order,
-};
+use crate::protocol::{Account, AcmeError, Authorization, AuthorizationStatus, ChallengeOffer, ChallengeStatus, Order};
 
 /// How long a CA may take to validate one name. certbot waits 30 minutes; no public CA needs more than a few.
 const LONGEST_VALIDATION: Duration = Duration::from_secs(600);
@@ -92,11 +90,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, AcmeError>>>(
 }
 
 /// Waits before the next look: as the CA asks within reason, else a little longer each time.
-pub(super) async fn pause(
-    asked: u32,
-    retry_after: Option<DateTime<Utc>>,
-    stop: &Stop,
-) -> Result<(), Failure> {
+pub(super) async fn pause(asked: u32, retry_after: Option<DateTime<Utc>>, stop: &Stop) -> Result<(), Failure> {
     // The transport made an instant of Retry-After with the system's clock; the same clock gives the distance back.
     let now: DateTime<Utc> = std::time::SystemTime::now().into();
     let wait = match retry_after.and_then(|at| (at - now).to_std().ok()) {
@@ -196,7 +190,10 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
         if Instant::now() >= deadline {
             return Err(Failure::new(
                 FailureClass::ServerUnavailable,
-                format!("the CA did not validate {} in time; the order is resumed at the next run", authorization.identifier),
+                format!(
+                    "the CA did not validate {} in time; the order is resumed at the next run",
+                    authorization.identifier
+                ),
             ));
         }
         pause(asked, authorization.retry_after, stop).await?;
@@ -212,11 +209,8 @@ fn failure_of(authorization: &Authorization) -> Option<IdentifierFailure> {
         AuthorizationStatus::Expired => "the authorization expired before it was used",
         AuthorizationStatus::Revoked => "the CA withdrew the authorization",
     };
-    let problem = authorization
-        .challenges
-        .iter()
-        .find_map(|offer| offer.error.clone())
-        .unwrap_or_else(|| Problem::new("", what));
+    let problem =
+        authorization.challenges.iter().find_map(|offer| offer.error.clone()).unwrap_or_else(|| Problem::new("", what));
     Some(IdentifierFailure::new(authorization.identifier.clone(), problem))
 }
 

@@ -32,7 +32,10 @@ async fn an_order_is_resumed_wherever_the_run_ended() {
         crash_at(&world, event).await;
         assert_eq!(world.whole_version("a.example.com"), 1, "after {event}");
         let report = world.run().await;
-        assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }), "after {event}: {report:?}");
+        assert!(
+            matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }),
+            "after {event}: {report:?}"
+        );
         assert!(world.seen.kinds("a.example.com").contains(&"order-resumed".to_owned()), "after {event}");
         assert_eq!(world.pebble.orders_placed(), 1, "after {event}");
         assert_eq!(world.whole_version("a.example.com"), 2);

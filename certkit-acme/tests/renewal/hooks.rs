@@ -33,7 +33,8 @@ async fn hooks_run_in_certbots_order_with_certbots_variables() {
         directory_hook(&world, stage, "ignored~", &say("never"));
     }
     for name in ["a.example.com", "b.example.com", "dead.example.com"] {
-        world.due(name)
+        world
+            .due(name)
             .param("pre_hook", &format!("'{}'", say("pre-conf")))
             .param("renew_hook", &format!("'{}'", say("deploy-conf")))
             .param("post_hook", &format!("'{}'", say("post-conf")))
@@ -62,8 +63,14 @@ async fn hooks_run_in_certbots_order_with_certbots_variables() {
 #[tokio::test]
 async fn no_hook_runs_when_nothing_is_due() {
     let world = World::new(PebbleOptions::default()).await;
-    world.tree.lineage("a.example.com").server(&world.server()).account(&world.account)
-        .param("pre_hook", "false").param("post_hook", "false").write();
+    world
+        .tree
+        .lineage("a.example.com")
+        .server(&world.server())
+        .account(&world.account)
+        .param("pre_hook", "false")
+        .param("post_hook", "false")
+        .write();
     let report = world.run().await;
     assert!(report.is_success() && report.hooks.is_empty(), "{report:?}");
     // The version found live counts as deployed.
@@ -128,12 +135,19 @@ async fn manual_hooks_answer_challenges_and_a_failing_one_fails_the_lineage() {
     let folder = nginx.webroot().join(".well-known/acme-challenge");
     std::fs::create_dir_all(&folder).unwrap();
     let log = world.file("cleanup");
-    let auth = format!("printf %s \"$CERTBOT_VALIDATION\" > {}/$CERTBOT_TOKEN; echo made $CERTBOT_DOMAIN", folder.display());
+    let auth =
+        format!("printf %s \"$CERTBOT_VALIDATION\" > {}/$CERTBOT_TOKEN; echo made $CERTBOT_DOMAIN", folder.display());
     let cleanup = format!("rm {}/$CERTBOT_TOKEN; echo \"$CERTBOT_AUTH_OUTPUT\" >> {}", folder.display(), log.display());
     let manual = |name: &str, auth: &str| {
-        world.tree.lineage(name).days_left(5).server(&world.server()).account(&world.account)
+        world
+            .tree
+            .lineage(name)
+            .days_left(5)
+            .server(&world.server())
+            .account(&world.account)
             .names([name.to_owned(), format!("www.{name}")])
-            .manual(auth, &cleanup).write()
+            .manual(auth, &cleanup)
+            .write()
     };
     manual("m.example.com", &auth);
     manual("f.example.com", "echo sorry >&2; exit 7");

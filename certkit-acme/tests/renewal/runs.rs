@@ -47,7 +47,9 @@ async fn every_failing_name_is_reported_and_the_other_lineage_is_renewed() {
     world.pebble.set_servfail("dead2.example.com");
     let report = world.run().await;
     assert!(matches!(entry(&report, "good.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
-    let Outcome::Failed { failure, next_attempt } = &entry(&report, "bad.example.com").outcome else { panic!("{report:?}") };
+    let Outcome::Failed { failure, next_attempt } = &entry(&report, "bad.example.com").outcome else {
+        panic!("{report:?}")
+    };
     assert_eq!(failure.class, FailureClass::ChallengeFailed);
     let failed: Vec<String> = failure.per_identifier.iter().map(|one| one.identifier.to_string()).collect();
     assert_eq!(failed, ["dead1.example.com", "dead2.example.com"]);
@@ -72,8 +74,14 @@ async fn every_failing_name_is_reported_and_the_other_lineage_is_renewed() {
 async fn a_dry_run_validates_every_name_and_changes_nothing() {
     let world = World::new(PebbleOptions { authorization_reuse_percent: 100, ..PebbleOptions::default() }).await;
     world.due("a.example.com").write();
-    world.tree.lineage("b.example.com").days_left(60).server(&world.server()).account(&world.account)
-        .standalone(world.pebble.http_port()).write();
+    world
+        .tree
+        .lineage("b.example.com")
+        .days_left(60)
+        .server(&world.server())
+        .account(&world.account)
+        .standalone(world.pebble.http_port())
+        .write();
     let dry = || Request { mode: Mode::DryRun { run_deploy_hooks: false }, ..Request::renew() };
     let before = world.tree.snapshot();
     for _ in 0..2 {
@@ -94,10 +102,14 @@ async fn a_dry_run_validates_every_name_and_changes_nothing() {
 
 #[tokio::test]
 async fn rejected_nonces_and_reused_authorizations_are_no_trouble() {
-    let options = PebbleOptions { nonce_reject_percent: 20, authorization_reuse_percent: 100, ..PebbleOptions::default() };
+    let options =
+        PebbleOptions { nonce_reject_percent: 20, authorization_reuse_percent: 100, ..PebbleOptions::default() };
     let world = World::new(options).await;
     for number in 1..=4 {
-        world.due(&format!("l{number}.example.com")).names([format!("l{number}.example.com"), "shared.example.com".into()]).write();
+        world
+            .due(&format!("l{number}.example.com"))
+            .names([format!("l{number}.example.com"), "shared.example.com".into()])
+            .write();
     }
     let report = world.run().await;
     assert!(report.is_success(), "{report:?}");
@@ -113,8 +125,14 @@ async fn rejected_nonces_and_reused_authorizations_are_no_trouble() {
 async fn an_authenticator_that_cannot_be_done_fails_only_when_it_is_due() {
     let world = World::new(PebbleOptions::default()).await;
     let plain = |name: &str, days: i64| {
-        world.tree.lineage(name).days_left(days).server(&world.server()).account(&world.account)
-            .param("authenticator", "dns-cloudflare").write()
+        world
+            .tree
+            .lineage(name)
+            .days_left(days)
+            .server(&world.server())
+            .account(&world.account)
+            .param("authenticator", "dns-cloudflare")
+            .write()
     };
     plain("later.example.com", 60);
     plain("now.example.com", 5);
@@ -178,7 +196,8 @@ fn without_times_of_folders(snapshot: Vec<(std::path::PathBuf, String)>) -> Vec<
     snapshot
         .into_iter()
         .map(|(path, what)| {
-            let kept = if path.is_dir() && !path.is_symlink() { what.split(' ').next().unwrap().to_owned() } else { what };
+            let kept =
+                if path.is_dir() && !path.is_symlink() { what.split(' ').next().unwrap().to_owned() } else { what };
             (path, kept)
         })
         .collect()

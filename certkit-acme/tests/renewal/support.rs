@@ -74,7 +74,12 @@ impl World {
 
     /// A lineage that is due, validated by the built-in responder on Pebble's port.
     pub(crate) fn due(&self, name: &str) -> testkit::LineageBuilder<'_> {
-        self.tree.lineage(name).days_left(10).server(&self.server()).account(&self.account).standalone(self.pebble.http_port())
+        self.tree
+            .lineage(name)
+            .days_left(10)
+            .server(&self.server())
+            .account(&self.account)
+            .standalone(self.pebble.http_port())
     }
 
     pub(crate) async fn run(&self) -> Report {

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use chrono::DateTime;
-use x509_parser::time::ASN1Time;
 use x509_parser::prelude::FromDer as _;
+use x509_parser::time::ASN1Time;
 
 use super::ReadError;
 use crate::Validity;
@@ -44,7 +44,8 @@ pub(super) struct Extension<'a> {
 
 impl Span {
     fn new(range: Range<usize>) -> Result<Self, DerError> {
-        let narrow = |at| u32::try_from(at).map_err(|_| DerError { offset: 0, what: "a certificate of more than 4 GiB" });
+        let narrow =
+            |at| u32::try_from(at).map_err(|_| DerError { offset: 0, what: "a certificate of more than 4 GiB" });
         Ok(Self { start: narrow(range.start)?, end: narrow(range.end)? })
     }
 
