@@ -72,14 +72,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Layout, Validity), ReadError> {
     let tbs = parts.expect(der::SEQUENCE, "not a certificate: TBSCertificate is not a SEQUENCE")?;
     let signature_algorithm = algorithm(&mut parts)?;
     let signature = parts.expect(der::BIT_STRING, "the signature is not a BIT STRING")?;
-    signature.bit_string_octets()?;
+    // The octet in front counts the unused bits; some new signature schemes have them, so nothing is said about it.
+    if signature.content.is_empty() {
+        return Err(DerError { offset: signature.offset, what: "the signature is empty" }.into());
+    }
     parts.end("data after the signature")?;
 
     let mut fields = tbs.inside();
     version(&mut fields)?;
     let serial = fields.expect(der::INTEGER, "the serial number is not an INTEGER")?;
-    if serial.content.is_empty() {
-        return Err(DerError { offset: serial.offset, what: "the serial number is empty" }.into());
+    // OpenSSL and certbot refuse it as well, and the ARI certificate id would not be the CA's.
+    if !is_shortest(serial.content) {
+        return Err(DerError { offset: serial.offset, what: "the serial number is not in its shortest form" }.into());
     }
     algorithm(&mut fields)?;
     let issuer = name(&mut fields)?;
@@ -108,7 +112,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Layout, Validity), ReadError> {
         spki: Span::of(&spki)?,
         extensions,
         signature_algorithm: Span::of(&signature_algorithm)?,
-        // The first octet counts the unused bits.
         signature: Span::new(signature.content_offset() + 1..signature_end)?,
     };
     Ok((layout, validity))
@@ -118,6 +121,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Layout, Validity), ReadError> {
 pub(super) fn extensions(list: &[u8]) -> impl Iterator<Item = Extension<'_>> {
     let mut list = Reader::new(list);
     std::iter::from_fn(move || extension(&mut list).ok())
+}
+
+/// X.690 section 8.3.2.
+fn is_shortest(integer: &[u8]) -> bool {
+    match integer {
+        [] => false,
+        [0, next, ..] => next & 0x80 != 0,
+        [0xff, next, ..] => next & 0x80 == 0,
+        _ => true,
+    }
 }
 
 fn version(fields: &mut Reader<'_>) -> Result<(), DerError> {
@@ -192,7 +205,11 @@ fn extension_list<'a>(wrapped: &Element<'a>) -> Result<Element<'a>, DerError> {
 fn extension<'a>(list: &mut Reader<'a>) -> Result<Extension<'a>, DerError> {
     let mut inside = list.expect(der::SEQUENCE, "an extension is not a SEQUENCE")?.inside();
     let oid = inside.expect(der::OID, "an extension does not begin with an OID")?;
-    inside.optional(der::BOOLEAN)?;
+    if let Some(critical) = inside.optional(der::BOOLEAN)?
+        && !matches!(critical.content, [0 | 0xff])
+    {
+        return Err(DerError { offset: critical.offset, what: "whether an extension is critical is neither true nor false" });
+    }
     let value = inside.expect(der::OCTET_STRING, "the value of an extension is not an OCTET STRING")?;
     inside.end("data after an extension")?;
     Ok(Extension { oid: oid.content, value: value.content })
