@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::links;
+use super::targets;
 use super::read::{bounded, regular_file};
 use super::{ConfError, Kind, RenewalConf, Store, StoreError};
 use crate::{Certificate, Chain, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version};
@@ -197,7 +197,7 @@ fn read_lineage(
     let conf = read.insert(conf);
     conf.check_complete()?;
     let links = Kind::ALL.map(|kind| PathBuf::from(conf.live_path(kind).unwrap_or_default()));
-    let targets = links::targets(&links)?;
+    let targets = targets::targets(&links)?;
     Ok(Lineage { name, conf_path: conf_path.to_owned(), conf: conf.clone(), links, targets })
 }
 
@@ -234,7 +234,7 @@ impl Lineage {
 
     /// The version that all four live links point to; none when they differ or are not named as certbot names them.
     pub fn live_version(&self) -> Option<Version> {
-        links::common_version(&self.targets)
+        targets::common_version(&self.targets)
     }
 
     /// The versions in the archive with the kinds that exist of each.
@@ -289,7 +289,7 @@ impl Lineage {
 
     /// The lineage as its links are now, when that is not how they were.
     fn moved(&self) -> Result<Option<Self>, BrokenReason> {
-        let targets = links::targets(&self.links)?;
+        let targets = targets::targets(&self.links)?;
         Ok((targets != self.targets).then(|| Self { targets, ..self.clone() }))
     }
 

@@ -5,26 +5,38 @@
 mod account;
 pub use account::{AccountMeta, NewStoredAccount, StoredAccount};
 
+mod aside;
+
 mod audit;
 
 mod commit;
 pub use commit::{CommitError, Committed, ConfPlan};
 
+mod committable;
+
+mod delete;
+
 mod files;
+
+mod first_version;
+
+mod journal;
 
 mod layout;
 pub use layout::{Kind, StorePaths};
 
-mod links;
-
 mod lineage;
 pub use lineage::{BrokenLineage, BrokenReason, Lineage, VersionFiles};
+
+mod links;
 
 mod lock;
 pub use lock::LockError;
 
 mod locked;
 pub use locked::{EditConfError, LockedStore};
+
+mod old_versions;
 
 mod pending;
 pub use pending::{Pending, PendingOrder};
@@ -40,9 +52,14 @@ mod renewal_config;
 pub use renewal_config::{ConfEdits, ConfError, ConfValue, RenewalConf, RenewalParams};
 
 mod switch;
+pub use switch::LiveSwitch;
+
+mod targets;
+
+mod version_texts;
 
 mod verify;
-pub use verify::{Expectations, VerifiedVersion, VerifyError};
+pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError};
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -57,9 +74,9 @@ impl Store {
     /// Opens the tree. A config dir that does not exist yet is an empty store; one that cannot be read is an error.
     pub fn open(paths: StorePaths) -> Result<Self, StoreError> {
         let paths = StorePaths {
-            config_dir: links::absolute(&paths.config_dir)?,
-            work_dir: links::absolute(&paths.work_dir)?,
-            logs_dir: links::absolute(&paths.logs_dir)?,
+            config_dir: targets::absolute(&paths.config_dir)?,
+            work_dir: targets::absolute(&paths.work_dir)?,
+            logs_dir: targets::absolute(&paths.logs_dir)?,
         };
         // An error is not an absence: a store that cannot be looked into must not look empty.
         folder_names(&paths.config_dir)?;
