@@ -9,6 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use certkit_core::{Failure, FailureClass, escape};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -176,27 +177,38 @@ pub(crate) async fn try_run(
     variables: &[(&str, String)],
     settings: &CommandSettings,
 ) -> io::Result<CommandOutcome> {
-    let mut process = match command {
-        OwnersCommand::Shell(line) => {
-            let mut shell = Command::new("/bin/sh");
-            shell.arg("-c").arg(line);
-            shell
-        }
+    let child = match command {
+        OwnersCommand::Shell(line) => spawn("/bin/sh".as_ref(), &["-c".into(), line.into()], variables, settings)?,
         OwnersCommand::Program(program, arguments) => {
-            let mut process = Command::new(program);
-            process.args(arguments);
-            process
+            match spawn(program.as_os_str(), arguments, variables, settings) {
+                // A script without `#!`: a shell runs it, and certbot's hooks are run by one.
+                Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+                    let arguments: Vec<_> = std::iter::once(program.into()).chain(arguments.iter().cloned()).collect();
+                    spawn("/bin/sh".as_ref(), &arguments, variables, settings)?
+                }
+                result => result?,
+            }
         }
     };
+    // A task of its own, so that the pipes are drained and the time is kept even when nobody waits any more.
+    tokio::spawn(supervise(child, settings.time_limit, settings.grace)).await.map_err(io::Error::other)
+}
+
+fn spawn(
+    program: &OsStr,
+    arguments: &[OsString],
+    variables: &[(&str, String)],
+    settings: &CommandSettings,
+) -> io::Result<Child> {
+    let mut process = Command::new(program);
+    process.args(arguments);
     for name in HOOK_VARIABLES {
         process.env_remove(name);
     }
     process.envs(settings.environment.iter().map(|(name, value)| (name, value)));
     process.envs(variables.iter().map(|(name, value)| (name, fitting(value))));
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let child = process.spawn()?;
-    // A task of its own, so that the pipes are drained and the time is kept even when nobody waits any more.
-    tokio::spawn(supervise(child, settings.time_limit, settings.grace)).await.map_err(io::Error::other)
+    process.spawn()
 }
 
 /// PATH with the standard directories that it lacks at its end.

@@ -71,9 +71,9 @@ impl TokenFiles {
     pub(super) fn present(&self, webroot: &Path, token: &Token, content: &str) -> Result<Presented, WriteError> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let root = walk::open_webroot(webroot).map_err(WriteError::Webroot)?;
-        let reached = walk::descend(&root, &BELOW, IfMissing::Make).map_err(WriteError::Walk)?;
-        inner.made.extend(reached.made);
-        let result = inner.write(reached.directory, token, content);
+        let result = walk::descend(&root, &BELOW, IfMissing::Make, &mut inner.made)
+            .map_err(WriteError::Walk)
+            .and_then(|directory| inner.write(directory, token, content));
         inner.remove_made();
         result.map(|directory| Presented { webroot: webroot.to_owned(), directory, token: token.clone() })
     }
@@ -99,13 +99,13 @@ impl TokenFiles {
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // What cannot be reached cannot hold a leftover that matters.
         let Ok(root) = walk::open_webroot(webroot) else { return Ok(()) };
-        let Ok(reached) = walk::descend(&root, &BELOW, IfMissing::Stop) else { return Ok(()) };
-        let Ok(stat) = fstat(&reached.directory) else { return Ok(()) };
+        let Ok(directory) = walk::descend(&root, &BELOW, IfMissing::Stop, &mut Vec::new()) else { return Ok(()) };
+        let Ok(stat) = fstat(&directory) else { return Ok(()) };
         if inner.files.contains_key(&(Identity::of(&stat), token.clone())) {
             return Ok(());
         }
-        if ours(&reached.directory, token).is_some() && holds(&reached.directory, token, content) {
-            return unlinkat(&reached.directory, token.as_str(), AtFlags::empty()).map_err(WriteError::File);
+        if ours(&directory, token).is_some() && holds(&directory, token, content) {
+            return unlinkat(&directory, token.as_str(), AtFlags::empty()).map_err(WriteError::File);
         }
         Ok(())
     }
@@ -220,6 +220,10 @@ impl WriteError {
                 "the webroot is not a directory: name the document root with --webroot -w DIR".into()
             }
             Self::Webroot(errno) => format!("the webroot cannot be opened: {}", system(*errno)),
+            Self::Walk(WalkError::System(name, Errno::NOENT)) => format!(
+                "a symbolic link below it leads to {}, which does not exist: create it or remove the link",
+                shown(name)
+            ),
             Self::Walk(WalkError::System(name, errno)) => format!("at {}: {}", shown(name), system(*errno)),
             Self::Walk(WalkError::NotADirectory(name)) => {
                 format!("{} below it is not a directory: move it away", shown(name))

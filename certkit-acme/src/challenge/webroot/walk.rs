@@ -5,19 +5,12 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, fchmod, fstat, mkdirat, openat, readlinkat,
 };
 use rustix::io::Errno;
-
-/// A directory that was reached, and what had to be made on the way.
-#[derive(Debug)]
-pub(super) struct Reached {
-    pub(super) directory: OwnedFd,
-    pub(super) made: Vec<MadeDirectory>,
-}
 
 /// A directory that was made.
 #[derive(Debug)]
@@ -56,6 +49,13 @@ pub(super) enum IfMissing {
     Stop,
 }
 
+/// The next name on the way.
+struct Step {
+    name: OsString,
+    /// Whether a link says so: what it leads to is not made.
+    from_link: bool,
+}
+
 /// What the next name led to.
 enum Entry {
     Directory(OwnedFd),
@@ -71,50 +71,54 @@ pub(super) fn open_webroot(webroot: &Path) -> Result<OwnedFd, Errno> {
     openat(CWD, webroot, PATH_ONLY | OFlags::DIRECTORY, Mode::empty())
 }
 
-/// Goes down from the webroot.
-pub(super) fn descend(webroot: &OwnedFd, below: &[&str], if_missing: IfMissing) -> Result<Reached, WalkError> {
-    /// As many as the kernel follows.
-    const MAX_LINKS: usize = 40;
-    let start = || OsString::from(".");
-    let owner = fstat(webroot).map_err(|errno| WalkError::System(start(), errno))?;
-    let mut directory = webroot.try_clone().map_err(|error| WalkError::System(start(), errno_of(&error)))?;
-    let mut ahead: VecDeque<OsString> = below.iter().map(OsString::from).collect();
-    let mut made = Vec::new();
-    let mut links = 0;
-    while let Some(name) = ahead.pop_front() {
-        let at = |errno| WalkError::System(name.clone(), errno);
-        directory = match look(&directory, &name)? {
-            Entry::Directory(next) => next,
+/// Goes down from the webroot. What had to be made on the way is added to `made`, also when the end is not reached.
+pub(super) fn descend(
+    webroot: &OwnedFd,
+    below: &[&str],
+    if_missing: IfMissing,
+    made: &mut Vec<MadeDirectory>,
+) -> Result<OwnedFd, WalkError> {
+    /// As many links as the kernel follows, and as many directories that appear under our hands.
+    const MAX_DETOURS: usize = 40;
+    let failed = |errno| WalkError::System(".".into(), errno);
+    let owner = fstat(webroot).map_err(failed)?;
+    let mut directory = rustix::io::dup(webroot).map_err(failed)?;
+    let mut ahead: VecDeque<Step> = below.iter().map(|name| Step { name: name.into(), from_link: false }).collect();
+    let mut detours = 0;
+    while let Some(step) = ahead.pop_front() {
+        let at = |errno| WalkError::System(step.name.clone(), errno);
+        detours += 1;
+        if detours > MAX_DETOURS {
+            return Err(at(Errno::LOOP));
+        }
+        directory = match look(&directory, &step.name)? {
+            Entry::Directory(next) => {
+                detours -= 1;
+                next
+            }
             Entry::Link(target) => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(at(Errno::LOOP));
-                }
                 for component in target.components().rev() {
-                    ahead.push_front(component_name(component));
+                    ahead.push_front(Step { name: component.as_os_str().to_owned(), from_link: true });
                 }
                 continue;
             }
+            Entry::Missing if step.from_link => return Err(at(Errno::NOENT)),
             Entry::Missing if if_missing == IfMissing::Stop => return Err(WalkError::Missing),
-            Entry::Missing => {
-                let (next, identity) = match make(&directory, &name, &owner) {
-                    // Somebody made it in the meantime.
-                    Err(Errno::EXIST) => {
-                        ahead.push_front(name);
-                        links += 1;
-                        if links > MAX_LINKS {
-                            return Err(WalkError::System(ahead.pop_front().unwrap_or_default(), Errno::EXIST));
-                        }
-                        continue;
-                    }
-                    result => result.map_err(at)?,
-                };
-                made.push(MadeDirectory { parent: directory, name, identity });
-                next
-            }
+            Entry::Missing => match make(&directory, &step.name, &owner) {
+                Ok((next, identity)) => {
+                    made.push(MadeDirectory { parent: directory, name: step.name, identity });
+                    next
+                }
+                // Somebody made it in the meantime.
+                Err(Errno::EXIST) => {
+                    ahead.push_front(step);
+                    continue;
+                }
+                Err(errno) => return Err(at(errno)),
+            },
         };
     }
-    Ok(Reached { directory, made })
+    Ok(directory)
 }
 
 impl Identity {
@@ -180,12 +184,4 @@ fn make(parent: &OwnedFd, name: &OsStr, webroot: &Stat) -> Result<(OwnedFd, Iden
 fn is_empty(directory: impl AsFd) -> bool {
     let Ok(mut entries) = Dir::read_from(directory) else { return false };
     entries.all(|entry| entry.is_ok_and(|entry| matches!(entry.file_name().to_bytes(), b"." | b"..")))
-}
-
-fn component_name(component: Component<'_>) -> OsString {
-    component.as_os_str().to_owned()
-}
-
-fn errno_of(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
