@@ -5,12 +5,22 @@
 mod account;
 pub use account::{AccountMeta, NewStoredAccount, StoredAccount};
 
+mod aside;
+
 mod audit;
 
 mod commit;
 pub use commit::{CommitError, Committed, ConfPlan};
 
+mod committable;
+
+mod delete;
+
 mod files;
+
+mod first_version;
+
+mod journal;
 
 mod layout;
 pub use layout::{Kind, StorePaths};
@@ -18,11 +28,15 @@ pub use layout::{Kind, StorePaths};
 mod lineage;
 pub use lineage::{BrokenLineage, BrokenReason, Lineage, VersionFiles};
 
+mod links;
+
 mod lock;
 pub use lock::LockError;
 
 mod locked;
 pub use locked::{EditConfError, LockedStore};
+
+mod old_versions;
 
 mod pending;
 pub use pending::{Pending, PendingOrder};
@@ -36,9 +50,12 @@ mod renewal_config;
 pub use renewal_config::{ConfEdits, ConfError, ConfValue, RenewalConf, RenewalParams};
 
 mod switch;
+pub use switch::LiveSwitch;
+
+mod version_texts;
 
 mod verify;
-pub use verify::{Expectations, VerifiedVersion, VerifyError};
+pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError};
 
 use std::path::{Path, PathBuf};
 
