@@ -41,7 +41,9 @@ async fn hooks_run_in_certbots_order_with_certbots_variables() {
             .write();
     }
     world.pebble.set_servfail("dead.example.com");
-    let report = world.run_request(Request { parallel_orders: 1, ..Request::renew() }).await;
+    let mut request = Request::renew();
+    request.parallel_orders = 1;
+    let report = world.run_request(request).await;
     assert!(matches!(entry(&report, "dead.example.com").outcome, Outcome::Failed { .. }), "{report:?}");
     let live = world.tree.config_dir().join("live");
     let (a, b) = (live.join("a.example.com"), live.join("b.example.com"));
@@ -118,7 +120,8 @@ async fn a_dry_run_deploys_only_when_told_to() {
     let log = world.file("log");
     world.due("a.example.com").deploy_hook(&format!("echo ran >> {}", log.display())).write();
     for (run_deploy_hooks, expected) in [(false, 0), (true, 1)] {
-        let request = Request { mode: Mode::DryRun { run_deploy_hooks }, ..Request::renew() };
+        let mut request = Request::renew();
+        request.mode = Mode::DryRun { run_deploy_hooks };
         assert!(world.run_request(request).await.is_success());
         assert_eq!(lines(&log).len(), expected);
     }

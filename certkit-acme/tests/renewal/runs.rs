@@ -1,6 +1,6 @@
 //! Which lineages a run touches, and what becomes of the others.
 
-use certkit_acme::renewal::{Mode, Outcome, Request, Urgency};
+use certkit_acme::renewal::{Outcome, Request};
 use certkit_core::FailureClass;
 use certkit_core::store::Kind;
 use testkit::PebbleOptions;
@@ -65,7 +65,7 @@ async fn every_failing_name_is_reported_and_the_other_lineage_is_renewed() {
     assert_eq!(world.pebble.orders_placed(), orders);
     world.pebble.clear_servfail("dead1.example.com");
     world.pebble.clear_servfail("dead2.example.com");
-    let forced = Request { urgency: Urgency::Now, ..Request::renew() };
+    let forced = Request::renew().forced();
     let report = world.run_request(forced).await;
     assert!(matches!(entry(&report, "bad.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
 }
@@ -82,7 +82,7 @@ async fn a_dry_run_validates_every_name_and_changes_nothing() {
         .account(&world.account)
         .standalone(world.pebble.http_port())
         .write();
-    let dry = || Request { mode: Mode::DryRun { run_deploy_hooks: false }, ..Request::renew() };
+    let dry = || Request::renew().dry_run();
     let before = world.tree.snapshot();
     for _ in 0..2 {
         let report = world.run_request(dry()).await;
@@ -113,7 +113,7 @@ async fn rejected_nonces_and_reused_authorizations_are_no_trouble() {
     }
     let report = world.run().await;
     assert!(report.is_success(), "{report:?}");
-    let forced = Request { urgency: Urgency::Now, ..Request::renew() };
+    let forced = Request::renew().forced();
     let report = world.run_request(forced).await;
     assert!(report.is_success(), "{report:?}");
     for number in 1..=4 {
@@ -182,7 +182,7 @@ async fn a_lineage_is_obtained_by_the_same_path_and_rolled_back() {
     assert!(report.is_success(), "{report:?}");
     assert_eq!(world.whole_version("new.example.com"), 1);
     assert_eq!(world.lineage("new.example.com").conf().params().account.as_deref(), Some(world.account.as_str()));
-    let report = world.run_request(Request { urgency: Urgency::Now, ..obtain }).await;
+    let report = world.run_request(obtain.forced()).await;
     assert!(report.is_success(), "{report:?}");
     let first = world.lineage("new.example.com").read_version(certkit_core::Version(1)).unwrap().chain.leaf;
     let report = world.renewer().roll_back(&name, None, &certkit_acme::Stop::new()).await.unwrap();
