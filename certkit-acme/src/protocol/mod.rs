@@ -4,7 +4,7 @@ mod account;
 pub use account::{Account, AccountDetails, ExternalAccountBinding, NewAccount, Registered};
 
 mod account_key;
-pub use account_key::{AccountKey, AccountKeyError, AccountSigner};
+pub use account_key::{AccountKey, AccountKeyError, AccountKeyType, AccountSigner};
 
 mod directory;
 pub use directory::{Authority, Directory, RevocationReason};
