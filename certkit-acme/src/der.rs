@@ -122,7 +122,9 @@ mod tests {
 
     #[test]
     fn lengths_that_lie_are_refused() {
-        for der in [&b"\x30"[..], b"\x30\x80", b"\x30\x05\x00", b"\x30\x84\xff\xff\xff\xff", b"\x30\x85\x00\x00\x00\x00\x01a"] {
+        for der in
+            [&b"\x30"[..], b"\x30\x80", b"\x30\x05\x00", b"\x30\x84\xff\xff\xff\xff", b"\x30\x85\x00\x00\x00\x00\x01a"]
+        {
             assert_eq!(Reader::new(der).any(), None);
         }
     }

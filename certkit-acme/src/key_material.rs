@@ -124,11 +124,8 @@ pub(crate) fn rsa_spki(pair: &RsaKeyPair) -> Result<Vec<u8>, String> {
 
 /// The SubjectPublicKeyInfo of an uncompressed point.
 pub(crate) fn ec_spki(curve: Curve, point: &[u8]) -> Vec<u8> {
-    let algorithm = [
-        der::element(der::OBJECT_IDENTIFIER, OID_EC),
-        der::element(der::OBJECT_IDENTIFIER, curve.oid()),
-    ]
-    .concat();
+    let algorithm =
+        [der::element(der::OBJECT_IDENTIFIER, OID_EC), der::element(der::OBJECT_IDENTIFIER, curve.oid())].concat();
     let key = [&[0][..], point].concat();
     let parts = [der::element(der::SEQUENCE, &algorithm), der::element(der::BIT_STRING, &key)].concat();
     der::element(der::SEQUENCE, &parts)

@@ -67,10 +67,7 @@ enum Hash {
 }
 
 /// How to verify a signature of this AlgorithmIdentifier (DER) under this key.
-fn verification(
-    algorithm: &[u8],
-    key: &PublicKey<'_>,
-) -> Result<&'static dyn VerificationAlgorithm, KeyMathError> {
+fn verification(algorithm: &[u8], key: &PublicKey<'_>) -> Result<&'static dyn VerificationAlgorithm, KeyMathError> {
     const PKCS1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
     const ECDSA_SHA2: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
     let unsupported = |what: String| Err(KeyMathError::UnsupportedAlgorithm(what));

@@ -91,7 +91,8 @@ impl AccountKey {
             Some("EC") => {
                 let name = text("crv").unwrap_or_default();
                 let curve = Curve::ALL.into_iter().find(|curve| curve.jwk_name() == name);
-                let curve = curve.ok_or_else(|| unreadable(format!("the curve `{}` is not supported", escape(name))))?;
+                let curve =
+                    curve.ok_or_else(|| unreadable(format!("the curve `{}` is not supported", escape(name))))?;
                 Self::ec(curve, &number("d")?, &number("x")?, &number("y")?)
             }
             Some(other) => Err(unreadable(format!("keys of the type `{}` are not supported", escape(other)))),

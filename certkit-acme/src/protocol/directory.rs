@@ -123,9 +123,8 @@ impl Directory {
         let meta = wire.meta.unwrap_or_default();
         let link = |text: String| wire::link(url, answer, &text);
         // A description is for people; one that is no text is as good as none.
-        let described = |(name, text): (String, serde_json::Value)| {
-            (name, text.as_str().map(wire::quote).unwrap_or_default())
-        };
+        let described =
+            |(name, text): (String, serde_json::Value)| (name, text.as_str().map(wire::quote).unwrap_or_default());
         Ok(Self {
             url: url.clone(),
             new_nonce: link(wire.new_nonce)?,

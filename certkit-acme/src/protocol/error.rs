@@ -200,7 +200,11 @@ mod tests {
         for (kind, detail, class) in [
             ("accountDoesNotExist", "", FailureClass::AccountUnknown),
             ("unauthorized", "Account is not valid, has status \"deactivated\"", FailureClass::AccountUnknown),
-            ("unauthorized", "account ID 1 is not permitted to use certificate profile \"x\"", FailureClass::ProfileRefused),
+            (
+                "unauthorized",
+                "account ID 1 is not permitted to use certificate profile \"x\"",
+                FailureClass::ProfileRefused,
+            ),
             ("unauthorized", "no", FailureClass::Refused),
             ("invalidProfile", "", FailureClass::ProfileRefused),
             ("caa", "", FailureClass::IdentifierRefused),

@@ -42,10 +42,8 @@ pub(super) async fn new_order(account: &Account, order: &NewOrder, replaces: Opt
     // RFC 9773 section 5: `replaces` only where the directory offers renewalInfo.
     if let Some((key, serial)) = replaces.and_then(|id| id.split_once('.')) {
         if account.authority().directory().renewal_info.is_some() {
-            request = request.replaces(CertificateIdentifier {
-                authority_key_identifier: key.into(),
-                serial: serial.into(),
-            });
+            request =
+                request.replaces(CertificateIdentifier { authority_key_identifier: key.into(), serial: serial.into() });
         }
     }
     let answer = record(account, async |client| client.new_order(&request).await.map(drop)).await?;

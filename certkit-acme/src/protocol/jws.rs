@@ -116,7 +116,9 @@ mod tests {
         for text in ["--__", "++//", " --__ ", "--__AA", "++//AA==", "++//AA"] {
             assert!(ExternalAccountBinding::new("kid", text, "hs256").is_ok(), "{text}");
         }
-        for (kid, text, algorithm) in [("", "AAAA", "HS256"), ("kid", "", "HS256"), ("kid", "*", "HS256"), ("kid", "AAAA", "none")] {
+        for (kid, text, algorithm) in
+            [("", "AAAA", "HS256"), ("kid", "", "HS256"), ("kid", "*", "HS256"), ("kid", "AAAA", "none")]
+        {
             assert!(ExternalAccountBinding::new(kid, text, algorithm).is_err(), "{kid} {text} {algorithm}");
         }
         let shown = format!("{:?}", ExternalAccountBinding::new("kid", "c2VjcmV0", "HS512").unwrap());

@@ -77,7 +77,10 @@ impl Authority {
     async fn new_nonce(&self) -> Result<String, AcmeError> {
         let url = &self.directory.new_nonce;
         let mut answer = success(url, self.transport.head(url).await?, "a nonce")?;
-        answer.replay_nonce.take().ok_or_else(|| not_acme(url, &answer, "no nonce (Replay-Nonce is missing or malformed)"))
+        answer
+            .replay_nonce
+            .take()
+            .ok_or_else(|| not_acme(url, &answer, "no nonce (Replay-Nonce is missing or malformed)"))
     }
 }
 

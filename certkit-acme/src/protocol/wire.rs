@@ -43,12 +43,7 @@ pub(super) fn refusal(url: &AcmeUrl, answer: &HttpAnswer, expected: &str) -> Acm
 
 /// An answer that is not what ACME prescribes.
 pub(super) fn not_acme(url: &AcmeUrl, answer: &HttpAnswer, what: impl Into<String>) -> AcmeError {
-    AcmeError::NotAcme {
-        url: url.clone(),
-        status: answer.status,
-        what: what.into(),
-        retry_after: answer.retry_after,
-    }
+    AcmeError::NotAcme { url: url.clone(), status: answer.status, what: what.into(), retry_after: answer.retry_after }
 }
 
 /// Reads a JSON body; `expected` says what it should be, for example `an order`.
@@ -77,7 +72,8 @@ pub(super) fn came_instead(answer: &HttpAnswer, expected: &str) -> String {
         Ok(_) => format!("JSON that is not {expected}"),
         Err(error) if error.is_eof() => format!("JSON that breaks off instead of {expected}"),
         Err(_) => {
-            let kind = answer.content_type.as_deref().map_or_else(String::new, |kind| format!(" of type {}", quote(kind)));
+            let kind =
+                answer.content_type.as_deref().map_or_else(String::new, |kind| format!(" of type {}", quote(kind)));
             format!("{} bytes{kind} that are not JSON instead of {expected}", answer.body.len())
         }
     }

@@ -97,9 +97,7 @@ impl From<TransportError> for Failure {
                     None => failure,
                 }
             }
-            TransportError::Redirect { status, .. } => {
-                Self::new(FailureClass::Protocol, text).with_http_status(status)
-            }
+            TransportError::Redirect { status, .. } => Self::new(FailureClass::Protocol, text).with_http_status(status),
             TransportError::Broken { .. } => Self::new(FailureClass::Protocol, text),
             TransportError::Roots { .. } | TransportError::Proxy { .. } => Self::new(FailureClass::Settings, text),
             TransportError::Setup(_) => Self::new(FailureClass::Bug, text),

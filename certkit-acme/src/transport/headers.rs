@@ -25,7 +25,8 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Dat
         }
         http_date(value)
     })?;
-    let (earliest, latest) = (now.checked_add_signed(SHORTEST_RETRY_AFTER)?, now.checked_add_signed(LONGEST_RETRY_AFTER)?);
+    let (earliest, latest) =
+        (now.checked_add_signed(SHORTEST_RETRY_AFTER)?, now.checked_add_signed(LONGEST_RETRY_AFTER)?);
     Some(at.clamp(earliest, latest))
 }
 
@@ -156,7 +157,9 @@ mod tests {
         assert_eq!(wait(&["0"]), Some(1));
         assert_eq!(wait(&["100000"]), Some(day));
         assert_eq!(wait(&["99999999999999999999999999999999"]), Some(day));
-        for garbage in ["", "-1", "1e30", "+5", "soon", "12 34", "0x10", "1.5", "((((((((", "Fri, 99 Foo 2026 00:00:00 GMT"] {
+        for garbage in
+            ["", "-1", "1e30", "+5", "soon", "12 34", "0x10", "1.5", "((((((((", "Fri, 99 Foo 2026 00:00:00 GMT"]
+        {
             assert_eq!(wait(&[garbage]), None, "{garbage}");
         }
         assert_eq!(wait(&[]), None);
@@ -173,21 +176,26 @@ mod tests {
 
     #[test]
     fn links_are_split_at_the_right_commas() {
-        let headers = with("link", &[
-            r#"<https://ca.example/a,b>;rel="alternate", </up>; title="x, <https://evil.example/>;rel=alternate"; REL=Up"#,
-            r#"<https://ca.example/c>; rel="terms-of-service  alternate""#,
-            "<http://ca.example/plain>;rel=\"alternate\"",
-            "garbage",
-            "<https://ca.example/unclosed",
-        ]);
-        let links: Vec<_> =
-            links(&headers, &base()).into_iter().map(|(rel, url)| format!("{rel} {url}")).collect();
-        assert_eq!(links, [
-            "alternate https://ca.example/a,b",
-            "up https://ca.example:14000/up",
-            "terms-of-service https://ca.example/c",
-            "alternate https://ca.example/c",
-        ]);
+        let headers = with(
+            "link",
+            &[
+                r#"<https://ca.example/a,b>;rel="alternate", </up>; title="x, <https://evil.example/>;rel=alternate"; REL=Up"#,
+                r#"<https://ca.example/c>; rel="terms-of-service  alternate""#,
+                "<http://ca.example/plain>;rel=\"alternate\"",
+                "garbage",
+                "<https://ca.example/unclosed",
+            ],
+        );
+        let links: Vec<_> = links(&headers, &base()).into_iter().map(|(rel, url)| format!("{rel} {url}")).collect();
+        assert_eq!(
+            links,
+            [
+                "alternate https://ca.example/a,b",
+                "up https://ca.example:14000/up",
+                "terms-of-service https://ca.example/c",
+                "alternate https://ca.example/c",
+            ]
+        );
     }
 
     #[test]
@@ -203,7 +211,8 @@ mod tests {
         assert_eq!(resolved("/acct/1?x=a:b").unwrap(), "https://ca.example:14000/acct/1?x=a:b");
         assert_eq!(resolved("8").unwrap(), "https://ca.example:14000/acme/order/8");
         assert_eq!(resolved("//cdn.example/8").unwrap(), "https://cdn.example/8");
-        for bad in ["http://ca.example/acct/1", "file:///etc/passwd", "gopher://x", "javascript:alert(1)", "https://é/"] {
+        for bad in ["http://ca.example/acct/1", "file:///etc/passwd", "gopher://x", "javascript:alert(1)", "https://é/"]
+        {
             assert!(resolved(bad).is_err(), "{bad}");
         }
     }

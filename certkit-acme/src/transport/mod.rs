@@ -171,7 +171,8 @@ impl Transport {
             }
         }
         // Nothing compressed was asked for; a body that could be a bomb is not unpacked.
-        if headers.get(CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        if headers.get(CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+        {
             return Err(broken(format!("HTTP {status} with a compressed body, which was not asked for")));
         }
         let limit = self.inner.max_body_bytes;

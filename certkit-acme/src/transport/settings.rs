@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn lower_case_wins_and_all_proxy_fills_the_gaps() {
-        let settings = from(&[("HTTPS_PROXY", "http://upper"), ("https_proxy", "http://lower"), ("ALL_PROXY", "http://all")]);
+        let settings =
+            from(&[("HTTPS_PROXY", "http://upper"), ("https_proxy", "http://lower"), ("ALL_PROXY", "http://all")]);
         assert_eq!(settings.https_proxy.as_deref(), Some("http://lower"));
         assert_eq!(settings.http_proxy.as_deref(), Some("http://all"));
         assert_eq!(from(&[("https_proxy", "")]).https_proxy, None);
