@@ -15,6 +15,10 @@ pub mod command;
 
 pub mod deploy;
 
+mod der;
+
+mod key_material;
+
 mod key_math;
 pub use key_math::AwsLcKeyMath;
 
