@@ -14,8 +14,9 @@ use super::issue::{Exchange, issue};
 use super::job::Job;
 use crate::challenge::{Authenticator, StandaloneServers};
 use crate::command::CommandSettings;
-use crate::protocol::{Account, Authority};
+use crate::protocol::{Account, Authority, NewAccount};
 use crate::transport::Transport;
+use crate::accounts::Choice;
 use crate::{Stop, accounts};
 
 /// A clock that is further off than this orders nothing: dates could not be judged.
@@ -31,7 +32,7 @@ pub(super) struct Workshop<'a> {
     pub(super) servers: StandaloneServers,
     /// Each CA's directory is read once a run; a CA that is down fails its lineages without being asked for each.
     authorities: Mutex<BTreeMap<AcmeUrl, Arc<OnceCell<Result<Authority, Failure>>>>>,
-    accounts: Mutex<BTreeMap<(AcmeUrl, Option<String>), Account>>,
+    accounts: Mutex<BTreeMap<(AcmeUrl, Option<String>), (Account, String)>>,
     /// certbot's manual hooks expect to run one after another.
     manual: Mutex<()>,
 }
@@ -204,35 +205,37 @@ impl<'a> Workshop<'a> {
 
     /// The account by certbot's rules. A dry run at a staging CA makes one when there is none, as certbot does.
     async fn account(&self, authority: &Authority, job: &Job) -> Result<(Account, Option<String>), Failure> {
-        let store = self.inventory.locked().store();
         let mut known = self.accounts.lock().await;
         let key = (job.directory.clone(), job.wanted_account.clone());
-        let chosen = accounts::choose_account(store, &job.directory, job.wanted_account.as_deref())?;
-        if let Some(stored) = chosen {
-            if let Some(account) = known.get(&key) {
-                return Ok((account.clone(), Some(stored.id)));
+        if let Some((account, id)) = known.get(&key) {
+            return Ok((account.clone(), Some(id.clone())));
+        }
+        let chosen = {
+            let (locked, (directory, wanted)) = (Arc::clone(self.inventory.locked()), key.clone());
+            blocking(move || accounts::choose_account(locked.store(), &directory, wanted.as_deref())).await?
+        };
+        let (account, id) = match chosen {
+            Choice::Account(stored) => (accounts::open_account(authority, &stored).map_err(Failure::from)?, stored.id),
+            Choice::NoAccount if self.makes_an_account(&job.directory) => self.register(authority).await?,
+            Choice::NoAccount => {
+                let what = format!("there is no account for {} yet", job.directory);
+                return Err(Failure::new(FailureClass::AccountUnknown, what));
             }
-            let account = accounts::open_account(authority, &stored)?;
-            known.insert(key, account.clone());
-            return Ok((account, Some(stored.id)));
-        }
-        let staging = self.inventory.is_dry_run() && crate::authorities::is_test_authority(job.directory.as_str());
-        if !staging {
-            return Err(Failure::new(
-                FailureClass::AccountUnknown,
-                format!("there is no account for {} yet", job.directory),
-            ));
-        }
-        let (stored, account) = accounts::register_and_save(
-            self.inventory.locked(),
-            authority,
-            &crate::protocol::NewAccount::new(Vec::new(), true),
-            None,
-            self.inventory.now(),
-        )
-        .await?;
-        known.insert(key, account.clone());
-        Ok((account, Some(stored.id)))
+        };
+        known.insert(key, (account.clone(), id.clone()));
+        Ok((account, Some(id)))
+    }
+
+    fn makes_an_account(&self, directory: &AcmeUrl) -> bool {
+        self.inventory.is_dry_run() && crate::authorities::is_test_authority(directory.as_str())
+    }
+
+    async fn register(&self, authority: &Authority) -> Result<(Account, String), Failure> {
+        let new = NewAccount::new(Vec::new(), true);
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let (locked, now) = (self.inventory.locked(), self.inventory.now());
+        let saved = accounts::register_and_save(locked, authority, &new, None, now, &host).await?;
+        Ok((saved.account, saved.stored.id))
     }
 
     fn check_clock(&self, authority: &Authority) -> Result<(), Failure> {
