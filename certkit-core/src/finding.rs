@@ -42,6 +42,8 @@ pub enum FindingCode {
     AuthenticatorUnsupported,
     /// A lineage cannot be used.
     BrokenLineage,
+    /// A commit of certkit that did not end.
+    InterruptedCommit,
     /// A live link points somewhere that certbot would not have made it point to.
     ForeignLink,
     /// certbot's journal links of an interrupted switch.
@@ -103,6 +105,7 @@ impl FindingCode {
                 "this way of validating names cannot be done by this version, so the next renewal would fail"
             }
             Self::BrokenLineage => "this certificate cannot be used or renewed as it stands",
+            Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
             Self::ForeignLink => "a live link does not point to a version in this certificate's own archive",
             Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
             Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
@@ -133,6 +136,7 @@ impl FindingCode {
                 "certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
             }
             Self::AccountUnusable => "restore the file from a backup, or move the account's directory away",
+            Self::InterruptedCommit => "nothing to do: it was put right",
             Self::ForeignLink => "make the link point to archive/NAME/KINDn.pem, the same n in all four",
             Self::BrokenLineage => {
                 "restore what the message names from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again"
@@ -168,7 +172,7 @@ impl FindingCode {
             | Self::RenewBeforeExpiryUnreadable
             | Self::SetAside
             | Self::StateDamaged => Severity::Warning,
-            Self::OrderPending | Self::SettingWithoutEffect => Severity::Notice,
+            Self::InterruptedCommit | Self::OrderPending | Self::SettingWithoutEffect => Severity::Notice,
         }
     }
 }
