@@ -127,7 +127,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Whether the machine is ready as far as can be seen without changing anything: each webroot is a directory.
+    /// Whether the machine is ready as far as can be seen without changing anything: each webroot is a directory that can
+    /// be written to. For the time after the pre hooks and before ordering; it asks the file system.
     pub fn preflight(&self, identifiers: &IdentifierSet) -> Result<(), Failure> {
         match self {
             Self::Webroot { map, default } => Ok(WebrootSolver::new(map.clone(), default.clone()).check(identifiers)?),
