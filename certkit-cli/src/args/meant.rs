@@ -158,6 +158,17 @@ impl Invocation {
         }
     }
 
+    /// The web server to reload after a renewal; certbot's words for none are ignored.
+    pub(crate) fn installer(&self) -> Result<Option<String>, CommandError> {
+        match self.typed.validation.installer.as_deref() {
+            None => Ok(None),
+            Some(name) if ["none", "null"].contains(&name.to_lowercase().as_str()) => Ok(None),
+            Some(name @ ("nginx" | "apache")) => Ok(Some(name.to_owned())),
+            Some(name) => Err(CommandError::usage(format!("the installer `{}` is not known", escape(name)))
+                .with_cure("use nginx or apache, or --deploy-hook COMMAND for another server")),
+        }
+    }
+
     /// What the flags change in a renewal configuration. Without `server`: that is for the caller to judge.
     pub(crate) fn edits(&self) -> Result<ConfEdits, CommandError> {
         let mut edits = ConfEdits::default();
@@ -300,7 +311,7 @@ pub(crate) fn default_server() -> AcmeUrl {
 }
 
 /// A CA by its name or by the URL of its directory.
-fn resolve(text: &str) -> Result<AcmeUrl, CommandError> {
+pub(crate) fn resolve(text: &str) -> Result<AcmeUrl, CommandError> {
     AcmeUrl::parse(text).map_err(|problem| {
         CommandError::usage(format!("--server: {}", escape(&problem.to_string())))
     })

@@ -3,7 +3,7 @@
 use clap::Args as _;
 
 use certkit_acme::AwsLcKeyMath;
-use certkit_core::decision::RenewalWish;
+use certkit_core::decision::{DueDecision, RenewalWish};
 use certkit_core::store::{BrokenLineage, Kind, Lineage, RenewalConf, Store};
 use certkit_core::{Certificate, Finding, FindingCode, KeyType, PlanInput, plan};
 use chrono::{DateTime, Utc};
@@ -83,7 +83,7 @@ fn usable(store: &Store, lineage: &Lineage, now: DateTime<Utc>, findings: &mut V
     };
     match lineage.certificate() {
         Ok(certificate) => {
-            listed.due = Some(due(store, lineage, &certificate, now, findings));
+            listed.due = due(store, lineage, &certificate, now, findings);
             listed.certificate = Some(facts(&certificate));
         }
         Err(reason) => listed.error = Some(reason.to_string()),
@@ -122,21 +122,16 @@ fn due(
     certificate: &Certificate,
     now: DateTime<Utc>,
     findings: &mut Vec<Finding>,
-) -> certkit_core::decision::DueDecision {
+) -> Option<DueDecision> {
     let conf = lineage.conf();
     let wish = RenewalWish::new(conf.renew_before_expiry().map(str::to_owned), conf.params().autorenew);
     let mut input = PlanInput::new(lineage.name().clone(), Some(certificate.validity()), wish);
     if let Ok((state, _)) = store.state(lineage.name()) {
         input = input.remembering(state);
     }
-    let decision = certkit_core::decision::DueDecision {
-        at: None,
-        reason: certkit_core::decision::DueReason::AutorenewOff,
-        findings: Vec::new(),
-    };
-    let decision = plan([input], now).entries.pop().map_or(decision, |entry| entry.due);
+    let decision = plan([input], now).entries.pop()?.due;
     findings.extend(decision.findings.iter().cloned());
-    decision
+    Some(decision)
 }
 
 fn facts(certificate: &Certificate) -> CertificateFacts {
