@@ -24,6 +24,9 @@ pub use key_math::AwsLcKeyMath;
 
 pub mod keys;
 
+mod obtain;
+pub use obtain::obtain;
+
 pub mod probe;
 
 pub mod protocol;
