@@ -26,6 +26,16 @@ where
     result
 }
 
+/// Runs a few exchanges with a CA, which a signal may simply cut short.
+pub(crate) fn ask<T>(exchanges: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
+    block_on(|stop| async move {
+        tokio::select! {
+            answer = exchanges => answer,
+            reason = stop.stopped() => Err(CommandError::stopped(reason)),
+        }
+    })
+}
+
 async fn watch_signals(stop: Stop) {
     let (Ok(mut interrupts), Ok(mut terminations)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))

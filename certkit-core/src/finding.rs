@@ -42,10 +42,10 @@ pub enum FindingCode {
     AuthenticatorUnsupported,
     /// A lineage cannot be used.
     BrokenLineage,
-    /// A commit of certkit that did not end.
-    InterruptedCommit,
     /// A live link points somewhere that certbot would not have made it point to.
     ForeignLink,
+    /// A commit of certkit that did not end.
+    InterruptedCommit,
     /// certbot's journal links of an interrupted switch.
     InterruptedSwitch,
     /// `live/NAME` without a conf.
@@ -105,8 +105,8 @@ impl FindingCode {
                 "this way of validating names cannot be done by this version, so the next renewal would fail"
             }
             Self::BrokenLineage => "this certificate cannot be used or renewed as it stands",
-            Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
             Self::ForeignLink => "a live link does not point to a version in this certificate's own archive",
+            Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
             Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
             Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
             Self::MixedVersions => "the live links point to different versions, so key and certificate may not match",
@@ -136,11 +136,11 @@ impl FindingCode {
                 "certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
             }
             Self::AccountUnusable => "restore the file from a backup, or move the account's directory away",
-            Self::InterruptedCommit => "nothing to do: it was put right",
             Self::ForeignLink => "make the link point to archive/NAME/KINDn.pem, the same n in all four",
             Self::BrokenLineage => {
                 "restore what the message names from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again"
             }
+            Self::InterruptedCommit => "nothing to do: it was put right",
             Self::InterruptedSwitch | Self::MixedVersions | Self::NewerVersionNotLive => {
                 "nothing to do: the next `certkit renew` puts it right"
             }

@@ -100,29 +100,35 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     Foreign { long: "text", short: Some('t'), takes_value: false, fate: Ignored(NOT_NEEDED) },
     flag("uir", Refused(NO_SERVER_EDITING)),
     option("user-agent", Refused("use --user-agent-comment TEXT, which is appended to certkit's own")),
-    option("verbose-level", Ignored("use -v")),
+    option("verbose-level", Ignored("how much is said depends on -v alone")),
 ];
 
-/// certbot's DNS plugins; each has `--dns-X`, `--dns-X-credentials` and `--dns-X-propagation-seconds`.
-const DNS_PLUGINS: &[&str] = &[
+macro_rules! dns_plugins {
+    ($($name:literal),*) => {
+        &[$((concat!("dns-", $name), concat!("dns-", $name, "-credentials"), concat!("dns-", $name, "-propagation-seconds"))),*]
+    };
+}
+
+/// The flags of certbot's DNS plugins: to choose it, for its credentials, for its patience.
+const DNS_PLUGINS: &[(&str, &str, &str)] = dns_plugins![
     "cloudflare", "digitalocean", "dnsimple", "dnsmadeeasy", "gehirn", "google", "linode", "luadns", "nsone", "ovh",
-    "rfc2136", "route53", "sakuracloud",
+    "rfc2136", "route53", "sakuracloud"
 ];
 
 /// The table as arguments for the parser, hidden from help.
 pub(crate) fn arguments() -> Vec<Arg> {
     let mut all: Vec<Arg> = FOREIGN.iter().map(|one| argument(one.long, one.short, one.takes_value)).collect();
-    for plugin in DNS_PLUGINS {
-        all.push(argument(&format!("dns-{plugin}"), None, false));
-        all.push(argument(&format!("dns-{plugin}-credentials"), None, true));
-        all.push(argument(&format!("dns-{plugin}-propagation-seconds"), None, true));
+    for (choose, credentials, patience) in DNS_PLUGINS {
+        all.push(argument(choose, None, false));
+        all.push(argument(credentials, None, true));
+        all.push(argument(patience, None, true));
     }
     all.push(argument("dns-google-project", None, true));
     all
 }
 
-fn argument(long: &str, short: Option<char>, takes_value: bool) -> Arg {
-    let arg = Arg::new(long.to_owned()).long(long.to_owned()).hide(true);
+fn argument(long: &'static str, short: Option<char>, takes_value: bool) -> Arg {
+    let arg = Arg::new(long).long(long).hide(true);
     let arg = match short {
         Some(letter) => arg.short(letter),
         None => arg,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use certkit_acme::authorities;
 use certkit_acme::command::CommandSettings;
 use certkit_acme::deploy::{HookStage, validate_hook};
 use certkit_acme::transport::{TlsVerification, TransportSettings};
@@ -66,13 +67,13 @@ impl Invocation {
         let named = match (&general.server, general.staging) {
             (Some(server), true) if !self.is_from_file("server") => {
                 let url = resolve(server)?;
-                if url != staging() {
+                if url.as_str() != authorities::LETS_ENCRYPT_STAGING {
                     return Err(CommandError::usage("--server and --staging name different CAs")
                         .with_cure("leave one of them out"));
                 }
                 Some(url)
             }
-            (_, true) => Some(staging()),
+            (_, true) => Some(resolve(authorities::LETS_ENCRYPT_STAGING)?),
             (Some(server), false) => Some(resolve(server)?),
             (None, false) => None,
         };
@@ -88,7 +89,10 @@ impl Invocation {
 
     /// The CA for new certificates and accounts.
     pub(crate) fn server_or_default(&self) -> Result<AcmeUrl, CommandError> {
-        Ok(self.server()?.unwrap_or_else(default_server))
+        match self.server()? {
+            Some(server) => Ok(server),
+            None => resolve(authorities::LETS_ENCRYPT),
+        }
     }
 
     /// The names and addresses that were asked for, in their order.
@@ -155,6 +159,17 @@ impl Invocation {
                 .with_cure(certbot::authenticator_cure(&name))),
             None if has_webroot(typed) => Ok(Some("webroot".to_owned())),
             None => Ok(None),
+        }
+    }
+
+    /// The web server to reload after a renewal; certbot's words for none are ignored.
+    pub(crate) fn installer(&self) -> Result<Option<String>, CommandError> {
+        match self.typed.validation.installer.as_deref() {
+            None => Ok(None),
+            Some(name) if ["none", "null"].contains(&name.to_lowercase().as_str()) => Ok(None),
+            Some(name @ ("nginx" | "apache")) => Ok(Some(name.to_owned())),
+            Some(name) => Err(CommandError::usage(format!("the installer `{}` is not known", escape(name)))
+                .with_cure("use nginx or apache, or --deploy-hook COMMAND for another server")),
         }
     }
 
@@ -289,21 +304,10 @@ impl Invocation {
     }
 }
 
-/// Let's Encrypt's directory for tests.
-pub(crate) fn staging() -> AcmeUrl {
-    AcmeUrl::parse("https://acme-staging-v02.api.letsencrypt.org/directory").expect("a valid URL")
-}
-
-/// certbot's default CA.
-pub(crate) fn default_server() -> AcmeUrl {
-    AcmeUrl::parse("https://acme-v02.api.letsencrypt.org/directory").expect("a valid URL")
-}
-
 /// A CA by its name or by the URL of its directory.
-fn resolve(text: &str) -> Result<AcmeUrl, CommandError> {
-    AcmeUrl::parse(text).map_err(|problem| {
-        CommandError::usage(format!("--server: {}", escape(&problem.to_string())))
-    })
+pub(crate) fn resolve(text: &str) -> Result<AcmeUrl, CommandError> {
+    authorities::resolve(text)
+        .map_err(|problem| CommandError::usage(format!("--server: {}", escape(&problem.to_string()))))
 }
 
 /// A certificate name as typed.

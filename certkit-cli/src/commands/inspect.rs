@@ -114,12 +114,7 @@ fn endpoint(context: &Context<'_>, source: &str) -> Result<Inspected, CommandErr
         return Ok(inspected);
     };
     let settings = context.invocation.transport();
-    let served = runtime::block_on(|stop| async move {
-        tokio::select! {
-            served = probe(host, port, Some(host), &settings) => Ok(served),
-            reason = stop.stopped() => Err(CommandError::stopped(reason)),
-        }
-    })?;
+    let served = runtime::ask(async { Ok(probe(host, port, Some(host), &settings).await) })?;
     match served {
         Ok(served) => {
             inspected.address = Some(served.address.to_string());

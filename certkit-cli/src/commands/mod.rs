@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod account;
 mod certificates;
 mod certonly;
 mod delete;
