@@ -87,7 +87,7 @@ fn lay(tree: &Tree, lineages: usize) {
     let key = KeyKind::EcdsaP256.generate();
     let kinds: Vec<(i64, Issued)> = (1..=9)
         .map(|ninth| {
-            let left = ninth * 10 - 1 + if ninth <= 2 { 20 } else { 0 };
+            let left = 23 + 6 * ninth;
             let not_after = tree.now() + TimeDelta::days(left);
             let names: Vec<String> = (0..ninth).map(|number| format!("n{number}.example.com")).collect();
             let serial = [4, u8::try_from(ninth).unwrap_or_default(), 0x5a, 0x17, 0x20, 0x99, 0x31, 0x42];
