@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod accounts;
+
 pub mod authorities;
 
 pub mod challenge;
@@ -12,6 +14,10 @@ pub use clock::{BoxFuture, Clock, SystemClock};
 pub mod command;
 
 pub mod deploy;
+
+mod der;
+
+mod key_material;
 
 mod key_math;
 pub use key_math::AwsLcKeyMath;

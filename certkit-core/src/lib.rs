@@ -13,6 +13,8 @@ pub use chain::{Chain, possible_issuers};
 
 pub mod decision;
 
+mod der;
+
 mod escape;
 pub use escape::escape;
 
@@ -30,6 +32,8 @@ pub use key_math::{KeyMath, KeyMathError};
 
 mod lineage_name;
 pub use lineage_name::{LineageName, LineageNameError, Version};
+
+mod pem_block;
 
 mod plan;
 pub use plan::{Plan, PlanEntry, PlanInput, Step, plan};

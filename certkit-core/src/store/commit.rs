@@ -1,8 +1,27 @@
 //! Making a verified version the live one.
+//!
+//! The order, each step durable before the next:
+//!
+//! 1. the journal says which version is coming (`certkit/commit/NAME.json`);
+//! 2. the changed conf, under a temporary name;
+//! 3. the four files in the directory that the live links point into, under temporary names;
+//! 4. these get their final names: from here on the version is complete, and an interrupted commit is finished by
+//!    [`LockedStore::recover`] instead of being repeated;
+//! 5. the conf gets its final name (certbot too changes the conf before the links);
+//! 6. the live links are switched (see the module `switch`): the commit point;
+//! 7. the pending order and its key are dropped, old versions removed.
+//!
+//! An error before the end of step 4 undoes what was done; the pending order with its key is kept, so that the
+//! certificate can be fetched again. Nothing below `live/` changes before step 6.
 
 use std::path::PathBuf;
 
-use super::{ConfEdits, ConfError, LockedStore, StoreError, VerifiedVersion};
+use super::files::{self, Attributes};
+use super::journal::Journal;
+use super::links::{Link, LiveLinks};
+use super::switch::{note, switch};
+use super::version_texts::{ArchiveFiles, VersionTexts};
+use super::{ConfEdits, ConfError, Kind, LockedStore, RenewalConf, StoreError, VerifiedVersion};
 use crate::{LineageName, Version};
 
 /// What the conf has to say after the commit.
@@ -47,26 +66,155 @@ pub enum CommitError {
     #[error(transparent)]
     Conf(#[from] ConfError),
     /// Something cannot be read or written. What was live still is.
-    #[error(transparent)]
+    #[error("{0}; the certificate in use is still the old one")]
     Store(#[from] StoreError),
 }
 
 impl LockedStore {
-    /// Whether a lineage of this name could be committed: no orphan in the way, archive and links agree, directories
-    /// writable. Asked before anything is ordered, so that no certificate is bought that cannot be stored.
-    pub fn check_committable(&self, _name: &LineageName) -> Result<(), CommitError> {
-        todo!()
-    }
-
     /// Stores `verified` as the next version and makes it live, in the order of the module's head. `replaces` is the
-    /// live version when the attempt began; none for a new lineage. The pending order of the lineage is dropped.
+    /// live version when the attempt began; none for a new lineage, or one whose links point to no common version. The
+    /// pending order of the lineage is dropped.
     pub fn commit(
         &self,
-        _name: &LineageName,
-        _verified: &VerifiedVersion,
-        _replaces: Option<Version>,
-        _conf: &ConfPlan,
+        name: &LineageName,
+        verified: &VerifiedVersion,
+        replaces: Option<Version>,
+        conf: &ConfPlan,
     ) -> Result<Committed, CommitError> {
-        todo!()
+        let _writing = self.writing();
+        let texts = VersionTexts::of(verified);
+        if files::lstat(&self.paths().conf(name))?.is_none() {
+            return match replaces {
+                None => self.commit_first(name, verified, &texts, conf),
+                // It was deleted meanwhile, so nobody waits for a new version.
+                Some(_) => self.overtaken(name, verified, &texts),
+            };
+        }
+        let (old_conf, live) = self.conf_and_links(name)?;
+        if live.version() != replaces {
+            return self.overtaken(name, verified, &texts);
+        }
+        self.commit_next(name, verified, &texts, &old_conf, &live, conf)
     }
+
+    /// The conf and the live links of a lineage to which a version can be added.
+    pub(crate) fn conf_and_links(&self, name: &LineageName) -> Result<(RenewalConf, LiveLinks), CommitError> {
+        let conf = RenewalConf::parse(&files::read(&self.real_conf(name)?)?)?;
+        let Some(live) = LiveLinks::read(self.paths(), name, &conf)? else {
+            return Err(CommitError::Refused(format!(
+                "{} does not name all of cert, privkey, chain and fullchain",
+                shown(&self.paths().conf(name))
+            )));
+        };
+        for kind in Kind::ALL {
+            if *live.link(kind) == Link::NotALink {
+                return Err(CommitError::Refused(format!("{} is not a symbolic link", shown(live.path(kind)))));
+            }
+        }
+        Ok((conf, live))
+    }
+
+    fn overtaken(
+        &self,
+        name: &LineageName,
+        verified: &VerifiedVersion,
+        texts: &VersionTexts,
+    ) -> Result<Committed, CommitError> {
+        let aside = self.keep_aside(name, &verified.chain().leaf, texts)?;
+        self.remove_pending(name)?;
+        Err(CommitError::Overtaken { aside })
+    }
+
+    fn commit_next(
+        &self,
+        name: &LineageName,
+        verified: &VerifiedVersion,
+        texts: &VersionTexts,
+        old_conf: &RenewalConf,
+        live: &LiveLinks,
+        plan: &ConfPlan,
+    ) -> Result<Committed, CommitError> {
+        let conf_path = self.real_conf(name)?;
+        let new_conf = old_conf.edited(&plan.edits)?;
+        let dirs = archive_dirs(live)?;
+        let version = next_version(&dirs, self.paths().archive(name))?;
+        let files = ArchiveFiles::new(&dirs, version);
+        let conf_temp = files::temp_name(&conf_path);
+
+        self.write_journal(name, &Journal::new(version, live.version(), false, &verified.chain().leaf))?;
+        let stored = || -> Result<(), StoreError> {
+            // A stale one must not be taken for ours when an interrupted commit is finished.
+            files::remove_file(&conf_temp)?;
+            if new_conf.text() != old_conf.text() {
+                let attributes = Attributes::public_like(Some(&conf_path));
+                files::write_temp(&conf_path, new_conf.text().as_bytes(), &attributes)?;
+                files::sync_parent(&conf_path)?;
+            }
+            files.write_temps(texts, |kind| {
+                let predecessor = live.target(kind);
+                match kind {
+                    Kind::Privkey => Attributes::key_like(predecessor.as_deref()),
+                    Kind::Cert | Kind::Chain | Kind::Fullchain => Attributes::public_like(predecessor.as_deref()),
+                }
+            })?;
+            files.rename_temps()
+        };
+        if let Err(error) = stored() {
+            let _ = files.remove_temps();
+            for path in files.finals() {
+                let _ = files::remove_file(path);
+            }
+            let _ = files::remove_file(&conf_temp);
+            let _ = self.remove_journal(name);
+            return Err(error.into());
+        }
+
+        // The version is complete. Where one of these fails, the next run finishes the commit.
+        if files::exists(&conf_temp)? {
+            files::rename(&conf_temp, &conf_path)?;
+            files::sync_parent(&conf_path)?;
+        }
+        self.ensure_live_dir(live)?;
+        let mut leftovers = switch(self, name, live, version)?;
+        note(&mut leftovers, self.remove_pending(name));
+        self.remove_old_versions(live, &dirs, version, &mut leftovers);
+        Ok(Committed { version, leftovers })
+    }
+
+    /// Makes the directories of the links where somebody removed them.
+    pub(crate) fn ensure_live_dir(&self, live: &LiveLinks) -> Result<(), StoreError> {
+        for kind in Kind::ALL {
+            if let Some(dir) = live.path(kind).parent() {
+                files::ensure_dir(dir, 0o755)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the new files go: where the existing links point to, whatever the conf's `archive_dir` says. certbot goes by the
+/// one for the number and by the other for the files, and fails at every run when they differ.
+pub(crate) fn archive_dirs(live: &LiveLinks) -> Result<[PathBuf; 4], StoreError> {
+    let [cert, privkey, chain, fullchain] = Kind::ALL.map(|kind| live.archive_dir(kind));
+    Ok([cert?, privkey?, chain?, fullchain?])
+}
+
+/// One more than the greatest number that any file of the four kinds has: holes and orphans are skipped, as certbot does.
+fn next_version(dirs: &[PathBuf; 4], usual: PathBuf) -> Result<Version, CommitError> {
+    let mut newest = 0;
+    for dir in dirs.iter().chain([&usual]) {
+        for file in files::list(dir)?.unwrap_or_default() {
+            let version = file.to_str().and_then(|file| Kind::ALL.iter().find_map(|kind| kind.version_of(file)));
+            newest = newest.max(version.map_or(0, |version| version.0));
+        }
+    }
+    newest
+        .checked_add(1)
+        .map(Version)
+        .ok_or_else(|| CommitError::Refused("the archive holds a file with the greatest version number".to_owned()))
+}
+
+/// A path for a message.
+pub(crate) fn shown(path: &std::path::Path) -> String {
+    crate::escape(&path.display().to_string()).into_owned()
 }

@@ -1,1 +1,408 @@
 //! Writing files so that a crash at any moment leaves the old or the new content.
+//!
+//! These functions are the only writers of the store. Each one makes a file under a temporary name that no reader looks
+//! at, gives it its final mode before it has its final name, syncs it, reads it again, renames it and syncs the directory.
+//! A file whose sync failed is removed and never used again: the kernel reports a lost page once and then forgets it.
+//!
+//! Temporary names are fixed for a target, so that a leftover of a crash is found and removed by name.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Gid, OFlags, RenameFlags, Uid};
+
+use super::StoreError;
+
+/// How a temporary file ends. certbot looks at `*.conf`, `KINDN.pem` and `KIND.pem` only.
+const TEMP_SUFFIX: &str = ".certkit-tmp";
+
+/// How a folder that is being made, or was exchanged, ends; it begins with a dot, so it is no lineage.
+const FOLDER_SUFFIX: &str = ".certkit-new";
+
+/// More than any file of a lineage holds (a certificate with 10,000 names is below 1 MiB), and little enough for memory.
+pub(crate) const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What a new file takes over from the one that it replaces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attributes {
+    mode: u32,
+    owner: Option<(u32, u32)>,
+    /// A file with extended attributes (labels, ACLs) to copy.
+    like: Option<PathBuf>,
+}
+
+impl Attributes {
+    /// Exactly this mode, whatever the umask; owned by the running user.
+    pub(crate) fn mode(mode: u32) -> Self {
+        Self { mode, owner: None, like: None }
+    }
+
+    /// A private key: 0600, or looser where the admin loosened its predecessor. As with certbot the group's rights and
+    /// the right of others to read are kept, others never write.
+    pub(crate) fn key_like(predecessor: Option<&Path>) -> Self {
+        Self::like(predecessor, 0o600, |old| 0o600 | (old & 0o074))
+    }
+
+    /// A public file: 0644, or the mode of its predecessor.
+    pub(crate) fn public_like(predecessor: Option<&Path>) -> Self {
+        Self::like(predecessor, 0o644, |old| 0o600 | (old & 0o775))
+    }
+
+    fn like(predecessor: Option<&Path>, default: u32, keep: impl Fn(u32) -> u32) -> Self {
+        match predecessor.and_then(|path| fs::metadata(path).ok().map(|meta| (path, meta))) {
+            Some((path, meta)) => {
+                Self { mode: keep(meta.mode()), owner: Some((meta.uid(), meta.gid())), like: Some(path.to_owned()) }
+            }
+            None => Self::mode(default),
+        }
+    }
+
+    /// Gives `file` these attributes. Rights are given last, and those of group and others only when the owner and the
+    /// ACL that they were meant for could be set.
+    fn apply(&self, file: &File) -> io::Result<()> {
+        let mut mode = self.mode;
+        if let Some((uid, gid)) = self.owner {
+            let meta = file.metadata()?;
+            if meta.uid() != uid && rustix::process::geteuid().is_root() {
+                // Failing is no reason to lose a certificate: the rights below are then those of the running user.
+                let _ = rustix::fs::fchown(file, Some(Uid::from_raw(uid)), None);
+            }
+            if meta.gid() != gid && rustix::fs::fchown(file, None, Some(Gid::from_raw(gid))).is_err() {
+                // certbot fails the renewal here (its report 8070), after the certificate was issued.
+                mode &= !0o070;
+            }
+        }
+        if let Some(like) = &self.like {
+            if copy_attributes(like, file).is_err() {
+                // With an ACL the group bits are its mask: without it they would give the group what one user had.
+                mode &= !0o070;
+            }
+        }
+        rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(mode))?;
+        Ok(())
+    }
+}
+
+/// Makes a file that must not exist yet: durable and read again when this returns, but for the directory's sync.
+pub(crate) fn write_new(path: &Path, content: &[u8], attributes: &Attributes) -> Result<(), StoreError> {
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits() as i32)
+        .open(path)
+        .map_err(|error| StoreError::new("create", path, error))?;
+    let result = fill(file, path, content, attributes);
+    if result.is_err() {
+        // What could not be written or synced is never used again.
+        let _ = fs::remove_file(path);
+    }
+    result
+}
+
+fn fill(mut file: File, path: &Path, content: &[u8], attributes: &Attributes) -> Result<(), StoreError> {
+    file.write_all(content).map_err(|error| StoreError::new("write", path, error))?;
+    attributes.apply(&file).map_err(|error| StoreError::new("set the mode of", path, error))?;
+    file.sync_all().map_err(|error| StoreError::new("sync", path, error))?;
+    drop(file);
+    let written = read(path)?;
+    if written != content {
+        let error = io::Error::new(io::ErrorKind::InvalidData, "what was written is not what is read");
+        return Err(StoreError::new("check", path, error));
+    }
+    Ok(())
+}
+
+/// As [`write_new`] under the temporary name of `path`; a leftover of that name is removed first. Returns the name.
+pub(crate) fn write_temp(path: &Path, content: &[u8], attributes: &Attributes) -> Result<PathBuf, StoreError> {
+    let temp = temp_name(path);
+    remove_file(&temp)?;
+    write_new(&temp, content, attributes)?;
+    Ok(temp)
+}
+
+/// Replaces or makes `path`: old or new content at any moment, durable when this returns.
+pub(crate) fn replace(path: &Path, content: &[u8], attributes: &Attributes) -> Result<(), StoreError> {
+    let temp = write_temp(path, content, attributes)?;
+    if let Err(error) = rename(&temp, path) {
+        let _ = fs::remove_file(&temp);
+        return Err(error);
+    }
+    sync_parent(path)
+}
+
+/// `rename(2)`.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(|error| StoreError::new("rename to", to, error))
+}
+
+/// `rename(2)` to a name that nobody has.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> Result<(), StoreError> {
+    use rustix::io::Errno;
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // NFS and old kernels. The store is locked, so nobody makes the name in between.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            if exists(to)? {
+                return Err(StoreError::new("rename to", to, Errno::EXIST));
+            }
+            rename(from, to)
+        }
+        result => result.map_err(|error| StoreError::new("rename to", to, error)),
+    }
+}
+
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_dir(path: &Path) -> Result<(), StoreError> {
+    let dir = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::DIRECTORY | OFlags::CLOEXEC).bits() as i32)
+        .open(path)
+        .map_err(|error| StoreError::new("open", path, error))?;
+    match dir.sync_all() {
+        // Some network file systems cannot sync directories; they are synchronous themselves.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => Ok(()),
+        result => result.map_err(|error| StoreError::new("sync", path, error)),
+    }
+}
+
+/// Makes the entry of `path` in its directory durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<(), StoreError> {
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Makes one directory with exactly this mode. Its parent is not synced.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
+    fs::DirBuilder::new().mode(mode).create(path).map_err(|error| StoreError::new("create", path, error))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .map_err(|error| StoreError::new("set the mode of", path, error))
+}
+
+/// Makes a directory with exactly this mode when it is missing; missing parents get 0755. Durable.
+pub(crate) fn ensure_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        ensure_dir(parent, 0o755)?;
+    }
+    match make_dir(path, mode) {
+        Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_parent(path),
+    }
+}
+
+/// Makes `certkit/` and a directory in it, 0700 each.
+pub(crate) fn ensure_own_dir(own: &Path, path: &Path) -> Result<(), StoreError> {
+    ensure_dir(own, 0o700)?;
+    let mut dir = own.to_owned();
+    for part in path.strip_prefix(own).unwrap_or(Path::new("")).components() {
+        dir.push(part);
+        ensure_dir(&dir, 0o700)?;
+    }
+    Ok(())
+}
+
+/// Removes a file or link; none there is fine. Tells whether there was one.
+pub(crate) fn remove_file(path: &Path) -> Result<bool, StoreError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if is_absence(&error) => Ok(false),
+        Err(error) => Err(StoreError::new("remove", path, error)),
+    }
+}
+
+/// Removes a directory that holds no directories; none there is fine. A directory inside is an error, and stays.
+pub(crate) fn remove_flat_dir(path: &Path) -> Result<bool, StoreError> {
+    let Some(entries) = list(path)? else { return Ok(false) };
+    for entry in entries {
+        remove_file(&path.join(entry))?;
+    }
+    fs::remove_dir(path).map_err(|error| StoreError::new("remove", path, error))?;
+    Ok(true)
+}
+
+/// The names in a directory, sorted; none when there is no such directory.
+pub(crate) fn list(path: &Path) -> Result<Option<Vec<OsString>>, StoreError> {
+    let read = |error| StoreError::new("read", path, error);
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if is_absence(&error) => return Ok(None),
+        Err(error) => return Err(read(error)),
+    };
+    let mut names =
+        entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<_>>>().map_err(read)?;
+    names.sort();
+    Ok(Some(names))
+}
+
+/// Reads a regular file of bounded size. A FIFO does not hang it, a directory or device is an error.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
+    let error = |error| StoreError::new("read", path, error);
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY).bits() as i32)
+        .open(path)
+        .map_err(error)?;
+    let meta = file.metadata().map_err(error)?;
+    if !meta.is_file() {
+        return Err(error(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+    }
+    let mut content = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(error)?;
+    if content.len() as u64 > MAX_FILE_BYTES {
+        return Err(error(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 8 MiB")));
+    }
+    Ok(content)
+}
+
+/// As [`read`]; none when there is no such file.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if is_absence(&error.source) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What `lstat(2)` says; none when there is nothing. An error is not an absence.
+pub(crate) fn lstat(path: &Path) -> Result<Option<Metadata>, StoreError> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(error) if is_absence(&error) => Ok(None),
+        Err(error) => Err(StoreError::new("read", path, error)),
+    }
+}
+
+/// Whether there is anything of this name, a dangling link included.
+pub(crate) fn exists(path: &Path) -> Result<bool, StoreError> {
+    lstat(path).map(|meta| meta.is_some())
+}
+
+/// Whether an error says that there is nothing of that name.
+pub(crate) fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The temporary name beside `path`.
+pub(crate) fn temp_name(path: &Path) -> PathBuf {
+    hidden(path, TEMP_SUFFIX)
+}
+
+/// The name of the folder that is exchanged with (or becomes) `path`.
+pub(crate) fn sibling_folder(path: &Path) -> PathBuf {
+    hidden(path, FOLDER_SUFFIX)
+}
+
+fn hidden(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// The name whose temporary name this is.
+pub(crate) fn temp_of(name: &OsStr) -> Option<&str> {
+    name.to_str()?.strip_prefix('.')?.strip_suffix(TEMP_SUFFIX)
+}
+
+/// The name whose sibling folder this is.
+pub(crate) fn sibling_of(name: &OsStr) -> Option<&str> {
+    name.to_str()?.strip_prefix('.')?.strip_suffix(FOLDER_SUFFIX)
+}
+
+/// Copies the extended attributes that matter: labels, ACLs and the user's own. What the file system cannot hold, or
+/// only root may set, is not an error, but an ACL that could not be set is.
+pub(crate) fn copy_attributes(from: &Path, to: &File) -> io::Result<()> {
+    let mut names = vec![0_u8; 64 * 1024];
+    let Ok(length) = rustix::fs::listxattr(from, &mut names) else { return Ok(()) };
+    names.truncate(length);
+    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let acl = name.starts_with(b"system.posix_acl_");
+        if !acl && !name.starts_with(b"security.selinux") && !name.starts_with(b"user.") {
+            continue;
+        }
+        let mut value = vec![0_u8; 64 * 1024];
+        let copied = rustix::fs::getxattr(from, name, &mut value).and_then(|length| {
+            value.truncate(length);
+            rustix::fs::fsetxattr(to, name, &value, rustix::fs::XattrFlags::empty())
+        });
+        if let Err(error) = copied
+            && acl
+        {
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_whole_has_its_mode_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.conf");
+        fs::write(temp_name(&path), "leftover of a crash").unwrap();
+        replace(&path, b"one", &Attributes::mode(0o644)).unwrap();
+        replace(&path, b"two", &Attributes::mode(0o600)).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(list(dir.path()).unwrap().unwrap(), ["x.conf"]);
+    }
+
+    #[test]
+    fn a_new_file_never_follows_or_replaces_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("privkey2.pem");
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), &path).unwrap();
+        let error = write_new(&path, b"key", &Attributes::mode(0o600)).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
+        assert!(exists(&path).unwrap() && !exists(&dir.path().join("elsewhere")).unwrap());
+        fs::write(dir.path().join("a"), "a").unwrap();
+        let error = rename_new(&dir.path().join("a"), &path).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_key_is_as_open_as_its_predecessor_but_never_writable_for_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = dir.path().join("privkey1.pem");
+        fs::write(&old, "old").unwrap();
+        for (before, after) in [(0o600, 0o600), (0o640, 0o640), (0o660, 0o660), (0o666, 0o664), (0o400, 0o600)] {
+            fs::set_permissions(&old, fs::Permissions::from_mode(before)).unwrap();
+            let new = dir.path().join(format!("new{before:o}"));
+            write_new(&new, b"new", &Attributes::key_like(Some(&old))).unwrap();
+            assert_eq!(fs::metadata(&new).unwrap().mode() & 0o7777, after, "{before:o}");
+        }
+        let new = dir.path().join("first");
+        write_new(&new, b"new", &Attributes::key_like(None)).unwrap();
+        assert_eq!(fs::metadata(&new).unwrap().mode() & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn only_regular_files_of_bounded_size_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mkfifoat(CWD, &fifo, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+        assert_eq!(read(&fifo).unwrap_err().source.kind(), io::ErrorKind::InvalidInput);
+        let large = dir.path().join("large");
+        File::create(&large).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read(&large).unwrap_err().source.kind(), io::ErrorKind::FileTooLarge);
+        assert!(read_if_there(&dir.path().join("none")).unwrap().is_none());
+    }
+
+    #[test]
+    fn names_of_temporary_files_are_recognised_and_fit() {
+        let temp = temp_name(Path::new("/x/a.conf"));
+        assert_eq!(temp, Path::new("/x/.a.conf.certkit-tmp"));
+        assert_eq!(temp_of(temp.file_name().unwrap()), Some("a.conf"));
+        assert_eq!(temp_of(OsStr::new("a.conf")), None);
+        let longest = format!("{}.conf", "n".repeat(crate::LineageName::MAX_BYTES));
+        assert!(temp_name(Path::new(&longest)).as_os_str().len() <= 255);
+    }
+}

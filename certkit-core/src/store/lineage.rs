@@ -1,10 +1,14 @@
 //! A lineage: its conf, its live links and the versions in its archive.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::targets;
+use super::read::{bounded, regular_file};
 use super::{ConfError, Kind, RenewalConf, Store, StoreError};
-use crate::{Certificate, Chain, KeyMath, LineageName, PrivateKey, Version};
+use crate::{Certificate, Chain, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version};
 
 /// A lineage whose conf and live links can be used. The certificate files are read when asked for.
 #[derive(Clone, Debug)]
@@ -12,12 +16,15 @@ pub struct Lineage {
     pub(crate) name: LineageName,
     pub(crate) conf_path: PathBuf,
     pub(crate) conf: RenewalConf,
-    /// Helper B: whatever else is needed (resolved link targets …).
+    /// The live links, as the conf names them, in the order of [`Kind::ALL`].
+    pub(crate) links: [PathBuf; 4],
+    /// What they point to, in the same order: one step, absolute.
     pub(crate) targets: [PathBuf; 4],
 }
 
 /// A lineage that cannot be used; the others can.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {reason}")]
 #[non_exhaustive]
 pub struct BrokenLineage {
     /// The conf's file name without `.conf`, escaped.
@@ -34,13 +41,93 @@ pub struct BrokenLineage {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokenReason {
-    /// The conf cannot be read or parsed.
+    /// The conf cannot be parsed, or something in it is missing.
     #[error("the renewal configuration cannot be used: {0}")]
     Conf(#[from] ConfError),
     /// The conf's file name cannot be a lineage name.
     #[error(transparent)]
     Name(#[from] crate::LineageNameError),
-    // helper B: NotASymlink{path}, Dangling{link,target}, ForeignTarget…, Unreadable(StoreError), Certificate{path, ReadError}, …
+    /// The conf's file name is not text.
+    #[error("the file name of the renewal configuration is not UTF-8")]
+    NameNotUtf8,
+    /// A live link is missing, or its folder is.
+    #[error("{} is missing: it should be a link into the archive", shown(path))]
+    MissingLink {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A live file is not a link: mostly the tree was copied by a tool that followed links.
+    #[error("{} is a file of its own, not a link into the archive (was the tree copied?)", shown(path))]
+    NotASymlink {
+        /// Where the link should be.
+        path: PathBuf,
+    },
+    /// A live link points to nothing.
+    #[error("{} points to {}, which does not exist", shown(link), shown(target))]
+    Dangling {
+        /// The link.
+        link: PathBuf,
+        /// What it points to.
+        target: PathBuf,
+    },
+    /// A file has no content: mostly a full disk or a power cut while it was written.
+    #[error("{} is empty", shown(path))]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file does not hold the certificates it should.
+    #[error("{}: {source}", shown(path))]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ReadError,
+    },
+    /// A file does not hold the private key it should.
+    #[error("{}: {source}", shown(path))]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: PrivateKeyError,
+    },
+    /// fullchain.pem is not cert.pem followed by chain.pem.
+    #[error("{} does not hold what {} and {} hold together", shown(fullchain), shown(cert), shown(chain))]
+    FullchainDiffers {
+        /// The file with both.
+        fullchain: PathBuf,
+        /// The end-entity certificate.
+        cert: PathBuf,
+        /// The issuers.
+        chain: PathBuf,
+    },
+    /// The private key belongs to another certificate.
+    #[error("the private key {} does not belong to the certificate {}", shown(key), shown(cert))]
+    KeyMismatch {
+        /// The key.
+        key: PathBuf,
+        /// The certificate.
+        cert: PathBuf,
+    },
+    /// The private key cannot be compared with the certificate.
+    #[error("{}: {source}", shown(key))]
+    KeyUnusable {
+        /// The key.
+        key: PathBuf,
+        /// Why not.
+        source: KeyMathError,
+    },
+    /// The certificate is not signed by the first certificate of the chain.
+    #[error("{} is not signed by the first certificate of {}: {source}", shown(cert), shown(chain))]
+    NotSignedByChain {
+        /// The certificate.
+        cert: PathBuf,
+        /// The chain.
+        chain: PathBuf,
+        /// Why not.
+        source: KeyMathError,
+    },
     /// A file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] StoreError),
@@ -59,14 +146,59 @@ pub struct VersionFiles {
 impl Store {
     /// All lineages in certbot's listing order (`renewal/*.conf`, bytewise by path). One that is broken is an `Err` in the list.
     pub fn lineages(&self) -> Result<Vec<Result<Lineage, BrokenLineage>>, StoreError> {
-        todo!()
+        let dir = self.paths.renewal_dir();
+        let mut names = super::folder_names(&dir)?;
+        // What the shell pattern `*.conf` matches: names that begin with a dot are not shown.
+        names.retain(|name| name.as_bytes().ends_with(b".conf") && !name.as_bytes().starts_with(b"."));
+        // `x-0001.conf` comes before `x.conf`, because the endings are compared too.
+        names.sort_unstable();
+        Ok(names.iter().filter_map(|name| self.load(dir.join(name), name).transpose()).collect())
     }
 
     /// One lineage; `Ok(None)` when there is no such conf.
     #[allow(clippy::result_large_err, reason = "read once, at the edge")]
-    pub fn lineage(&self, _name: &LineageName) -> Result<Option<Lineage>, BrokenLineage> {
-        todo!()
+    pub fn lineage(&self, name: &LineageName) -> Result<Option<Lineage>, BrokenLineage> {
+        let path = self.paths.conf(name);
+        let file_name = format!("{name}.conf");
+        self.load(path, OsStr::new(&file_name))
     }
+
+    #[allow(clippy::result_large_err, reason = "read once, at the edge")]
+    fn load(&self, conf_path: PathBuf, file_name: &OsStr) -> Result<Option<Lineage>, BrokenLineage> {
+        let mut conf = None;
+        match read_lineage(&conf_path, file_name, &mut conf) {
+            Ok(lineage) => Ok(Some(lineage)),
+            // Removed since the folder was read, or never there; a link to nothing is there, however.
+            Err(BrokenReason::Unreadable(error))
+                if error.path == conf_path
+                    && error.source.kind() == std::io::ErrorKind::NotFound
+                    && std::fs::symlink_metadata(&conf_path)
+                        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) =>
+            {
+                Ok(None)
+            }
+            Err(reason) => {
+                let name = file_name.to_string_lossy();
+                let name = crate::escape(name.strip_suffix(".conf").unwrap_or(&name)).into_owned();
+                Err(BrokenLineage { name, conf_path, conf, reason })
+            }
+        }
+    }
+}
+
+fn read_lineage(
+    conf_path: &Path,
+    file_name: &OsStr,
+    read: &mut Option<RenewalConf>,
+) -> Result<Lineage, BrokenReason> {
+    let stem = file_name.to_str().ok_or(BrokenReason::NameNotUtf8)?;
+    let name = LineageName::new(stem.strip_suffix(".conf").unwrap_or(stem))?;
+    let conf = RenewalConf::parse(&bounded(conf_path, RenewalConf::MAX_BYTES)?)?;
+    let conf = read.insert(conf);
+    conf.check_complete()?;
+    let links = Kind::ALL.map(|kind| PathBuf::from(conf.live_path(kind).unwrap_or_default()));
+    let targets = targets::targets(&links)?;
+    Ok(Lineage { name, conf_path: conf_path.to_owned(), conf: conf.clone(), links, targets })
 }
 
 impl Lineage {
@@ -86,8 +218,8 @@ impl Lineage {
     }
 
     /// The live link of this kind, as the conf names it.
-    pub fn live_path(&self, _kind: Kind) -> &Path {
-        todo!()
+    pub fn live_path(&self, kind: Kind) -> &Path {
+        &self.links[kind as usize]
     }
 
     /// The archive file that the live link of this kind points to (one step, absolute).
@@ -97,38 +229,134 @@ impl Lineage {
 
     /// The directory that holds the versions: that of the cert link's target.
     pub fn archive_dir(&self) -> &Path {
-        todo!()
+        folder_of(self.target(Kind::Cert))
     }
 
     /// The version that all four live links point to; none when they differ or are not named as certbot names them.
     pub fn live_version(&self) -> Option<Version> {
-        todo!()
+        targets::common_version(&self.targets)
     }
 
     /// The versions in the archive with the kinds that exist of each.
     pub fn versions(&self) -> Result<BTreeMap<Version, Vec<Kind>>, StoreError> {
-        todo!()
+        let dir = self.archive_dir();
+        let mut versions: BTreeMap<Version, Vec<Kind>> = BTreeMap::new();
+        for entry in std::fs::read_dir(dir).map_err(|error| StoreError::new("read", dir, error))? {
+            let name = entry.map_err(|error| StoreError::new("read", dir, error))?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let found = Kind::ALL.into_iter().find_map(|kind| Some((kind.version_of(name)?, kind)));
+            if let Some((version, kind)) = found {
+                versions.entry(version).or_default().push(kind);
+            }
+        }
+        versions.values_mut().for_each(|kinds| kinds.sort_unstable());
+        Ok(versions)
     }
 
     /// The newest version of which all four files exist.
     pub fn newest_complete_version(&self) -> Result<Option<Version>, StoreError> {
-        todo!()
+        let versions = self.versions()?;
+        Ok(versions.iter().rev().find(|(_, kinds)| kinds.len() == Kind::ALL.len()).map(|(version, _)| *version))
     }
 
     /// The live certificate (cert.pem).
     pub fn certificate(&self) -> Result<Certificate, BrokenReason> {
-        todo!()
+        let read = |target: &Path| certificate_in(target, &contents(target)?);
+        read(self.target(Kind::Cert)).or_else(|error| match self.moved()? {
+            Some(now) => read(now.target(Kind::Cert)),
+            None => Err(error),
+        })
     }
 
     /// Leaf, issuers and key of a version, read but not verified.
-    pub fn read_version(&self, _version: Version) -> Result<VersionFiles, BrokenReason> {
-        todo!()
+    pub fn read_version(&self, version: Version) -> Result<VersionFiles, BrokenReason> {
+        let path = |kind: Kind| self.archive_dir().join(kind.archive_file(version));
+        let (fullchain, key) = (path(Kind::Fullchain), path(Kind::Privkey));
+        let chain = Chain::from_pem(&contents(&fullchain)?)
+            .map_err(|source| BrokenReason::Certificate { path: fullchain.clone(), source })?;
+        Ok(VersionFiles { chain, key: key_in(&key)? })
     }
 
     /// certbot's checks of what is live: fullchain is cert and chain, the key belongs to the certificate, the certificate
     /// is signed by the first of the chain. Without `math` signatures are not checked and keys only where they carry
     /// their public key. Reads the files again when the links change meanwhile.
-    pub fn check_live(&self, _math: Option<&dyn KeyMath>) -> Result<(), BrokenReason> {
-        todo!()
+    pub fn check_live(&self, math: Option<&dyn KeyMath>) -> Result<(), BrokenReason> {
+        self.check_targets(math).or_else(|error| match self.moved()? {
+            Some(now) => now.check_targets(math),
+            None => Err(error),
+        })
     }
+
+    /// The lineage as its links are now, when that is not how they were.
+    fn moved(&self) -> Result<Option<Self>, BrokenReason> {
+        let targets = targets::targets(&self.links)?;
+        Ok((targets != self.targets).then(|| Self { targets, ..self.clone() }))
+    }
+
+    fn check_targets(&self, math: Option<&dyn KeyMath>) -> Result<(), BrokenReason> {
+        let [cert, privkey, chain, fullchain] = &self.targets;
+        let (cert_bytes, chain_bytes, full_bytes) = (contents(cert)?, contents(chain)?, contents(fullchain)?);
+        let leaf = certificate_in(cert, &cert_bytes)?;
+        let read_chain = |path: &PathBuf, bytes: &[u8]| {
+            Chain::from_pem(bytes).map_err(|source| BrokenReason::Certificate { path: path.clone(), source })
+        };
+        // The first of chain.pem is the leaf's issuer, whatever the type calls it.
+        let issuers = read_chain(chain, &chain_bytes)?;
+        let same_bytes = full_bytes.strip_prefix(cert_bytes.as_slice()) == Some(chain_bytes.as_slice());
+        if !same_bytes {
+            // certbot compares bytes; other line ends or a comment harm nobody who reads the files.
+            let full = read_chain(fullchain, &full_bytes)?;
+            let rest = std::iter::once(&issuers.leaf).chain(&issuers.issuers);
+            if full.leaf != leaf || !full.issuers.iter().eq(rest) {
+                return Err(BrokenReason::FullchainDiffers {
+                    fullchain: fullchain.clone(),
+                    cert: cert.clone(),
+                    chain: chain.clone(),
+                });
+            }
+        }
+        let key = key_in(privkey)?;
+        let public = match math {
+            Some(math) => Some(
+                math.public_spki_der(&key)
+                    .map_err(|source| BrokenReason::KeyUnusable { key: privkey.clone(), source })?,
+            ),
+            None => key.carried_spki_der(),
+        };
+        if public.is_some_and(|public| public != leaf.spki_der()) {
+            return Err(BrokenReason::KeyMismatch { key: privkey.clone(), cert: cert.clone() });
+        }
+        if let Some(math) = math {
+            math.verify_signature(&leaf, &issuers.leaf).map_err(|source| BrokenReason::NotSignedByChain {
+                cert: cert.clone(),
+                chain: chain.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn contents(path: &Path) -> Result<Vec<u8>, BrokenReason> {
+    let bytes = regular_file(path)?;
+    if bytes.is_empty() { Err(BrokenReason::Empty { path: path.to_owned() }) } else { Ok(bytes) }
+}
+
+fn certificate_in(path: &Path, bytes: &[u8]) -> Result<Certificate, BrokenReason> {
+    Certificate::from_pem(bytes).map_err(|source| BrokenReason::Certificate { path: path.to_owned(), source })
+}
+
+fn key_in(path: &Path) -> Result<PrivateKey, BrokenReason> {
+    let bytes = zeroize::Zeroizing::new(contents(path)?);
+    PrivateKey::from_pem(&bytes).map_err(|source| BrokenReason::Key { path: path.to_owned(), source })
+}
+
+/// The folder of an absolute path to a file, which has one.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+/// A path in a message.
+fn shown(path: &Path) -> String {
+    crate::escape(&path.to_string_lossy()).into_owned()
 }

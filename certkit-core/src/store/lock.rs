@@ -1,14 +1,44 @@
 //! certbot's locks.
+//!
+//! certbot takes a POSIX record lock (`lockf`) on `.certbot.lock` in its logs, config and work directory, in this order,
+//! and unlinks the files when it ends. Open-file-description locks conflict with these in both directions, and unlike
+//! them they exclude a second store in the same process and survive the closing of another descriptor of the file.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
-use super::{LockedStore, Store};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+use rustix::fs::OFlags;
+
+use super::files::ensure_dir;
+use super::{LockedStore, Store, StoreError};
+
+/// certbot's name for the file.
+const LOCK_FILE: &str = ".certbot.lock";
+
+/// certbot unlinks the file when it ends, so the file that was opened may not be the one of that name any more. Each
+/// further try means that another process ended just then.
+const MAX_TRIES: usize = 100;
 
 impl Store {
     /// Takes certbot's locks in certbot's order (logs, config, work), as open-file-description locks. Makes the three
     /// directories when they are missing. Fails at once when somebody else holds one.
     pub fn lock(&self) -> Result<LockedStore, LockError> {
-        todo!()
+        let paths = self.paths();
+        let mut locks: Vec<HeldLock> = Vec::new();
+        for (dir, mode) in [(&paths.logs_dir, 0o700), (&paths.config_dir, 0o755), (&paths.work_dir, 0o755)] {
+            ensure_dir(dir, mode)?;
+            let meta = fs::metadata(dir).map_err(|error| StoreError::new("read", dir, error))?;
+            let directory = (meta.dev(), meta.ino());
+            // The same directory may be given twice; a second lock would be refused because of the first.
+            if locks.iter().all(|lock| lock.directory != directory) {
+                locks.push(take(&dir.join(LOCK_FILE), directory)?);
+            }
+        }
+        Ok(LockedStore::new(self.clone(), locks))
     }
 }
 
@@ -26,5 +56,112 @@ pub enum LockError {
     },
     /// The lock file cannot be made or opened.
     #[error(transparent)]
-    Store(#[from] super::StoreError),
+    Store(#[from] StoreError),
+}
+
+/// A lock that is held. The file is removed, as certbot does, and then the lock released when it is dropped.
+#[derive(Debug)]
+pub(crate) struct HeldLock {
+    file: File,
+    path: PathBuf,
+    directory: (u64, u64),
+}
+
+impl Drop for HeldLock {
+    fn drop(&mut self) {
+        // Whoever opened this file meanwhile sees that it is not the one of that name any more, and tries again. If it
+        // cannot be removed it is a stale file without a lock, which harms nobody.
+        if is_still(&self.file, &self.path).unwrap_or(false) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn take(path: &Path, directory: (u64, u64)) -> Result<HeldLock, LockError> {
+    for _ in 0..MAX_TRIES {
+        let mut file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits() as i32)
+            .open(path)
+            .map_err(|error| StoreError::new("open", path, error))?;
+        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file())) {
+            Ok(_) => {}
+            Err(nix::Error::EAGAIN | nix::Error::EACCES) => {
+                return Err(LockError::Held { path: path.to_owned(), holder: holder(&mut file) });
+            }
+            Err(nix::Error::EINTR) => continue,
+            Err(error) => return Err(StoreError::new("lock", path, io::Error::from(error)).into()),
+        }
+        if is_still(&file, path).map_err(|error| StoreError::new("read", path, error))? {
+            // Who holds it is for people only, so a full disk does not matter.
+            let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
+            let _ = file.set_len(0).and_then(|()| writeln!(file, "certkit {}", std::process::id()));
+            return Ok(HeldLock { file, path: path.to_owned(), directory });
+        }
+    }
+    let error = io::Error::other("the lock file is replaced again and again");
+    Err(StoreError::new("lock", path, error).into())
+}
+
+/// Whether `path` still names `file`.
+fn is_still(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(now) => Ok((now.dev(), now.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn whole_file() -> libc::flock {
+    libc::flock {
+        l_type: libc::F_WRLCK as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+/// Who holds the lock, in words; empty when nobody can tell.
+fn holder(file: &mut File) -> String {
+    let mut lock = whole_file();
+    let pid = match fcntl(&*file, FcntlArg::F_OFD_GETLK(&mut lock)) {
+        Ok(_) if lock.l_type == libc::F_UNLCK as libc::c_short => return String::new(),
+        // A POSIX lock carries its process; 0 is one in another namespace.
+        Ok(_) if lock.l_pid > 0 => u32::try_from(lock.l_pid).ok(),
+        // An open-file-description lock does not, so certkit writes it into the file.
+        _ => {
+            let mut text = String::new();
+            let read = file.rewind().and_then(|()| file.take(64).read_to_string(&mut text));
+            read.ok().and_then(|_| text.trim().strip_prefix("certkit ")?.parse().ok())
+        }
+    };
+    match pid {
+        Some(pid) if pid == std::process::id() => format!(" (process {pid}, this one)"),
+        Some(pid) => match command(pid) {
+            Some(command) => format!(" (process {pid}, {})", crate::escape(&command)),
+            None => format!(" (process {pid})"),
+        },
+        None => String::new(),
+    }
+}
+
+/// What a process is called: the first word of its command line that is not an interpreter, else its name.
+fn command(pid: u32) -> Option<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words: Vec<String> = line
+        .split(|byte| *byte == 0)
+        .take(3)
+        .filter_map(|word| Some(Path::new(std::str::from_utf8(word).ok()?).file_name()?.to_str()?.to_owned()))
+        .collect();
+    if let Some(word) = words.iter().find(|word| word.contains("certbot") || word.contains("certkit")) {
+        return Some(word.chars().take(40).collect());
+    }
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned()).filter(|name| !name.is_empty())
 }

@@ -1,29 +1,74 @@
 //! The store while it is locked.
 
-use super::{ConfEdits, ConfError, Store, StoreError};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::files::{self, Attributes};
+use super::lock::HeldLock;
+use super::{ConfEdits, ConfError, LiveSwitch, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
 
-/// The only type that can change the tree. The locks are released when it is dropped.
+/// The only type that can change the tree. The locks are released when it is dropped. It can be shared between threads;
+/// their changes come one after another.
 #[derive(Debug)]
 pub struct LockedStore {
     pub(crate) store: Store,
+    live_switch: LiveSwitch,
+    writing: Mutex<()>,
+    _locks: Vec<HeldLock>,
 }
 
 impl LockedStore {
+    pub(crate) fn new(store: Store, locks: Vec<HeldLock>) -> Self {
+        Self { store, live_switch: LiveSwitch::default(), writing: Mutex::new(()), _locks: locks }
+    }
+
     /// The store, for reading.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Changes a lineage's conf (temporary file, sync, rename, sync of the folder); mode and owner stay.
-    pub fn edit_conf(&self, _name: &LineageName, _edits: &ConfEdits) -> Result<(), EditConfError> {
-        todo!()
+    /// Sets how `live/NAME` is switched to a new version.
+    #[must_use]
+    pub fn with_live_switch(mut self, live_switch: LiveSwitch) -> Self {
+        self.live_switch = live_switch;
+        self
     }
 
-    /// Removes a lineage as certbot does: conf, live directory, archive directory, and certkit's own memory of it.
-    /// Works on broken lineages too; nothing outside the config dir is removed. What was removed is returned.
-    pub fn delete(&self, _name: &LineageName) -> Result<Vec<std::path::PathBuf>, StoreError> {
-        todo!()
+    /// How `live/NAME` is switched to a new version.
+    pub fn live_switch(&self) -> LiveSwitch {
+        self.live_switch
+    }
+
+    /// Changes a lineage's conf (temporary file, sync, rename, sync of the folder); mode and owner stay.
+    pub fn edit_conf(&self, name: &LineageName, edits: &ConfEdits) -> Result<(), EditConfError> {
+        let _writing = self.writing();
+        let path = self.real_conf(name)?;
+        let old = files::read(&path)?;
+        let conf = RenewalConf::parse(&old)?.edited(edits)?;
+        if conf.text().as_bytes() != old {
+            files::replace(&path, conf.text().as_bytes(), &Attributes::public_like(Some(&path)))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn paths(&self) -> &StorePaths {
+        self.store.paths()
+    }
+
+    /// Changes come one after another: names of temporary files are fixed, and a commit's order must hold.
+    pub(crate) fn writing(&self) -> MutexGuard<'_, ()> {
+        // Nothing is protected but the order, so a panic elsewhere spoils nothing.
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The conf itself where `renewal/NAME.conf` is a link (some owners keep confs elsewhere): the link stays.
+    pub(crate) fn real_conf(&self, name: &LineageName) -> Result<PathBuf, StoreError> {
+        let path = self.paths().conf(name);
+        match std::fs::canonicalize(&path) {
+            Ok(real) => Ok(real),
+            Err(error) => Err(StoreError::new("read", &path, error)),
+        }
     }
 }
 

@@ -5,12 +5,22 @@
 mod account;
 pub use account::{AccountMeta, NewStoredAccount, StoredAccount};
 
+mod aside;
+
 mod audit;
 
 mod commit;
 pub use commit::{CommitError, Committed, ConfPlan};
 
+mod committable;
+
+mod delete;
+
 mod files;
+
+mod first_version;
+
+mod journal;
 
 mod layout;
 pub use layout::{Kind, StorePaths};
@@ -18,14 +28,20 @@ pub use layout::{Kind, StorePaths};
 mod lineage;
 pub use lineage::{BrokenLineage, BrokenReason, Lineage, VersionFiles};
 
+mod links;
+
 mod lock;
 pub use lock::LockError;
 
 mod locked;
 pub use locked::{EditConfError, LockedStore};
 
+mod old_versions;
+
 mod pending;
 pub use pending::{Pending, PendingOrder};
+
+mod read;
 
 mod records;
 
@@ -36,10 +52,16 @@ mod renewal_config;
 pub use renewal_config::{ConfEdits, ConfError, ConfValue, RenewalConf, RenewalParams};
 
 mod switch;
+pub use switch::LiveSwitch;
+
+mod targets;
+
+mod version_texts;
 
 mod verify;
-pub use verify::{Expectations, VerifiedVersion, VerifyError};
+pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError};
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// A certbot tree that is read. Nothing here writes: no directory is made, no link repaired, no log rotated.
@@ -50,14 +72,38 @@ pub struct Store {
 
 impl Store {
     /// Opens the tree. A config dir that does not exist yet is an empty store; one that cannot be read is an error.
-    pub fn open(_paths: StorePaths) -> Result<Self, StoreError> {
-        todo!()
+    pub fn open(paths: StorePaths) -> Result<Self, StoreError> {
+        let paths = StorePaths {
+            config_dir: targets::absolute(&paths.config_dir)?,
+            work_dir: targets::absolute(&paths.work_dir)?,
+            logs_dir: targets::absolute(&paths.logs_dir)?,
+        };
+        // An error is not an absence: a store that cannot be looked into must not look empty.
+        folder_names(&paths.config_dir)?;
+        Ok(Self { paths })
     }
 
     /// The three directories.
     pub fn paths(&self) -> &StorePaths {
         &self.paths
     }
+}
+
+/// The names in a folder, in the system's order; none when there is no such folder.
+fn folder_names(path: &Path) -> Result<Vec<OsString>, StoreError> {
+    let fail = |error| StoreError::new("read", path, error);
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // A link to nothing is not a folder that does not exist yet.
+            return match std::fs::symlink_metadata(path) {
+                Err(absent) if absent.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+                _ => Err(fail(error)),
+            };
+        }
+        Err(error) => return Err(fail(error)),
+    };
+    entries.map(|entry| Ok(entry.map_err(fail)?.file_name())).collect()
 }
 
 /// The store could not be read or written.

@@ -1,10 +1,18 @@
 //! `certkit/pending/NAME`: the order under way and its key, durable before anything irreversible happens.
 
+use std::io;
+use std::path::Path;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
+use super::files::{self, Attributes};
 use super::{LockedStore, Store, StoreError};
 use crate::{AcmeUrl, IdentifierSet, LineageName, PrivateKey};
+
+const ORDER_FILE: &str = "order.json";
+const KEY_FILE: &str = "privkey.pem";
 
 /// An order under way, as it is journalled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,26 +57,104 @@ impl PendingOrder {
     }
 }
 
+/// The format that this version writes.
+const SCHEMA: u32 = 1;
+
+/// `order.json`.
+#[derive(Serialize, Deserialize)]
+struct OrderFile {
+    schema: u32,
+    order: PendingOrder,
+}
+
 impl Store {
     /// The order under way of a lineage. One that is damaged counts as none.
-    pub fn pending(&self, _name: &LineageName) -> Result<Option<Pending>, StoreError> {
-        todo!()
+    pub fn pending(&self, name: &LineageName) -> Result<Option<Pending>, StoreError> {
+        let dir = self.paths().pending(name);
+        let Some(order) = files::read_if_there(&dir.join(ORDER_FILE))? else { return Ok(None) };
+        let Some(key) = files::read_if_there(&dir.join(KEY_FILE))? else { return Ok(None) };
+        let key = Zeroizing::new(key);
+        let Ok(file) = serde_json::from_slice::<OrderFile>(&order) else { return Ok(None) };
+        let Ok(key) = PrivateKey::from_pem(&key) else { return Ok(None) };
+        Ok((file.schema <= SCHEMA).then_some(Pending { name: name.clone(), order: file.order, key }))
+    }
+
+    /// The lineages for which something is journalled in `certkit/pending`, damaged or not, sorted.
+    pub fn pending_names(&self) -> Result<Vec<LineageName>, StoreError> {
+        let names = files::list(&self.paths().own_dir().join("pending"))?.unwrap_or_default();
+        Ok(names.iter().filter_map(|name| LineageName::new(name.to_str()?).ok()).collect())
     }
 }
 
 impl LockedStore {
-    /// Journals an order with its key: both are durable when this returns.
-    pub fn begin(&self, _name: &LineageName, _key: &PrivateKey, _order: PendingOrder) -> Result<Pending, StoreError> {
-        todo!()
+    /// Journals an order with its key: both are durable when this returns. An order that is already under way is not
+    /// replaced, because its key may belong to a certificate that was issued: it has to be dropped first.
+    pub fn begin(&self, name: &LineageName, key: &PrivateKey, order: PendingOrder) -> Result<Pending, StoreError> {
+        let _writing = self.writing();
+        let dir = self.paths().pending(name);
+        if self.store.pending(name)?.is_some() {
+            return Err(StoreError::new("create", &dir, io::Error::from(io::ErrorKind::AlreadyExists)));
+        }
+        // A damaged one counts as none.
+        self.remove_pending(name)?;
+        if let Some(parent) = dir.parent() {
+            files::ensure_own_dir(&self.paths().own_dir(), parent)?;
+        }
+        let temp = files::temp_name(&dir);
+        files::remove_flat_dir(&temp)?;
+        files::make_dir(&temp, 0o700)?;
+        let result = fill(&temp, key, &order).and_then(|()| files::rename_new(&temp, &dir));
+        if let Err(error) = result {
+            let _ = files::remove_flat_dir(&temp);
+            return Err(error);
+        }
+        files::sync_parent(&dir)?;
+        Ok(Pending { name: name.clone(), order, key: key.clone() })
     }
 
     /// Notes, durably, that the CSR is about to be sent.
-    pub fn mark_finalizing(&self, _pending: &mut Pending) -> Result<(), StoreError> {
-        todo!()
+    pub fn mark_finalizing(&self, pending: &mut Pending) -> Result<(), StoreError> {
+        let _writing = self.writing();
+        let path = self.paths().pending(&pending.name).join(ORDER_FILE);
+        let mut order = pending.order.clone();
+        order.finalizing = true;
+        files::replace(&path, &order_json(&path, &order)?, &Attributes::mode(0o600))?;
+        pending.order = order;
+        Ok(())
     }
 
-    /// Forgets an order and its key.
-    pub fn drop_pending(&self, _name: &LineageName) -> Result<(), StoreError> {
-        todo!()
+    /// Forgets an order and its key. None there is fine.
+    pub fn drop_pending(&self, name: &LineageName) -> Result<(), StoreError> {
+        let _writing = self.writing();
+        self.remove_pending(name)
     }
+
+    /// As [`LockedStore::drop_pending`], for callers that are writing already. The order goes first: without it the
+    /// rest is a leftover, never an order without its key.
+    pub(crate) fn remove_pending(&self, name: &LineageName) -> Result<(), StoreError> {
+        let dir = self.paths().pending(name);
+        if files::lstat(&dir)?.is_none() {
+            return Ok(());
+        }
+        if files::remove_file(&dir.join(ORDER_FILE))? {
+            files::sync_dir(&dir)?;
+        }
+        files::remove_flat_dir(&dir)?;
+        files::sync_parent(&dir)
+    }
+}
+
+fn fill(dir: &Path, key: &PrivateKey, order: &PendingOrder) -> Result<(), StoreError> {
+    files::write_new(&dir.join(KEY_FILE), key.to_pem().as_bytes(), &Attributes::mode(0o600))?;
+    let path = dir.join(ORDER_FILE);
+    files::write_new(&path, &order_json(&path, order)?, &Attributes::mode(0o600))?;
+    files::sync_dir(dir)
+}
+
+fn order_json(path: &Path, order: &PendingOrder) -> Result<Vec<u8>, StoreError> {
+    let file = OrderFile { schema: SCHEMA, order: order.clone() };
+    let mut content = serde_json::to_vec_pretty(&file)
+        .map_err(|error| StoreError::new("write", path, io::Error::from(error)))?;
+    content.push(b'\n');
+    Ok(content)
 }

@@ -1,0 +1,92 @@
+//! Chains: who could have signed whom.
+
+use std::collections::HashMap;
+
+use crate::certificate::{is_certificate_label, key_ids_agree};
+use crate::pem_block::blocks;
+use crate::{Certificate, ReadError};
+
+/// A leaf and the certificates that a server sends after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Chain {
+    /// The end-entity certificate.
+    pub leaf: Certificate,
+    /// The issuers, each one signing the one before it.
+    pub issuers: Vec<Certificate>,
+}
+
+impl Chain {
+    /// A chain of certificates that are at hand.
+    pub fn new(leaf: Certificate, issuers: Vec<Certificate>) -> Self {
+        Self { leaf, issuers }
+    }
+
+    /// Reads a PEM text whose first certificate is the leaf, as a CA delivers it (RFC 8555 section 9.1).
+    ///
+    /// Every certificate must be readable: half a chain is an error that says where it breaks, and so is anything in it
+    /// that is not text. Text between the blocks and blocks of other kinds are passed over unread.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, ReadError> {
+        // A NUL or another control character is not text: what a broken transfer or a reused buffer leaves behind.
+        if let Some(position) = pem.iter().position(|c| c.is_ascii_control() && !c.is_ascii_whitespace()) {
+            let before = pem.get(..position).unwrap_or_default();
+            let line = 1 + before.iter().filter(|c| **c == b'\n').count();
+            return Err(ReadError::Pem { line, what: "a control character in the chain".to_owned() });
+        }
+        let mut certificates = Vec::new();
+        for block in blocks(pem) {
+            let block = block?;
+            if is_certificate_label(block.label) {
+                let certificate = Certificate::from_block(block.label, &block.decode()?);
+                certificates.push(certificate.map_err(|error| error.in_block(block.line))?);
+            }
+        }
+        let mut certificates = certificates.into_iter();
+        let leaf = certificates.next().ok_or(ReadError::NoCertificate)?;
+        Ok(Self { leaf, issuers: certificates.collect() })
+    }
+
+    /// The leaf, then the issuers.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        std::iter::once(&self.leaf).chain(&self.issuers)
+    }
+
+    /// The issuer name of the last certificate of the chain (certbot's `preferred_chain` compares this).
+    pub fn topmost_issuer_common_name(&self) -> Option<String> {
+        self.issuers.last().unwrap_or(&self.leaf).issuer_common_name()
+    }
+
+    /// The leaf in PEM: certbot's `cert.pem`.
+    pub fn cert_pem(&self) -> String {
+        self.leaf.to_pem()
+    }
+
+    /// The issuers in PEM: certbot's `chain.pem`.
+    pub fn chain_pem(&self) -> String {
+        self.issuers.iter().map(Certificate::to_pem).collect()
+    }
+
+    /// The leaf and the issuers in PEM: certbot's `fullchain.pem`, byte for byte `cert.pem` followed by `chain.pem`.
+    pub fn fullchain_pem(&self) -> String {
+        self.cert_pem() + &self.chain_pem()
+    }
+}
+
+/// For each certificate, the indices of those in the slice that could have signed it, itself included when self-issued.
+pub fn possible_issuers(certificates: &[Certificate]) -> Vec<Vec<usize>> {
+    // Looked up by name, with the key ids read once: bundles of CA certificates hold hundreds.
+    let mut by_subject: HashMap<&[u8], Vec<(usize, Option<Vec<u8>>)>> = HashMap::new();
+    for (index, certificate) in certificates.iter().enumerate() {
+        by_subject.entry(certificate.subject_der()).or_default().push((index, certificate.subject_key_id()));
+    }
+    let candidates = |certificate: &Certificate| {
+        let Some(named) = by_subject.get(certificate.issuer_der()) else { return Vec::new() };
+        let authority = certificate.authority_key_id();
+        let agreeing = named.iter().filter(|(_, subject)| key_ids_agree(authority.as_deref(), subject.as_deref()));
+        agreeing.map(|(index, _)| *index).collect()
+    };
+    certificates.iter().map(candidates).collect()
+}
+
+#[cfg(test)]
+mod tests;

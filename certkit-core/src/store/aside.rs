@@ -1,0 +1,37 @@
+//! `certkit/aside/NAME/FINGERPRINT`: certificates that were issued but must not be installed.
+
+use std::path::PathBuf;
+
+use super::files::{self, Attributes};
+use super::version_texts::VersionTexts;
+use super::{Kind, LockedStore, StoreError};
+use crate::{Certificate, LineageName};
+
+impl LockedStore {
+    /// Keeps a version aside, durably, and returns where. The directory is named after the certificate's fingerprint, so
+    /// keeping it twice is keeping it once.
+    pub(crate) fn keep_aside(
+        &self,
+        name: &LineageName,
+        leaf: &Certificate,
+        texts: &VersionTexts,
+    ) -> Result<PathBuf, StoreError> {
+        let parent = self.paths().aside(name);
+        files::ensure_own_dir(&self.paths().own_dir(), &parent)?;
+        let fingerprint = leaf.fingerprint_sha256();
+        let dir = parent.join(data_encoding::HEXLOWER.encode(&fingerprint[..16]));
+        if files::exists(&dir)? {
+            return Ok(dir);
+        }
+        let temp = files::temp_name(&dir);
+        files::remove_flat_dir(&temp)?;
+        files::make_dir(&temp, 0o700)?;
+        for kind in Kind::ALL {
+            files::write_new(&temp.join(kind.live_file()), texts.get(kind), &Attributes::mode(0o600))?;
+        }
+        files::sync_dir(&temp)?;
+        files::rename_new(&temp, &dir)?;
+        files::sync_dir(&parent)?;
+        Ok(dir)
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether a version could be committed, asked before anything is ordered.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+
+use super::commit::{CommitError, archive_dirs};
+use super::{Kind, LockedStore, StoreError};
+use crate::LineageName;
+
+/// What a commit needs at most, with room for the state files: four files of a few KiB and their copies.
+const NEEDED_BYTES: u64 = 64 * 1024;
+
+/// Files and directories that a commit makes at most before it removes any.
+const NEEDED_INODES: u64 = 24;
+
+impl LockedStore {
+    /// Whether a lineage of this name could be committed: no orphan in the way, its links are links, directories
+    /// writable, room on the file system. Asked before anything is ordered, so that no certificate is bought that cannot
+    /// be stored. Nothing is written.
+    ///
+    /// New versions go where the live links point to. Where the conf's `archive_dir` says something else it is not an
+    /// error here, although certbot fails on such a lineage.
+    pub fn check_committable(&self, name: &LineageName) -> Result<(), CommitError> {
+        let paths = self.paths();
+        let mut dirs = BTreeSet::from([paths.own_dir(), paths.live_dir()]);
+        if super::files::lstat(&paths.conf(name))?.is_some() {
+            let (_, live) = self.conf_and_links(name)?;
+            dirs.extend(archive_dirs(&live)?);
+            dirs.extend(Kind::ALL.iter().filter_map(|kind| live.path(*kind).parent().map(Path::to_owned)));
+            dirs.extend(self.real_conf(name)?.parent().map(Path::to_owned));
+        } else {
+            self.check_nothing_in_the_way(name)?;
+            if !paths.fit_a_conf() {
+                return Err(CommitError::Refused("the path of the config directory is not UTF-8".to_owned()));
+            }
+            dirs.extend([paths.archive_dir(), paths.renewal_dir()]);
+        }
+        let mut devices = BTreeSet::new();
+        for dir in dirs {
+            let dir = nearest(dir);
+            let meta = fs::metadata(&dir).map_err(|error| StoreError::new("read", &dir, error))?;
+            check_writable(&dir, &meta)?;
+            if devices.insert(meta.dev()) {
+                check_room(&dir)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The directory itself or, where it is missing, the one that it will be made in.
+fn nearest(mut dir: PathBuf) -> PathBuf {
+    while fs::symlink_metadata(&dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) && dir.pop() {}
+    dir
+}
+
+fn check_writable(dir: &Path, meta: &fs::Metadata) -> Result<(), StoreError> {
+    let refuse = |error: io::Error| StoreError::new("write to", dir, error);
+    if !meta.is_dir() {
+        return Err(refuse(io::ErrorKind::NotADirectory.into()));
+    }
+    rustix::fs::accessat(CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
+        .map_err(|error| refuse(error.into()))?;
+    // Root may write to everything, but not to this (chattr +i).
+    let immutable = rustix::fs::statx(CWD, dir, AtFlags::empty(), StatxFlags::BASIC_STATS)
+        .is_ok_and(|stat| stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND));
+    if immutable { Err(refuse(io::Error::other("it is immutable (see chattr)"))) } else { Ok(()) }
+}
+
+fn check_room(dir: &Path) -> Result<(), StoreError> {
+    let Ok(stat) = rustix::fs::statvfs(dir) else { return Ok(()) };
+    let refuse = |error: io::Error| Err(StoreError::new("write to", dir, error));
+    if stat.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return refuse(Errno::ROFS.into());
+    }
+    let blocks = if rustix::process::geteuid().is_root() { stat.f_bfree } else { stat.f_bavail };
+    if blocks.saturating_mul(stat.f_frsize) < NEEDED_BYTES {
+        return refuse(Errno::NOSPC.into());
+    }
+    // File systems without a fixed number of inodes say 0.
+    if stat.f_files > 0 && stat.f_ffree < NEEDED_INODES {
+        return refuse(io::Error::other("no inodes are left on the file system"));
+    }
+    Ok(())
+}

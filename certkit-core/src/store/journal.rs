@@ -1,0 +1,102 @@
+//! `certkit/commit/NAME.json`: which version is being committed, or was and is not yet in the lineage's state.
+//!
+//! It is written before the first file of the version and removed by the state that tells of the version
+//! ([`LockedStore::save_state`]). So a process that is killed after it made a version live, but before it recorded that,
+//! leaves something that tells the next run to run the deploy hooks.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{self, Attributes};
+use super::{LockedStore, Store, StoreError, StorePaths};
+use crate::state::{LineageState, Stage};
+use crate::{Certificate, LineageName, Version};
+
+/// The format that this version writes.
+const SCHEMA: u32 = 1;
+
+/// A commit under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Journal {
+    schema: u32,
+    /// The version that is being made.
+    pub(crate) version: Version,
+    /// What was live before; none for a new lineage or one whose links were not whole.
+    pub(crate) replaces: Option<Version>,
+    /// Whether the lineage did not exist before.
+    pub(crate) new_lineage: bool,
+    /// SHA-256 of its certificate, lower-case hex: another tool may give the same number to another certificate.
+    leaf_sha256: String,
+}
+
+impl Journal {
+    pub(crate) fn new(version: Version, replaces: Option<Version>, new_lineage: bool, leaf: &Certificate) -> Self {
+        Self { schema: SCHEMA, version, replaces, new_lineage, leaf_sha256: fingerprint(leaf) }
+    }
+
+    /// Whether it is about this certificate.
+    pub(crate) fn is_about(&self, leaf: &Certificate) -> bool {
+        self.leaf_sha256 == fingerprint(leaf)
+    }
+
+    /// Whether a state tells of the version, so that the journal has done its duty.
+    pub(crate) fn is_recorded(&self, state: &LineageState) -> bool {
+        let staged = match &state.stage {
+            Stage::Committed { version, .. } => Some(*version),
+            _ => None,
+        };
+        staged.max(state.deployed_version).is_some_and(|known| known >= self.version)
+    }
+}
+
+impl StorePaths {
+    /// `certkit/commit/NAME.json`.
+    pub(crate) fn journal(&self, name: &LineageName) -> PathBuf {
+        self.own_dir().join("commit").join(format!("{name}.json"))
+    }
+}
+
+impl Store {
+    /// The journal of a lineage; one that is damaged says nothing.
+    pub(crate) fn journal(&self, name: &LineageName) -> Result<Option<Journal>, StoreError> {
+        let content = files::read_if_there(&self.paths().journal(name))?;
+        let journal = content.and_then(|content| serde_json::from_slice::<Journal>(&content).ok());
+        Ok(journal.filter(|journal| journal.schema <= SCHEMA))
+    }
+
+    /// The lineages that have a journal.
+    pub(crate) fn journals(&self) -> Result<Vec<LineageName>, StoreError> {
+        let names = files::list(&self.paths().own_dir().join("commit"))?.unwrap_or_default();
+        Ok(names.iter().filter_map(|name| LineageName::new(name.to_str()?.strip_suffix(".json")?).ok()).collect())
+    }
+}
+
+impl LockedStore {
+    pub(crate) fn write_journal(&self, name: &LineageName, journal: &Journal) -> Result<(), StoreError> {
+        let path = self.paths().journal(name);
+        if let Some(dir) = path.parent() {
+            files::ensure_own_dir(&self.paths().own_dir(), dir)?;
+        }
+        let mut content = serde_json::to_vec(journal)
+            .map_err(|error| StoreError::new("write", &path, std::io::Error::from(error)))?;
+        content.push(b'\n');
+        files::replace(&path, &content, &Attributes::mode(0o600))
+    }
+
+    pub(crate) fn remove_journal(&self, name: &LineageName) -> Result<(), StoreError> {
+        files::remove_file(&self.paths().journal(name)).map(|_| ())
+    }
+
+    /// Removes the journal when `state`, which is durable, tells of its version.
+    pub(crate) fn end_journal(&self, name: &LineageName, state: &LineageState) -> Result<(), StoreError> {
+        match self.store().journal(name)? {
+            Some(journal) if journal.is_recorded(state) => self.remove_journal(name),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn fingerprint(leaf: &Certificate) -> String {
+    data_encoding::HEXLOWER.encode(&leaf.fingerprint_sha256())
+}

@@ -1,0 +1,163 @@
+//! The live links of a lineage as they stand, whole or not.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::files;
+use super::{ConfValue, Kind, RenewalConf, StoreError, StorePaths};
+use crate::{LineageName, Version};
+
+/// The four paths that a conf names, and what is there. Unlike a [`super::Lineage`] it may be broken.
+#[derive(Clone, Debug)]
+pub(crate) struct LiveLinks {
+    paths: [PathBuf; 4],
+    links: [Link; 4],
+    /// Where the conf (or its absence) says that the versions are.
+    conf_archive: PathBuf,
+}
+
+/// What is at a live path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// A symbolic link with this content.
+    To(PathBuf),
+    /// Nothing.
+    Missing,
+    /// Something that is no symbolic link.
+    NotALink,
+}
+
+impl LiveLinks {
+    /// Reads the links of a conf; none when the conf does not name all four.
+    pub(crate) fn read(
+        paths: &StorePaths,
+        name: &LineageName,
+        conf: &RenewalConf,
+    ) -> Result<Option<Self>, StoreError> {
+        let mut found = Vec::with_capacity(4);
+        for kind in Kind::ALL {
+            let Some(ConfValue::Text(path)) = conf.top(kind.as_str()) else { return Ok(None) };
+            let path = absolute(Path::new(path))?;
+            let link = read_link(&path)?;
+            found.push((path, link));
+        }
+        let conf_archive = match conf.archive_dir() {
+            Some(dir) if !dir.is_empty() => absolute(Path::new(dir))?,
+            _ => paths.archive(name),
+        };
+        let (all_paths, links): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+        let (Ok(paths), Ok(links)) = (all_paths.try_into(), links.try_into()) else { return Ok(None) };
+        Ok(Some(Self { paths, links, conf_archive }))
+    }
+
+    /// The path of the link.
+    pub(crate) fn path(&self, kind: Kind) -> &Path {
+        &self.paths[kind as usize]
+    }
+
+    /// What is there.
+    pub(crate) fn link(&self, kind: Kind) -> &Link {
+        &self.links[kind as usize]
+    }
+
+    /// What the link points to, one step, from the root.
+    pub(crate) fn target(&self, kind: Kind) -> Option<PathBuf> {
+        let Link::To(target) = self.link(kind) else { return None };
+        Some(self.path(kind).parent()?.join(target))
+    }
+
+    /// The version that a link points to, by the name of its target.
+    pub(crate) fn version_of(&self, kind: Kind) -> Option<Version> {
+        let Link::To(target) = self.link(kind) else { return None };
+        kind.version_of(target.file_name()?.to_str()?)
+    }
+
+    /// The version that all four point to.
+    pub(crate) fn version(&self) -> Option<Version> {
+        let version = self.version_of(Kind::Cert)?;
+        Kind::ALL.iter().all(|kind| self.version_of(*kind) == Some(version)).then_some(version)
+    }
+
+    /// Whether all four point to the same version in one directory, and all files are there.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.version().is_some()
+            && self.single_archive().is_some()
+            && Kind::ALL.iter().all(|kind| self.target(*kind).is_some_and(|target| target.is_file()))
+    }
+
+    /// The directory that holds all four links.
+    pub(crate) fn live_dir(&self) -> Option<&Path> {
+        let dir = self.paths[0].parent()?;
+        self.paths.iter().all(|path| path.parent() == Some(dir)).then_some(dir)
+    }
+
+    /// What the new link of this kind has to contain: the style and directory of the existing link is kept, as certbot
+    /// does; where there is none, that of another one; else certbot's relative form, or the conf's `archive_dir`.
+    pub(crate) fn new_content(&self, kind: Kind, version: Version) -> PathBuf {
+        self.base(kind).join(kind.archive_file(version))
+    }
+
+    /// The directory that new versions of this kind go to, without links in its path.
+    pub(crate) fn archive_dir(&self, kind: Kind) -> Result<PathBuf, StoreError> {
+        let live = self.path(kind).parent().unwrap_or(Path::new("/"));
+        let dir = live.join(self.base(kind));
+        let dir = if live.is_dir() { dir } else { self.conf_archive.clone() };
+        fs::canonicalize(&dir).map_err(|error| StoreError::new("read", &dir, error))
+    }
+
+    /// The one directory that all four links point into.
+    pub(crate) fn single_archive(&self) -> Option<PathBuf> {
+        let mut dirs = Kind::ALL.iter().map(|kind| self.archive_dir(*kind).ok());
+        let first = dirs.next()??;
+        dirs.all(|dir| dir.as_ref() == Some(&first)).then_some(first)
+    }
+
+    /// The conf's `archive_dir`, or certbot's default, without links in its path.
+    pub(crate) fn conf_archive(&self) -> Option<PathBuf> {
+        fs::canonicalize(&self.conf_archive).ok()
+    }
+
+    fn base(&self, kind: Kind) -> PathBuf {
+        let of = |kind: Kind| match self.link(kind) {
+            Link::To(target) => target.parent().map(Path::to_owned),
+            Link::Missing | Link::NotALink => None,
+        };
+        of(kind).or_else(|| Kind::ALL.into_iter().find_map(of)).unwrap_or_else(|| {
+            relative_archive(self.path(kind).parent().unwrap_or(Path::new("/")), &self.conf_archive)
+        })
+    }
+}
+
+/// What is at `path`.
+pub(crate) fn read_link(path: &Path) -> Result<Link, StoreError> {
+    match fs::read_link(path) {
+        Ok(target) => Ok(Link::To(target)),
+        Err(error) if files::is_absence(&error) => Ok(Link::Missing),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Link::NotALink),
+        Err(error) => Err(StoreError::new("read", path, error)),
+    }
+}
+
+/// certbot's form, `../../archive/NAME`, where the two directories lie in one tree and the way up leads there; else the
+/// directory itself.
+pub(crate) fn relative_archive(live: &Path, archive: &Path) -> PathBuf {
+    let (Some(tree), Some(parent), Some(name)) =
+        (live.parent().and_then(Path::parent), archive.parent(), archive.file_name())
+    else {
+        return archive.to_owned();
+    };
+    // Where `live` is a link to elsewhere, `..` leads elsewhere too.
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    let way_up = live.parent().and_then(real).and_then(|dir| Some(dir.parent()?.to_owned()));
+    match parent.file_name() {
+        Some(folder) if parent.parent() == Some(tree) && way_up.is_some() && way_up == real(tree) => {
+            Path::new("../..").join(folder).join(name)
+        }
+        _ => archive.to_owned(),
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path).map_err(|error| StoreError::new("read", path, error))
+}

@@ -1,0 +1,85 @@
+//! Reading one file of the tree: regular files only, of bounded size, without ever waiting.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, statat};
+use rustix::io::Errno;
+
+use super::StoreError;
+
+/// Far above any certificate file, far below what would hurt: a link to something huge is an error, not a full memory.
+pub(crate) const MAX_BYTES: usize = 10 << 20;
+
+/// Reads a regular file (links to one are followed).
+pub(crate) fn regular_file(path: &Path) -> Result<Vec<u8>, StoreError> {
+    bounded(path, MAX_BYTES)
+}
+
+/// Reads a regular file of at most `max` bytes.
+pub(crate) fn bounded(path: &Path, max: usize) -> Result<Vec<u8>, StoreError> {
+    let fail = |source: std::io::Error| StoreError::new("read", path, source);
+    // Opening a pipe would wait for its other end without NONBLOCK, and a terminal would become ours without NOCTTY.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match openat(CWD, path, flags, Mode::empty()) {
+        Ok(file) => file,
+        // What a socket or a device without a driver says to being opened.
+        Err(Errno::NXIO | Errno::NODEV) => {
+            let kind = statat(CWD, path, rustix::fs::AtFlags::empty()).map(|stat| FileType::from_raw_mode(stat.st_mode));
+            return Err(fail(not_regular(kind.unwrap_or(FileType::Unknown))));
+        }
+        Err(error) => return Err(fail(error.into())),
+    };
+    let stat = fstat(&file).map_err(|error| fail(error.into()))?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind != FileType::RegularFile {
+        return Err(fail(not_regular(kind)));
+    }
+    let too_large = || std::io::Error::other(format!("it is larger than {max} bytes"));
+    let size = usize::try_from(stat.st_size).ok().filter(|size| *size <= max).ok_or_else(|| fail(too_large()))?;
+    // One byte more than the size, so that the end is seen without growing the buffer.
+    let mut bytes = Vec::with_capacity(size + 1);
+    // The file may grow while it is read.
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    File::from(file).take(limit).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() > max { Err(fail(too_large())) } else { Ok(bytes) }
+}
+
+/// The error for something that is not a file with content.
+pub(crate) fn not_regular(kind: FileType) -> std::io::Error {
+    let what = match kind {
+        FileType::Directory => "a directory",
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::BlockDevice | FileType::CharacterDevice => "a device",
+        FileType::Symlink => "a link",
+        _ => "something else",
+    };
+    std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("it is {what}, not a regular file"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_bounded_size_are_read_and_nothing_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("file"), b"content").unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        std::fs::create_dir(at("dir")).unwrap();
+        rustix::fs::mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+
+        assert_eq!(bounded(&at("link"), 7).unwrap(), b"content");
+        let problem = |name: &str, max| bounded(&at(name), max).unwrap_err().source.to_string();
+        assert_eq!(problem("file", 6), "it is larger than 6 bytes");
+        assert_eq!(problem("dir", 9), "it is a directory, not a regular file");
+        assert_eq!(problem("pipe", 9), "it is a pipe, not a regular file");
+        assert_eq!(problem("socket", 9), "it is a socket, not a regular file");
+        assert_eq!(bounded(Path::new("/dev/null"), 9).unwrap_err().source.to_string(), "it is a device, not a regular file");
+        assert_eq!(bounded(&at("none"), 9).unwrap_err().source.kind(), std::io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,175 @@
+//! The four files of a version as texts, and where they are while they are being made.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
+
+use super::files::{self, Attributes};
+use super::{Expectations, Kind, StoreError, VerifiedVersion, VerifyError};
+use crate::{Certificate, Chain, IdentifierSet, KeyMath, PrivateKey, PrivateKeyError, ReadError, Version};
+
+/// The contents of a version's files, in the order of [`Kind::ALL`].
+pub(crate) struct VersionTexts([Zeroizing<Vec<u8>>; 4]);
+
+/// Why files are not a version that may go live.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnfitError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("its certificate cannot be read: {0}")]
+    Certificate(#[from] ReadError),
+    #[error("its private key cannot be read: {0}")]
+    Key(#[from] PrivateKeyError),
+    #[error("fullchain is not cert and chain")]
+    Inconsistent,
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error("it does not cover all names of the one in use")]
+    FewerNames,
+}
+
+impl VersionTexts {
+    /// As certbot writes them.
+    pub(crate) fn of(verified: &VerifiedVersion) -> Self {
+        let chain = verified.chain();
+        let (cert, issuers) = (chain.cert_pem(), chain.chain_pem());
+        let fullchain = format!("{cert}{issuers}");
+        let key = verified.key().to_pem().as_bytes().to_vec();
+        Self([cert.into_bytes(), key, issuers.into_bytes(), fullchain.into_bytes()].map(Zeroizing::new))
+    }
+
+    /// Reads them from four files.
+    pub(crate) fn read(paths: &[PathBuf; 4]) -> Result<Self, StoreError> {
+        let mut texts = [(); 4].map(|()| Zeroizing::new(Vec::new()));
+        for (text, path) in texts.iter_mut().zip(paths) {
+            *text = Zeroizing::new(files::read(path)?);
+        }
+        Ok(Self(texts))
+    }
+
+    pub(crate) fn get(&self, kind: Kind) -> &[u8] {
+        &self.0[kind as usize]
+    }
+
+    pub(crate) fn leaf(&self) -> Result<Certificate, ReadError> {
+        Certificate::from_pem(self.get(Kind::Cert))
+    }
+
+    /// Checks that they fit together and could replace `replaces` (none: whatever they are, they are better).
+    pub(crate) fn verify(
+        &self,
+        replaces: Option<Certificate>,
+        math: &dyn KeyMath,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedVersion, UnfitError> {
+        let fullchain = self.get(Kind::Fullchain);
+        let (cert, chain) = (self.get(Kind::Cert), self.get(Kind::Chain));
+        if fullchain.strip_prefix(cert) != Some(chain) || cert.is_empty() || chain.is_empty() {
+            return Err(UnfitError::Inconsistent);
+        }
+        let chain = Chain::from_pem(fullchain)?;
+        if self.leaf()? != chain.leaf {
+            return Err(UnfitError::Inconsistent);
+        }
+        let names = match &replaces {
+            // Where the names in use cannot be read, nothing can be missing.
+            Some(old) => old.identifiers().unwrap_or_default(),
+            None => IdentifierSet::default(),
+        };
+        let key = PrivateKey::from_pem(self.get(Kind::Privkey))?;
+        let expectations = Expectations::new(names, replaces, now);
+        match VerifiedVersion::verify(chain, key, &expectations, math) {
+            Err(VerifyError::MissingNames { .. }) => Err(UnfitError::FewerNames),
+            result => Ok(result?),
+        }
+    }
+}
+
+/// The archive files of a version, final or temporary.
+pub(crate) struct ArchiveFiles {
+    finals: [PathBuf; 4],
+}
+
+impl ArchiveFiles {
+    /// Those of `version`, each in its directory.
+    pub(crate) fn new(dirs: &[PathBuf; 4], version: Version) -> Self {
+        let [cert, privkey, chain, fullchain] = dirs;
+        let file = |dir: &Path, kind: Kind| dir.join(kind.archive_file(version));
+        Self {
+            finals: [
+                file(cert, Kind::Cert),
+                file(privkey, Kind::Privkey),
+                file(chain, Kind::Chain),
+                file(fullchain, Kind::Fullchain),
+            ],
+        }
+    }
+
+    /// Their final names.
+    pub(crate) fn finals(&self) -> &[PathBuf; 4] {
+        &self.finals
+    }
+
+    /// Writes all four under temporary names, durably. The key comes first.
+    pub(crate) fn write_temps(
+        &self,
+        texts: &VersionTexts,
+        attributes: impl Fn(Kind) -> Attributes,
+    ) -> Result<(), StoreError> {
+        for kind in [Kind::Privkey, Kind::Cert, Kind::Chain, Kind::Fullchain] {
+            files::write_temp(&self.finals[kind as usize], texts.get(kind), &attributes(kind))?;
+        }
+        self.sync_dirs()
+    }
+
+    /// Gives them their final names; those that have them already stay. A version has all four files, each of them
+    /// whole, or it has not all four.
+    pub(crate) fn rename_temps(&self) -> Result<(), StoreError> {
+        for path in &self.finals {
+            let temp = files::temp_name(path);
+            if files::exists(&temp)? {
+                files::rename_new(&temp, path)?;
+            }
+        }
+        self.sync_dirs()
+    }
+
+    /// Where each file is now: under its temporary name if there is one.
+    pub(crate) fn present(&self) -> Result<[PathBuf; 4], StoreError> {
+        let mut present = self.finals.clone();
+        for path in &mut present {
+            let temp = files::temp_name(path);
+            if files::exists(&temp)? {
+                *path = temp;
+            }
+        }
+        Ok(present)
+    }
+
+    /// Whether all four have their final names and none a temporary one.
+    pub(crate) fn are_final(&self) -> Result<bool, StoreError> {
+        for path in &self.finals {
+            if !files::exists(path)? || files::exists(&files::temp_name(path))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Removes the temporary ones.
+    pub(crate) fn remove_temps(&self) -> Result<bool, StoreError> {
+        let mut any = false;
+        for path in &self.finals {
+            any |= files::remove_file(&files::temp_name(path))?;
+        }
+        Ok(any)
+    }
+
+    fn sync_dirs(&self) -> Result<(), StoreError> {
+        let mut dirs: Vec<_> = self.finals.iter().filter_map(|path| path.parent()).collect();
+        dirs.sort();
+        dirs.dedup();
+        dirs.into_iter().try_for_each(files::sync_dir)
+    }
+}
