@@ -40,6 +40,8 @@ pub enum FindingCode {
     AuthenticatorUnsupported,
     /// A lineage cannot be used.
     BrokenLineage,
+    /// A commit of certkit that did not end.
+    InterruptedCommit,
     /// certbot's journal links of an interrupted switch.
     InterruptedSwitch,
     /// `live/NAME` without a conf.
@@ -98,6 +100,7 @@ impl FindingCode {
                 "this way of validating names cannot be done by this version, so the next renewal would fail"
             }
             Self::BrokenLineage => "this certificate cannot be used or renewed as it stands",
+            Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
             Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
             Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
             Self::MixedVersions => "the live links point to different versions, so key and certificate may not match",
@@ -129,6 +132,7 @@ impl FindingCode {
             Self::BrokenLineage => {
                 "restore what the message names from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again"
             }
+            Self::InterruptedCommit => "nothing to do: it was put right",
             Self::InterruptedSwitch | Self::MixedVersions | Self::NewerVersionNotLive => {
                 "nothing to do: the next `certkit renew` puts it right"
             }
@@ -158,7 +162,7 @@ impl FindingCode {
             | Self::RenewBeforeExpiryUnreadable
             | Self::SetAside
             | Self::StateDamaged => Severity::Warning,
-            Self::OrderPending | Self::SettingWithoutEffect => Severity::Notice,
+            Self::InterruptedCommit | Self::OrderPending | Self::SettingWithoutEffect => Severity::Notice,
         }
     }
 }

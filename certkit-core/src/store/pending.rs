@@ -67,6 +67,11 @@ struct OrderFile {
     order: PendingOrder,
 }
 
+#[derive(Deserialize)]
+struct Schema {
+    schema: u32,
+}
+
 impl Store {
     /// The order under way of a lineage. One that is damaged counts as none.
     pub fn pending(&self, name: &LineageName) -> Result<Option<Pending>, StoreError> {
@@ -74,9 +79,18 @@ impl Store {
         let Some(order) = files::read_if_there(&dir.join(ORDER_FILE))? else { return Ok(None) };
         let Some(key) = files::read_if_there(&dir.join(KEY_FILE))? else { return Ok(None) };
         let key = Zeroizing::new(key);
+        match serde_json::from_slice::<Schema>(&order) {
+            // It is whole, so it is not for us to drop.
+            Ok(Schema { schema }) if schema > SCHEMA => {
+                let error = io::Error::other(format!("it was written by a newer certkit (schema {schema})"));
+                return Err(StoreError::new("read", dir.join(ORDER_FILE), error));
+            }
+            Ok(_) => {}
+            Err(_) => return Ok(None),
+        }
         let Ok(file) = serde_json::from_slice::<OrderFile>(&order) else { return Ok(None) };
         let Ok(key) = PrivateKey::from_pem(&key) else { return Ok(None) };
-        Ok((file.schema <= SCHEMA).then_some(Pending { name: name.clone(), order: file.order, key }))
+        Ok(Some(Pending { name: name.clone(), order: file.order, key }))
     }
 
     /// The lineages for which something is journalled in `certkit/pending`, damaged or not, sorted.
