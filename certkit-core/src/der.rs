@@ -210,7 +210,10 @@ mod tests {
         let mut inside = Reader::new(&der).any().unwrap().inside();
         inside.expect(INTEGER, "").unwrap();
         assert_eq!(inside.any().unwrap_err().offset, 5);
-        assert_eq!(Reader::new(&[0x30, 0x80, 0, 0]).any().unwrap_err().what, "an indefinite length, which DER does not have");
+        assert_eq!(
+            Reader::new(&[0x30, 0x80, 0, 0]).any().unwrap_err().what,
+            "an indefinite length, which DER does not have"
+        );
         for cut in [&[][..], &[0x1f], &[0x1f, 0x80], &[0x30], &[0x30, 0x82, 1], &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]] {
             assert!(Reader::new(cut).any().is_err());
         }

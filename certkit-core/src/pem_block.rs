@@ -67,11 +67,18 @@ impl<'a> Blocks<'a> {
             if line.text.starts_with(b"-----BEGIN") {
                 let number = line.number;
                 self.held = Some(line);
-                return fail(format!("the block {} has no END line before the next one begins on line {number}", shown(label)));
+                return fail(format!(
+                    "the block {} has no END line before the next one begins on line {number}",
+                    shown(label)
+                ));
             }
             if line.text.starts_with(b"-----END") {
                 if boundary_label(line.text, b"-----END ") != Some(label) {
-                    return fail(format!("the block {} has a damaged or foreign END line on line {}", shown(label), line.number));
+                    return fail(format!(
+                        "the block {} has a damaged or foreign END line on line {}",
+                        shown(label),
+                        line.number
+                    ));
                 }
                 let body = self.lines.text.get(start..line.start).unwrap_or_default();
                 return Ok(Block { line: begin.number, label, body });
@@ -219,7 +226,10 @@ mod tests {
         ] {
             assert_eq!(read(text.as_bytes()), [Ok((1, vec![1, 2, 3]))], "{text:?}");
         }
-        assert_eq!(read(format!("a\n\r\nb\r{GOOD}c\n{GOOD}").as_bytes()), [Ok((4, vec![1, 2, 3])), Ok((8, vec![1, 2, 3]))]);
+        assert_eq!(
+            read(format!("a\n\r\nb\r{GOOD}c\n{GOOD}").as_bytes()),
+            [Ok((4, vec![1, 2, 3])), Ok((8, vec![1, 2, 3]))]
+        );
         assert_eq!(read([&b"\xff\xfe\n"[..], GOOD.as_bytes()].concat().as_slice()), [Ok((2, vec![1, 2, 3]))]);
     }
 

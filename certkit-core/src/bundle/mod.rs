@@ -62,7 +62,9 @@ pub fn read_bundle(bytes: &[u8]) -> Bundle {
     }
     if bundle.is_empty() {
         match passed_over {
-            Some(line) => bundle.problem(BlockError { line, what: "no certificate and no private key in this file".to_owned() }),
+            Some(line) => {
+                bundle.problem(BlockError { line, what: "no certificate and no private key in this file".to_owned() })
+            }
             None => bundle.read_der(bytes),
         }
     }

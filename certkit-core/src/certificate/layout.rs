@@ -44,7 +44,8 @@ pub(super) struct Extension<'a> {
 
 impl Span {
     fn new(range: Range<usize>) -> Result<Self, DerError> {
-        let narrow = |at| u32::try_from(at).map_err(|_| DerError { offset: 0, what: "a certificate of more than 4 GiB" });
+        let narrow =
+            |at| u32::try_from(at).map_err(|_| DerError { offset: 0, what: "a certificate of more than 4 GiB" });
         Ok(Self { start: narrow(range.start)?, end: narrow(range.end)? })
     }
 
@@ -207,7 +208,10 @@ fn extension<'a>(list: &mut Reader<'a>) -> Result<Extension<'a>, DerError> {
     if let Some(critical) = inside.optional(der::BOOLEAN)?
         && !matches!(critical.content, [0 | 0xff])
     {
-        return Err(DerError { offset: critical.offset, what: "whether an extension is critical is neither true nor false" });
+        return Err(DerError {
+            offset: critical.offset,
+            what: "whether an extension is critical is neither true nor false",
+        });
     }
     let value = inside.expect(der::OCTET_STRING, "the value of an extension is not an OCTET STRING")?;
     inside.end("data after an extension")?;

@@ -254,7 +254,8 @@ impl Certificate {
     /// The value of an extension. RFC 5280 section 4.2 allows each only once, and which of two would count is anyone's
     /// guess: twice is an error.
     fn extension(&self, oid: &[u8], name: &'static str) -> Result<Option<&[u8]>, ReadError> {
-        let mut found = layout::extensions(self.layout.extensions.of_der(&self.der)).filter(|extension| extension.oid == oid);
+        let mut found =
+            layout::extensions(self.layout.extensions.of_der(&self.der)).filter(|extension| extension.oid == oid);
         let first = found.next();
         if found.next().is_some() {
             return Err(ReadError::Extension { name, what: "it is there twice".to_owned() });

@@ -32,7 +32,10 @@ const SHORT_NAMES: &[(&[u8], &str)] = &[
 
 /// The common names in the order in which they stand. `name` is a Name in DER.
 pub(super) fn common_names(name: &[u8]) -> impl Iterator<Item = String> {
-    relative_names(name).flat_map(attributes).filter(|(oid, _)| *oid == COMMON_NAME).filter_map(|(_, value)| text(&value))
+    relative_names(name)
+        .flat_map(attributes)
+        .filter(|(oid, _)| *oid == COMMON_NAME)
+        .filter_map(|(_, value)| text(&value))
 }
 
 /// The name in one line, the last relative name first (RFC 4514 section 2).
@@ -93,7 +96,8 @@ fn text(value: &Element<'_>) -> Option<String> {
 }
 
 fn one_attribute(oid: &[u8], value: &Element<'_>) -> String {
-    let kind = SHORT_NAMES.iter().find(|(known, _)| *known == oid).map_or_else(|| dotted(oid), |(_, name)| (*name).to_owned());
+    let kind =
+        SHORT_NAMES.iter().find(|(known, _)| *known == oid).map_or_else(|| dotted(oid), |(_, name)| (*name).to_owned());
     match text(value) {
         Some(text) => format!("{kind}={}", escaped(&text)),
         None => format!("{kind}=#{}", data_encoding::HEXLOWER.encode(value.raw)),
@@ -123,7 +127,8 @@ pub(super) fn build(attributes: &[(&[u8], u8, &[u8])]) -> Vec<u8> {
         .iter()
         .map(|(oid, tag, value)| {
             use crate::der;
-            let attribute = der::element(der::SEQUENCE, &[&der::element(der::OID, &[oid]), &der::element(*tag, &[value])]);
+            let attribute =
+                der::element(der::SEQUENCE, &[&der::element(der::OID, &[oid]), &der::element(*tag, &[value])]);
             der::element(der::SET, &[&attribute])
         })
         .collect();
@@ -138,7 +143,8 @@ mod tests {
 
     #[test]
     fn names_are_written_as_rfc_4514_says() {
-        let name = build(&[(&[0x55, 0x04, 0x06], 0x13, b"AT"), (O, 0x0c, b" A, B + \"C\" "), (COMMON_NAME, 0x0c, b"#x\0y")]);
+        let name =
+            build(&[(&[0x55, 0x04, 0x06], 0x13, b"AT"), (O, 0x0c, b" A, B + \"C\" "), (COMMON_NAME, 0x0c, b"#x\0y")]);
         assert_eq!(one_line(&name), r#"CN=\#x\00y,O=\ A\, B \+ \"C\"\ ,C=AT"#);
         assert_eq!(one_line(&build(&[(&[0x2a, 0x03, 0x04], 0x02, &[5])])), "1.2.3.4=#020105");
         assert_eq!(one_line(&build(&[])), "");

@@ -39,7 +39,8 @@ fn each_fault_has_its_own_error() {
     for text in ["-a.example", "a-.example", "a.example-", "xn--.example", "xn--example-.org"] {
         assert!(matches!(dns(text), Err(E::OuterHyphen { .. })), "{text}");
     }
-    for text in ["a b.example", "https://example.org/", "a\n.example", "a\0.example", "a,b.example", "a/../b", "[::1]"] {
+    for text in ["a b.example", "https://example.org/", "a\n.example", "a\0.example", "a,b.example", "a/../b", "[::1]"]
+    {
         assert!(matches!(dns(text), Err(E::BadCharacter { .. })), "{text}");
     }
 }
@@ -102,8 +103,10 @@ fn a_labels_that_stand_for_nothing_else_are_refused() {
 
 #[test]
 fn sets_keep_the_order_and_merge_what_folds_together() {
-    let set: IdentifierSet =
-        ["b.example", "A.example", "192.0.2.1", "a.example.", "b.example"].map(|t| Identifier::parse(t).unwrap()).into_iter().collect();
+    let set: IdentifierSet = ["b.example", "A.example", "192.0.2.1", "a.example.", "b.example"]
+        .map(|t| Identifier::parse(t).unwrap())
+        .into_iter()
+        .collect();
     assert_eq!(set.to_string(), "b.example, a.example, 192.0.2.1");
     assert_eq!(set.first().unwrap().to_string(), "b.example");
     assert_eq!(set.dns().count(), 2);

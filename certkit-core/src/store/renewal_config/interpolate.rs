@@ -9,7 +9,7 @@ use super::grammar::RawValue;
 /// No conf needs more; it keeps a value that doubles itself from filling the memory.
 const MAX_BYTES: usize = 1 << 20;
 /// Likewise for time: replacements in one conf.
-const MAX_REPLACEMENTS: usize = 10_000;
+const MAX_REPLACEMENTS: usize = 1_000;
 /// Names that lead to names; the original gives up at the interpreter's recursion limit.
 const MAX_DEPTH: usize = 200;
 
@@ -49,11 +49,7 @@ impl<'d, 'a> Interpolation<'d, 'a> {
         text: &str,
         trail: &mut Vec<(String, Option<String>)>,
     ) -> Result<String, ConfError> {
-        let refuse = |name: &str, problem| ConfError::Interpolation {
-            key: shown(asked),
-            name: shown(name),
-            problem,
-        };
+        let refuse = |name: &str, problem| ConfError::Interpolation { key: shown(asked), name: shown(name), problem };
         let step = (key.to_owned(), section_name.map(str::to_owned));
         if trail.contains(&step) {
             return Err(refuse(key, "refers to itself"));
