@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod accounts;
+
 pub mod authorities;
 
 pub mod challenge;
@@ -13,10 +15,17 @@ pub mod command;
 
 pub mod deploy;
 
+mod der;
+
+mod key_material;
+
 mod key_math;
 pub use key_math::AwsLcKeyMath;
 
 pub mod keys;
+
+mod issuing;
+pub use issuing::obtain;
 
 pub mod probe;
 

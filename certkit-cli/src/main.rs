@@ -1,1 +1,74 @@
-fn main() {}
+//! certkit on the command line: arguments in, one command, text or JSON out. What is decided is decided in the libraries.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod exit;
+mod log;
+mod progress;
+mod render;
+mod runtime;
+mod ui;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::args::{Environment, Invocation, ParseError};
+use crate::commands::Context;
+use crate::exit::{CommandError, Exit};
+use crate::ui::{Ui, Voice};
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    ExitCode::from(run(&arguments).status())
+}
+
+fn run(arguments: &[OsString]) -> Exit {
+    let invocation = match Invocation::read(arguments, environment()) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            let ui = Ui::for_process(Voice::default());
+            match error {
+                ParseError::Clap(text) => ui.failure(&text),
+                ParseError::Usage(text) => ui.error(&CommandError::usage(text)),
+            }
+            return Exit::Usage;
+        }
+    };
+    let general = &invocation.typed.general;
+    let ui = Arc::new(Ui::for_process(Voice {
+        json: general.json,
+        quiet: general.quiet,
+        verbose: general.verbose,
+        interactive: std::io::stdin().is_terminal() && !general.non_interactive && !general.json,
+    }));
+    if general.version {
+        return commands::help::version(&ui);
+    }
+    if general.help {
+        return commands::help::show(invocation.word(), &ui);
+    }
+    let result = commands::find(&invocation).and_then(|command| {
+        let context = Context::new(&invocation, &ui);
+        context.begin(command)?;
+        (command.run)(&context)
+    });
+    result.unwrap_or_else(|error| {
+        ui.error(&error);
+        error.exit
+    })
+}
+
+/// The only place where the command line's own variables are read.
+fn environment() -> Environment {
+    let dir = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    Environment {
+        config_dir: dir("CERTKIT_CONFIG_DIR"),
+        user_config_dir: dir("XDG_CONFIG_HOME").or_else(|| Some(dir("HOME")?.join(".config"))),
+        path: env::var_os("PATH"),
+    }
+}

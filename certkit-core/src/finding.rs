@@ -44,6 +44,8 @@ pub enum FindingCode {
     BrokenLineage,
     /// A live link points somewhere that certbot would not have made it point to.
     ForeignLink,
+    /// A commit of certkit that did not end.
+    InterruptedCommit,
     /// certbot's journal links of an interrupted switch.
     InterruptedSwitch,
     /// `live/NAME` without a conf.
@@ -104,6 +106,7 @@ impl FindingCode {
             }
             Self::BrokenLineage => "this certificate cannot be used or renewed as it stands",
             Self::ForeignLink => "a live link does not point to a version in this certificate's own archive",
+            Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
             Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
             Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
             Self::MixedVersions => "the live links point to different versions, so key and certificate may not match",
@@ -137,6 +140,7 @@ impl FindingCode {
             Self::BrokenLineage => {
                 "restore what the message names from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again"
             }
+            Self::InterruptedCommit => "nothing to do: it was put right",
             Self::InterruptedSwitch | Self::MixedVersions | Self::NewerVersionNotLive => {
                 "nothing to do: the next `certkit renew` puts it right"
             }
@@ -168,7 +172,7 @@ impl FindingCode {
             | Self::RenewBeforeExpiryUnreadable
             | Self::SetAside
             | Self::StateDamaged => Severity::Warning,
-            Self::OrderPending | Self::SettingWithoutEffect => Severity::Notice,
+            Self::InterruptedCommit | Self::OrderPending | Self::SettingWithoutEffect => Severity::Notice,
         }
     }
 }

@@ -204,9 +204,12 @@ impl<'a> Iterator for Lines<'a> {
 mod tests {
     use super::*;
 
+    /// Line and content of a block, or line and reason.
+    type Found = Result<(usize, Vec<u8>), (usize, String)>;
+
     const GOOD: &str = "-----BEGIN X-----\nAQID\n-----END X-----\n";
 
-    fn read(text: &[u8]) -> Vec<Result<(usize, Vec<u8>), (usize, String)>> {
+    fn read(text: &[u8]) -> Vec<Found> {
         blocks(text)
             .map(|block| block.and_then(|block| Ok((block.line, block.decode()?.to_vec()))))
             .map(|block| block.map_err(|error| (error.line, error.what)))

@@ -1,1 +1,52 @@
+//! What certkit's tests need from the world: real servers on loopback, and trees as certbot leaves them.
+//!
+//! - [`Pebble`]: an ACME server with its test DNS, on free ports.
+//! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
+//! - [`Certbot`]: certbot itself, as the peer that must understand everything.
+//! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
+//! - [`https`], [`ports`], [`process`]: the small things below.
+//!
+//! A program that is missing is a panic that says what to do: `bash .ci/test.sh` installs everything. Everything that
+//! is started ends with its value, and with the test process should that be killed.
+#![forbid(unsafe_code)]
+// Test support speaks by panicking: a helper that cannot do its work ends the test with the reason.
+#![allow(clippy::unwrap_used)]
 
+mod account;
+pub use account::{AccountKeyKind, StoredAccount};
+
+mod certbot;
+pub use certbot::{Certbot, certbot_program};
+
+pub mod https;
+
+mod nginx;
+pub use nginx::{Nginx, NginxOptions};
+
+mod pebble;
+pub use pebble::{Pebble, PebbleOptions};
+
+mod pki;
+pub use pki::{Issued, KeyKind, Pki, serial_of_file};
+
+pub mod ports;
+
+pub mod process;
+
+mod tree;
+pub use tree::{LineageBuilder, LineagePaths, Tree};
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+/// The system's time.
+pub fn now() -> DateTime<Utc> {
+    std::time::SystemTime::now().into()
+}
+
+/// The workspace's folder.
+pub fn workspace() -> PathBuf {
+    // The manifest lies in WORKSPACE/testkit, so there is a parent.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}

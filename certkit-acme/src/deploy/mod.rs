@@ -4,21 +4,43 @@ mod hooks;
 pub use hooks::{HookStage, directory_hooks, validate_hook};
 
 mod reload;
-pub use reload::{WebServer, reload};
+pub use reload::{ServerControl, WebServer, reload, reload_with};
 
 use std::path::Path;
 
-use certkit_core::Failure;
 use certkit_core::state::DeployTarget;
+use certkit_core::{Failure, FailureClass};
 
-use crate::command::{CommandOutcome, CommandSettings};
+use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, run};
 
-/// Runs one deploy target for a lineage. `lineage_path` is `live/NAME`; RENEWED_LINEAGE and RENEWED_DOMAINS are set.
+/// Runs one deploy target for a lineage. `lineage_path` is `live/NAME`; RENEWED_LINEAGE and RENEWED_DOMAINS (separated by
+/// blanks) are set. A failure has the class [`FailureClass::Hook`].
 pub async fn deploy(
-    _target: &DeployTarget,
-    _lineage_path: &Path,
-    _domains: &[String],
-    _settings: &CommandSettings,
+    target: &DeployTarget,
+    lineage_path: &Path,
+    domains: &[String],
+    settings: &CommandSettings,
 ) -> (CommandOutcome, Result<(), Failure>) {
-    todo!()
+    let (command, what) = match target {
+        DeployTarget::Hook(line) => (OwnersCommand::Shell(line.clone()), format!("the deploy hook `{line}`")),
+        DeployTarget::DirectoryHook(path) => {
+            (OwnersCommand::Program(path.into(), Vec::new()), format!("the deploy hook {path}"))
+        }
+        DeployTarget::Installer(name) => match WebServer::from_installer(name) {
+            Some(server) => return reload(server, settings).await,
+            None => return impossible(format!("certkit cannot reload `{name}`")),
+        },
+        other => return impossible(format!("certkit cannot deploy to {other:?}")),
+    };
+    let mut settings = settings.clone();
+    // The path goes in as it is: it need not be UTF-8.
+    settings.environment.push(("RENEWED_LINEAGE".into(), lineage_path.into()));
+    let outcome = run(&command, &[("RENEWED_DOMAINS", domains.join(" "))], &settings).await;
+    let failure = outcome.failure(&what);
+    (outcome, failure.map_or(Ok(()), Err))
+}
+
+fn impossible(reason: String) -> (CommandOutcome, Result<(), Failure>) {
+    let failure = Failure::new(FailureClass::Hook, &reason);
+    (CommandOutcome::not_started(reason), Err(failure))
 }

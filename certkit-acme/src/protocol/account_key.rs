@@ -1,6 +1,19 @@
 //! Account keys: certbot's JWKs, RSA and EC.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPairComponents, KeySize, PublicKeyComponents};
+use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
+use certkit_core::{PrivateKey, PrivateKeyFormat, escape};
+use data_encoding::BASE64URL_NOPAD;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+use crate::der::{self, Reader};
+use crate::key_material::{Curve, KeyMaterial, ec_spki, rsa_spki};
 
 /// Signs requests for an account (RFC 8555 section 6.2).
 pub trait AccountSigner: Send + Sync {
@@ -12,33 +25,246 @@ pub trait AccountSigner: Send + Sync {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, AccountKeyError>;
 }
 
-/// An account key.
-pub struct AccountKey {}
+/// An account key. The private part is zeroized on drop as far as the crypto library allows, and never shown.
+pub struct AccountKey {
+    signing: Signing,
+    public_jwk: String,
+    private_jwk: Zeroizing<String>,
+    spki_der: Vec<u8>,
+}
+
+/// The kinds of new account keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AccountKeyType {
+    /// RSA with 2048 bits: what certbot makes. Every certbot can take such an account back, old ones included; EC
+    /// account keys are read by newer ones only.
+    #[default]
+    Rsa2048,
+    /// RSA with 3072 bits.
+    Rsa3072,
+    /// RSA with 4096 bits.
+    Rsa4096,
+    /// ECDSA on P-256.
+    EcdsaP256,
+    /// ECDSA on P-384.
+    EcdsaP384,
+    /// ECDSA on P-521.
+    EcdsaP521,
+}
+
+enum Signing {
+    Rsa(RsaKeyPair),
+    Ec(Curve, EcdsaKeyPair),
+}
+
+type Secret = Zeroizing<Vec<u8>>;
+
+/// The JWK members that hold numbers of an RSA key (RFC 7518 section 6.3), in the order of RFC 8017's RSAPrivateKey.
+const RSA_MEMBERS: [&str; 8] = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
 
 impl AccountKey {
-    /// Reads certbot's `private_key.json`.
-    pub fn from_jwk(_json: &str) -> Result<Self, AccountKeyError> {
-        todo!()
+    /// Reads certbot's `private_key.json`: an RSA key with all its numbers or an EC key, members in any order.
+    pub fn from_jwk(json: &str) -> Result<Self, AccountKeyError> {
+        // The values are kept as text until their kind is known; unknown members (`kid`, `use`, `alg` …) are allowed.
+        let members: BTreeMap<String, serde_json::Value> =
+            serde_json::from_str(json).map_err(|_| unreadable("it is not a JSON object"))?;
+        let text = |name: &str| members.get(name).and_then(serde_json::Value::as_str);
+        let number = |name: &str| {
+            let text = text(name).ok_or_else(|| unreadable(format!("`{name}` is missing")))?;
+            BASE64URL_NOPAD
+                .decode(text.trim_end_matches('=').as_bytes())
+                .map(Zeroizing::new)
+                .map_err(|_| unreadable(format!("`{name}` is not base64url")))
+        };
+        match text("kty") {
+            Some("RSA") => {
+                if members.contains_key("oth") {
+                    return Err(unreadable("an RSA key with more than two primes"));
+                }
+                let mut numbers = Vec::with_capacity(RSA_MEMBERS.len());
+                for name in RSA_MEMBERS {
+                    numbers.push(number(name)?);
+                }
+                Self::rsa(&numbers)
+            }
+            Some("EC") => {
+                let name = text("crv").unwrap_or_default();
+                let curve = Curve::ALL.into_iter().find(|curve| curve.jwk_name() == name);
+                let curve =
+                    curve.ok_or_else(|| unreadable(format!("the curve `{}` is not supported", escape(name))))?;
+                Self::ec(curve, &number("d")?, &number("x")?, &number("y")?)
+            }
+            Some(other) => Err(unreadable(format!("keys of the type `{}` are not supported", escape(other)))),
+            None => Err(unreadable("`kty` is missing")),
+        }
     }
 
-    /// A new P-256 key.
+    /// A new key of the default kind, RSA with 2048 bits: see [`AccountKeyType`]. Takes a while: call it on a blocking
+    /// thread.
     pub fn generate() -> Result<Self, AccountKeyError> {
-        todo!()
+        Self::generate_kind(AccountKeyType::default())
+    }
+
+    /// A new key of this kind. Takes a while for RSA: call it on a blocking thread.
+    pub fn generate_kind(kind: AccountKeyType) -> Result<Self, AccountKeyError> {
+        let failed = |_| unreadable("the crypto library made none");
+        let rsa = |size| {
+            let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(size).and_then(|pair| pair.as_der()).map_err(failed)?;
+            Self::from_pkcs8_rsa(der.as_ref())
+        };
+        let ec = |curve: Curve| Self::from_ec_pair(curve, &EcdsaKeyPair::generate(curve.signing()).map_err(failed)?);
+        match kind {
+            AccountKeyType::Rsa2048 => rsa(KeySize::Rsa2048),
+            AccountKeyType::Rsa3072 => rsa(KeySize::Rsa3072),
+            AccountKeyType::Rsa4096 => rsa(KeySize::Rsa4096),
+            AccountKeyType::EcdsaP256 => ec(Curve::P256),
+            AccountKeyType::EcdsaP384 => ec(Curve::P384),
+            AccountKeyType::EcdsaP521 => ec(Curve::P521),
+        }
+    }
+
+    /// A private key from a file as a signer, for revoking with a certificate's own key (RFC 8555 section 7.6).
+    pub fn from_private_key(key: &PrivateKey) -> Result<Self, AccountKeyError> {
+        match (KeyMaterial::load(key).map_err(unreadable)?, key.format()) {
+            (KeyMaterial::Rsa(_), PrivateKeyFormat::Pkcs1) => Self::from_pkcs1(key.der()),
+            (KeyMaterial::Rsa(_), _) => Self::from_pkcs8_rsa(key.der()),
+            (KeyMaterial::Ec(curve, pair), _) => Self::from_ec_pair(curve, &pair),
+            (KeyMaterial::Ed25519(_), _) => Err(unreadable("Ed25519 keys cannot sign requests to a CA here")),
+        }
     }
 
     /// The private key as a JWK that certbot reads.
     pub fn to_jwk(&self) -> Zeroizing<String> {
-        todo!()
+        self.private_jwk.clone()
     }
 
     /// The SubjectPublicKeyInfo in DER (certbot names the account directory after it).
     pub fn spki_der(&self) -> &[u8] {
-        todo!()
+        &self.spki_der
     }
 
     /// base64url(SHA-256(JWK thumbprint)) (RFC 7638).
     pub fn thumbprint(&self) -> String {
-        todo!()
+        BASE64URL_NOPAD.encode(&Sha256::digest(self.public_jwk.as_bytes()))
+    }
+
+    fn from_pkcs8_rsa(der: &[u8]) -> Result<Self, AccountKeyError> {
+        let inner = || {
+            let mut key = Reader::new(der).inside(der::SEQUENCE)?;
+            key.expect(der::INTEGER)?;
+            key.expect(der::SEQUENCE)?;
+            key.expect(der::OCTET_STRING)
+        };
+        Self::from_pkcs1(inner().ok_or_else(|| unreadable("it is not PKCS#8"))?)
+    }
+
+    fn from_pkcs1(der: &[u8]) -> Result<Self, AccountKeyError> {
+        let numbers = || {
+            let mut key = Reader::new(der).inside(der::SEQUENCE)?;
+            key.expect(der::INTEGER)?;
+            RSA_MEMBERS.iter().map(|_| key.unsigned().map(|n| Zeroizing::new(n.to_vec()))).collect::<Option<Vec<_>>>()
+        };
+        Self::rsa(&numbers().ok_or_else(|| unreadable("it is not an RSAPrivateKey"))?)
+    }
+
+    fn from_ec_pair(curve: Curve, pair: &EcdsaKeyPair) -> Result<Self, AccountKeyError> {
+        let number: EcPrivateKeyBin<'_> =
+            pair.private_key().as_be_bytes().map_err(|_| unreadable("the number of the EC key is not available"))?;
+        let point = pair.public_key().as_ref().strip_prefix(&[4]).unwrap_or_default();
+        let (x, y) = point.split_at_checked(curve.field_octets()).ok_or_else(|| unreadable("it has no point"))?;
+        Self::ec(curve, number.as_ref(), x, y)
+    }
+
+    /// From n, e, d, p, q, dP, dQ, qInv.
+    fn rsa(numbers: &[Secret]) -> Result<Self, AccountKeyError> {
+        let [n, e, d, p, q, dp, dq, qi] = numbers else { return Err(unreadable("numbers are missing")) };
+        let (n, e) = (der::without_leading_zeros(n), der::without_leading_zeros(e));
+        let components = KeyPairComponents {
+            public_key: PublicKeyComponents { n, e },
+            d: d.as_slice(),
+            p: p.as_slice(),
+            q: q.as_slice(),
+            dP: dp.as_slice(),
+            dQ: dq.as_slice(),
+            qInv: qi.as_slice(),
+        };
+        let pair = RsaKeyPair::from_components(&components).map_err(|error| {
+            unreadable(format!("an RSA key that is not valid ({error}); it must have 2048 to 8192 bits"))
+        })?;
+        let spki_der = rsa_spki(&pair).map_err(unreadable)?;
+        let encoded = |number: &[u8]| BASE64URL_NOPAD.encode(der::without_leading_zeros(number));
+        let public_jwk = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encoded(e), encoded(n));
+        let mut private_jwk = Zeroizing::new(String::with_capacity(4096));
+        private_jwk.push('{');
+        for (name, number) in RSA_MEMBERS.iter().zip(numbers) {
+            private_jwk.push_str(&Zeroizing::new(format!(r#""{name}": "{}", "#, *Zeroizing::new(encoded(number)))));
+        }
+        private_jwk.push_str(r#""kty": "RSA"}"#);
+        Ok(Self { signing: Signing::Rsa(pair), public_jwk, private_jwk, spki_der })
+    }
+
+    fn ec(curve: Curve, d: &[u8], x: &[u8], y: &[u8]) -> Result<Self, AccountKeyError> {
+        let length = curve.field_octets();
+        // RFC 7518 section 6.2.1.2 wants the full length; keys with leading zeros cut off exist.
+        let full = |number: &[u8]| -> Result<Secret, AccountKeyError> {
+            let number = der::without_leading_zeros(number);
+            let zeros = length.checked_sub(number.len()).ok_or_else(|| unreadable("a number is too long"))?;
+            Ok(Zeroizing::new([&vec![0; zeros][..], number].concat()))
+        };
+        let (d, x, y) = (full(d)?, full(x)?, full(y)?);
+        let point = [&[4][..], &x, &y].concat();
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(curve.signing(), &d, &point)
+            .map_err(|error| unreadable(format!("an EC key that is not valid ({error})")))?;
+        let spki_der = ec_spki(curve, &point);
+        let (crv, x, y) = (curve.jwk_name(), BASE64URL_NOPAD.encode(&x), BASE64URL_NOPAD.encode(&y));
+        let d = Zeroizing::new(BASE64URL_NOPAD.encode(&d));
+        Ok(Self {
+            signing: Signing::Ec(curve, pair),
+            public_jwk: format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#),
+            private_jwk: Zeroizing::new(format!(
+                r#"{{"crv": "{crv}", "d": "{}", "kty": "EC", "x": "{x}", "y": "{y}"}}"#,
+                *d
+            )),
+            spki_der,
+        })
+    }
+}
+
+impl AccountSigner for AccountKey {
+    fn algorithm(&self) -> &'static str {
+        match self.signing {
+            Signing::Rsa(_) => "RS256",
+            Signing::Ec(Curve::P256, _) => "ES256",
+            Signing::Ec(Curve::P384, _) => "ES384",
+            Signing::Ec(Curve::P521, _) => "ES512",
+        }
+    }
+
+    fn public_jwk(&self) -> &str {
+        &self.public_jwk
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, AccountKeyError> {
+        let random = SystemRandom::new();
+        match &self.signing {
+            Signing::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                    .map(|()| signature)
+                    .map_err(|_| AccountKeyError::Signing)
+            }
+            Signing::Ec(_, pair) => pair
+                .sign(&random, message)
+                .map(|signature| signature.as_ref().to_vec())
+                .map_err(|_| AccountKeyError::Signing),
+        }
+    }
+}
+
+impl fmt::Debug for AccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountKey").field("algorithm", &self.algorithm()).finish_non_exhaustive()
     }
 }
 
@@ -49,4 +275,11 @@ pub enum AccountKeyError {
     /// Not a JWK of a supported kind.
     #[error("the account key cannot be read: {0}")]
     Unreadable(String),
+    /// The crypto library refused to sign.
+    #[error("the account key does not sign")]
+    Signing,
+}
+
+fn unreadable(what: impl Into<String>) -> AccountKeyError {
+    AccountKeyError::Unreadable(what.into())
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use certkit_core::{AcmeUrl, Certificate, PrivateKey};
+use certkit_core::AcmeUrl;
 use chrono::{DateTime, Utc};
+use serde::Deserialize;
 
-use super::{Account, AccountKey, AcmeError, ExternalAccountBinding, NewAccount, Registered};
-use crate::transport::Transport;
+use super::session::{NoncePool, due};
+use super::{AcmeError, wire};
+use crate::transport::{HttpAnswer, Transport};
 
 /// What a CA offers.
 #[derive(Clone, Debug)]
@@ -31,7 +33,7 @@ pub struct Directory {
     pub terms_of_service: Option<String>,
     /// meta.externalAccountRequired.
     pub external_account_required: bool,
-    /// meta.profiles with their descriptions.
+    /// meta.profiles with their descriptions, which are escaped; the names are not.
     pub profiles: BTreeMap<String, String>,
     /// The Date header of the answer.
     pub date: Option<DateTime<Utc>>,
@@ -42,6 +44,7 @@ pub struct Directory {
 pub struct Authority {
     pub(crate) transport: Transport,
     pub(crate) directory: Arc<Directory>,
+    pub(super) nonces: Arc<NoncePool>,
 }
 
 /// RFC 5280 section 5.3.1, as far as CAs accept them.
@@ -60,10 +63,25 @@ pub enum RevocationReason {
     CessationOfOperation,
 }
 
+impl RevocationReason {
+    /// Its number in a CRL (RFC 5280 section 5.3.1).
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::AffiliationChanged => 3,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+        }
+    }
+}
+
 impl Authority {
     /// Reads the directory.
-    pub async fn connect(_transport: Transport, _directory_url: &AcmeUrl) -> Result<Self, AcmeError> {
-        todo!()
+    pub async fn connect(transport: Transport, directory_url: &AcmeUrl) -> Result<Self, AcmeError> {
+        let answer = transport.get(directory_url).await?;
+        let directory = Directory::read(directory_url, &due(directory_url, answer, 200, WHAT)?)?;
+        Ok(Self { transport, directory: Arc::new(directory), nonces: Arc::default() })
     }
 
     /// The directory.
@@ -71,33 +89,54 @@ impl Authority {
         &self.directory
     }
 
-    /// Registers `key`. A key that is registered already gives its account.
-    pub async fn register(
-        &self,
-        _key: AccountKey,
-        _new: &NewAccount,
-        _binding: Option<&ExternalAccountBinding>,
-    ) -> Result<Registered, AcmeError> {
-        todo!()
+    /// How it is reached.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
     }
+}
 
-    /// The account of a key that the CA knows already; `None` when it does not know it.
-    pub async fn find_account(&self, _key: AccountKey) -> Result<Option<Account>, AcmeError> {
-        todo!()
-    }
+const WHAT: &str = "an ACME directory";
 
-    /// An account whose URL is known; nothing is asked.
-    pub fn account(&self, _key: AccountKey, _url: AcmeUrl) -> Result<Account, AcmeError> {
-        todo!()
-    }
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireDirectory {
+    new_nonce: String,
+    new_account: String,
+    new_order: String,
+    revoke_cert: Option<String>,
+    key_change: Option<String>,
+    renewal_info: Option<String>,
+    meta: Option<WireMeta>,
+}
 
-    /// Revokes a certificate with its own key.
-    pub async fn revoke_with_certificate_key(
-        &self,
-        _certificate: &Certificate,
-        _key: &PrivateKey,
-        _reason: Option<RevocationReason>,
-    ) -> Result<(), AcmeError> {
-        todo!()
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireMeta {
+    terms_of_service: Option<String>,
+    external_account_required: Option<bool>,
+    profiles: Option<BTreeMap<String, serde_json::Value>>,
+}
+
+impl Directory {
+    fn read(url: &AcmeUrl, answer: &HttpAnswer) -> Result<Self, AcmeError> {
+        let wire: WireDirectory = wire::json(url, answer, WHAT)?;
+        let meta = wire.meta.unwrap_or_default();
+        let link = |text: String| wire::link(url, answer, &text);
+        // A description is for people; one that is no text is as good as none.
+        let described =
+            |(name, text): (String, serde_json::Value)| (name, text.as_str().map(wire::quote).unwrap_or_default());
+        Ok(Self {
+            url: url.clone(),
+            new_nonce: link(wire.new_nonce)?,
+            new_account: link(wire.new_account)?,
+            new_order: link(wire.new_order)?,
+            revoke_cert: wire.revoke_cert.map(link).transpose()?,
+            key_change: wire.key_change.map(link).transpose()?,
+            renewal_info: wire.renewal_info.map(link).transpose()?,
+            terms_of_service: meta.terms_of_service.as_deref().map(wire::quote),
+            external_account_required: meta.external_account_required.unwrap_or(false),
+            profiles: meta.profiles.unwrap_or_default().into_iter().map(described).collect(),
+            date: answer.date,
+        })
     }
 }

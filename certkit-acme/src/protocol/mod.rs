@@ -1,10 +1,10 @@
 //! ACME (RFC 8555): directories, accounts, orders, authorizations, certificates.
 
 mod account;
-pub use account::{Account, AccountDetails, ExternalAccountBinding, NewAccount, Registered};
+pub use account::{Account, AccountDetails, NewAccount, Registered};
 
 mod account_key;
-pub use account_key::{AccountKey, AccountKeyError, AccountSigner};
+pub use account_key::{AccountKey, AccountKeyError, AccountKeyType, AccountSigner};
 
 mod directory;
 pub use directory::{Authority, Directory, RevocationReason};
@@ -12,7 +12,16 @@ pub use directory::{Authority, Directory, RevocationReason};
 mod error;
 pub use error::AcmeError;
 
+mod instant;
+
+mod jws;
+pub use jws::ExternalAccountBinding;
+
 mod order;
 pub use order::{
     Authorization, AuthorizationStatus, ChallengeOffer, ChallengeStatus, IssuedChain, NewOrder, Order, OrderStatus,
 };
+
+mod session;
+
+mod wire;

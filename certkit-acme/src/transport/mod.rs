@@ -1,47 +1,57 @@
 //! HTTP as ACME needs it: https only (plain http to loopback), bounded in size and time, with proxies and extra roots.
 
-use std::path::PathBuf;
+mod connect;
+pub(crate) use connect::connect;
+
+mod error;
+pub use error::TransportError;
+pub(crate) use error::{describe, tls_problem};
+
+mod headers;
+
+mod settings;
+pub use settings::{TlsVerification, TransportSettings};
+
+pub(crate) mod trust;
+
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use certkit_core::{AcmeUrl, Failure};
+use certkit_core::{AcmeUrl, AcmeUrlError, escape};
 use chrono::{DateTime, Utc};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT};
+use http::{Method, Request, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Body;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-/// How to reach a CA.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct TransportSettings {
-    /// PEM files with roots to trust besides the system's.
-    pub ca_bundles: Vec<PathBuf>,
-    /// Whether the server's certificate is checked.
-    pub tls_verification: TlsVerification,
-    /// Appended to the User-Agent.
-    pub user_agent_comment: Option<String>,
-    /// The proxy for https, the proxy for http, and the hosts that are reached without one.
-    pub https_proxy: Option<String>,
-    /// See `https_proxy`.
-    pub http_proxy: Option<String>,
-    /// Comma-separated, as NO_PROXY.
-    pub no_proxy: Option<String>,
-    /// For the whole of one exchange.
-    pub timeout: Duration,
-    /// The largest body, in bytes.
-    pub max_body_bytes: usize,
+use self::connect::Route;
+use crate::clock::{Clock, SystemClock};
+
+/// The largest head of an answer, in bytes, and the most header fields in it (H14 of any hostile server's list).
+const LARGEST_HEAD: usize = 64 * 1024;
+const MOST_HEADERS: usize = 100;
+/// Idle connections are given up before the usual servers do it (nginx after 75 s, some load balancers after 10 s):
+/// a request on a connection that dies under it cannot simply be sent again.
+const IDLE: Duration = Duration::from_secs(8);
+
+/// An HTTP client for one run; cheap to clone. Nothing is sent before it is asked for.
+#[derive(Clone)]
+pub struct Transport {
+    inner: Arc<Inner>,
 }
 
-/// Whether a server's certificate is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TlsVerification {
-    /// Against the system's roots and the extra ones.
-    Full,
-    /// Not at all: certbot's `--no-verify-ssl`, for a test CA.
-    Off,
+struct Inner {
+    client: Client<HttpsConnector<Route>, Full<Bytes>>,
+    clock: Arc<dyn Clock>,
+    user_agent: HeaderValue,
+    timeout: Duration,
+    max_body_bytes: usize,
 }
-
-/// An HTTP client for one run; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Transport {}
 
 /// An answer, whatever its status.
 #[derive(Clone, Debug)]
@@ -55,61 +65,178 @@ pub struct HttpAnswer {
     pub content_type: Option<String>,
     /// Location, when it is a URL that may be called.
     pub location: Option<AcmeUrl>,
-    /// Retry-After as an instant, clamped.
+    /// Retry-After as an instant, clamped to 1 second … 1 day from now.
     pub retry_after: Option<DateTime<Utc>>,
-    /// Link targets by relation.
+    /// Link targets by relation (lower case); those that may not be called are left out.
     pub links: Vec<(String, AcmeUrl)>,
     /// Date.
     pub date: Option<DateTime<Utc>>,
-}
-
-impl TransportSettings {
-    /// Nothing from the environment.
-    pub fn new() -> Self {
-        todo!()
-    }
-
-    /// SSL_CERT_FILE, REQUESTS_CA_BUNDLE, HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY (also in lower case).
-    pub fn from_env() -> Self {
-        todo!()
-    }
-}
-
-impl Default for TransportSettings {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// Replay-Nonce.
+    pub(crate) replay_nonce: Option<String>,
+    /// Why Location may not be called, when it is there and may not.
+    pub(crate) refused_location: Option<AcmeUrlError>,
 }
 
 impl Transport {
     /// Builds the client; roots are read here.
-    pub fn new(_settings: &TransportSettings) -> Result<Self, TransportError> {
-        todo!()
+    pub fn new(settings: &TransportSettings) -> Result<Self, TransportError> {
+        Self::with_clock(settings, Arc::new(SystemClock::new()))
+    }
+
+    /// The same with another clock, by which Retry-After becomes an instant.
+    pub fn with_clock(settings: &TransportSettings, clock: Arc<dyn Clock>) -> Result<Self, TransportError> {
+        let tls = trust::client_config(settings)?;
+        let connector = Route::new(settings, tls)?.with_tls();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .http1_max_buf_size(LARGEST_HEAD)
+            .http1_max_headers(MOST_HEADERS)
+            .build(connector);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                client,
+                clock,
+                user_agent: user_agent(settings.user_agent_comment.as_deref()),
+                timeout: settings.timeout,
+                max_body_bytes: settings.max_body_bytes,
+            }),
+        })
     }
 
     /// A plain GET.
-    pub async fn get(&self, _url: &AcmeUrl) -> Result<HttpAnswer, TransportError> {
-        todo!()
+    pub async fn get(&self, url: &AcmeUrl) -> Result<HttpAnswer, TransportError> {
+        self.exchange(Method::GET, url, None, None).await
+    }
+
+    pub(crate) async fn head(&self, url: &AcmeUrl) -> Result<HttpAnswer, TransportError> {
+        self.exchange(Method::HEAD, url, None, None).await
+    }
+
+    /// Sends a JWS (RFC 8555 section 6.2).
+    pub(crate) async fn post_jws(
+        &self,
+        url: &AcmeUrl,
+        jws: Vec<u8>,
+        accept: Option<&'static str>,
+    ) -> Result<HttpAnswer, TransportError> {
+        self.exchange(Method::POST, url, Some(jws), accept).await
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &AcmeUrl,
+        jws: Option<Vec<u8>>,
+        accept: Option<&'static str>,
+    ) -> Result<HttpAnswer, TransportError> {
+        let limit = self.inner.timeout;
+        match tokio::time::timeout(limit, self.attempt(method, url, jws, accept)).await {
+            Ok(result) => result,
+            Err(_) => Err(TransportError::Timeout { url: url.clone(), seconds: limit.as_secs() }),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        method: Method,
+        url: &AcmeUrl,
+        jws: Option<Vec<u8>>,
+        accept: Option<&'static str>,
+    ) -> Result<HttpAnswer, TransportError> {
+        let broken = |problem: String| TransportError::Broken { url: url.clone(), problem };
+        let uri: Uri = url.as_str().parse().map_err(|_| broken("this URL cannot be called".into()))?;
+        let mut request = Request::builder().method(method).uri(uri).header(USER_AGENT, self.inner.user_agent.clone());
+        if jws.is_some() {
+            request = request.header(CONTENT_TYPE, "application/jose+json");
+        }
+        if let Some(accept) = accept {
+            request = request.header(ACCEPT, accept);
+        }
+        let request = request
+            .body(Full::new(Bytes::from(jws.unwrap_or_default())))
+            .map_err(|_| broken("this URL cannot be called".into()))?;
+        let answer = self.inner.client.request(request).await.map_err(|error| error::from_client(url, &error))?;
+        let (head, body) = answer.into_parts();
+        let (headers, status) = (&head.headers, head.status.as_u16());
+        let retry_after = headers::retry_after(headers, self.inner.clock.now());
+        if head.status.is_redirection() {
+            if let Some(target) = headers.get(LOCATION) {
+                let target = escape(&String::from_utf8_lossy(target.as_bytes())).chars().take(300).collect();
+                return Err(TransportError::Redirect { url: url.clone(), status, target });
+            }
+        }
+        // Nothing compressed was asked for; a body that could be a bomb is not unpacked.
+        if headers.get(CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+        {
+            return Err(broken(format!("HTTP {status} with a compressed body, which was not asked for")));
+        }
+        let limit = self.inner.max_body_bytes;
+        let too_large = || TransportError::TooLarge { url: url.clone(), status, limit, retry_after };
+        if body.size_hint().lower() > limit as u64 {
+            return Err(too_large());
+        }
+        let body = match Limited::new(body, limit).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
+            Err(error) => {
+                return Err(TransportError::Network {
+                    url: url.clone(),
+                    problem: format!("HTTP {status}, but the body broke off: {}", describe(&*error)),
+                });
+            }
+        };
+        let (location, refused_location) = match headers::location(headers, url) {
+            Some(Ok(location)) => (Some(location), None),
+            Some(Err(refused)) => (None, Some(refused)),
+            None => (None, None),
+        };
+        Ok(HttpAnswer {
+            status,
+            body,
+            content_type: headers::content_type(headers),
+            location,
+            retry_after,
+            links: headers::links(headers, url),
+            date: headers::date(headers),
+            replay_nonce: headers::replay_nonce(headers),
+            refused_location,
+        })
     }
 }
 
-/// Why no answer was had.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransportError {
-    /// The server was not reached, or the connection broke.
-    #[error("{url}: {problem}")]
-    Network {
-        /// What was called.
-        url: AcmeUrl,
-        /// Why it failed, with its causes.
-        problem: String,
-    },
-    // helper D: further cases: Timeout, TooLarge, Tls, Roots(path), Proxy …
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("timeout", &self.inner.timeout).finish_non_exhaustive()
+    }
 }
 
-impl From<TransportError> for Failure {
-    fn from(_error: TransportError) -> Self {
-        todo!()
+/// RFC 8555 section 6.1: clients SHOULD say who they are.
+fn user_agent(comment: Option<&str>) -> HeaderValue {
+    const PRODUCT: &str = concat!("certkit/", env!("CARGO_PKG_VERSION"));
+    let comment: String = comment
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| (c.is_ascii_graphic() || *c == ' ') && !matches!(c, '(' | ')' | '\\'))
+        .take(200)
+        .collect();
+    let text = if comment.trim().is_empty() { PRODUCT.to_owned() } else { format!("{PRODUCT} ({})", comment.trim()) };
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(PRODUCT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_cannot_break_the_header() {
+        let product = format!("certkit/{}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(user_agent(None), product);
+        assert_eq!(user_agent(Some("\r\n")), product);
+        assert_eq!(user_agent(Some("host 7\r\nX: (y)")), format!("{product} (host 7X: y)"));
     }
 }

@@ -1,6 +1,7 @@
 //! Files that hold any number of certificates and keys.
 
 use crate::certificate::is_certificate_label;
+use crate::der::{self, Reader};
 use crate::pem_block::{Block, BlockError, blocks};
 use crate::private_key::KeyBlock;
 use crate::{Certificate, PrivateKey, PrivateKeyError, ReadError};
@@ -63,7 +64,7 @@ pub fn read_bundle(bytes: &[u8]) -> Bundle {
     if bundle.is_empty() {
         match passed_over {
             Some(line) => {
-                bundle.problem(BlockError { line, what: "no certificate and no private key in this file".to_owned() })
+                bundle.problem(BlockError { line, what: "no certificate and no private key in this file".to_owned() });
             }
             None => bundle.read_der(bytes),
         }
@@ -122,11 +123,19 @@ impl Bundle {
 fn nothing_readable(bytes: &[u8], error: &ReadError) -> String {
     if bytes.is_empty() {
         "nothing readable: the file is empty".to_owned()
-    } else if bytes.first() == Some(&crate::der::SEQUENCE) {
+    } else if is_pkcs12(bytes) {
+        "a PKCS#12 file, which is not read (openssl pkcs12 -in FILE -nodes writes PEM)".to_owned()
+    } else if bytes.first() == Some(&der::SEQUENCE) {
         format!("nothing readable: neither PEM nor a certificate or key in DER ({error})")
     } else {
         "nothing readable: no PEM block in it, and it is not DER".to_owned()
     }
+}
+
+/// A PFX begins with version 3 (RFC 7292 section 4).
+fn is_pkcs12(bytes: &[u8]) -> bool {
+    let version = Reader::new(bytes).any().and_then(|pfx| pfx.inside().expect(der::INTEGER, "no version"));
+    version.is_ok_and(|version| version.content == [3])
 }
 
 #[cfg(test)]

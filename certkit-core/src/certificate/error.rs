@@ -25,7 +25,7 @@ pub enum ReadError {
         /// The line on which the block begins, from 1.
         line: usize,
         /// What is wrong with the certificate.
-        source: Box<ReadError>,
+        source: Box<Self>,
     },
     /// The DER encoding of a certificate does not have the structure of RFC 5280 section 4.1.
     #[error("byte {offset}: {what}")]

@@ -18,6 +18,8 @@ mod key;
 mod layout;
 mod name;
 mod oid;
+#[cfg(test)]
+pub(crate) mod sample;
 mod serial;
 
 use alternative_names::AlternativeNames;
@@ -155,7 +157,9 @@ impl Certificate {
         let common_name = name::common_names(self.subject_der()).next();
         let others = names.dns.iter().filter(|dns| common_name.as_ref() != Some(*dns));
         let mut listed: Vec<String> = common_name.iter().chain(others).map(|name| folded(name)).collect();
-        listed.extend(names.ip.iter().map(ToString::to_string));
+        // certbot stops at a common name that is an address; here it is not said twice.
+        let first = listed.first().filter(|_| common_name.is_some()).cloned();
+        listed.extend(names.ip.iter().map(ToString::to_string).filter(|ip| first.as_ref() != Some(ip)));
         listed
     }
 

@@ -72,10 +72,12 @@ impl Chain {
     }
 }
 
+type KeyId = Option<Vec<u8>>;
+
 /// For each certificate, the indices of those in the slice that could have signed it, itself included when self-issued.
 pub fn possible_issuers(certificates: &[Certificate]) -> Vec<Vec<usize>> {
     // Looked up by name, with the key ids read once: bundles of CA certificates hold hundreds.
-    let mut by_subject: HashMap<&[u8], Vec<(usize, Option<Vec<u8>>)>> = HashMap::new();
+    let mut by_subject: HashMap<&[u8], Vec<(usize, KeyId)>> = HashMap::new();
     for (index, certificate) in certificates.iter().enumerate() {
         by_subject.entry(certificate.subject_der()).or_default().push((index, certificate.subject_key_id()));
     }

@@ -95,7 +95,7 @@ fn names_from_people_are_converted() {
 #[cfg(feature = "idn")]
 #[test]
 fn a_labels_that_stand_for_nothing_else_are_refused() {
-    for text in ["xn--a.example", "xn--example-a-.org", "xn--99999999999.example"] {
+    for text in ["xn--99999999999.example", "xn--0.example", "xn--bcher-kvA9999999.example"] {
         assert!(dns(text).is_err(), "{text}");
     }
     assert!(matches!(dns("xn--abc-.example"), Err(IdentifierError::OuterHyphen { .. })));

@@ -104,9 +104,14 @@ impl LiveLinks {
 
     /// The one directory that all four links point into.
     pub(crate) fn single_archive(&self) -> Option<PathBuf> {
-        let mut dirs = Kind::ALL.iter().map(|kind| self.archive_dir(*kind).ok());
-        let first = dirs.next()??;
-        dirs.all(|dir| dir.as_ref() == Some(&first)).then_some(first)
+        let first = self.archive_dir(Kind::Cert).ok()?;
+        let base = self.base(Kind::Cert);
+        // Healthy lineages write the same directory four times; it is looked up once.
+        let same = |kind: &Kind| {
+            (self.live_dir().is_some() && self.base(*kind) == base)
+                || self.archive_dir(*kind).is_ok_and(|dir| dir == first)
+        };
+        Kind::ALL.iter().all(same).then_some(first)
     }
 
     /// The conf's `archive_dir`, or certbot's default, without links in its path.

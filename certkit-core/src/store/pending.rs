@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, Attributes};
 use super::{LockedStore, Store, StoreError};
-use crate::{AcmeUrl, IdentifierSet, LineageName, PrivateKey};
+use crate::{AcmeUrl, IdentifierSet, LineageName, PrivateKey, Version};
 
 const ORDER_FILE: &str = "order.json";
 const KEY_FILE: &str = "privkey.pem";
@@ -30,6 +30,9 @@ pub struct PendingOrder {
     pub placed: DateTime<Utc>,
     /// Whether the CSR was sent or was about to be.
     pub finalizing: bool,
+    /// The live version when it was placed: what the result may replace.
+    #[serde(default)]
+    pub replaces: Option<Version>,
 }
 
 /// A journalled order with its key. It exists on disk for as long as it is not committed or dropped.
@@ -53,7 +56,16 @@ impl PendingOrder {
         identifiers: IdentifierSet,
         placed: DateTime<Utc>,
     ) -> Self {
-        Self { order_url, directory, account_url, identifiers, placed, finalizing: false }
+        Self { order_url, directory, account_url, identifiers, placed, finalizing: false, replaces: None }
+    }
+}
+
+impl PendingOrder {
+    /// The same, to replace this version.
+    #[must_use]
+    pub fn replacing(mut self, live: Option<Version>) -> Self {
+        self.replaces = live;
+        self
     }
 }
 
@@ -67,6 +79,11 @@ struct OrderFile {
     order: PendingOrder,
 }
 
+#[derive(Deserialize)]
+struct Schema {
+    schema: u32,
+}
+
 impl Store {
     /// The order under way of a lineage. One that is damaged counts as none.
     pub fn pending(&self, name: &LineageName) -> Result<Option<Pending>, StoreError> {
@@ -74,9 +91,18 @@ impl Store {
         let Some(order) = files::read_if_there(&dir.join(ORDER_FILE))? else { return Ok(None) };
         let Some(key) = files::read_if_there(&dir.join(KEY_FILE))? else { return Ok(None) };
         let key = Zeroizing::new(key);
+        match serde_json::from_slice::<Schema>(&order) {
+            // It is whole, so it is not for us to drop.
+            Ok(Schema { schema }) if schema > SCHEMA => {
+                let error = io::Error::other(format!("it was written by a newer certkit (schema {schema})"));
+                return Err(StoreError::new("read", dir.join(ORDER_FILE), error));
+            }
+            Ok(_) => {}
+            Err(_) => return Ok(None),
+        }
         let Ok(file) = serde_json::from_slice::<OrderFile>(&order) else { return Ok(None) };
         let Ok(key) = PrivateKey::from_pem(&key) else { return Ok(None) };
-        Ok((file.schema <= SCHEMA).then_some(Pending { name: name.clone(), order: file.order, key }))
+        Ok(Some(Pending { name: name.clone(), order: file.order, key }))
     }
 
     /// The lineages for which something is journalled in `certkit/pending`, damaged or not, sorted.

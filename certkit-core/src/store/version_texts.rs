@@ -157,6 +157,16 @@ impl ArchiveFiles {
         Ok(true)
     }
 
+    /// Whether another tool gave the same number to a version of its own meanwhile.
+    pub(crate) fn is_taken(&self) -> Result<bool, StoreError> {
+        for path in &self.finals {
+            if files::exists(path)? && files::exists(&files::temp_name(path))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Removes the temporary ones.
     pub(crate) fn remove_temps(&self) -> Result<bool, StoreError> {
         let mut any = false;

@@ -1,0 +1,244 @@
+//! The responder: known tokens, fixed answers, bounded in everything that a stranger can make grow.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use super::super::{SolveError, Token};
+
+/// RFC 8555 section 8.3.
+const PATH: &str = "/.well-known/acme-challenge/";
+
+/// Connections at once on a socket. When there are more, the oldest makes room: a good request is short, an idle
+/// connection is old. It leaves most of the usual 1,024 descriptors of a process to the rest of the run.
+const MAX_CONNECTIONS: usize = 256;
+
+/// For the request's head.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// For the whole of a connection; Let's Encrypt itself gives up after 10 s.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
+
+/// For the request's head, in bytes (the smallest that hyper allows), and for its header lines.
+const HEAD_BYTES: usize = 8192;
+const HEAD_LINES: usize = 64;
+
+/// The known tokens with their key authorizations, each counted: two orders may share an authorization.
+#[derive(Debug, Default)]
+pub(super) struct TokenTable(RwLock<HashMap<String, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    key_authorization: Bytes,
+    count: usize,
+}
+
+impl TokenTable {
+    /// Counts one more user of the token.
+    pub(super) fn add(&self, token: &Token, key_authorization: &str) -> Result<(), SolveError> {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = table.entry(token.as_str().to_owned()).or_insert_with(|| Known {
+            key_authorization: Bytes::copy_from_slice(key_authorization.as_bytes()),
+            count: 0,
+        });
+        if known.key_authorization != key_authorization.as_bytes() {
+            return Err(SolveError::Setup("two accounts were given the same challenge token".into()));
+        }
+        known.count = known.count.saturating_add(1);
+        Ok(())
+    }
+
+    /// Counts one less, and forgets the token with its last user.
+    pub(super) fn remove(&self, token: &Token) {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = table.get_mut(token.as_str()) {
+            known.count = known.count.saturating_sub(1);
+            if known.count == 0 {
+                table.remove(token.as_str());
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn find(&self, token: &str) -> Option<Bytes> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(token).map(|known| known.key_authorization.clone())
+    }
+}
+
+/// Accepts until it is aborted, and then its connections end with it; or until it is asked to hand over.
+pub(super) async fn serve(listener: TcpListener, tokens: Arc<TokenTable>, mut hand_over: oneshot::Receiver<Closed>) {
+    /// After a failed accept, usually for want of descriptors.
+    const PAUSE: Duration = Duration::from_millis(50);
+    let mut connections = Connections::default();
+    let closed = loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // Without a sender nobody will ask.
+            Ok(closed) = &mut hand_over => break closed,
+        };
+        match accepted {
+            Ok((stream, _)) => connections.add(stream, &tokens),
+            Err(_) => {
+                connections.end_oldest();
+                sleep(PAUSE).await;
+            }
+        }
+    };
+    // Who has connected already is still answered here; the kernel would reset what nobody accepts.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok(stream) = listener.accept().and_then(|(stream, _)| from_std(stream)) {
+            connections.add(stream, &tokens);
+        }
+    }
+    let _ = closed.send(());
+    while connections.tasks.join_next().await.is_some() {}
+}
+
+/// Is told when the socket is closed.
+pub(super) type Closed = oneshot::Sender<()>;
+
+fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}
+
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    by_age: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn add(&mut self, stream: TcpStream, tokens: &Arc<TokenTable>) {
+        while self.tasks.try_join_next().is_some() {}
+        self.by_age.retain(|connection| !connection.is_finished());
+        while self.by_age.len() >= MAX_CONNECTIONS {
+            self.end_oldest();
+        }
+        self.by_age.push_back(self.tasks.spawn(connection(stream, Arc::clone(tokens))));
+    }
+
+    fn end_oldest(&mut self) {
+        if let Some(oldest) = self.by_age.pop_front() {
+            oldest.abort();
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, tokens: Arc<TokenTable>) {
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let response = answer(&request, &tokens);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEAD_LINES)
+        .keep_alive(false)
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    // What a stranger does to a connection concerns nobody else.
+    let _ = timeout(CONNECTION_TIME, serving).await;
+}
+
+/// The answer depends on nothing but the method and the exact path; nothing of the request comes back.
+fn answer<B>(request: &Request<B>, tokens: &TokenTable) -> Response<Full<Bytes>> {
+    let token = request.uri().path().strip_prefix(PATH).filter(|_| request.uri().query().is_none());
+    let found = if matches!(*request.method(), Method::GET | Method::HEAD) {
+        token.and_then(|token| tokens.find(token))
+    } else {
+        None
+    };
+    let (status, kind, body) = match found {
+        Some(body) => (StatusCode::OK, "application/octet-stream", body),
+        None => (StatusCode::NOT_FOUND, "text/plain", Bytes::from_static(b"404 Not Found\n")),
+    };
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn table() -> TokenTable {
+        let table = TokenTable::default();
+        table.add(&Token::parse("known-Token_1").unwrap(), "known-Token_1.thumb").unwrap();
+        table
+    }
+
+    fn status(method: &str, target: &str) -> StatusCode {
+        answer(&Request::builder().method(method).uri(target).body(()).unwrap(), &table()).status()
+    }
+
+    #[test]
+    fn only_the_exact_path_of_a_known_token_is_answered() {
+        let good = format!("{PATH}known-Token_1");
+        assert_eq!(status("GET", &good), StatusCode::OK);
+        assert_eq!(status("HEAD", &good), StatusCode::OK);
+        assert_eq!(status("GET", &format!("http://example.org{good}")), StatusCode::OK);
+        for target in [
+            "/",
+            PATH,
+            "/.well-known/acme-challenge",
+            "/.well-known/acme-challenge/known-token_1",
+            "/.well-known/acme-challenge/known-Token_1/",
+            "/.well-known/acme-challenge//known-Token_1",
+            "/.well-known/acme-challenge/./known-Token_1",
+            "/.well-known/acme-challenge/../acme-challenge/known-Token_1",
+            "/.well-known/acme-challenge/known%2dToken_1",
+            "/.well-known/acme-challenge/known-Token_1?x",
+            "/x/.well-known/acme-challenge/known-Token_1",
+        ] {
+            assert_eq!(status("GET", target), StatusCode::NOT_FOUND, "{target}");
+        }
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get"] {
+            assert_eq!(status(method, &good), StatusCode::NOT_FOUND, "{method}");
+        }
+    }
+
+    #[test]
+    fn a_token_lives_until_its_last_user_is_gone() {
+        let (table, token) = (table(), Token::parse("known-Token_1").unwrap());
+        table.add(&token, "known-Token_1.thumb").unwrap();
+        assert!(table.add(&token, "known-Token_1.other").is_err());
+        table.remove(&token);
+        assert!(table.find("known-Token_1").is_some());
+        table.remove(&token);
+        assert!(table.find("known-Token_1").is_none() && table.is_empty());
+        table.remove(&token);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_the_token_is_found(path in "/[!-~]{0,60}") {
+            let Ok(request) = Request::builder().uri(path.as_str()).body(()) else { return Ok(()) };
+            let expected = if path == "/.well-known/acme-challenge/known-Token_1" { 200 } else { 404 };
+            prop_assert_eq!(answer(&request, &table()).status().as_u16(), expected);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Signed requests: nonces, retries for badNonce, and the answer whatever its status.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use certkit_core::AcmeUrl;
+use serde_json::Value;
+
+use super::jws::{self, KeyName};
+use super::wire::{came_instead, not_acme, success};
+use super::{AccountSigner, AcmeError, Authority};
+use crate::transport::HttpAnswer;
+
+/// How often one request is sent anew for badNonce. Boulder behind several front ends refuses a few in a row; Pebble
+/// can be told to refuse nine of ten, and an order of fifteen requests must survive that with near certainty.
+const MOST_NONCE_TRIES: usize = 100;
+/// So many tries come without a pause; a server that refuses more is not to be hammered.
+const QUICK_NONCE_TRIES: usize = 8;
+const PAUSE: Duration = Duration::from_millis(50);
+/// More unused nonces than requests under way at once.
+const MOST_NONCES: usize = 32;
+
+/// Nonces that the CA gave and that are not used yet, the freshest last.
+#[derive(Debug, Default)]
+pub(crate) struct NoncePool(Mutex<Vec<String>>);
+
+impl NoncePool {
+    fn put(&self, nonce: String) {
+        let mut nonces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if nonces.len() >= MOST_NONCES {
+            nonces.remove(0);
+        }
+        nonces.push(nonce);
+    }
+
+    fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}
+
+impl Authority {
+    /// Signs and sends; `payload` is in base64url, empty for POST-as-GET. The answer comes whatever its status, but for
+    /// badNonce, which is tried again with the nonce of the refusal (RFC 8555 section 6.5).
+    pub(super) async fn post(
+        &self,
+        signer: &dyn AccountSigner,
+        name: KeyName<'_>,
+        url: &AcmeUrl,
+        payload: &str,
+        accept: Option<&'static str>,
+    ) -> Result<HttpAnswer, AcmeError> {
+        let mut nonce = self.nonces.take();
+        let mut tries = 0;
+        loop {
+            let fresh = match nonce.take() {
+                Some(nonce) => nonce,
+                None => self.new_nonce().await?,
+            };
+            let request = jws::sign(signer, name, &fresh, url, payload)?;
+            let mut answer = self.transport.post_jws(url, request, accept).await?;
+            tries += 1;
+            let next = answer.replay_nonce.take();
+            if tries < MOST_NONCE_TRIES && is_bad_nonce(&answer) {
+                nonce = next;
+                if tries >= QUICK_NONCE_TRIES {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                continue;
+            }
+            if let Some(next) = next {
+                self.nonces.put(next);
+            }
+            return Ok(answer);
+        }
+    }
+
+    async fn new_nonce(&self) -> Result<String, AcmeError> {
+        let url = &self.directory.new_nonce;
+        let mut answer = success(url, self.transport.head(url).await?, "a nonce")?;
+        answer
+            .replay_nonce
+            .take()
+            .ok_or_else(|| not_acme(url, &answer, "no nonce (Replay-Nonce is missing or malformed)"))
+    }
+}
+
+fn is_bad_nonce(answer: &HttpAnswer) -> bool {
+    (400..500).contains(&answer.status)
+        && serde_json::from_slice::<Value>(&answer.body)
+            .is_ok_and(|problem| problem["type"] == "urn:ietf:params:acme:error:badNonce")
+}
+
+/// Signed requests of one account.
+impl super::Account {
+    /// POST-as-GET.
+    pub(super) async fn fetch(&self, url: &AcmeUrl, expected: &str) -> Result<HttpAnswer, AcmeError> {
+        success(url, self.send(url, "", None).await?, expected)
+    }
+
+    /// POST of a JSON payload.
+    pub(super) async fn tell(&self, url: &AcmeUrl, payload: &Value, expected: &str) -> Result<HttpAnswer, AcmeError> {
+        success(url, self.send(url, &jws::encode(payload), None).await?, expected)
+    }
+
+    /// Signs with the account's key and name and sends.
+    pub(super) async fn send(
+        &self,
+        url: &AcmeUrl,
+        payload: &str,
+        accept: Option<&'static str>,
+    ) -> Result<HttpAnswer, AcmeError> {
+        self.authority().post(self.key(), KeyName::Kid(self.url()), url, payload, accept).await
+    }
+}
+
+/// An answer of another status than the one that is due.
+pub(super) fn due(url: &AcmeUrl, answer: HttpAnswer, status: u16, expected: &str) -> Result<HttpAnswer, AcmeError> {
+    let answer = success(url, answer, expected)?;
+    if answer.status == status { Ok(answer) } else { Err(not_acme(url, &answer, came_instead(&answer, expected))) }
+}

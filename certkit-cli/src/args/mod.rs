@@ -1,0 +1,300 @@
+//! The command line: what was typed, what cli.ini adds, and what both mean.
+
+pub(crate) mod certbot;
+pub(crate) mod cli_ini;
+pub(crate) mod meant;
+pub(crate) mod typed;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use certkit_core::escape;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _};
+
+use self::certbot::Fate;
+use self::cli_ini::{IniError, Setting, Value};
+use self::typed::Typed;
+
+/// What the process was started with, besides its arguments.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    /// $CERTKIT_CONFIG_DIR.
+    pub(crate) config_dir: Option<PathBuf>,
+    /// $XDG_CONFIG_HOME, else $HOME/.config.
+    pub(crate) user_config_dir: Option<PathBuf>,
+    /// $PATH, in which hook commands are looked for.
+    pub(crate) path: Option<OsString>,
+}
+
+/// A command line that could be read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Invocation {
+    /// The flags, those of cli.ini included.
+    pub(crate) typed: Typed,
+    /// The environment.
+    pub(crate) environment: Environment,
+    /// Where the values that come from a file stand, by the flag's id.
+    pub(crate) from_file: BTreeMap<String, IniOrigin>,
+    /// Each name with the document root that was given before it.
+    pub(crate) webroots: Vec<WebrootOf>,
+    /// What is ignored, and why; told at -v.
+    pub(crate) notes: Vec<String>,
+    /// The long names of the flags that were given, for the log: values may be secrets.
+    pub(crate) flags: Vec<String>,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IniOrigin {
+    pub(crate) file: PathBuf,
+    pub(crate) line: usize,
+}
+
+/// A name and its document root, by the order in which they were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WebrootOf {
+    /// As typed.
+    pub(crate) name: String,
+    /// The last `-w` before it, or the first after it.
+    pub(crate) root: PathBuf,
+}
+
+/// Why no command runs.
+#[derive(Clone, Debug)]
+pub(crate) enum ParseError {
+    /// clap's words, with colours.
+    Clap(String),
+    /// Our own words.
+    Usage(String),
+}
+
+impl Invocation {
+    /// Reads the arguments (without the program's name) and the files they lead to.
+    pub(crate) fn read(arguments: &[OsString], environment: Environment) -> Result<Self, ParseError> {
+        let parser = parser();
+        let matches = parse(&parser, arguments)?;
+        let typed = Typed::from_matches(&matches).map_err(|error| clap_error(&error))?;
+        let mut from_file = BTreeMap::new();
+        let mut tokens: Vec<OsString> = Vec::new();
+        // Help and version have to work with a broken file, too.
+        if !typed.general.help && !typed.general.version {
+            for file in config_files(&typed, &environment).iter().rev() {
+                let Some(settings) = read_file(file)? else { continue };
+                for setting in settings {
+                    tokens_of(&parser, &matches, file, setting, &mut from_file, &mut tokens).map_err(usage)?;
+                }
+            }
+        }
+        let matches = if tokens.is_empty() {
+            matches
+        } else {
+            tokens.extend_from_slice(arguments);
+            parse(&parser, &tokens)?
+        };
+        let typed = Typed::from_matches(&matches).map_err(|error| clap_error(&error))?;
+        let notes = if typed.general.help { Vec::new() } else { judge_foreign(&matches, &from_file)? };
+        let webroots = webroots(&matches)?;
+        let flags = given(&parser, &matches).filter_map(Arg::get_long).map(str::to_owned).collect();
+        Ok(Self { typed, environment, from_file, webroots, notes, flags })
+    }
+
+    /// Whether the value of a flag (by id) comes from a file and not from the command line.
+    pub(crate) fn is_from_file(&self, id: &str) -> bool {
+        self.from_file.contains_key(id)
+    }
+
+    /// The command word.
+    pub(crate) fn word(&self) -> Option<&str> {
+        self.typed.words.first().map(String::as_str)
+    }
+
+    /// What follows the command word.
+    pub(crate) fn operands(&self) -> &[String] {
+        self.typed.words.get(1..).unwrap_or_default()
+    }
+}
+
+/// The parser with every flag, certbot's included.
+pub(crate) fn parser() -> clap::Command {
+    Typed::command().args(certbot::arguments())
+}
+
+fn parse(parser: &clap::Command, arguments: &[OsString]) -> Result<ArgMatches, ParseError> {
+    let program = std::iter::once(OsString::from("certkit"));
+    parser
+        .clone()
+        .try_get_matches_from(program.chain(arguments.iter().cloned()))
+        .map_err(|error| clap_error(&error))
+}
+
+fn clap_error(error: &clap::Error) -> ParseError {
+    ParseError::Clap(error.render().ansi().to_string())
+}
+
+fn usage(error: IniError) -> ParseError {
+    ParseError::Usage(error.to_string())
+}
+
+/// In certbot's order: the later ones win.
+fn config_files(typed: &Typed, environment: &Environment) -> Vec<PathBuf> {
+    let mut files = vec![meant::config_dir(typed, environment).join("cli.ini")];
+    if let Some(dir) = &environment.user_config_dir {
+        files.push(dir.join("letsencrypt/cli.ini"));
+    }
+    files.dedup();
+    files.extend(typed.general.config.clone());
+    let asked_for = typed.general.config.as_deref();
+    files.retain(|file| Some(file.as_path()) == asked_for || file.is_file());
+    files
+}
+
+fn read_file(file: &Path) -> Result<Option<Vec<Setting>>, ParseError> {
+    let error = |problem: String| usage(IniError { file: file.to_owned(), line: None, problem });
+    match std::fs::read(file) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => cli_ini::parse(file, &text).map(Some).map_err(usage),
+            Err(_) => Err(error("it is not UTF-8 text".to_owned())),
+        },
+        Err(problem) => Err(error(format!("cannot read it: {problem}"))),
+    }
+}
+
+/// Turns a setting into arguments, unless the command line or a stronger file says something else.
+fn tokens_of(
+    parser: &clap::Command,
+    command_line: &ArgMatches,
+    file: &Path,
+    setting: Setting,
+    from_file: &mut BTreeMap<String, IniOrigin>,
+    tokens: &mut Vec<OsString>,
+) -> Result<(), IniError> {
+    let error = |problem: String| IniError { file: file.to_owned(), line: Some(setting.line), problem };
+    let key = escape(&setting.key);
+    let Some(arg) = parser.get_arguments().find(|arg| names(arg).any(|name| name == setting.key)) else {
+        return Err(error(format!("`{key}` is not a flag of certkit")));
+    };
+    let id = arg.get_id().as_str();
+    if matches!(id, "config" | "help" | "version") {
+        return Err(error(format!("`{key}` cannot be set in a file")));
+    }
+    let typed = |id: &str| command_line.value_source(id) == Some(ValueSource::CommandLine);
+    if typed(id) || rivals(id).iter().any(|rival| typed(rival)) || from_file.contains_key(id) {
+        return Ok(());
+    }
+    let long = arg.get_long().unwrap_or(&setting.key);
+    let is_flag = !arg.get_action().takes_values();
+    match setting.value {
+        Value::Text(value) if is_flag => match value.to_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => tokens.push(format!("--{long}").into()),
+            "false" | "no" | "off" | "0" => return Ok(()),
+            other => match (arg.get_action(), other.parse::<u8>()) {
+                (ArgAction::Count, Ok(count)) => {
+                    tokens.extend((0..count).map(|_| OsString::from(format!("--{long}"))));
+                }
+                _ => {
+                    return Err(error(format!("`{key}` is set to `{}`; it can be true or false", escape(&value))));
+                }
+            },
+        },
+        Value::Text(value) => tokens.push(format!("--{long}={value}").into()),
+        Value::List(_) if is_flag => {
+            return Err(error(format!("`{key}` is set to a list; it can be true or false")));
+        }
+        Value::List(values) if matches!(arg.get_action(), ArgAction::Append) => {
+            tokens.extend(values.iter().map(|value| OsString::from(format!("--{long}={value}"))));
+        }
+        Value::List(_) => return Err(error(format!("`{key}` is set to a list; it can have one value only"))),
+    }
+    from_file.insert(id.to_owned(), IniOrigin { file: file.to_owned(), line: setting.line });
+    Ok(())
+}
+
+fn names(arg: &Arg) -> impl Iterator<Item = &str> {
+    arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default())
+}
+
+/// The flags that say something else about the same: one on the command line overrides another in a file.
+fn rivals(id: &str) -> &'static [&'static str] {
+    match id {
+        "reuse_key" => &["no_reuse_key"],
+        "no_reuse_key" => &["reuse_key"],
+        "delete_after_revoke" => &["no_delete_after_revoke"],
+        "no_delete_after_revoke" => &["delete_after_revoke"],
+        "server" => &["staging"],
+        "staging" => &["server"],
+        "standalone" | "webroot" | "manual" | "authenticator" => &["standalone", "webroot", "manual", "authenticator"],
+        "webroot_path" | "webroot_map" => &["webroot_path", "webroot_map"],
+        "required_profile" | "preferred_profile" => &["required_profile", "preferred_profile"],
+        "email" => &["register_unsafely_without_email"],
+        "register_unsafely_without_email" => &["email"],
+        _ => &[],
+    }
+}
+
+fn given<'a>(parser: &'a clap::Command, matches: &'a ArgMatches) -> impl Iterator<Item = &'a Arg> {
+    parser
+        .get_arguments()
+        .filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
+}
+
+fn judge_foreign(
+    matches: &ArgMatches,
+    from_file: &BTreeMap<String, IniOrigin>,
+) -> Result<Vec<String>, ParseError> {
+    let mut notes = Vec::new();
+    let parser = parser();
+    for arg in given(&parser, matches) {
+        let id = arg.get_id().as_str();
+        let Some(fate) = certbot::fate(id) else { continue };
+        let place = match from_file.get(id) {
+            Some(origin) => {
+                format!("`{id}` ({}, line {})", escape(&origin.file.to_string_lossy()), origin.line)
+            }
+            None => format!("--{id}"),
+        };
+        match fate {
+            Fate::Ignored(why) => notes.push(format!("{place} is ignored: {why}.")),
+            Fate::Refused(cure) => {
+                return Err(ParseError::Usage(format!("{place} cannot be done by certkit: {cure}.")));
+            }
+        }
+    }
+    Ok(notes)
+}
+
+/// certbot's rule of positions: a name belongs to the last `-w` before it; names before the first `-w` belong to it,
+/// which only has one meaning when there is but one.
+fn webroots(matches: &ArgMatches) -> Result<Vec<WebrootOf>, ParseError> {
+    let roots: Vec<(usize, PathBuf)> = positions(matches, "webroot_path");
+    let mut names: Vec<(usize, String)> = positions(matches, "domains");
+    names.extend(positions(matches, "ip_address"));
+    names.sort_by_key(|(at, _)| *at);
+    let Some((_, first)) = roots.first() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for (at, name) in names {
+        let root = match roots.iter().rev().find(|(root_at, _)| *root_at < at) {
+            Some((_, root)) => root,
+            None if roots.len() == 1 => first,
+            None => {
+                return Err(ParseError::Usage(
+                    "with several -w, one of them must stand before all -d: -w DIR -d NAME -w DIR -d NAME.".to_owned(),
+                ));
+            }
+        };
+        for part in name.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            found.push(WebrootOf { name: part.to_owned(), root: root.clone() });
+        }
+    }
+    Ok(found)
+}
+
+fn positions<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, id: &str) -> Vec<(usize, T)> {
+    let indices = matches.indices_of(id).into_iter().flatten();
+    indices.zip(matches.get_many::<T>(id).into_iter().flatten().cloned()).collect()
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,97 @@
+//! What the account commands and `certonly` share: the CA, its stored accounts, registering.
+
+use certkit_acme::accounts::{choose_account, register_and_save};
+use certkit_acme::protocol::{Authority, ExternalAccountBinding, NewAccount};
+use certkit_acme::transport::Transport;
+use certkit_core::store::{Store, StoredAccount};
+use certkit_core::{AcmeUrl, Failure, FailureClass, escape};
+
+use super::Context;
+use crate::exit::CommandError;
+
+/// Reads a CA's directory.
+pub(crate) async fn connect(context: &Context<'_>, server: &AcmeUrl) -> Result<Authority, CommandError> {
+    let transport = Transport::new(&context.invocation.transport())?;
+    context.ui.detail(&format!("Asking {server} for its directory."));
+    Ok(Authority::connect(transport, server).await?)
+}
+
+/// The account that is named, else the only one; none when there is none.
+pub(crate) fn choose(
+    store: &Store,
+    server: &AcmeUrl,
+    wanted: Option<&str>,
+) -> Result<Option<StoredAccount>, CommandError> {
+    Ok(choose_account(store, server, wanted)?.into_account())
+}
+
+/// Whether there is no account for a CA at all. One that cannot be read is not missing.
+pub(crate) fn is_missing(store: &Store, server: &AcmeUrl) -> Result<bool, CommandError> {
+    let (accounts, findings) = store.accounts(server)?;
+    Ok(accounts.is_empty() && findings.is_empty())
+}
+
+/// Registers a new account and stores it as certbot does. The terms of service have to be agreed to, by flag or by a
+/// person.
+pub(crate) async fn register(context: &Context<'_>, server: &AcmeUrl) -> Result<StoredAccount, CommandError> {
+    let binding = binding(context)?;
+    let contacts = context.invocation.contacts();
+    let authority = connect(context, server).await?;
+    if authority.directory().external_account_required && binding.is_none() {
+        return Err(CommandError::failed(
+            "Unable to register an account with ACME server. Server requires external account binding. Please use --eab-kid and --eab-hmac-key",
+        )
+        .with_cure(FailureClass::ExternalAccountRequired.cure()));
+    }
+    agree(context, authority.directory().terms_of_service.as_deref())?;
+    // Before the CA is asked, so that no account is made there that cannot be stored here.
+    let locked = context.locked()?;
+    let new = NewAccount::new(contacts, true);
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let saved = register_and_save(&locked, &authority, &new, binding.as_ref(), context.now, &host).await;
+    Ok(saved.map_err(Failure::from)?.stored)
+}
+
+/// The terms of service are shown and agreed to once.
+fn agree(context: &Context<'_>, terms: Option<&str>) -> Result<(), CommandError> {
+    let Some(terms) = terms else { return Ok(()) };
+    let terms = escape(terms);
+    if context.invocation.typed.account.agree_tos {
+        context.ui.detail(&format!("Agreed to the Terms of Service at {terms} (--agree-tos)."));
+        return Ok(());
+    }
+    let question = format!(
+        "Please read the Terms of Service at: {terms}\nYou must agree in order to register with the ACME server. Do you agree?"
+    );
+    if context.ui.voice().interactive {
+        if context.ui.confirm(&question, false) {
+            return Ok(());
+        }
+        return Err(CommandError::failed("the terms of service were not agreed to, so no account was registered"));
+    }
+    Err(CommandError::failed(format!(
+        "Missing command line flag or config entry for this setting:\n{question}\n\n(You can set this with the --agree-tos flag)"
+    ))
+    .with_cure("read the terms and pass --agree-tos"))
+}
+
+/// The external account binding of the flags.
+fn binding(context: &Context<'_>) -> Result<Option<ExternalAccountBinding>, CommandError> {
+    let typed = &context.invocation.typed.account;
+    match (&typed.eab_kid, &typed.eab_hmac_key) {
+        (Some(kid), Some(key)) => {
+            let algorithm = typed.eab_hmac_alg.as_deref().unwrap_or("HS256");
+            ExternalAccountBinding::new(kid, key, algorithm)
+                .map(Some)
+                .map_err(|_| CommandError::usage("--eab-kid and --eab-hmac-key cannot be used: the key has to be the base64url text that the CA shows"))
+        }
+        (None, None) => Ok(None),
+        _ => Err(CommandError::usage("--eab-kid and --eab-hmac-key belong together").with_cure("pass both")),
+    }
+}
+
+/// No account where one is needed.
+pub(crate) fn none_for(server: &AcmeUrl) -> CommandError {
+    CommandError::failed(format!("Could not find an existing account for server {server}"))
+        .with_cure(format!("register one: certkit register --server {server} --agree-tos"))
+}

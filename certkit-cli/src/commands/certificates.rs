@@ -1,0 +1,162 @@
+//! `certificates`: what is stored. It reads only: no lock, no log, no hook directory, no repaired link.
+
+use clap::Args as _;
+
+use certkit_acme::AwsLcKeyMath;
+use certkit_acme::authorities::is_test_authority;
+use certkit_acme::challenge::Authenticator;
+use certkit_core::decision::{DueDecision, RenewalWish};
+use certkit_core::store::{BrokenLineage, Kind, Lineage, RenewalConf, Store};
+use certkit_core::{Certificate, Finding, FindingCode, KeyType, PlanInput, plan};
+use chrono::{DateTime, Utc};
+
+use super::{Command, Context, Operands};
+use crate::exit::{CommandError, Exit};
+use crate::render::certificates::{CertificateFacts, Listed, Listing, json, text};
+use crate::ui::shown;
+
+/// List the stored certificates
+///
+/// Lists the stored certificates with their names, expiry dates and paths. Certificates that cannot be used are listed
+/// with the reason, and problems of the store below. Nothing is changed.
+#[derive(clap::Args)]
+struct About {}
+
+/// `certificates`.
+pub(crate) const COMMAND: Command = Command {
+    name: "certificates",
+    describe: About::augment_args,
+    usage: "",
+    flags: &["cert_name", "domains", "ip_address"],
+    writes: false,
+    operands: Operands::None,
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    let wanted_name = context.invocation.typed.selection.cert_name.clone();
+    let wanted: Vec<String> =
+        context.invocation.identifiers()?.iter().map(ToString::to_string).collect();
+    let store = context.store()?;
+    let mut listing = Listing { filtered: wanted_name.is_some() || !wanted.is_empty(), ..Listing::default() };
+    listing.findings = store
+        .audit()?
+        .into_iter()
+        .filter(|finding| finding.code != FindingCode::BrokenLineage)
+        .collect();
+    for lineage in store.lineages()? {
+        let listed = match lineage {
+            Ok(lineage) => usable(&store, &lineage, context.now, &mut listing.findings),
+            Err(broken) => unusable(broken),
+        };
+        // certbot does not filter what it cannot read, and neither do we: a broken one must not hide.
+        if listed.error.is_some() || matches(&listed, wanted_name.as_deref(), &wanted) {
+            listing.lineages.push(listed);
+        }
+    }
+    context.ui.result(&text(&listing, context.now));
+    if context.ui.voice().json {
+        context.ui.json(&json(&listing, context.now));
+    }
+    if context.ui.voice().quiet {
+        for broken in listing.lineages.iter().filter(|one| one.error.is_some()) {
+            let conf = shown(&broken.conf_path);
+            let reason = certkit_core::escape(broken.error.as_deref().unwrap_or_default()).into_owned();
+            context.ui.failure(&format!("Renewal configuration file {conf} is broken: {reason}\n"));
+        }
+    }
+    Ok(Exit::Well)
+}
+
+fn matches(listed: &Listed, name: Option<&str>, wanted: &[String]) -> bool {
+    let names = listed.certificate.as_ref().map(|certificate| certificate.names.as_slice()).unwrap_or_default();
+    name.is_none_or(|name| name == listed.name) && wanted.iter().all(|one| names.contains(one))
+}
+
+fn usable(store: &Store, lineage: &Lineage, now: DateTime<Utc>, findings: &mut Vec<Finding>) -> Listed {
+    let conf = lineage.conf();
+    let mut listed = Listed {
+        name: lineage.name().to_string(),
+        conf_path: lineage.conf_path().to_owned(),
+        is_test: is_test(conf),
+        version: lineage.live_version(),
+        paths: Kind::ALL.map(|kind| Some(lineage.live_path(kind).to_owned())),
+        ..Listed::default()
+    };
+    match lineage.certificate() {
+        Ok(certificate) => {
+            listed.due = due(store, lineage, &certificate, now, findings);
+            findings.extend(authenticator_finding(lineage, &certificate));
+            listed.certificate = Some(facts(&certificate));
+        }
+        Err(reason) => listed.error = Some(reason.to_string()),
+    }
+    if listed.error.is_none()
+        && let Err(reason) = lineage.check_live(Some(&AwsLcKeyMath::new()))
+    {
+        listed.error = Some(reason.to_string());
+    }
+    listed
+}
+
+/// What would make the next renewal fail is told before it is due.
+fn authenticator_finding(lineage: &Lineage, certificate: &Certificate) -> Option<Finding> {
+    let identifiers = certificate.identifiers().ok()?;
+    let authenticator = Authenticator::from_params(lineage.conf().params());
+    let problem = authenticator.and_then(|authenticator| authenticator.supports(&identifiers)).err()?;
+    Some(Finding::new(FindingCode::AuthenticatorUnsupported, lineage.name(), problem.to_string()))
+}
+
+fn unusable(broken: BrokenLineage) -> Listed {
+    let path = |kind: Kind| match broken.conf.as_ref()?.top(kind.as_str())? {
+        certkit_core::store::ConfValue::Text(path) => Some(path.into()),
+        certkit_core::store::ConfValue::List(_) => None,
+    };
+    Listed {
+        paths: Kind::ALL.map(path),
+        is_test: broken.conf.as_ref().is_some_and(is_test),
+        error: Some(broken.reason.to_string()),
+        name: broken.name,
+        conf_path: broken.conf_path,
+        ..Listed::default()
+    }
+}
+
+/// certbot's rule: the CA is Let's Encrypt's staging one, or its URL says `staging`.
+fn is_test(conf: &RenewalConf) -> bool {
+    conf.params().server.as_deref().is_some_and(is_test_authority)
+}
+
+fn due(
+    store: &Store,
+    lineage: &Lineage,
+    certificate: &Certificate,
+    now: DateTime<Utc>,
+    findings: &mut Vec<Finding>,
+) -> Option<DueDecision> {
+    let conf = lineage.conf();
+    let wish = RenewalWish::new(conf.renew_before_expiry().map(str::to_owned), conf.params().autorenew);
+    let mut input = PlanInput::new(lineage.name().clone(), Some(certificate.validity()), wish);
+    if let Ok((state, _)) = store.state(lineage.name()) {
+        input = input.remembering(state);
+    }
+    let decision = plan([input], now).entries.pop()?.due;
+    findings.extend(decision.findings.iter().cloned());
+    Some(decision)
+}
+
+fn facts(certificate: &Certificate) -> CertificateFacts {
+    CertificateFacts {
+        names: certificate.listed_names(),
+        serial: certificate.serial().certbot_hex(),
+        key_type: match certificate.key_type() {
+            KeyType::Rsa => "RSA".to_owned(),
+            KeyType::Ec(_) => "ECDSA".to_owned(),
+            KeyType::Ed25519 => "Ed25519".to_owned(),
+            KeyType::Ed448 => "Ed448".to_owned(),
+            KeyType::Other(oid) => oid,
+            _ => "unknown".to_owned(),
+        },
+        validity: certificate.validity(),
+    }
+}

@@ -1,0 +1,105 @@
+//! What several commands need.
+
+use std::sync::Arc;
+
+use certkit_acme::renewal::Renewer;
+use certkit_core::store::{Lineage, LockedStore, Store};
+use certkit_core::{LineageName, escape};
+use chrono::{DateTime, Utc};
+
+use super::Command;
+use crate::args::Invocation;
+use crate::exit::CommandError;
+use crate::log::Log;
+use crate::progress::Progress;
+use crate::ui::{Ui, shown};
+
+/// What a command works with.
+pub(crate) struct Context<'a> {
+    /// What was asked for.
+    pub(crate) invocation: &'a Invocation,
+    /// Where it tells.
+    pub(crate) ui: &'a Arc<Ui>,
+    /// When it began (UTC).
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl<'a> Context<'a> {
+    /// At the present time.
+    pub(crate) fn new(invocation: &'a Invocation, ui: &'a Arc<Ui>) -> Self {
+        Self { invocation, ui, now: Utc::now() }
+    }
+
+    /// Opens the log of a command that changes something, and tells what is ignored.
+    pub(crate) fn begin(&self, command: &Command) -> Result<(), CommandError> {
+        // Whoever asks for a dry run must not get a real one.
+        if self.invocation.typed.renewal.dry_run && !command.flags.contains(&"dry_run") {
+            return Err(CommandError::usage(format!("`certkit {}` knows no --dry-run", command.name))
+                .with_cure("--dry-run works with renew and certonly; reconfigure makes a test order by itself"));
+        }
+        if command.writes {
+            let logs_dir = self.invocation.paths().logs_dir;
+            match Log::open(&logs_dir, Utc::now) {
+                Ok(log) => {
+                    self.ui.log_to(Arc::new(log));
+                    self.ui.log_only(&format!("certkit {} {}", env!("CARGO_PKG_VERSION"), command.name));
+                    self.ui.log_only(&format!("flags: {}", self.invocation.flags.join(" ")));
+                }
+                Err(problem) => {
+                    self.ui.detail(&format!("No log is written to {}: {problem}.", shown(&logs_dir)));
+                }
+            }
+        }
+        for note in &self.invocation.notes {
+            self.ui.detail(note);
+        }
+        if let Some(installer) = &self.invocation.typed.validation.installer
+            && (self.invocation.installer()?.is_none() || !command.flags.contains(&"installer"))
+        {
+            self.ui.detail(&format!(
+                "--installer {} is ignored: certkit edits no server configuration (`certkit reconfigure --installer` makes it reload the server).",
+                escape(installer)
+            ));
+        }
+        if self.invocation.typed.general.no_verify_ssl {
+            self.ui.warning(
+                "the certificate of the ACME server is not checked (--no-verify-ssl): anybody on the way can answer in its place",
+            );
+        }
+        Ok(())
+    }
+
+    /// The store, for reading.
+    pub(crate) fn store(&self) -> Result<Store, CommandError> {
+        Ok(Store::open(self.invocation.paths())?)
+    }
+
+    /// The store, for changing.
+    pub(crate) fn locked(&self) -> Result<LockedStore, CommandError> {
+        Ok(self.store()?.lock()?)
+    }
+
+    /// A lineage that has to exist and to be usable.
+    pub(crate) fn lineage(&self, store: &Store, name: &LineageName) -> Result<Lineage, CommandError> {
+        store.lineage(name)?.ok_or_else(|| no_such_certificate(store, name))
+    }
+
+    /// A renewer for the store that tells us what happens.
+    pub(crate) fn renewer(&self, progress: &Arc<Progress>) -> Result<Renewer, CommandError> {
+        let renewer = Renewer::builder(self.store()?)
+            .transport(self.invocation.transport())
+            .commands(self.invocation.commands())
+            .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
+            .build()?;
+        Ok(renewer)
+    }
+}
+
+/// certbot's words for a name that is not there.
+pub(crate) fn no_such_certificate(store: &Store, name: &LineageName) -> CommandError {
+    CommandError::failed(format!(
+        "No certificate found with name {name} (expected {})",
+        shown(&store.paths().conf(name))
+    ))
+    .with_cure("`certkit certificates` lists the names")
+}

@@ -1,0 +1,101 @@
+//! The commands, one file each.
+
+mod account;
+mod certificates;
+mod certonly;
+mod delete;
+pub(crate) mod help;
+mod history;
+mod inspect;
+mod reconfigure;
+mod register;
+mod renew;
+mod revoke;
+mod rollback;
+mod show_account;
+mod unregister;
+mod update_account;
+mod versions;
+
+mod common;
+pub(crate) use common::Context;
+
+use certkit_core::escape;
+
+use crate::args::{Invocation, certbot};
+use crate::exit::{CommandError, Exit};
+
+/// A command, as its file describes it.
+pub(crate) struct Command {
+    /// The command word.
+    pub(crate) name: &'static str,
+    /// The help: the doc comment of the type in the command's file.
+    pub(crate) describe: fn(clap::Command) -> clap::Command,
+    /// What stands after the word, for the usage line.
+    pub(crate) usage: &'static str,
+    /// The flags that matter for it, by their ids, besides those that matter everywhere.
+    pub(crate) flags: &'static [&'static str],
+    /// Whether it changes anything. One that does not writes nothing at all, not even the log.
+    pub(crate) writes: bool,
+    /// How many words may follow the command word.
+    pub(crate) operands: Operands,
+    /// Does it.
+    pub(crate) run: fn(&Context<'_>) -> Result<Exit, CommandError>,
+}
+
+/// What may follow a command word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operands {
+    /// Nothing.
+    None,
+    /// At least one word.
+    Some,
+}
+
+/// Every command, in the order of the help text.
+pub(crate) const ALL: &[&Command] = &[
+    &certificates::COMMAND,
+    &inspect::COMMAND,
+    &renew::COMMAND,
+    &certonly::COMMAND,
+    &reconfigure::COMMAND,
+    &delete::COMMAND,
+    &revoke::COMMAND,
+    &versions::COMMAND,
+    &rollback::COMMAND,
+    &history::COMMAND,
+    &register::COMMAND,
+    &update_account::COMMAND,
+    &show_account::COMMAND,
+    &unregister::COMMAND,
+];
+
+/// The command of a word; certbot's `auth` is `certonly`.
+pub(crate) fn by_name(word: &str) -> Option<&'static Command> {
+    let word = if word == "auth" { "certonly" } else { word };
+    ALL.iter().copied().find(|command| command.name == word)
+}
+
+/// The command that was asked for, its number of operands checked.
+pub(crate) fn find(invocation: &Invocation) -> Result<&'static Command, CommandError> {
+    let names = || ALL.iter().map(|command| command.name).collect::<Vec<_>>().join(", ");
+    let Some(word) = invocation.word() else {
+        return Err(CommandError::usage("no command was given")
+            .with_cure(format!("name one of: {}; `certkit --help` explains them", names())));
+    };
+    let Some(command) = by_name(word) else {
+        let error = CommandError::usage(format!("`{}` is not a command of certkit", escape(word)));
+        return Err(match certbot::command_cure(word) {
+            Some(cure) => error.with_cure(cure),
+            None => error.with_cure(format!("the commands are: {}", names())),
+        });
+    };
+    match (command.operands, invocation.operands().first()) {
+        (Operands::None, Some(operand)) => {
+            Err(CommandError::usage(format!("`certkit {}` does not take `{}`", command.name, escape(operand)))
+                .with_cure(format!("`certkit {} --help` shows what it takes", command.name)))
+        }
+        (Operands::Some, None) => Err(CommandError::usage(format!("`certkit {}` needs {}", command.name, command.usage))),
+        _ => Ok(command),
+    }
+}

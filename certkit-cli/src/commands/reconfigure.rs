@@ -1,0 +1,117 @@
+//! `reconfigure`: changes how a certificate is renewed, after a test order.
+
+use std::collections::BTreeMap;
+
+use clap::Args as _;
+
+use certkit_acme::renewal::{Mode, Outcome, Request, Selection, Urgency};
+use certkit_core::store::{ConfEdits, ConfError, RenewalConf};
+use certkit_core::escape;
+use serde_json::json;
+
+use super::renew::{conclude, perform};
+use super::{Command, Context, Operands};
+use crate::exit::{CommandError, Exit};
+use crate::render::renewal;
+
+/// Change how a certificate is renewed
+///
+/// Changes the renewal configuration of a certificate. A test order with the new settings comes first (as `--dry-run`
+/// does it): when it fails, nothing is changed. The certificate itself changes at its next renewal.
+#[derive(clap::Args)]
+struct About {}
+
+/// `reconfigure`.
+pub(crate) const COMMAND: Command = Command {
+    name: "reconfigure",
+    describe: About::augment_args,
+    usage: "--cert-name NAME",
+    flags: &[
+        "cert_name", "standalone", "webroot", "manual", "authenticator", "installer", "webroot_path", "webroot_map",
+        "manual_auth_hook", "manual_cleanup_hook", "preferred_challenges", "http_01_port", "http_01_address",
+        "pre_hook", "deploy_hook", "post_hook", "disable_hook_validation", "no_directory_hooks", "run_deploy_hooks",
+        "hook_time_limit", "key_type", "rsa_key_size", "elliptic_curve", "reuse_key", "no_reuse_key",
+        "preferred_chain", "preferred_profile", "required_profile", "no_autorenew", "ca_bundle", "no_verify_ssl",
+        "user_agent_comment",
+    ],
+    writes: true,
+    operands: Operands::None,
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    refuse(context)?;
+    let invocation = context.invocation;
+    invocation.validate_hooks()?;
+    let name = invocation.needed_cert_name("reconfigure")?;
+    let store = context.store()?;
+    let lineage = context.lineage(&store, &name)?;
+    let mut edits = invocation.edits()?;
+    if let Some(installer) = invocation.installer()? {
+        edits.param("installer", Some(&installer));
+    }
+    if !changes(lineage.conf(), &edits)? {
+        return Ok(say(context, "No changes were made to the renewal configuration.\n", false));
+    }
+    let mut request = Request::renew();
+    request.selection = Selection::One(name.clone());
+    request.edits = edits.clone();
+    request.mode = Mode::DryRun { run_deploy_hooks: invocation.typed.renewal.run_deploy_hooks };
+    request.urgency = Urgency::Now;
+    request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
+    let names = lineage.certificate().map(|certificate| certificate.listed_names()).unwrap_or_default();
+    let report = perform(context, BTreeMap::from([(name.clone(), names)]), request, false)?;
+    let passed = report.entries.iter().all(|entry| matches!(entry.outcome, Outcome::Simulated));
+    if !passed || !report.is_success() {
+        for entry in &report.entries {
+            renewal::outcome(entry).iter().for_each(|piece| piece.say(context.ui));
+        }
+        renewal::loose_ends(&report).iter().for_each(|piece| piece.say(context.ui));
+        context.ui.failure("The test order with these settings failed, so the renewal configuration was not changed.\n");
+        return Ok(match conclude(context, &report) {
+            Exit::Well => Exit::Failed,
+            other => other,
+        });
+    }
+    context.locked()?.edit_conf(&name, &edits)?;
+    renewal::tell_findings(&report.findings, context.ui);
+    Ok(say(context, "\nSuccessfully updated configuration.\nChanges will apply when the certificate renews.\n", true))
+}
+
+/// certbot's list of what this command cannot change.
+fn refuse(context: &Context<'_>) -> Result<(), CommandError> {
+    let typed = &context.invocation.typed;
+    let refused = [
+        ("domains", !typed.selection.domains.is_empty(), "-d", "use `certkit certonly --cert-name NAME -d …` to change the names"),
+        ("ip_address", !typed.selection.ip_address.is_empty(), "--ip-address", "use `certkit certonly --cert-name NAME --ip-address …` to change the names"),
+        ("server", typed.general.server.is_some(), "--server", "use `certkit certonly --cert-name NAME --server URL` to change the CA"),
+        ("staging", typed.general.staging, "--staging", "use `certkit certonly` with another --cert-name for a test certificate"),
+        ("account", typed.account.account.is_some(), "--account", "use `certkit renew --cert-name NAME --force-renewal --account ID` to change the account"),
+    ];
+    for (id, given, flag, cure) in refused {
+        // In a file they are meant for other commands.
+        if given && !context.invocation.is_from_file(id) {
+            return Err(CommandError::usage(format!("`certkit reconfigure` does not change what {flag} says")).with_cure(cure));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the edits change the meaning of a conf.
+fn changes(conf: &RenewalConf, edits: &ConfEdits) -> Result<bool, CommandError> {
+    if edits.is_empty() {
+        return Ok(false);
+    }
+    let unusable = |problem: ConfError| {
+        CommandError::failed(format!("the renewal configuration cannot be changed: {}", escape(&problem.to_string())))
+    };
+    Ok(conf.edited(edits).map_err(unusable)?.text() != conf.text())
+}
+
+fn say(context: &Context<'_>, text: &str, changed: bool) -> Exit {
+    context.ui.result(text);
+    if context.ui.voice().json {
+        context.ui.json(&json!({ "schema": 1, "changed": changed }));
+    }
+    Exit::Well
+}

@@ -1,0 +1,234 @@
+//! `renew`: renews what is due.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Read as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args as _;
+
+use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
+use certkit_acme::Stop;
+use certkit_acme::authorities::is_test_authority;
+use certkit_core::store::{ConfEdits, Store};
+use certkit_core::{LineageName, Step};
+
+use super::common::no_such_certificate;
+use super::{Command, Context, Operands};
+use crate::exit::{CommandError, Exit};
+use crate::progress::Progress;
+use crate::render::renewal;
+use crate::runtime;
+
+/// certbot's bound: a random time of up to eight minutes, so that not everybody asks the CA at the same second.
+const LONGEST_SLEEP_SECONDS: u64 = 480;
+
+/// Renew the certificates that are due
+///
+/// Renews every certificate that is due: when a third of its lifetime is left (half for lifetimes below ten days), or
+/// as `renew_before_expiry` in its renewal configuration says. Run it often, for example twice a day: it asks the CA
+/// only when something is due. Flags change the renewal configuration of every certificate that is renewed.
+#[derive(clap::Args)]
+struct About {}
+
+/// `renew`.
+pub(crate) const COMMAND: Command = Command {
+    name: "renew",
+    describe: About::augment_args,
+    usage: "",
+    flags: &[
+        "cert_name", "dry_run", "run_deploy_hooks", "force_renewal", "no_random_sleep_on_renew", "break_my_certs",
+        "no_autorenew", "pre_hook", "deploy_hook", "post_hook", "no_directory_hooks", "disable_hook_validation",
+        "hook_time_limit", "key_type", "rsa_key_size", "elliptic_curve", "reuse_key", "no_reuse_key",
+        "preferred_chain", "preferred_profile", "required_profile", "account", "server", "staging", "ca_bundle",
+        "no_verify_ssl", "user_agent_comment", "standalone", "webroot", "manual", "authenticator", "webroot_path",
+        "webroot_map", "manual_auth_hook", "manual_cleanup_hook", "preferred_challenges", "http_01_port",
+        "http_01_address",
+    ],
+    writes: true,
+    operands: Operands::None,
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    refuse_names(context)?;
+    let invocation = context.invocation;
+    invocation.validate_hooks()?;
+    let name = invocation.cert_name()?;
+    let store = context.store()?;
+    if let Some(name) = &name
+        && matches!(store.lineage(name), Ok(None))
+    {
+        return Err(no_such_certificate(&store, name));
+    }
+    let mut edits = invocation.edits()?;
+    if let Some(server) = invocation.server_typed()? {
+        edits.param("server", Some(server.as_str()));
+    } else if invocation.is_from_file("server") || invocation.is_from_file("staging") {
+        context.ui.detail("`server` in cli.ini is for new certificates: each certificate is renewed at its own CA.");
+    }
+    refuse_test_over_real(context, &store, name.as_ref(), &edits)?;
+    let request = request(context, name, edits);
+    let names = names_of_all(&store);
+    let report = perform(context, names, request, true)?;
+    for piece in renewal::report(&report, invocation.has_hooks()) {
+        piece.say(context.ui);
+    }
+    Ok(conclude(context, &report))
+}
+
+fn refuse_names(context: &Context<'_>) -> Result<(), CommandError> {
+    let selection = &context.invocation.typed.selection;
+    let named = |id: &str, given: bool| given && !context.invocation.is_from_file(id);
+    // A `domains` in cli.ini is for certonly (certbot issues 4096 and 4774).
+    if named("domains", !selection.domains.is_empty()) || named("ip_address", !selection.ip_address.is_empty()) {
+        return Err(CommandError::usage(
+            "Currently, the renew verb is capable of either renewing all installed certificates that are due to be renewed or renewing a single certificate specified by its name using the --cert-name option (-d, --domain, and --ip-address are not valid options for the renew subcommand)",
+        )
+        .with_cure("to renew one certificate use --cert-name NAME; to change its names use certonly"));
+    }
+    Ok(())
+}
+
+/// certbot's rule: a test certificate never takes the place of a real one by accident.
+pub(crate) fn refuse_test_over_real(
+    context: &Context<'_>,
+    store: &Store,
+    only: Option<&LineageName>,
+    edits: &ConfEdits,
+) -> Result<(), CommandError> {
+    let renewal = &context.invocation.typed.renewal;
+    let to_test = edits.params.iter().any(|(key, value)| {
+        key == "server" && matches!(value, Some(certkit_core::store::ConfValue::Text(server)) if is_test_authority(server))
+    });
+    if !to_test || renewal.dry_run || renewal.break_my_certs {
+        return Ok(());
+    }
+    for lineage in store.lineages()?.into_iter().flatten() {
+        let real = !lineage.conf().params().server.as_deref().is_some_and(is_test_authority);
+        if real && only.is_none_or(|only| only == lineage.name()) {
+            return Err(CommandError::failed(format!(
+                "You've asked to renew/replace a seemingly valid certificate with a test certificate (certificate name: {}). We will not do that unless you use the --break-my-certs flag!",
+                lineage.name()
+            ))
+            .with_cure("use --dry-run to try a renewal, or another --cert-name for a test certificate"));
+        }
+    }
+    Ok(())
+}
+
+/// The request that the flags describe.
+fn request(context: &Context<'_>, name: Option<LineageName>, edits: ConfEdits) -> Request {
+    let typed = &context.invocation.typed;
+    let mut request = Request::renew();
+    if let Some(name) = name {
+        request.selection = Selection::One(name);
+    }
+    request.edits = edits;
+    request.mode = mode(context);
+    if typed.renewal.force_renewal {
+        request.urgency = Urgency::Now;
+    }
+    request.directory_hooks = !typed.hooks.no_directory_hooks;
+    request.account.clone_from(&typed.account.account);
+    request
+}
+
+/// `--dry-run` or not.
+pub(crate) fn mode(context: &Context<'_>) -> Mode {
+    let renewal = &context.invocation.typed.renewal;
+    if renewal.dry_run { Mode::DryRun { run_deploy_hooks: renewal.run_deploy_hooks } } else { Mode::Real }
+}
+
+/// The names that each lineage's certificate holds, for messages.
+fn names_of_all(store: &Store) -> BTreeMap<LineageName, Vec<String>> {
+    let lineages = store.lineages().unwrap_or_default().into_iter().flatten();
+    lineages.filter_map(|one| Some((one.name().clone(), one.certificate().ok()?.listed_names()))).collect()
+}
+
+/// Performs a request with progress and signals.
+pub(crate) fn perform(
+    context: &Context<'_>,
+    names: BTreeMap<LineageName, Vec<String>>,
+    request: Request,
+    may_sleep: bool,
+) -> Result<Report, CommandError> {
+    let dry_run = matches!(request.mode, Mode::DryRun { .. });
+    let progress = Progress::new(Arc::clone(context.ui), dry_run, names);
+    let renewer = context.renewer(&progress)?;
+    let result = runtime::block_on(|stop| async move {
+        if may_sleep {
+            sleep_when_unattended(context, &renewer, &request, &stop).await?;
+        }
+        Ok(renewer.run(request, &stop).await?)
+    });
+    progress.finish();
+    result
+}
+
+/// The exit status of a run, after its JSON document and its findings.
+pub(crate) fn conclude(context: &Context<'_>, report: &Report) -> Exit {
+    renewal::tell_findings(&report.findings, context.ui);
+    if context.ui.voice().json {
+        context.ui.json(&renewal::json(report));
+    }
+    match report.stopped {
+        Some(reason) => Exit::Stopped(reason),
+        None if report.is_success() => Exit::Well,
+        None => Exit::Failed,
+    }
+}
+
+/// Sleeps before the store is locked, and only when a timer started us and something is due.
+async fn sleep_when_unattended(
+    context: &Context<'_>,
+    renewer: &Renewer,
+    request: &Request,
+    stop: &Stop,
+) -> Result<(), CommandError> {
+    let typed = &context.invocation.typed.renewal;
+    let attended = std::io::stdin().is_terminal();
+    if attended || typed.no_random_sleep_on_renew || typed.dry_run || typed.force_renewal {
+        return Ok(());
+    }
+    let plan = renewer.plan(request).await?;
+    if !plan.entries.iter().any(|entry| matches!(entry.step, Step::Attempt { .. })) {
+        return Ok(());
+    }
+    let seconds = sleep_seconds(random());
+    context.ui.status(&format!(
+        "Non-interactive renewal: random delay of {seconds} seconds (--no-random-sleep-on-renew leaves it out)"
+    ));
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_secs(seconds)) => Ok(()),
+        reason = stop.stopped() => Err(CommandError::stopped(reason)),
+    }
+}
+
+/// 1 to 480 seconds, evenly enough: 2^64 is far above 480.
+fn sleep_seconds(random: u64) -> u64 {
+    1 + random % LONGEST_SLEEP_SECONDS
+}
+
+/// From the system; without it the process id, which differs between machines as well as is needed here.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    match std::fs::File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes)) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => u64::from(std::process::id()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sleep_stays_within_certbots_bounds() {
+        assert_eq!(sleep_seconds(0), 1);
+        assert_eq!(sleep_seconds(479), 480);
+        assert_eq!(sleep_seconds(480), 1);
+        assert!((1..=480).contains(&sleep_seconds(u64::MAX)));
+        assert!((0..100).all(|_| (1..=480).contains(&sleep_seconds(random()))));
+    }
+}

@@ -1,0 +1,179 @@
+//! How a command ends: exit statuses and failures with what to do about them.
+
+use std::fmt;
+
+use certkit_acme::StopReason;
+use certkit_acme::protocol::AcmeError;
+use certkit_acme::renewal::RunError;
+use certkit_acme::transport::TransportError;
+use certkit_core::store::{BrokenLineage, CommitError, EditConfError, LockError, StoreError};
+use certkit_core::{Failure, FailureClass, escape};
+
+/// How the process ends. A public table: scripts depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: all is well, nothing due included.
+    Well,
+    /// 1: something failed; standard error says what and what to do.
+    Failed,
+    /// 2: the command line is wrong.
+    Usage,
+    /// 130 after SIGINT, 143 after SIGTERM; everything was cleaned up.
+    Stopped(StopReason),
+}
+
+impl Exit {
+    /// The status for the system.
+    pub(crate) fn status(self) -> u8 {
+        match self {
+            Self::Well => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Stopped(StopReason::Terminate) => 143,
+            Self::Stopped(_) => 130,
+        }
+    }
+}
+
+/// Why a command ended early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CommandError {
+    /// What went wrong: a sentence without a full stop, safe for a terminal.
+    pub(crate) what: String,
+    /// What to do about it.
+    pub(crate) cure: Option<String>,
+    /// The exit status.
+    pub(crate) exit: Exit,
+}
+
+impl CommandError {
+    /// Something failed.
+    pub(crate) fn failed(what: impl Into<String>) -> Self {
+        Self { what: what.into(), cure: None, exit: Exit::Failed }
+    }
+
+    /// The command line is wrong.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self { what: what.into(), cure: None, exit: Exit::Usage }
+    }
+
+    /// The run was asked to stop.
+    pub(crate) fn stopped(reason: StopReason) -> Self {
+        Self { what: "stopped".to_owned(), cure: None, exit: Exit::Stopped(reason) }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub(crate) fn with_cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> Self {
+        Self::failed(failure.to_string()).with_cure(failure.cure())
+    }
+}
+
+impl From<AcmeError> for CommandError {
+    fn from(error: AcmeError) -> Self {
+        let what = escape(&error.to_string()).into_owned();
+        let failure = Failure::from(error);
+        let own = failure.problem.as_ref().filter(|_| failure.class == FailureClass::Refused).map(|problem| problem.cure());
+        Self::failed(what).with_cure(own.unwrap_or_else(|| failure.cure()))
+    }
+}
+
+impl From<TransportError> for CommandError {
+    fn from(error: TransportError) -> Self {
+        let what = escape(&error.to_string()).into_owned();
+        Self::failed(what).with_cure(Failure::from(error).cure())
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        let denied = error.source.kind() == std::io::ErrorKind::PermissionDenied;
+        let cure = if denied {
+            "run as the user who owns it (usually root), or name other directories: --config-dir, --work-dir, --logs-dir"
+        } else {
+            FailureClass::Store.cure()
+        };
+        Self::failed(format!("cannot {error}")).with_cure(cure)
+    }
+}
+
+impl From<LockError> for CommandError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Store(error) => error.into(),
+            held => Self::failed(escape(&held.to_string())).with_cure("wait until it has finished and run again"),
+        }
+    }
+}
+
+impl From<EditConfError> for CommandError {
+    fn from(error: EditConfError) -> Self {
+        match error {
+            EditConfError::Store(error) => error.into(),
+            other => Self::failed(escape(&other.to_string())).with_cure(FailureClass::Settings.cure()),
+        }
+    }
+}
+
+impl From<CommitError> for CommandError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Store(error) => error.into(),
+            other => Self::failed(escape(&other.to_string())),
+        }
+    }
+}
+
+impl From<RunError> for CommandError {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Lock(error) => error.into(),
+            RunError::Store(error) => error.into(),
+            RunError::Transport(error) => error.into(),
+            RunError::Failed(failure) => failure.into(),
+            broken @ RunError::Broken { .. } => Self::failed(escape(&broken.to_string()))
+                .with_cure(certkit_core::FindingCode::BrokenLineage.cure()),
+            other => Self::failed(escape(&other.to_string())),
+        }
+    }
+}
+
+impl From<BrokenLineage> for CommandError {
+    fn from(broken: BrokenLineage) -> Self {
+        let conf = escape(&broken.conf_path.to_string_lossy()).into_owned();
+        Self::failed(format!("the certificate `{}` cannot be used ({conf}): {}", broken.name, escape(&broken.reason.to_string())))
+            .with_cure(certkit_core::FindingCode::BrokenLineage.cure())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_table_of_exit_statuses() {
+        let all = [
+            (Exit::Well, 0),
+            (Exit::Failed, 1),
+            (Exit::Usage, 2),
+            (Exit::Stopped(StopReason::Interrupt), 130),
+            (Exit::Stopped(StopReason::Terminate), 143),
+        ];
+        for (exit, status) in all {
+            assert_eq!(exit.status(), status);
+        }
+    }
+}

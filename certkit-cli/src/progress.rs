@@ -1,0 +1,107 @@
+//! What is happening, while it happens: messages on stderr, and spinners on a terminal.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use certkit_acme::renewal::{HookRun, Observer};
+use certkit_core::LineageName;
+use certkit_core::state::Event;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::render::{hooks, words};
+use crate::ui::Ui;
+
+/// Tells people about a run.
+pub(crate) struct Progress {
+    ui: Arc<Ui>,
+    dry_run: bool,
+    /// The names of each lineage, for certbot's sentence.
+    names: BTreeMap<LineageName, Vec<String>>,
+    bars: Mutex<BTreeMap<LineageName, ProgressBar>>,
+}
+
+impl Progress {
+    /// For a run over lineages with these names.
+    pub(crate) fn new(ui: Arc<Ui>, dry_run: bool, names: BTreeMap<LineageName, Vec<String>>) -> Arc<Self> {
+        Arc::new(Self { ui, dry_run, names, bars: Mutex::default() })
+    }
+
+    /// Takes what is left of the spinners off the terminal.
+    pub(crate) fn finish(&self) {
+        for bar in std::mem::take(&mut *self.bars()).into_values() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn step(&self, lineage: &LineageName, text: String) {
+        self.ui.detail(&format!("{lineage}: {text}"));
+        let mut bars = self.bars();
+        let bar = bars.entry(lineage.clone()).or_insert_with(|| {
+            let bar = self.ui.bars().add(ProgressBar::new_spinner());
+            // The template is a constant; a broken one would only cost the looks.
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(lineage.to_string());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        bar.set_message(text);
+    }
+
+    fn end(&self, lineage: &LineageName) {
+        if let Some(bar) = self.bars().remove(lineage) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn bars(&self) -> std::sync::MutexGuard<'_, BTreeMap<LineageName, ProgressBar>> {
+        self.bars.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// certbot's sentence at the start of an order.
+    fn announce(&self, lineage: &LineageName) -> String {
+        let known = self.names.get(lineage);
+        let names = known.map_or_else(|| lineage.to_string(), |names| words::names_in_short(names));
+        if self.dry_run {
+            format!("Simulating renewal of an existing certificate for {names}")
+        } else {
+            format!("Renewing an existing certificate for {names}")
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&self, lineage: &LineageName, event: &Event) {
+        if let Event::AttemptStarted { .. } = event {
+            self.ui.status(&self.announce(lineage));
+        }
+        self.step(lineage, words::event(event));
+        let is_last = matches!(
+            event,
+            Event::Committed { .. }
+                | Event::AttemptFailed { .. }
+                | Event::DryRunSucceeded
+                | Event::SetAside { .. }
+                | Event::FirstSeen { .. }
+                | Event::ChangedElsewhere { .. }
+                | Event::Deployed { .. }
+                | Event::DeployFailed { .. }
+        );
+        if is_last {
+            self.end(lineage);
+        }
+    }
+
+    fn hook(&self, hook: &HookRun) {
+        let text = hooks::output(hook);
+        if hook.outcome.success() {
+            if let Some(text) = text {
+                self.ui.status(text.trim_end());
+            }
+        } else if let Some(text) = text {
+            self.ui.failure(&text);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! The list of stored certificates, in certbot's layout of lines and as JSON.
+
+use std::path::PathBuf;
+
+use certkit_core::decision::DueDecision;
+use certkit_core::store::Kind;
+use certkit_core::{Finding, Validity, ValidityStatus, Version, escape};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::{FRAME, json_time, words};
+use crate::ui::shown;
+
+/// Everything the list shows.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Whether `-d` or `--cert-name` limited it.
+    pub(crate) filtered: bool,
+    /// The lineages, in certbot's order.
+    pub(crate) lineages: Vec<Listed>,
+    /// What is wrong or worth knowing besides.
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// One lineage.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listed {
+    /// Its name; outside text.
+    pub(crate) name: String,
+    /// Its conf.
+    pub(crate) conf_path: PathBuf,
+    /// Why it cannot be used.
+    pub(crate) error: Option<String>,
+    /// What its certificate says, where it can be read.
+    pub(crate) certificate: Option<CertificateFacts>,
+    /// Whether its CA is one for tests.
+    pub(crate) is_test: bool,
+    /// When it is due.
+    pub(crate) due: Option<DueDecision>,
+    /// The live version.
+    pub(crate) version: Option<Version>,
+    /// The live links in the order of [`Kind::ALL`], as the conf names them.
+    pub(crate) paths: [Option<PathBuf>; 4],
+}
+
+/// What the list shows of a certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct CertificateFacts {
+    /// certbot's order; outside text.
+    pub(crate) names: Vec<String>,
+    /// Lower-case hex without leading zeros.
+    pub(crate) serial: String,
+    /// `RSA`, `ECDSA`, `Ed25519` …
+    pub(crate) key_type: String,
+    /// Its validity.
+    pub(crate) validity: Validity,
+}
+
+/// The report in certbot's frame.
+pub(crate) fn text(listing: &Listing, now: DateTime<Utc>) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let (usable, broken): (Vec<_>, Vec<_>) = listing.lineages.iter().partition(|one| one.error.is_none());
+    if listing.lineages.is_empty() && !listing.filtered {
+        lines.push("No certificates found.".to_owned());
+    }
+    // certbot prints this heading even when the filter leaves nothing.
+    if !usable.is_empty() || (listing.filtered && (broken.is_empty() || !usable.is_empty())) {
+        let matching = if listing.filtered { "matching " } else { "" };
+        lines.push(format!("Found the following {matching}certs:"));
+        if usable.is_empty() {
+            lines.push(String::new());
+        }
+        lines.extend(usable.iter().map(|one| lines_of(one, now)));
+    }
+    if !broken.is_empty() {
+        lines.push("\nThe following renewal configurations were invalid:".to_owned());
+        for one in &broken {
+            lines.push(format!("  {}", shown(&one.conf_path)));
+        }
+        lines.push("\nWhy they are invalid:".to_owned());
+        for one in &broken {
+            lines.push(format!("  {}: {}", escape(&one.name), escape(one.error.as_deref().unwrap_or_default())));
+        }
+        lines.push(format!("  What to do: {}.", certkit_core::FindingCode::BrokenLineage.cure()));
+    }
+    if !listing.findings.is_empty() {
+        lines.push("\nProblems:".to_owned());
+        for finding in &listing.findings {
+            lines.push(format!("  {}: {}.", finding.subject, finding.what()));
+            lines.push(format!("    What to do: {}.", words::cure_for(finding.cure(), &finding.subject)));
+        }
+    }
+    format!("\n{FRAME}\n{}\n{FRAME}\n", lines.join("\n"))
+}
+
+fn lines_of(listed: &Listed, now: DateTime<Utc>) -> String {
+    let path = |kind: Kind| listed.paths[kind as usize].as_deref().map(shown).unwrap_or_default();
+    let mut text = format!("  Certificate Name: {}\n", escape(&listed.name));
+    if let Some(certificate) = &listed.certificate {
+        text.push_str(&format!(
+            "    Serial Number: {}\n    Key Type: {}\n    Identifiers: {}\n    Expiry Date: {} ({})\n",
+            escape(&certificate.serial),
+            escape(&certificate.key_type),
+            escape(&certificate.names.join(" ")),
+            certificate.validity.not_after.format("%Y-%m-%d %H:%M:%S+00:00"),
+            validity_words(listed, certificate, now),
+        ));
+    }
+    text.push_str(&format!(
+        "    Certificate Path: {}\n    Private Key Path: {}",
+        path(Kind::Fullchain),
+        path(Kind::Privkey)
+    ));
+    text
+}
+
+/// certbot's words in brackets. certbot calls a certificate that is not valid yet VALID; we do not.
+fn validity_words(listed: &Listed, certificate: &CertificateFacts, now: DateTime<Utc>) -> String {
+    let mut reasons = Vec::new();
+    if listed.is_test {
+        reasons.push("TEST_CERT");
+    }
+    match certificate.validity.status(now) {
+        ValidityStatus::Expired => reasons.push("EXPIRED"),
+        ValidityStatus::NotYetValid => reasons.push("NOT_YET_VALID"),
+        _ => {}
+    }
+    if !reasons.is_empty() {
+        return format!("INVALID: {}", reasons.join(", "));
+    }
+    let left = certificate.validity.remaining(now);
+    match left.num_days() {
+        1 => "VALID: 1 day".to_owned(),
+        days if days < 1 => format!("VALID: {} hour(s)", left.num_hours()),
+        days => format!("VALID: {days} days"),
+    }
+}
+
+/// The document of `certificates --json`.
+pub(crate) fn json(listing: &Listing, now: DateTime<Utc>) -> Value {
+    json!({
+        "schema": 1,
+        "now": json_time(now),
+        "lineages": listing.lineages.iter().map(|one| json_of(one, now)).collect::<Vec<_>>(),
+        "problems": listing.findings.iter().map(problem).collect::<Vec<_>>(),
+    })
+}
+
+/// A finding in JSON.
+pub(crate) fn problem(finding: &Finding) -> Value {
+    json!({
+        "path": finding.subject,
+        "what": finding.what(),
+        "cure": words::cure_for(finding.cure(), &finding.subject),
+        "code": finding.code,
+        "severity": finding.severity,
+    })
+}
+
+fn json_of(listed: &Listed, now: DateTime<Utc>) -> Value {
+    let certificate = listed.certificate.as_ref();
+    let flags = flags(listed, now);
+    let validity = certificate.map(|certificate| certificate.validity);
+    let renewal = listed.due.as_ref().map(|due| {
+        json!({ "due": due.is_due(now), "at": due.at.map(json_time), "reason": due.reason.code() })
+    });
+    let paths: serde_json::Map<String, Value> = Kind::ALL
+        .iter()
+        .map(|kind| {
+            let path = listed.paths[*kind as usize].as_ref();
+            (kind.as_str().to_owned(), json!(path.map(|path| path.to_string_lossy())))
+        })
+        .collect();
+    json!({
+        "name": listed.name,
+        "identifiers": certificate.map(|certificate| certificate.names.clone()).unwrap_or_default(),
+        "serial": certificate.map(|certificate| &certificate.serial),
+        "key_type": certificate.map(|certificate| &certificate.key_type),
+        "not_before": validity.map(|validity| json_time(validity.not_before)),
+        "not_after": validity.map(|validity| json_time(validity.not_after)),
+        "status": flags.first().copied().unwrap_or("valid"),
+        "flags": flags,
+        "days_left": validity.map(|validity| days_left(validity, now)),
+        "renewal": renewal,
+        "version": listed.version.map(|version| version.0),
+        "paths": paths,
+        "error": listed.error,
+    })
+}
+
+/// Whole days, rounded down: -1 as soon as it has expired.
+fn days_left(validity: Validity, now: DateTime<Utc>) -> i64 {
+    validity.remaining(now).num_seconds().div_euclid(86_400)
+}
+
+/// Every state that applies, the one that counts first.
+fn flags(listed: &Listed, now: DateTime<Utc>) -> Vec<&'static str> {
+    let mut flags = Vec::new();
+    if listed.error.is_some() {
+        flags.push("broken");
+    }
+    match listed.certificate.as_ref().map(|certificate| certificate.validity.status(now)) {
+        Some(ValidityStatus::Expired) => flags.push("expired"),
+        Some(ValidityStatus::NotYetValid) => flags.push("not-yet-valid"),
+        _ => {}
+    }
+    if listed.is_test {
+        flags.push("test-cert");
+    }
+    if flags.is_empty() {
+        flags.push("valid");
+    }
+    flags
+}
+
+#[cfg(test)]
+mod tests {
+    use certkit_core::FindingCode;
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-23T14:35:13Z".parse().unwrap()
+    }
+
+    fn listed(name: &str, left: TimeDelta) -> Listed {
+        let not_after = now() + left;
+        let paths = Kind::ALL.map(|kind| Some(PathBuf::from(format!("/etc/letsencrypt/live/{name}/{}", kind.live_file()))));
+        Listed {
+            name: name.to_owned(),
+            conf_path: format!("/etc/letsencrypt/renewal/{name}.conf").into(),
+            certificate: Some(CertificateFacts {
+                names: vec![name.to_owned(), format!("*.{name}"), "192.0.2.7".to_owned()],
+                serial: "668a122d".to_owned(),
+                key_type: "ECDSA".to_owned(),
+                validity: Validity { not_before: not_after - TimeDelta::days(90), not_after },
+            }),
+            version: Some(Version(3)),
+            paths,
+            ..Listed::default()
+        }
+    }
+
+    #[test]
+    fn certbots_lines_to_the_letter() {
+        let listing =
+            Listing { lineages: vec![listed("hours.example", TimeDelta::seconds(4 * 3600 + 3599))], ..Listing::default() };
+        assert_eq!(
+            text(&listing, now()),
+            "
+- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -
+Found the following certs:
+  Certificate Name: hours.example
+    Serial Number: 668a122d
+    Key Type: ECDSA
+    Identifiers: hours.example *.hours.example 192.0.2.7
+    Expiry Date: 2026-11-23 19:35:12+00:00 (VALID: 4 hour(s))
+    Certificate Path: /etc/letsencrypt/live/hours.example/fullchain.pem
+    Private Key Path: /etc/letsencrypt/live/hours.example/privkey.pem
+- - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - - -
+"
+        );
+    }
+
+    #[test]
+    fn the_forms_of_valid_and_invalid() {
+        let words = |left: TimeDelta, is_test: bool| {
+            let one = Listed { is_test, ..listed("a", left) };
+            validity_words(&one, one.certificate.as_ref().unwrap(), now())
+        };
+        assert_eq!(words(TimeDelta::days(48), false), "VALID: 48 days");
+        assert_eq!(words(TimeDelta::days(2) - TimeDelta::seconds(1), false), "VALID: 1 day");
+        assert_eq!(words(TimeDelta::seconds(86_399), false), "VALID: 23 hour(s)");
+        assert_eq!(words(TimeDelta::seconds(59), false), "VALID: 0 hour(s)");
+        assert_eq!(words(TimeDelta::seconds(-1), false), "INVALID: EXPIRED");
+        assert_eq!(words(TimeDelta::days(48), true), "INVALID: TEST_CERT");
+        assert_eq!(words(TimeDelta::days(-3), true), "INVALID: TEST_CERT, EXPIRED");
+        assert_eq!(words(TimeDelta::days(91), false), "INVALID: NOT_YET_VALID");
+    }
+
+    #[test]
+    fn headings_without_certificates() {
+        let empty = Listing::default();
+        assert_eq!(text(&empty, now()), format!("\n{FRAME}\nNo certificates found.\n{FRAME}\n"));
+        let filtered = Listing { filtered: true, ..Listing::default() };
+        assert_eq!(text(&filtered, now()), format!("\n{FRAME}\nFound the following matching certs:\n\n{FRAME}\n"));
+    }
+
+    #[test]
+    fn broken_ones_and_problems_follow_and_are_escaped() {
+        let broken = Listed {
+            name: "b\u{1b}[2J".to_owned(),
+            conf_path: "/r/b\u{1b}[2J.conf".into(),
+            error: Some("no\nsuch link".to_owned()),
+            ..Listed::default()
+        };
+        let finding = Finding::new(FindingCode::LiveWithoutConf, "live/a.example.com", "");
+        let listing = Listing { lineages: vec![broken], findings: vec![finding], filtered: false };
+        let shown = text(&listing, now());
+        assert!(shown.starts_with(&format!(
+            "\n{FRAME}\n\nThe following renewal configurations were invalid:\n  /r/b\\u{{1b}}[2J.conf\n\nWhy they are invalid:\n  b\\u{{1b}}[2J: no\\u{{a}}such link\n"
+        )), "{shown}");
+        assert!(shown.contains("\nProblems:\n  live/a.example.com: a live directory without"), "{shown}");
+        assert!(!shown.contains('\u{1b}'));
+        let document = json(&listing, now());
+        assert_eq!(document["lineages"][0]["status"], "broken");
+        assert_eq!(document["lineages"][0]["not_after"], Value::Null);
+        assert_eq!(document["problems"][0]["path"], "live/a.example.com");
+    }
+
+    #[test]
+    fn json_status_is_the_first_that_applies() {
+        let states = |left: TimeDelta, is_test: bool, error: Option<&str>| {
+            let one = Listed { is_test, error: error.map(str::to_owned), ..listed("a", left) };
+            let value = json_of(&one, now());
+            (value["status"].as_str().unwrap().to_owned(), value["flags"].to_string(), value["days_left"].as_i64())
+        };
+        let expect = |status: &str, flags: &str, days: i64| (status.to_owned(), flags.to_owned(), Some(days));
+        assert_eq!(states(TimeDelta::days(5), false, None), expect("valid", r#"["valid"]"#, 5));
+        assert_eq!(states(TimeDelta::days(5), true, None), expect("test-cert", r#"["test-cert"]"#, 5));
+        assert_eq!(states(TimeDelta::seconds(-1), true, None), expect("expired", r#"["expired","test-cert"]"#, -1));
+        assert_eq!(states(TimeDelta::days(91), false, None), expect("not-yet-valid", r#"["not-yet-valid"]"#, 91));
+        assert_eq!(
+            states(TimeDelta::days(-2), true, Some("x")),
+            expect("broken", r#"["broken","expired","test-cert"]"#, -2)
+        );
+    }
+}

@@ -1,0 +1,306 @@
+//! What a renewal run did, in certbot's words and as JSON.
+
+use std::path::Path;
+
+use certkit_acme::renewal::{Outcome, Report, ReportEntry};
+use certkit_core::{Failure, FailureClass, Finding, Severity, escape};
+use serde_json::{Value, json};
+
+use super::{FRAME, date, hooks, json_time, time, words};
+use crate::ui::{Ui, shown};
+
+/// A piece of text and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// A result: stdout.
+    Out(String),
+    /// About a failure: stderr.
+    Err(String),
+}
+
+impl Piece {
+    /// Says it.
+    pub(crate) fn say(&self, ui: &Ui) {
+        match self {
+            Self::Out(text) => ui.result(text),
+            Self::Err(text) => ui.failure(text),
+        }
+    }
+}
+
+/// The report of `renew`: each lineage, then certbot's summary.
+pub(crate) fn report(report: &Report, hooks_named: bool) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    for entry in &report.entries {
+        pieces.push(Piece::Out(format!("\n{FRAME}\nProcessing {}\n{FRAME}\n", shown(&entry.conf_path))));
+        pieces.extend(outcome(entry));
+    }
+    pieces.push(Piece::Out(format!("\n{FRAME}\n")));
+    pieces.extend(summary(report, hooks_named));
+    pieces.push(Piece::Out(format!("{FRAME}\n")));
+    pieces.extend(loose_ends(report));
+    pieces
+}
+
+/// What happened to one lineage.
+pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
+    let name = escape(&entry.name);
+    match &entry.outcome {
+        Outcome::Broken { reason } => vec![Piece::Err(format!(
+            "Renewal configuration file {} is broken.\nThe error was: {}\nSkipping.\nWhat to do: {}.\n",
+            shown(&entry.conf_path),
+            escape(reason),
+            words::cure_for(certkit_core::FindingCode::BrokenLineage.cure(), &name),
+        ))],
+        Outcome::Failed { failure, next_attempt } => {
+            let mut text = format!("Failed to renew certificate {name} with error: {failure}\n");
+            text.push_str(&failure_details(failure, &name));
+            if let Some(at) = next_attempt {
+                text.push_str(&format!("It is tried again at the first run after {}.\n", time(*at)));
+            }
+            vec![Piece::Err(text)]
+        }
+        Outcome::Held { until, by } => vec![Piece::Err(format!(
+            "Certificate {name} is due, but it is not tried before {}, because of the failure of {} ({}).\nWhat to do: {}; --force-renewal tries at once.\n",
+            time(*until),
+            time(by.at),
+            class_code(by.class),
+            words::cure_for(by.class.cure(), &name),
+        ))],
+        Outcome::NotDue { .. } => vec![Piece::Out("Certificate not yet due for renewal\n".to_owned())],
+        Outcome::Renewed { version, not_after } => {
+            vec![Piece::Out(format!("Version {version} of {name} is in use now; it expires on {}\n", date(*not_after)))]
+        }
+        Outcome::Simulated => vec![Piece::Out(format!("The simulated renewal of {name} was successful\n"))],
+        _ => Vec::new(),
+    }
+}
+
+/// Every failing name with the CA's type and words, and what to do.
+fn failure_details(failure: &Failure, name: &str) -> String {
+    let mut text = String::new();
+    if !failure.per_identifier.is_empty() {
+        text.push_str("\nThe Certificate Authority reported these problems:\n");
+        for one in &failure.per_identifier {
+            text.push_str(&format!(
+                "  Identifier: {}\n  Type:   {}\n  Detail: {}\n  What to do: {}.\n\n",
+                escape(&one.identifier.to_string()),
+                escape(&one.problem.kind),
+                escape(&one.problem.detail),
+                one.problem.cure(),
+            ));
+        }
+    } else if let Some(problem) = &failure.problem {
+        text.push_str(&format!("  Type:   {}\n  Detail: {}\n", escape(&problem.kind), escape(&problem.detail)));
+    }
+    text.push_str(&format!("What to do: {}.\n", words::cure_for(failure.cure(), name)));
+    text
+}
+
+fn summary(report: &Report, hooks_named: bool) -> Vec<Piece> {
+    let noun = if report.dry_run { "simulated renewal" } else { "renewal" };
+    let mut pieces = Vec::new();
+    let out = |text: String| Piece::Out(text);
+    let skipped = list(report, "skipped", |entry| match &entry.outcome {
+        Outcome::NotDue { .. } => Some(match entry.not_after {
+            Some(not_after) => format!("{} expires on {}", subject(entry), date(not_after)),
+            None => subject(entry),
+        }),
+        _ => None,
+    });
+    let held = list(report, "waiting", |entry| match &entry.outcome {
+        Outcome::Held { until, .. } => Some(format!("{} until {}", subject(entry), time(*until))),
+        _ => None,
+    });
+    let succeeded = list(report, "success", |entry| {
+        matches!(entry.outcome, Outcome::Renewed { .. } | Outcome::Simulated).then(|| subject(entry))
+    });
+    let failed =
+        list(report, "failure", |entry| matches!(entry.outcome, Outcome::Failed { .. }).then(|| subject(entry)));
+    let broken = list(report, "parsefail", |entry| {
+        matches!(entry.outcome, Outcome::Broken { .. }).then(|| shown(&entry.conf_path))
+    });
+    if !skipped.is_empty() {
+        pieces.push(out(format!("The following certificates are not due for renewal yet:\n{skipped}")));
+    }
+    if !held.is_empty() {
+        pieces.push(Piece::Err(format!("The following certificates are due, but wait because of earlier failures:\n{held}")));
+    }
+    match (succeeded.is_empty(), failed.is_empty()) {
+        (true, true) => {
+            pieces.push(out(format!("No {noun}s were attempted.\n")));
+            if hooks_named {
+                pieces.push(out("No hooks were run.\n".to_owned()));
+            }
+        }
+        // The blank before the end of the line is certbot's, and scripts compare it.
+        (false, true) => pieces.push(out(format!("Congratulations, all {noun}s succeeded: \n{succeeded}"))),
+        (true, false) => pieces.push(Piece::Err(format!(
+            "All {noun}s failed. The following certificates could not be renewed:\n{failed}"
+        ))),
+        (false, false) => {
+            pieces.push(out(format!("The following {noun}s succeeded:\n{succeeded}\n")));
+            pieces.push(Piece::Err(format!("The following {noun}s failed:\n{failed}")));
+        }
+    }
+    if !broken.is_empty() {
+        pieces.push(out(format!("\nAdditionally, the following renewal configurations were invalid: \n{broken}")));
+    }
+    pieces
+}
+
+/// What is wrong besides the lineages: hooks, deploys, findings; then the count of failures.
+pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let failed_hooks: Vec<String> = report
+        .hooks
+        .iter()
+        .filter(|hook| !hook.outcome.success())
+        .map(|hook| {
+            let whose = hook.lineage.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
+            let stage = hooks::stage(hook.stage);
+            format!("  {stage}{whose} {}: {}\n", hooks::ending(&hook.outcome.ending), escape(&hook.command))
+        })
+        .collect();
+    if !failed_hooks.is_empty() {
+        pieces.push(Piece::Err(format!(
+            "The following hooks failed:\n{}What to do: {}.\n",
+            failed_hooks.concat(),
+            FailureClass::Hook.cure()
+        )));
+    }
+    let pending: Vec<String> = pending(report).map(|(name, target)| format!("  {name}: {target}\n")).collect();
+    if !pending.is_empty() {
+        pieces.push(Piece::Err(format!(
+            "The following are not done yet for the certificate in use, and are tried again at the next run:\n{}",
+            pending.concat()
+        )));
+    }
+    let count = |wanted: fn(&Outcome) -> bool| report.entries.iter().filter(|entry| wanted(&entry.outcome)).count();
+    let failures = count(|outcome| matches!(outcome, Outcome::Failed { .. }));
+    let broken = count(|outcome| matches!(outcome, Outcome::Broken { .. }));
+    if failures + broken + failed_hooks.len() > 0 {
+        let hooks = if failed_hooks.is_empty() { String::new() } else { format!(", {} hook failure(s)", failed_hooks.len()) };
+        pieces.push(Piece::Err(format!("{failures} renew failure(s), {broken} parse failure(s){hooks}\n")));
+    }
+    if report.stopped.is_some() {
+        pieces.push(Piece::Err("The run was stopped; everything was cleaned up. Run again to go on.\n".to_owned()));
+    }
+    pieces
+}
+
+/// Findings go to stderr, those that are errors even when it is to be quiet.
+pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
+    for finding in findings {
+        let text = format!("{}: {}. What to do: {}.", finding.subject, finding.what(), words::cure_for(finding.cure(), &finding.subject));
+        match finding.severity {
+            Severity::Error => ui.failure(&format!("{text}\n")),
+            Severity::Warning => ui.warning(&text),
+            _ => ui.detail(&text),
+        }
+    }
+}
+
+fn list(report: &Report, word: &str, line: impl Fn(&ReportEntry) -> Option<String>) -> String {
+    report.entries.iter().filter_map(line).map(|line| format!("  {line} ({word})\n")).collect()
+}
+
+fn subject(entry: &ReportEntry) -> String {
+    entry.fullchain.as_deref().map_or_else(|| escape(&entry.name).into_owned(), shown)
+}
+
+fn pending(report: &Report) -> impl Iterator<Item = (&str, String)> {
+    report.entries.iter().flat_map(|entry| {
+        entry.deploy_pending.iter().map(|target| (entry.name.as_str(), words::deploy_target(target)))
+    })
+}
+
+/// A failure's class as a word for machines.
+pub(crate) fn class_code(class: FailureClass) -> String {
+    serde_json::to_value(class).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The document of `renew --json` and of the other commands that renew.
+pub(crate) fn json(report: &Report) -> Value {
+    let mut document = json!({
+        "schema": 1,
+        "now": json_time(report.now),
+        "dry_run": report.dry_run,
+        "renewed": [], "simulated": [], "not_due": [], "held": [], "failed": [],
+        "deploy_pending": pending(report).map(|(name, target)| json!({ "name": name, "target": target })).collect::<Vec<_>>(),
+        "hooks": report.hooks.iter().map(hook).collect::<Vec<_>>(),
+        "problems": report.findings.iter().map(super::certificates::problem).collect::<Vec<_>>(),
+        "stopped": report.stopped.is_some(),
+    });
+    for entry in &report.entries {
+        let (list, row) = row(entry);
+        if let Some(rows) = document.get_mut(list).and_then(Value::as_array_mut) {
+            rows.push(row);
+        }
+    }
+    document
+}
+
+fn row(entry: &ReportEntry) -> (&'static str, Value) {
+    let name = &entry.name;
+    match &entry.outcome {
+        Outcome::Renewed { version, not_after } => {
+            ("renewed", json!({ "name": name, "version": version.0, "not_after": json_time(*not_after) }))
+        }
+        Outcome::Simulated => ("simulated", json!({ "name": name })),
+        Outcome::NotDue { at, reason } => {
+            ("not_due", json!({ "name": name, "at": at.map(json_time), "reason": reason.code() }))
+        }
+        Outcome::Held { until, by } => {
+            ("held", json!({ "name": name, "until": json_time(*until), "by": class_code(by.class) }))
+        }
+        Outcome::Failed { failure, next_attempt } => (
+            "failed",
+            json!({
+                "name": name,
+                "what": failure.to_string(),
+                "cure": words::cure_for(failure.cure(), name),
+                "next_attempt": next_attempt.map(json_time),
+                "class": class_code(failure.class),
+                "identifiers": failure.per_identifier.iter().map(|one| json!({
+                    "identifier": one.identifier.to_string(),
+                    "type": one.problem.kind,
+                    "detail": one.problem.detail,
+                    "cure": one.problem.cure(),
+                })).collect::<Vec<_>>(),
+            }),
+        ),
+        Outcome::Broken { reason } => (
+            "failed",
+            json!({
+                "name": name,
+                "what": reason,
+                "cure": words::cure_for(certkit_core::FindingCode::BrokenLineage.cure(), name),
+                "next_attempt": null,
+                "class": "broken",
+                "identifiers": [],
+            }),
+        ),
+        _ => ("failed", json!({ "name": name, "what": "unknown outcome", "cure": null, "next_attempt": null })),
+    }
+}
+
+fn hook(hook: &certkit_acme::renewal::HookRun) -> Value {
+    json!({
+        "stage": hooks::stage(hook.stage),
+        "command": hook.command,
+        "name": hook.lineage.as_ref().map(ToString::to_string),
+        "ok": hook.outcome.success(),
+        "ending": hooks::ending(&hook.outcome.ending),
+    })
+}
+
+/// certbot's text for a certificate that was obtained.
+pub(crate) fn received(fullchain: &Path, privkey: &Path, not_after: chrono::DateTime<chrono::Utc>) -> String {
+    format!(
+        "\nSuccessfully received certificate.\nCertificate is saved at: {}\nKey is saved at:         {}\nThis certificate expires on {}.\nThese files will be updated when the certificate renews.\n\nNEXT STEPS:\n- The certificate will need to be renewed before it expires: run `certkit renew` regularly, for example twice a day from cron.\n",
+        shown(fullchain),
+        shown(privkey),
+        date(not_after)
+    )
+}

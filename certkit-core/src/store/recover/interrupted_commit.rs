@@ -1,0 +1,172 @@
+//! Commits of certkit that did not end.
+
+use chrono::{DateTime, Utc};
+
+use super::Recovered;
+use crate::store::commit::{CommitError, archive_dirs};
+use crate::store::files;
+use crate::store::first_version::Staging;
+use crate::store::journal::Journal;
+use crate::store::links::{Link, LiveLinks};
+use crate::store::switch::{follow_live, switch};
+use crate::store::version_texts::{ArchiveFiles, VersionTexts};
+use crate::store::{Kind, LockedStore, RenewalConf, StoreError};
+use crate::{FindingCode, KeyMath, LineageName};
+
+impl LockedStore {
+    pub(super) fn finish_commit(
+        &self,
+        name: &LineageName,
+        math: &dyn KeyMath,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Recovered>, StoreError> {
+        let Some(journal) = self.store().journal(name)? else { return Ok(None) };
+        let (state, _) = self.store().state(name)?;
+        if journal.is_recorded(&state) {
+            self.end_journal(name, &state)?;
+            return Ok(None);
+        }
+        if files::lstat(&self.paths().conf(name))?.is_none() {
+            return self.finish_first(name, &journal, math, now);
+        }
+        match self.conf_and_links(name) {
+            Ok((_, live)) => self.finish_next(name, &journal, &live, math, now),
+            Err(CommitError::Store(error)) => Err(error),
+            Err(error) => Ok(Some(Recovered::new(FindingCode::BrokenLineage, name, error.to_string(), None))),
+        }
+    }
+
+    fn finish_first(
+        &self,
+        name: &LineageName,
+        journal: &Journal,
+        math: &dyn KeyMath,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Recovered>, StoreError> {
+        if !journal.new_lineage {
+            // The lineage was deleted since.
+            self.remove_journal(name)?;
+            return Ok(None);
+        }
+        let staging = Staging::new(self.paths(), name);
+        let texts = read_if_whole(&staging.version_files()?)?;
+        let fits = texts.is_some_and(|texts| is_about(journal, &texts) && texts.verify(None, math, now).is_ok());
+        if fits && staging.is_complete()? {
+            staging.publish()?;
+            self.consume_pending(name, journal)?;
+            return Ok(Some(finished(name, journal)));
+        }
+        staging.discard()?;
+        self.remove_journal(name)?;
+        Ok(Some(undone(name)))
+    }
+
+    fn finish_next(
+        &self,
+        name: &LineageName,
+        journal: &Journal,
+        live: &LiveLinks,
+        math: &dyn KeyMath,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Recovered>, StoreError> {
+        let version = journal.version;
+        let dirs = archive_dirs(live)?;
+        let archive = ArchiveFiles::new(&dirs, version);
+        let conf_path = self.real_conf(name)?;
+        let conf_temp = files::temp_name(&conf_path);
+        let texts = read_if_whole(&archive.present()?)?.filter(|texts| is_about(journal, texts));
+
+        if texts.is_some() && archive.are_final()? && live.is_whole() && live.version() == Some(version) {
+            files::remove_file(&conf_temp)?;
+            let mut leftovers = follow_live(self, name, live);
+            self.consume_pending(name, journal)?;
+            self.remove_old_versions(live, &dirs, version, &mut leftovers);
+            return Ok(Some(finished(name, journal)));
+        }
+        let Some(texts) = texts.filter(|texts| texts.verify(None, math, now).is_ok()) else {
+            // It never became complete. The order with its key is still there.
+            archive.remove_temps()?;
+            files::remove_file(&conf_temp)?;
+            self.remove_journal(name)?;
+            return Ok(Some(undone(name)));
+        };
+        if !is_where_it_was(journal, live) || archive.is_taken()? {
+            return self.keep_overtaken(name, journal, &archive, &texts).map(Some);
+        }
+        archive.rename_temps()?;
+        self.apply_conf(&conf_path)?;
+        self.ensure_live_dir(live)?;
+        let mut leftovers = switch(self, name, live, version)?;
+        self.consume_pending(name, journal)?;
+        self.remove_old_versions(live, &dirs, version, &mut leftovers);
+        Ok(Some(finished(name, journal)))
+    }
+
+    /// Another tool renewed since: the version is kept, but does not go live.
+    fn keep_overtaken(
+        &self,
+        name: &LineageName,
+        journal: &Journal,
+        archive: &ArchiveFiles,
+        texts: &VersionTexts,
+    ) -> Result<Recovered, StoreError> {
+        let mut evidence = "it is among the versions of the certificate".to_owned();
+        if !archive.are_final()?
+            && let Ok(leaf) = texts.leaf()
+        {
+            evidence = self.keep_aside(name, &leaf, texts)?.display().to_string();
+            archive.remove_temps()?;
+        }
+        files::remove_file(&files::temp_name(&self.real_conf(name)?))?;
+        self.consume_pending(name, journal)?;
+        self.remove_journal(name)?;
+        Ok(Recovered::new(FindingCode::SetAside, name, evidence, None))
+    }
+
+    /// Gives the conf that the commit prepared its final name.
+    fn apply_conf(&self, conf_path: &std::path::Path) -> Result<(), StoreError> {
+        let temp = files::temp_name(conf_path);
+        let Some(content) = files::read_if_there(&temp)? else { return Ok(()) };
+        if RenewalConf::parse(&content).is_ok_and(|conf| conf.check_complete().is_ok()) {
+            files::rename(&temp, conf_path)?;
+        } else {
+            files::remove_file(&temp)?;
+        }
+        files::sync_parent(conf_path)
+    }
+}
+
+/// The texts of a version; none when a file is missing or is no file.
+fn read_if_whole(paths: &[std::path::PathBuf; 4]) -> Result<Option<VersionTexts>, StoreError> {
+    match VersionTexts::read(paths) {
+        Ok(texts) => Ok(Some(texts)),
+        Err(error) if files::is_absence(&error.source) => Ok(None),
+        Err(error) if error.source.kind() == std::io::ErrorKind::InvalidInput => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_about(journal: &Journal, texts: &VersionTexts) -> bool {
+    texts.leaf().is_ok_and(|leaf| journal.is_about(&leaf))
+}
+
+/// Whether the links are as the commit found them, or partly switched by it.
+fn is_where_it_was(journal: &Journal, live: &LiveLinks) -> bool {
+    let known = |kind: &Kind| {
+        let version = live.version_of(*kind);
+        *live.link(*kind) == Link::Missing || version == Some(journal.version) || version == journal.replaces
+    };
+    match journal.replaces {
+        Some(_) => Kind::ALL.iter().all(known),
+        None => live.version().is_none_or(|version| version == journal.version),
+    }
+}
+
+fn finished(name: &LineageName, journal: &Journal) -> Recovered {
+    let evidence = format!("version {} is live", journal.version);
+    Recovered::new(FindingCode::InterruptedCommit, name, evidence, Some(journal.version))
+}
+
+fn undone(name: &LineageName) -> Recovered {
+    Recovered::new(FindingCode::InterruptedCommit, name, "what it had begun to store was removed", None)
+}

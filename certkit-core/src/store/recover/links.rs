@@ -1,0 +1,222 @@
+//! Live links that are not as they should be, and complete versions that are not live.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::Recovered;
+use crate::store::files;
+use crate::store::journal::Journal;
+use crate::store::links::{Link, LiveLinks, read_link};
+use crate::store::switch::{follow_live, lags_behind, previous_name, switch};
+use crate::store::version_texts::VersionTexts;
+use crate::store::{Kind, LockedStore, RenewalConf, StoreError};
+use crate::{Certificate, FindingCode, KeyMath, LineageName, Version};
+
+/// So many versions are tried, newest first: certbot keeps six.
+const MAX_CANDIDATES: usize = 12;
+
+/// A lineage as it was found.
+struct Found {
+    live: LiveLinks,
+    /// The directory that all links point into.
+    archive: PathBuf,
+    /// All four links point to one version whose files exist.
+    whole: bool,
+    /// The versions of which all four files exist, newest first.
+    complete: Vec<Version>,
+    /// certbot's journal links that are there, with the version that each points to.
+    previous: Vec<(PathBuf, Option<Version>)>,
+}
+
+impl LockedStore {
+    /// Brings the links of one lineage in order; a healthy one costs a few reads.
+    pub(super) fn repair_links(
+        &self,
+        name: &LineageName,
+        math: &dyn KeyMath,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Recovered>, StoreError> {
+        // A conf that cannot be read, and links that are none, are broken lineages: reported where these are listed.
+        let Ok(content) = self.real_conf(name).and_then(|path| files::read(&path)) else { return Ok(None) };
+        let Ok(conf) = RenewalConf::parse(&content) else { return Ok(None) };
+        let Some(live) = LiveLinks::read(self.paths(), name, &conf)? else { return Ok(None) };
+        if Kind::ALL.iter().any(|kind| *live.link(*kind) == Link::NotALink) {
+            return Ok(None);
+        }
+        let (previous, temps) = look_around(&live)?;
+        let Some(archive) = live.single_archive() else {
+            let code = FindingCode::MixedVersions;
+            let evidence = "the live links point into different directories, or into one that does not exist";
+            return Ok(Some(Recovered::new(code, name, evidence, None)));
+        };
+        if previous.is_empty() && Kind::ALL.iter().all(|kind| *live.link(*kind) == Link::Missing) {
+            return Ok(None);
+        }
+        let (complete, archive_temps) = versions(&archive)?;
+        for temp in temps.iter().chain(&archive_temps) {
+            files::remove_file(temp)?;
+        }
+        let whole = live.is_whole();
+        let found = Found { live, archive, whole, complete, previous };
+        let recovered = self.repair(name, &found, math, now)?;
+        if recovered.is_none() && lags_behind(self.paths(), name, &found.live) {
+            follow_live(self, name, &found.live);
+        }
+        Ok(recovered)
+    }
+
+    fn repair(
+        &self,
+        name: &LineageName,
+        found: &Found,
+        math: &dyn KeyMath,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Recovered>, StoreError> {
+        let rolling_back = found.restorable();
+        let (pool, replaces, code) = match (&rolling_back, found.whole) {
+            // certbot was interrupted in the middle of a switch. It would put the previous version back, and link the
+            // newest at the next renewal, without running the deploy hooks.
+            (Some(previous), _) => (found.newer_than(Some(*previous)), Some(*previous), FindingCode::InterruptedSwitch),
+            (None, true) if found.is_own_archive() => {
+                (found.newer_than(found.live.version()), found.live.version(), FindingCode::NewerVersionNotLive)
+            }
+            (None, true) => (Vec::new(), None, FindingCode::NewerVersionNotLive),
+            (None, false) => (found.complete.clone(), None, FindingCode::MixedVersions),
+        };
+        if found.whole && pool.is_empty() && found.previous.is_empty() {
+            return Ok(None);
+        }
+        // What is replaced counts only when it could be used itself.
+        let replaces = replaces.and_then(|version| found.verified_leaf(version, None, math, now).ok());
+
+        let mut first_problem = None;
+        for version in pool.iter().copied().take(MAX_CANDIDATES) {
+            match found.verified_leaf(version, replaces.clone(), math, now) {
+                Ok(leaf) => return self.go_forward(name, found, version, &leaf, code).map(Some),
+                Err(problem) => first_problem = first_problem.or(Some(format!("version {version}: {problem}"))),
+            }
+        }
+        let problem = first_problem.unwrap_or_else(|| "there is no complete version".to_owned());
+        match (rolling_back, found.whole) {
+            (Some(previous), _) if replaces.is_some() || !found.whole => {
+                switch(self, name, &found.live, previous)?;
+                found.remove_previous()?;
+                let evidence = format!("version {previous} is live again; {problem}");
+                Ok(Some(Recovered::new(code, name, evidence, None)))
+            }
+            (_, true) if !pool.is_empty() => Ok(Some(Recovered::new(code, name, problem, None))),
+            (_, true) => {
+                // Less than four: certbot was interrupted while it removed them, after all links were switched.
+                found.remove_previous()?;
+                let evidence = "its journal links were removed";
+                Ok(Some(Recovered::new(FindingCode::InterruptedSwitch, name, evidence, None)))
+            }
+            (_, false) => Ok(Some(Recovered::new(code, name, problem, None))),
+        }
+    }
+
+    fn go_forward(
+        &self,
+        name: &LineageName,
+        found: &Found,
+        version: Version,
+        leaf: &Certificate,
+        code: FindingCode,
+    ) -> Result<Recovered, StoreError> {
+        // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
+        self.write_journal(name, &Journal::new(version, found.live.version(), leaf))?;
+        if !(found.whole && found.live.version() == Some(version)) {
+            switch(self, name, &found.live, version)?;
+        }
+        found.remove_previous()?;
+        Ok(Recovered::new(code, name, format!("version {version} is live now"), Some(version)))
+    }
+}
+
+impl Found {
+    /// The version that certbot's journal links all four lead to, when it is complete.
+    fn restorable(&self) -> Option<Version> {
+        let version = self.previous.first()?.1?;
+        let all = self.previous.len() == Kind::ALL.len()
+            && self.previous.iter().all(|(_, other)| *other == Some(version))
+            && self.complete.contains(&version);
+        all.then_some(version)
+    }
+
+    /// Complete versions above `version`, newest first.
+    fn newer_than(&self, version: Option<Version>) -> Vec<Version> {
+        let Some(version) = version else { return Vec::new() };
+        self.complete.iter().copied().filter(|other| *other > version).collect()
+    }
+
+    /// Whether the versions are the lineage's own, so that a newer one is meant for it. Links can be made to point to
+    /// another lineage's.
+    fn is_own_archive(&self) -> bool {
+        self.live.conf_archive().as_ref() == Some(&self.archive)
+    }
+
+    fn verified_leaf(
+        &self,
+        version: Version,
+        replaces: Option<Certificate>,
+        math: &dyn KeyMath,
+        now: DateTime<Utc>,
+    ) -> Result<Certificate, String> {
+        let paths = Kind::ALL.map(|kind| self.archive.join(kind.archive_file(version)));
+        let texts = VersionTexts::read(&paths).map_err(|error| error.to_string())?;
+        let verified = texts.verify(replaces, math, now).map_err(|error| error.to_string())?;
+        Ok(verified.chain().leaf.clone())
+    }
+
+    fn remove_previous(&self) -> Result<(), StoreError> {
+        for (path, _) in &self.previous {
+            files::remove_file(path)?;
+        }
+        self.previous.first().map_or(Ok(()), |(path, _)| files::sync_parent(path))
+    }
+}
+
+/// certbot's journal links and our temporary files beside the live links.
+#[allow(clippy::type_complexity, reason = "two lists, used once")]
+fn look_around(live: &LiveLinks) -> Result<(Vec<(PathBuf, Option<Version>)>, Vec<PathBuf>), StoreError> {
+    let (mut previous, mut temps) = (Vec::new(), Vec::new());
+    let mut dirs: Vec<&Path> = Kind::ALL.iter().filter_map(|kind| live.path(*kind).parent()).collect();
+    dirs.dedup();
+    for dir in dirs {
+        for name in files::list(dir)?.unwrap_or_default() {
+            let path = dir.join(&name);
+            if files::temp_of(&name).is_some() {
+                temps.push(path);
+            } else if let Some(kind) = Kind::ALL.iter().find(|kind| name.as_os_str() == previous_name(**kind).as_str())
+            {
+                if let Link::To(target) = read_link(&path)? {
+                    let file = target.file_name().and_then(|file| file.to_str());
+                    previous.push((path, file.and_then(|file| kind.version_of(file))));
+                }
+            }
+        }
+    }
+    Ok((previous, temps))
+}
+
+/// The complete versions in an archive, newest first, and our temporary files.
+fn versions(archive: &Path) -> Result<(Vec<Version>, Vec<PathBuf>), StoreError> {
+    let (mut kinds, mut temps) = (BTreeMap::<Version, usize>::new(), Vec::new());
+    for name in files::list(archive)?.unwrap_or_default() {
+        if files::temp_of(&name).is_some() {
+            temps.push(archive.join(&name));
+            continue;
+        }
+        let Some(name) = name.to_str() else { continue };
+        for kind in Kind::ALL {
+            // `cert01.pem` is version 1 by its number, but not the file that a link to version 1 would name.
+            if let Some(version) = kind.version_of(name).filter(|version| kind.archive_file(*version) == name) {
+                *kinds.entry(version).or_default() += 1;
+            }
+        }
+    }
+    let complete = kinds.into_iter().rev().filter(|(_, kinds)| *kinds == 4).map(|(version, _)| version).collect();
+    Ok((complete, temps))
+}

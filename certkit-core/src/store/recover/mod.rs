@@ -1,0 +1,78 @@
+//! What an interrupted run of certkit or certbot left behind.
+//!
+//! Commits under way come first (`interrupted_commit`), because temporary files belong to them; then what belongs to
+//! nobody any more is removed (`leftovers`); then the links of every lineage are looked at (`links`).
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::{LockedStore, StoreError};
+use crate::{Finding, FindingCode, KeyMath, LineageName, Version};
+
+mod interrupted_commit;
+mod leftovers;
+mod links;
+
+/// What was put right in a lineage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// What was found and put right.
+    pub finding: Finding,
+    /// The lineage.
+    pub name: Option<LineageName>,
+    /// The version that was made live; its deploy hooks have not run.
+    pub made_live: Option<Version>,
+}
+
+impl LockedStore {
+    /// Finishes or undoes what an interrupted switch left: certbot's journal links, certkit's own sibling folders and
+    /// temporary files, a verified newer version that is not live. Never makes a version live that does not verify.
+    /// Idempotent; a lineage that cannot be put right is left as it is and is a finding.
+    ///
+    /// A version that is in [`Recovered::made_live`] is there again at every call until a state is saved that tells of it
+    /// ([`LockedStore::save_state`]): until then nothing says that its deploy hooks have run. That includes a commit that
+    /// ended well in a process which was killed before it saved the state.
+    pub fn recover(&self, math: &dyn KeyMath, now: DateTime<Utc>) -> Result<Vec<Recovered>, StoreError> {
+        let _writing = self.writing();
+        let mut found = Vec::new();
+        let mut unfinished = BTreeSet::new();
+        for name in self.store().journals()? {
+            match self.finish_commit(&name, math, now) {
+                Ok(recovered) => found.extend(recovered),
+                Err(error) => {
+                    found.push(Recovered::failed(&name, &error));
+                    unfinished.insert(name);
+                }
+            }
+        }
+        self.remove_leftovers(&unfinished, &mut found)?;
+        for name in self.conf_names()? {
+            if unfinished.contains(&name) {
+                continue;
+            }
+            match self.repair_links(&name, math, now) {
+                Ok(recovered) => found.extend(recovered),
+                Err(error) => found.push(Recovered::failed(&name, &error)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The lineages that have a conf, sorted. One whose name cannot be a lineage's is somebody else's to report.
+    fn conf_names(&self) -> Result<Vec<LineageName>, StoreError> {
+        let files = super::files::list(&self.paths().renewal_dir())?.unwrap_or_default();
+        Ok(files.iter().filter_map(|file| LineageName::new(file.to_str()?.strip_suffix(".conf")?).ok()).collect())
+    }
+}
+
+impl Recovered {
+    fn new(code: FindingCode, name: &LineageName, evidence: impl AsRef<str>, made_live: Option<Version>) -> Self {
+        Self { finding: Finding::new(code, name.as_str(), evidence), name: Some(name.clone()), made_live }
+    }
+
+    fn failed(name: &LineageName, error: &StoreError) -> Self {
+        Self::new(FindingCode::Unreadable, name, error.to_string(), None)
+    }
+}

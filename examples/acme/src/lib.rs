@@ -1,0 +1,1 @@
+//! Programs that need certkit-acme: see `src/bin`.

@@ -1,0 +1,1 @@
+//! Programs that need certkit-core alone: see `src/bin`.

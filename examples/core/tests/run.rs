@@ -1,0 +1,71 @@
+//! The programs run for real, and nothing that they build on knows of a network.
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+use testkit::{Tree, workspace};
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn tree() -> (tempfile::TempDir, Tree) {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = Tree::new(folder.path().join("le"), testkit::now());
+    let hours = chrono::TimeDelta::hours;
+    tree.lineage("fresh.example").left(hours(60 * 24 + 1)).write();
+    tree.lineage("soon.example").left(hours(12 * 24 + 1)).write();
+    tree.lineage("tight.example").left(hours(2 * 24 + 1)).write();
+    (folder, tree)
+}
+
+#[test]
+fn list_expiring_names_what_is_near_its_end_and_what_is_broken() {
+    let (_folder, tree) = tree();
+    std::fs::write(tree.config_dir().join("renewal/odd.conf"), "no equals sign").unwrap();
+    let before = tree.snapshot();
+    let listing = run(env!("CARGO_BIN_EXE_list_expiring"), &[tree.config_dir().to_str().unwrap()]);
+    assert!(listing.contains("soon.example: 12 days left\n"), "{listing}");
+    assert!(listing.contains("tight.example: 2 days left\n"), "{listing}");
+    assert!(listing.contains("odd: "), "{listing}");
+    assert!(!listing.contains("fresh.example"), "{listing}");
+    assert_eq!(before, tree.snapshot(), "reading wrote something");
+}
+
+#[test]
+fn own_policy_waits_for_the_night_unless_it_is_tight() {
+    let (_folder, tree) = tree();
+    let decide = |hour| run(env!("CARGO_BIN_EXE_own_policy"), &[tree.config_dir().to_str().unwrap(), hour]);
+    let by_day = decide("14");
+    assert!(by_day.contains("fresh.example: later\n"), "{by_day}");
+    assert!(by_day.contains("soon.example: tonight\n"), "{by_day}");
+    assert!(by_day.contains("tight.example: now, a third of the lifetime is left\n"), "{by_day}");
+    assert!(decide("2").contains("soon.example: now, "));
+}
+
+#[test]
+fn the_core_needs_no_runtime_no_network_and_no_c_compiler() {
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "tree",
+            "--offline",
+            "--package",
+            "certkit-examples-core",
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+        ])
+        .current_dir(workspace())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).unwrap();
+    assert!(tree.lines().any(|line| line.starts_with("certkit-core ")), "{tree}");
+    for refused in ["tokio", "hyper", "mio", "aws-lc-rs", "aws-lc-sys", "ring", "openssl-sys", "cc"] {
+        let found = tree.lines().find(|line| line.split(' ').next() == Some(refused));
+        assert_eq!(found, None, "certkit-core must not depend on {refused}");
+    }
+}
