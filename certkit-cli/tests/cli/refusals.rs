@@ -54,7 +54,7 @@ fn cli_ini_is_read_from_the_config_dir() {
 fn terms_are_not_agreed_to_by_silence_and_unknown_hooks_are_found_early() {
     let place = Place::new();
     let run = place.run(&["renew", "--deploy-hook", "/nonexistent/hook"]).ends_with(1);
-    assert!(run.stderr.contains("deploy-hook"), "{}", run.stderr);
+    assert!(run.stderr.contains("deploy hook /nonexistent/hook"), "{}", run.stderr);
     place.run(&["renew", "--deploy-hook", "/nonexistent/hook", "--disable-hook-validation"]).ends_with(0);
 }
 

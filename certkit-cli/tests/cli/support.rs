@@ -9,36 +9,36 @@ use tempfile::TempDir;
 use testkit::{Pebble, Tree};
 
 /// A tree and, when there is one, a CA.
-pub struct Place {
+pub(crate) struct Place {
     folder: TempDir,
-    pub tree: Tree,
+    pub(crate) tree: Tree,
 }
 
 /// What a run printed and how it ended.
 #[derive(Debug)]
-pub struct Run {
-    pub status: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("certkit-cli-").tempdir().unwrap();
         let tree = Tree::new(folder.path().join("etc"), Utc::now());
         Self { folder, tree }
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder().join("log/certkit.log")
     }
 
     /// The binary with this tree's directories and nothing else from the outside.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_certkit"));
         command
             .args(["--config-dir".as_ref(), self.tree.config_dir()])
@@ -52,19 +52,19 @@ impl Place {
         command
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         Run::of(self.command(arguments).output().unwrap())
     }
 
     /// With the CA's URL and its root.
-    pub fn run_at(&self, ca: &Pebble, arguments: &[&str]) -> Run {
+    pub(crate) fn run_at(&self, ca: &Pebble, arguments: &[&str]) -> Run {
         let mut command = self.command(arguments);
         command.args(["--server", &ca.directory_url(), "--ca-bundle"]).arg(ca.ca_bundle());
         Run::of(command.output().unwrap())
     }
 
     /// With the CA's root only: the server comes from the confs.
-    pub fn run_trusting(&self, ca: &Pebble, arguments: &[&str]) -> Run {
+    pub(crate) fn run_trusting(&self, ca: &Pebble, arguments: &[&str]) -> Run {
         let mut command = self.command(arguments);
         command.env("SSL_CERT_FILE", ca.ca_bundle());
         Run::of(command.output().unwrap())
@@ -72,7 +72,7 @@ impl Place {
 }
 
 impl Run {
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             status: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -81,13 +81,13 @@ impl Run {
     }
 
     #[track_caller]
-    pub fn ends_with(self, status: i32) -> Self {
+    pub(crate) fn ends_with(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let document: Value = serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("no JSON: {self:?}"));
         assert_eq!(document["schema"], 1);
         document
