@@ -1,4 +1,5 @@
 //! The servers themselves: they start, answer, obey and end.
+#![allow(clippy::unwrap_used)]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -196,7 +196,7 @@ impl<'a> Workshop<'a> {
         cell.get_or_init(|| async {
             tokio::select! {
                 connected = Authority::connect(self.transport.clone(), directory) => connected.map_err(Failure::from),
-                _ = self.stop.stopped() => Err(super::issue::interrupted()),
+                _ = self.stop.stopped() => Err(crate::issuing::interrupted()),
             }
         })
         .await

@@ -1,23 +1,16 @@
-//! One certificate from the CA: order journalled, challenges, finalize, chain.
-
-use std::time::Duration;
+//! One certificate from the CA for a lineage: the order under way is resumed, or a new one placed and journalled.
 
 use certkit_core::state::Event;
 use certkit_core::store::{Pending, PendingOrder};
-use certkit_core::{Chain, Failure, FailureClass, IdentifierFailure, PrivateKey, Problem, Version};
-use tokio::time::Instant;
+use certkit_core::{Chain, Failure, FailureClass, PrivateKey, Version};
 
 use super::inventory::{Inventory, blocking, store_failure};
 use super::job::{Job, ProfileWish};
-use super::validate::{deactivate_valid, patiently, pause, validate};
-use crate::Stop;
 use crate::challenge::Solver;
-use crate::keys::{KeySpec, certificate_signing_request};
-use crate::protocol::{Account, AcmeError, Authority, NewOrder, Order, OrderStatus};
-
-/// How long an order may stay in `processing` within one run. Amazon's CA takes up to ten minutes; the order is resumed
-/// at the next run when it takes longer.
-const LONGEST_PROCESSING: Duration = Duration::from_secs(600);
+use crate::issuing::{Issuing, Journal, OrderStep, deactivate_valid, patiently};
+use crate::keys::KeySpec;
+use crate::protocol::{Account, AcmeError, Authority, IssuedChain, NewOrder, Order, OrderStatus};
+use crate::{BoxFuture, Stop};
 
 /// How often an order is begun anew within one attempt because the one under way turned out to be lost.
 const ORDERS_PER_ATTEMPT: usize = 2;
@@ -58,7 +51,16 @@ async fn issue_once(exchange: &Exchange<'_>) -> Result<Issued, Failure> {
         Some(under_way) => under_way,
         None => begin(exchange).await?,
     };
-    let outcome = carry_on(exchange, order, &key).await;
+    let issuing = Issuing {
+        account: exchange.account,
+        identifiers: &exchange.job.subject.identifiers,
+        solver: exchange.solver,
+        key: &key,
+        preferred_chain: exchange.job.preferred_chain.as_deref(),
+        journal: exchange,
+        stop: exchange.stop,
+    };
+    let outcome = issuing.finish(order).await.map(|issued| issued.chain);
     if let Err(failure) = &outcome
         && gives_up_the_order(failure)
     {
@@ -170,97 +172,31 @@ async fn begin(exchange: &Exchange<'_>) -> Result<UnderWay, Failure> {
     Ok(UnderWay { order, key, replaces: job.subject.live_version })
 }
 
-/// From wherever the order stands to the chain.
-async fn carry_on(exchange: &Exchange<'_>, mut order: Order, key: &PrivateKey) -> Result<Chain, Failure> {
-    let Exchange { inventory, job, account, stop, .. } = exchange;
-    let name = &job.subject.name;
-    let deadline = Instant::now() + LONGEST_PROCESSING;
-    let mut asked = 0;
-    let mut finalized = false;
-    loop {
-        if stop.reason().is_some() {
-            return Err(interrupted());
-        }
-        match order.status {
-            OrderStatus::Pending => {
-                // An order that falls back to pending after it was validated is not ours to repeat for ever.
-                if asked > 0 && Instant::now() >= deadline {
-                    return Err(Failure::new(
-                        FailureClass::Protocol,
-                        "the order stays pending although every name is authorized",
-                    ));
+/// Notes each step of an order in the store before it is taken.
+impl Journal for Exchange<'_> {
+    fn note<'a>(&'a self, step: OrderStep<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let Exchange { inventory, job, .. } = self;
+            let name = &job.subject.name;
+            let event = match step {
+                OrderStep::Validating { challenges } => Event::Validating { challenges },
+                OrderStep::Authorized => Event::Authorized,
+                OrderStep::Finalizing { order } => {
+                    if !inventory.is_dry_run()
+                        && let Some(pending) = inventory.pending(name).await.map_err(store_failure)?
+                    {
+                        inventory.mark_finalizing(pending).await.map_err(store_failure)?;
+                    }
+                    Event::Finalizing { order_url: order.url.clone() }
                 }
-                validate(exchange, &order).await?;
-            }
-            OrderStatus::Ready if !finalized => {
-                inventory.record(name, Event::Authorized).await.map_err(store_failure)?;
-                finalize(exchange, &order, key).await?;
-                finalized = true;
-            }
-            OrderStatus::Ready | OrderStatus::Processing => {
-                if Instant::now() >= deadline {
-                    return Err(Failure::new(
-                        FailureClass::ServerUnavailable,
-                        "the CA is still working on the order; it is resumed at the next run",
-                    ));
-                }
-                pause(asked, order.retry_after, stop).await?;
-            }
-            OrderStatus::Valid => return download(exchange, &order).await,
-            OrderStatus::Invalid => return Err(refused_order(&order)),
-        }
-        asked += 1;
-        order = patiently(|| account.order(&order.url)).await.map_err(Failure::from)?;
+                OrderStep::Issued { issued: IssuedChain { chain, .. } } => Event::Issued {
+                    serial: chain.leaf.serial().certbot_hex(),
+                    not_after: chain.leaf.validity().not_after,
+                },
+            };
+            inventory.record(name, event).await.map_err(store_failure)
+        })
     }
-}
-
-/// Sends the CSR. The journal says so first: after a cut connection the order is read before anything is repeated.
-async fn finalize(exchange: &Exchange<'_>, order: &Order, key: &PrivateKey) -> Result<(), Failure> {
-    let Exchange { inventory, job, account, .. } = exchange;
-    let name = &job.subject.name;
-    let csr = {
-        let (key, identifiers) = (key.clone(), job.subject.identifiers.clone());
-        blocking(move || certificate_signing_request(&key, &identifiers))
-            .await
-            .map_err(|error| Failure::new(FailureClass::Settings, error.to_string()))?
-    };
-    if !inventory.is_dry_run()
-        && let Some(pending) = inventory.pending(name).await.map_err(store_failure)?
-    {
-        inventory.mark_finalizing(pending).await.map_err(store_failure)?;
-    }
-    inventory.record(name, Event::Finalizing { order_url: order.url.clone() }).await.map_err(store_failure)?;
-    match account.finalize(order, &csr).await {
-        Ok(_) => Ok(()),
-        // Nothing is known of the CSR's fate, or the CA says that it has it already: the order tells (RFC 8555 section 7.4).
-        Err(AcmeError::Transport(_) | AcmeError::NotAcme { .. }) => Ok(()),
-        Err(AcmeError::Refused { status: 500..=599, .. }) => Ok(()),
-        Err(error) if error.problem_kind() == Some("orderNotReady") => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn download(exchange: &Exchange<'_>, order: &Order) -> Result<Chain, Failure> {
-    let Exchange { inventory, job, account, .. } = exchange;
-    let Some(url) = &order.certificate else {
-        return Err(Failure::new(FailureClass::Protocol, "the order is valid but names no certificate"));
-    };
-    let with_alternates = job.preferred_chain.is_some();
-    let chains = patiently(|| account.certificate(url, with_alternates)).await.map_err(Failure::from)?;
-    let chain = choose_chain(chains.into_iter().map(|issued| issued.chain).collect(), job.preferred_chain.as_deref())
-        .ok_or_else(|| Failure::new(FailureClass::Protocol, "the CA delivered no certificate"))?;
-    let issued =
-        Event::Issued { serial: chain.leaf.serial().certbot_hex(), not_after: chain.leaf.validity().not_after };
-    inventory.record(&job.subject.name, issued).await.map_err(store_failure)?;
-    Ok(chain)
-}
-
-/// certbot's rule: the first chain whose topmost issuer has this common name, else the default chain.
-fn choose_chain(chains: Vec<Chain>, preferred: Option<&str>) -> Option<Chain> {
-    let at = preferred
-        .and_then(|name| chains.iter().position(|chain| chain.topmost_issuer_common_name().as_deref() == Some(name)))
-        .unwrap_or(0);
-    chains.into_iter().nth(at)
 }
 
 /// Only a profile that the directory offers is sent (draft-ietf-acme-profiles section 4).
@@ -281,15 +217,6 @@ fn profile(wish: &ProfileWish, authority: &Authority) -> Result<Option<String>, 
     }
 }
 
-fn refused_order(order: &Order) -> Failure {
-    let problem = order.error.clone().unwrap_or_else(|| Problem::new("", "the CA gave no reason"));
-    let class = if order.per_identifier.is_empty() { FailureClass::OrderLost } else { FailureClass::ChallengeFailed };
-    let per_identifier: Vec<IdentifierFailure> = order.per_identifier.clone();
-    Failure::new(class, format!("the CA made the order invalid: {}", problem.detail))
-        .with_problem(problem)
-        .with_identifiers(per_identifier)
-}
-
 async fn drop_order(exchange: &Exchange<'_>, because: &str) -> Result<(), Failure> {
     let Exchange { inventory, job, .. } = exchange;
     let name = &job.subject.name;
@@ -302,8 +229,4 @@ async fn drop_order(exchange: &Exchange<'_>, because: &str) -> Result<(), Failur
         inventory.record(name, dropped).await.map_err(store_failure)?;
     }
     Ok(())
-}
-
-pub(super) fn interrupted() -> Failure {
-    Failure::new(FailureClass::Interrupted, "the run was asked to stop")
 }

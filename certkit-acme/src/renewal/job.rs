@@ -192,9 +192,9 @@ impl Subject {
         let Ok(spec) = key_spec(&self.conf) else { return true };
         let curve = |name: &str| matches!(certificate.key_type(), KeyType::Ec(curve) if curve == name);
         match spec {
-            KeySpec::EcdsaP256 => curve("P-256"),
-            KeySpec::EcdsaP384 => curve("P-384"),
-            KeySpec::EcdsaP521 => curve("P-521"),
+            KeySpec::EcdsaP256 => curve("secp256r1"),
+            KeySpec::EcdsaP384 => curve("secp384r1"),
+            KeySpec::EcdsaP521 => curve("secp521r1"),
             KeySpec::Rsa2048 => certificate.key_type() == KeyType::Rsa && certificate.key_bits() == Some(2048),
             KeySpec::Rsa3072 => certificate.key_type() == KeyType::Rsa && certificate.key_bits() == Some(3072),
             KeySpec::Rsa4096 => certificate.key_type() == KeyType::Rsa && certificate.key_bits() == Some(4096),

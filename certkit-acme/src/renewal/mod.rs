@@ -20,8 +20,6 @@ mod roll_back;
 
 mod run;
 
-mod validate;
-
 use std::sync::Arc;
 
 use certkit_core::state::Event;

@@ -7,7 +7,6 @@ use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
 use certkit_core::store::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
 use certkit_core::{Failure, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
-use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
 
 use super::attempt::{Achieved, Workshop};
@@ -16,8 +15,8 @@ use super::inventory::{Inventory, blocking};
 use super::job::{Job, Subject};
 use super::report::{Outcome, Report, ReportEntry};
 use super::{Mode, Renewer, Request, RunError, Selection};
-use crate::Stop;
 use crate::deploy::HookStage;
+use crate::{BoxFuture, Stop};
 
 impl Renewer {
     /// What a run would do now, one entry for each lineage that can be used. Reads the store; asks nobody; takes no lock.
@@ -236,7 +235,11 @@ impl Run<'_> {
             self.stop,
         );
         let at_once = self.request.parallel_orders.max(1);
-        let attempts = works.iter().map(|work| self.attempt_one(work, &pre, &workshop, hooks).boxed());
+        // Boxed one by one and collected first: otherwise the compiler cannot see that the whole run is `Send`.
+        let mut attempts: Vec<BoxFuture<'_, (ReportEntry, Result<(), StoreError>)>> = Vec::new();
+        for work in &works {
+            attempts.push(Box::pin(self.attempt_one(work, &pre, &workshop, hooks)));
+        }
         let results: Vec<(ReportEntry, Result<(), StoreError>)> =
             stream::iter(attempts).buffer_unordered(at_once).collect().await;
         let (mut renewed, mut failed) = (Vec::new(), Vec::new());
@@ -268,7 +271,7 @@ impl Run<'_> {
             return (self.failed(subject, failure), recorded);
         }
         if self.stop.reason().is_some() {
-            return (self.failed(subject, super::issue::interrupted()), Ok(()));
+            return (self.failed(subject, crate::issuing::interrupted()), Ok(()));
         }
         match workshop.attempt(&work.job, &work.targets).await {
             Ok(Achieved::Committed { version, not_after }) => {

@@ -7,18 +7,14 @@ use testkit::PebbleOptions;
 
 use crate::support::{World, entry};
 
-/// Runs until an event of this kind is durable, then drops the run.
+/// Runs until an event of this kind is durable, and ends there as if the process had died.
 async fn crash_at(world: &World, event: &'static str) {
-    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
-    world.seen.when(event, move || {
-        let _ = sender.send(());
-    });
+    world.seen.when(event, || panic!("the crash that this test wants"));
     let renewer = world.renewer();
-    let stop = Stop::new();
-    tokio::select! {
-        biased;
-        _ = receiver.recv() => {}
-        report = renewer.run(Request::renew(), &stop) => panic!("the run ended before {event}: {report:?}"),
+    let run = tokio::spawn(async move { renewer.run(Request::renew(), &Stop::new()).await.map(|report| format!("{report:?}")) });
+    match run.await {
+        Err(died) if died.is_panic() => {}
+        ended => panic!("the run went past {event}: {ended:?}"),
     }
     world.seen.never();
     world.seen.forget();
@@ -68,8 +64,8 @@ async fn an_order_that_the_ca_forgot_is_replaced() {
     let file = world.tree.config_dir().join("certkit/pending/a.example.com/order.json");
     let text = std::fs::read_to_string(&file).unwrap();
     let mut order: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let lost = format!("{}-lost", order["order_url"].as_str().unwrap());
-    order["order_url"] = lost.into();
+    let lost = format!("{}-lost", order["order"]["order_url"].as_str().unwrap());
+    order["order"]["order_url"] = lost.into();
     std::fs::write(&file, order.to_string()).unwrap();
     let report = world.run().await;
     assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");

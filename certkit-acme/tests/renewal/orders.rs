@@ -67,7 +67,8 @@ async fn preferred_chain_is_matched_by_its_topmost_issuer() {
 #[tokio::test]
 async fn accounts_that_the_ca_does_not_know_or_that_are_ambiguous_are_told() {
     let world = World::new(PebbleOptions::default()).await;
-    let unknown = world.tree.account(&world.server(), AccountKeyKind::EcP256);
+    let url = world.server().replace("/dir", "/my-account/nobody");
+    let unknown = world.tree.account_with_url(&world.server(), AccountKeyKind::EcP256, &url);
     world
         .tree
         .lineage("unknown.example.com")

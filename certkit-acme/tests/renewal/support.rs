@@ -124,11 +124,16 @@ impl World {
 impl Seen {
     /// Calls `act` when an event of this kind comes, once it is durable.
     pub(crate) fn when(&self, event: &'static str, act: impl Fn() + Send + 'static) {
-        *self.when.lock().unwrap() = Some(Trigger { event, act: Box::new(act) });
+        *self.trigger() = Some(Trigger { event, act: Box::new(act) });
     }
 
     pub(crate) fn never(&self) {
-        *self.when.lock().unwrap() = None;
+        *self.trigger() = None;
+    }
+
+    /// A crash that a test wants happens while it is locked.
+    fn trigger(&self) -> std::sync::MutexGuard<'_, Option<Trigger>> {
+        self.when.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The kinds of the events of a lineage, in order.
@@ -149,7 +154,7 @@ impl Seen {
 impl Observer for Seen {
     fn event(&self, lineage: &LineageName, event: &Event) {
         self.events.lock().unwrap().push((lineage.to_string(), event.clone()));
-        if let Some(trigger) = &*self.when.lock().unwrap()
+        if let Some(trigger) = &*self.trigger()
             && trigger.event == kind(event)
         {
             (trigger.act)();

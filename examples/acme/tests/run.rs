@@ -1,4 +1,5 @@
 //! The programs run for real, against Pebble.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::{Command, Output};

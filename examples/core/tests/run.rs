@@ -1,4 +1,5 @@
 //! The programs run for real, and nothing that they build on knows of a network.
+#![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 

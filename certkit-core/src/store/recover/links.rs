@@ -89,8 +89,7 @@ impl LockedStore {
             return Ok(None);
         }
         // What is replaced counts only when it could be used itself.
-        let replaces =
-            replaces.and_then(|version| found.verified_leaf(version, None, math, now).ok());
+        let replaces = replaces.and_then(|version| found.verified_leaf(version, None, math, now).ok());
 
         let mut first_problem = None;
         for version in pool.iter().copied().take(MAX_CANDIDATES) {
@@ -127,7 +126,7 @@ impl LockedStore {
         code: FindingCode,
     ) -> Result<Recovered, StoreError> {
         // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
-        self.write_journal(name, &Journal::new(version, found.live.version(), false, leaf))?;
+        self.write_journal(name, &Journal::new(version, found.live.version(), leaf))?;
         if !(found.whole && found.live.version() == Some(version)) {
             switch(self, name, &found.live, version)?;
         }

@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let config_dir = arguments.next().ok_or("usage: own_policy CONFIG_DIR [HOUR_UTC]")?;
     let now: DateTime<Utc> = SystemTime::now().into();
-    let hour = arguments.next().map_or(Ok(now.hour()), |hour| hour.parse())?;
+    let hour = arguments.next().map_or_else(|| Ok(now.hour()), |hour| hour.parse())?;
     let at_night = (1..5).contains(&hour);
 
     for lineage in Store::open(StorePaths::within(config_dir))?.lineages()?.into_iter().flatten() {

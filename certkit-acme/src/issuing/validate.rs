@@ -1,40 +1,29 @@
 //! All challenges of an order: set up together, validated together, removed whatever happens.
 
-use std::future::Future;
 use std::time::Duration;
 
-use certkit_core::state::Event;
-use certkit_core::{Failure, FailureClass, IdentifierFailure, Problem};
-use chrono::{DateTime, Utc};
+use certkit_core::{Failure, FailureClass, Identifier, IdentifierFailure, IdentifierSet, Problem};
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::inventory::store_failure;
-use super::issue::{Exchange, interrupted};
+use super::patience::{interrupted, patiently, pause};
+use super::{Issuing, OrderStep};
 use crate::Stop;
 use crate::challenge::{Challenge, ChallengeKind, Solver, Token};
-use crate::protocol::{Account, AcmeError, Authorization, AuthorizationStatus, ChallengeOffer, ChallengeStatus, Order};
+use crate::protocol::{
+    Account, AcmeError, Authorization, AuthorizationStatus, ChallengeOffer, ChallengeStatus, Order,
+};
 
 /// How long a CA may take to validate one name. certbot waits 30 minutes; no public CA needs more than a few.
 const LONGEST_VALIDATION: Duration = Duration::from_secs(600);
 
-/// The pauses between two looks at an order or authorization: from the first to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-
-/// A CA that asks for a longer pause than this is looked at again at the next run.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
-
-/// How often a read is repeated when the connection or the CA fails, and the pause before each.
-const READ_RETRIES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
-
 /// Has every authorization of the order validated. On failure every failing name is in the result, not only the first.
-pub(super) async fn validate(exchange: &Exchange<'_>, order: &Order) -> Result<(), Failure> {
-    let Exchange { inventory, job, account, solver, stop, .. } = exchange;
-    let name = &job.subject.name;
+pub(super) async fn validate(issuing: &Issuing<'_>, order: &Order) -> Result<(), Failure> {
+    let Issuing { account, solver, stop, identifiers, .. } = issuing;
     let authorizations = read_all(account, order).await?;
-    let lost: Vec<IdentifierFailure> = authorizations.iter().filter_map(failure_of).collect();
+    let mut lost: Vec<IdentifierFailure> = authorizations.iter().filter_map(failure_of).collect();
     if !lost.is_empty() {
+        lost.sort_by_key(|one| identifiers.iter().position(|wanted| *wanted == one.identifier));
         return Err(challenge_failure(lost));
     }
     let mut wanted = Vec::new();
@@ -44,10 +33,12 @@ pub(super) async fn validate(exchange: &Exchange<'_>, order: &Order) -> Result<(
     if wanted.is_empty() {
         return Ok(());
     }
+    // A CA may list authorizations in any order; people and hooks expect theirs.
+    wanted.sort_by_key(|one| position(identifiers, &one.challenge));
     let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
-    inventory.record(name, Event::Validating { challenges: count }).await.map_err(store_failure)?;
+    issuing.journal.note(OrderStep::Validating { challenges: count }).await?;
     let challenges: Vec<Challenge> = wanted.iter().map(|one| one.challenge.clone()).collect();
-    let presented = solver.present(&challenges, &job.subject.identifiers).await;
+    let presented = solver.present(&challenges, identifiers).await;
     let outcome = match presented {
         Err(error) => Err(Failure::from(error)),
         Ok(()) => tokio::select! {
@@ -62,7 +53,7 @@ pub(super) async fn validate(exchange: &Exchange<'_>, order: &Order) -> Result<(
 }
 
 /// Gives up the authorizations that are valid already. Says whether there were any.
-pub(super) async fn deactivate_valid(account: &Account, order: &Order) -> Result<bool, Failure> {
+pub(crate) async fn deactivate_valid(account: &Account, order: &Order) -> Result<bool, Failure> {
     let authorizations = read_all(account, order).await?;
     let valid: Vec<&Authorization> =
         authorizations.iter().filter(|one| one.status == AuthorizationStatus::Valid).collect();
@@ -72,39 +63,14 @@ pub(super) async fn deactivate_valid(account: &Account, order: &Order) -> Result
     Ok(!valid.is_empty())
 }
 
-/// Repeats a read when the connection or the CA fails: nothing is lost by asking again.
-pub(super) async fn patiently<T, F: Future<Output = Result<T, AcmeError>>>(
-    mut read: impl FnMut() -> F,
-) -> Result<T, AcmeError> {
-    for pause in READ_RETRIES {
-        match read().await {
-            Err(
-                AcmeError::Transport(_)
-                | AcmeError::NotAcme { status: 500..=599, .. }
-                | AcmeError::Refused { status: 500..=599, .. },
-            ) => tokio::time::sleep(pause).await,
-            other => return other,
+/// The place of a challenge's name in the request.
+fn position(identifiers: &IdentifierSet, challenge: &Challenge) -> Option<usize> {
+    identifiers.iter().position(|identifier| match (identifier, &challenge.identifier) {
+        (Identifier::Dns(wanted), Identifier::Dns(name)) => {
+            wanted.is_wildcard() == challenge.wildcard && wanted.base() == name.base()
         }
-    }
-    read().await
-}
-
-/// Waits before the next look: as the CA asks within reason, else a little longer each time.
-pub(super) async fn pause(asked: u32, retry_after: Option<DateTime<Utc>>, stop: &Stop) -> Result<(), Failure> {
-    // The transport made an instant of Retry-After with the system's clock; the same clock gives the distance back.
-    let now: DateTime<Utc> = std::time::SystemTime::now().into();
-    let wait = match retry_after.and_then(|at| (at - now).to_std().ok()) {
-        Some(wait) if wait > LONGEST_RETRY_AFTER => {
-            return Err(Failure::new(FailureClass::ServerUnavailable, "the CA wants to be asked again later")
-                .with_retry(retry_after.map_or(certkit_core::Retry::AfterBackoff, certkit_core::Retry::At)));
-        }
-        Some(wait) => wait,
-        None => (FIRST_PAUSE * 2_u32.saturating_pow(asked.min(8))).min(LONGEST_PAUSE),
-    };
-    tokio::select! {
-        () = tokio::time::sleep(wait) => Ok(()),
-        _ = stop.stopped() => Err(interrupted()),
-    }
+        (wanted, identifier) => wanted == identifier,
+    })
 }
 
 struct Wanted {
