@@ -20,7 +20,11 @@ fn from_the_first_order_to_revocation() {
     let live = place.tree.config_dir().join("live/n.example.org");
 
     let run = obtain(&place, &ca, &["-d", "N.example.org,www.n.example.org"]).ends_with(0);
-    assert!(run.stdout.starts_with("\nSuccessfully received certificate.\nCertificate is saved at: "), "{}", run.stdout);
+    assert!(
+        run.stdout.starts_with("\nSuccessfully received certificate.\nCertificate is saved at: "),
+        "{}",
+        run.stdout
+    );
     assert!(run.stderr.contains("Requesting a certificate for n.example.org and www.n.example.org"), "{}", run.stderr);
     assert!(live.join("fullchain.pem").exists());
 
@@ -64,12 +68,16 @@ fn from_the_first_order_to_revocation() {
     let events: Vec<_> = document["events"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
     assert!(events.iter().filter(|event| **event == "committed").count() >= 4, "{events:?}");
 
-    let run = place
-        .run_at(&ca, &["revoke", "-n", "--cert-name", "n.example.org", "--reason", "superseded"])
-        .ends_with(0);
+    let run =
+        place.run_at(&ca, &["revoke", "-n", "--cert-name", "n.example.org", "--reason", "superseded"]).ends_with(0);
     assert!(run.stdout.contains("Congratulations! You have successfully revoked"), "{}", run.stdout);
     assert!(!live.exists(), "deleted as certbot does by default");
-    assert_eq!(fs::metadata(place.log()).map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777).unwrap(), 0o600);
+    assert_eq!(
+        fs::metadata(place.log())
+            .map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777)
+            .unwrap(),
+        0o600
+    );
 }
 
 #[test]
@@ -80,9 +88,17 @@ fn a_revoked_certificate_can_be_kept_and_its_own_key_suffices() {
     let live = place.tree.config_dir().join("live/r.example.org");
     let (cert, key) = (live.join("cert.pem"), live.join("privkey.pem"));
     let run = place
-        .run_at(&ca, &[
-            "revoke", "--cert-path", cert.to_str().unwrap(), "--key-path", key.to_str().unwrap(), "--no-delete-after-revoke",
-        ])
+        .run_at(
+            &ca,
+            &[
+                "revoke",
+                "--cert-path",
+                cert.to_str().unwrap(),
+                "--key-path",
+                key.to_str().unwrap(),
+                "--no-delete-after-revoke",
+            ],
+        )
         .ends_with(0);
     assert!(run.stdout.contains("successfully revoked"), "{}", run.stdout);
     assert!(cert.exists());
@@ -98,7 +114,19 @@ fn names_that_fail_are_all_told_with_their_cures() {
     // Nobody answers on the port at which the CA looks.
     let port = testkit::ports::free_port().to_string();
     let run = place
-        .run_at(&ca, &["certonly", "-n", "--agree-tos", "--standalone", "--http-01-port", &port, "-d", "a.example.org,b.example.org"])
+        .run_at(
+            &ca,
+            &[
+                "certonly",
+                "-n",
+                "--agree-tos",
+                "--standalone",
+                "--http-01-port",
+                &port,
+                "-d",
+                "a.example.org,b.example.org",
+            ],
+        )
         .ends_with(1);
     for expected in ["Identifier: a.example.org", "Identifier: b.example.org", "Type:   connection", "What to do: "] {
         assert!(run.stderr.contains(expected), "{expected}: {}", run.stderr);
@@ -125,7 +153,10 @@ fn reconfigure_changes_the_conf_after_a_test_order_only() {
     assert_eq!(fs::read_to_string(&conf).unwrap(), before);
 
     let run = place
-        .run_trusting(&ca, &["reconfigure", "--cert-name", "c.example.org", "--deploy-hook", "true", "--key-type", "rsa"])
+        .run_trusting(
+            &ca,
+            &["reconfigure", "--cert-name", "c.example.org", "--deploy-hook", "true", "--key-type", "rsa"],
+        )
         .ends_with(0);
     assert!(run.stdout.contains("Successfully updated configuration."), "{}", run.stdout);
     let after = fs::read_to_string(&conf).unwrap();
@@ -137,7 +168,8 @@ fn a_server_in_cli_ini_is_for_new_certificates_only() {
     let ca = Pebble::start(PebbleOptions::default());
     let place = Place::new();
     obtain(&place, &ca, &["-d", "s.example.org"]).ends_with(0);
-    fs::write(place.tree.config_dir().join("cli.ini"), "server = https://127.0.0.1:1/nobody\ndomains = x.example\n").unwrap();
+    fs::write(place.tree.config_dir().join("cli.ini"), "server = https://127.0.0.1:1/nobody\ndomains = x.example\n")
+        .unwrap();
     let run = place.run_trusting(&ca, &["renew", "--force-renewal"]).ends_with(0);
     assert!(run.stdout.contains("Congratulations, all renewals succeeded"), "{}", run.stdout);
 }
@@ -148,15 +180,82 @@ fn failing_hooks_are_in_the_summary_and_the_status() {
     let place = Place::new();
     obtain(&place, &ca, &["-d", "h.example.org"]).ends_with(0);
     let run = place
-        .run_trusting(&ca, &["-q", "renew", "--force-renewal", "--deploy-hook", "echo out; echo err >&2; exit 4", "--disable-hook-validation"])
+        .run_trusting(
+            &ca,
+            &[
+                "-q",
+                "renew",
+                "--force-renewal",
+                "--deploy-hook",
+                "echo out; echo err >&2; exit 4",
+                "--disable-hook-validation",
+            ],
+        )
         .ends_with(1);
     assert_eq!(run.stdout, "");
-    for expected in ["Hook 'deploy-hook' reported error code 4", "The following hooks failed:", "1 hook failure(s)", " err\n"] {
+    for expected in
+        ["Hook 'deploy-hook' reported error code 4", "The following hooks failed:", "1 hook failure(s)", " err\n"]
+    {
         assert!(run.stderr.contains(expected), "{expected}: {}", run.stderr);
     }
     let document = place.run_trusting(&ca, &["renew", "--json"]).json();
     assert_eq!(document["not_due"][0]["name"], "h.example.org");
     assert!(document["not_due"][0]["at"].is_string());
+}
+
+#[test]
+fn one_that_fails_stops_no_other_and_is_held_back_afterwards() {
+    let ca = Pebble::start(PebbleOptions::default());
+    let place = Place::new();
+    obtain(&place, &ca, &["-d", "a.example.org"]).ends_with(0);
+    obtain(&place, &ca, &["-d", "b.example.org"]).ends_with(0);
+    let conf = place.tree.config_dir().join("renewal/a.example.org.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    let elsewhere = testkit::ports::free_port();
+    let text = text.replace(&format!("http01_port = {}", ca.http_port()), &format!("http01_port = {elsewhere}"));
+    // Due now, and at every run, so that the second run sees what the first one remembered.
+    fs::write(&conf, format!("renew_before_expiry = 1824 days\n{text}")).unwrap();
+
+    let run = place.run_trusting(&ca, &["renew", "--force-renewal"]).ends_with(1);
+    assert!(run.stdout.contains("The following renewals succeeded:\n  /"), "{}", run.stdout);
+    assert!(run.stdout.contains("b.example.org/fullchain.pem (success)\n\n"), "{}", run.stdout);
+    for expected in [
+        "Failed to renew certificate a.example.org with error: ",
+        "  Identifier: a.example.org\n  Type:   connection\n  Detail: ",
+        "The following renewals failed:\n  /",
+        "a.example.org/fullchain.pem (failure)\n",
+        "1 renew failure(s), 0 parse failure(s)\n",
+    ] {
+        assert!(run.stderr.contains(expected), "{expected}: {}", run.stderr);
+    }
+    let run = place.run_trusting(&ca, &["renew", "--no-random-sleep-on-renew"]).ends_with(1);
+    assert!(run.stderr.contains("Certificate a.example.org is due, but it is not tried before"), "{}", run.stderr);
+    let document = place.run_trusting(&ca, &["renew", "--no-random-sleep-on-renew", "--json"]).ends_with(1).json();
+    assert_eq!(document["held"][0]["name"], "a.example.org");
+    assert_eq!(document["held"][0]["by"], "challenge-failed");
+}
+
+#[test]
+fn an_unattended_run_sleeps_only_when_something_is_due_and_sigterm_ends_it() {
+    let place = Place::new();
+    let lineage =
+        place.tree.lineage("u.example.org").days_left(5).server("https://127.0.0.1:1/dir").standalone(1).write();
+    let mut child = place
+        .command(&["renew"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+    assert!(line.starts_with("Non-interactive renewal: random delay of "), "{line}");
+    // Nothing is locked meanwhile.
+    place.run(&["delete", "--cert-name", "u.example.org"]).ends_with(0);
+    assert!(!lineage.conf.exists());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
 }
 
 #[test]
