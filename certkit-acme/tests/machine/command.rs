@@ -37,7 +37,8 @@ async fn variables_arrive_verbatim_and_impossible_ones_are_not_started() {
     let mut settings = CommandSettings::new();
     settings.environment.push(("EXTRA".into(), "e".into()));
     let hostile = "$(touch /tmp/x) `id` ;'\"\\ {{.X}} %s\nline";
-    let outcome = run(&shell("printf %s \"$RENEWED_DOMAINS$EXTRA\""), &[("RENEWED_DOMAINS", hostile.into())], &settings);
+    let outcome =
+        run(&shell("printf %s \"$RENEWED_DOMAINS$EXTRA\""), &[("RENEWED_DOMAINS", hostile.into())], &settings);
     assert_eq!(outcome.await.stdout, format!("{hostile}e"));
     let nul = run(&shell("true"), &[("X", "a\0b".into())], &settings).await;
     assert!(matches!(nul.ending, CommandEnding::NotStarted(_)), "{nul:?}");
@@ -149,7 +150,11 @@ async fn a_hook_goes_on_when_nobody_waits_any_more() {
 fn a_terminals_interrupt_does_not_reach_hooks() {
     // The hook's process group is its own: certkit's is a different one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let outcome = runtime.block_on(run(&shell("ps -o pgid= -p $$ || cut -d' ' -f5 /proc/$$/stat; echo $$"), &[], &CommandSettings::new()));
+    let outcome = runtime.block_on(run(
+        &shell("ps -o pgid= -p $$ || cut -d' ' -f5 /proc/$$/stat; echo $$"),
+        &[],
+        &CommandSettings::new(),
+    ));
     let numbers: Vec<&str> = outcome.stdout.split_whitespace().collect();
     assert_eq!(numbers.first(), numbers.last(), "{}", outcome.stdout);
 }

@@ -1,7 +1,9 @@
 use std::fs;
 use std::path::Path;
 
-use certkit_acme::challenge::{Challenge, ChallengeKind, ManualSolver, SolveError, Solver as _, StandaloneServers, Token};
+use certkit_acme::challenge::{
+    Challenge, ChallengeKind, ManualSolver, SolveError, Solver as _, StandaloneServers, Token,
+};
 use certkit_acme::command::CommandSettings;
 use certkit_core::{Identifier, IdentifierSet};
 
@@ -60,7 +62,8 @@ async fn hooks_are_told_what_certbot_tells_them() {
 async fn a_failing_auth_hook_fails_and_what_was_set_up_is_cleaned() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
-    let auth = format!("{}; test $CERTBOT_TOKEN != two || {{ echo 'no \x1bapi' >&2; exit 7; }}", recording(&log, "auth"));
+    let auth =
+        format!("{}; test $CERTBOT_TOKEN != two || {{ echo 'no \x1bapi' >&2; exit 7; }}", recording(&log, "auth"));
     let solver = solver(auth, Some(recording(&log, "cleanup")));
     let all = [http01("a.example", "one"), http01("b.example", "two"), http01("c.example", "three")];
     let error = solver.present(&all, &IdentifierSet::default()).await.unwrap_err();

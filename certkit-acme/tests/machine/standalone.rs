@@ -20,7 +20,8 @@ async fn exchange(address: SocketAddr, request: &[u8]) -> String {
 }
 
 async fn get(address: SocketAddr, token: &str) -> String {
-    let request = format!("GET /.well-known/acme-challenge/{token} HTTP/1.1\r\nHost: a.example\r\nUser-Agent: x\r\n\r\n");
+    let request =
+        format!("GET /.well-known/acme-challenge/{token} HTTP/1.1\r\nHost: a.example\r\nUser-Agent: x\r\n\r\n");
     exchange(address, request.as_bytes()).await
 }
 
@@ -68,7 +69,8 @@ async fn a_known_token_is_answered_and_nothing_else() {
     }
     let many_lines = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "a: b\r\n".repeat(1000));
     let long_line = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(1_000_000));
-    for request in [many_lines.as_bytes(), long_line.as_bytes(), b"\x16\x03\x01\x02\x00garbage\r\n\r\n", b"GET\r\n\r\n"] {
+    for request in [many_lines.as_bytes(), long_line.as_bytes(), b"\x16\x03\x01\x02\x00garbage\r\n\r\n", b"GET\r\n\r\n"]
+    {
         let answer = exchange(address, request).await;
         assert!(!answer.contains("200 OK") && !answer.contains("thumbprint"), "{answer}");
     }

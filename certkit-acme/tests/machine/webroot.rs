@@ -163,7 +163,10 @@ async fn every_failing_name_is_reported_and_nothing_is_left() {
     let all: Vec<_> = names.iter().enumerate().map(|(i, name)| http01(name, &format!("t{i}"))).collect();
     let error = solver.present(&all, &IdentifierSet::default()).await.unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("gone1.example, gone2.example (webroot /nowhere/at/all): the webroot does not exist"), "{text}");
+    assert!(
+        text.contains("gone1.example, gone2.example (webroot /nowhere/at/all): the webroot does not exist"),
+        "{text}"
+    );
     assert!(text.contains("unmapped.example: no webroot is known"), "{text}");
     assert!(text.contains("file.example (webroot") && text.contains("not a directory"), "{text}");
     assert!(!text.contains("good.example"), "{text}");

@@ -88,11 +88,7 @@ impl LockedStore {
         Ok(())
     }
 
-    fn delete_archives(
-        &self,
-        mut archives: Vec<PathBuf>,
-        removed: &mut Vec<PathBuf>,
-    ) -> Result<(), StoreError> {
+    fn delete_archives(&self, mut archives: Vec<PathBuf>, removed: &mut Vec<PathBuf>) -> Result<(), StoreError> {
         archives.sort();
         archives.dedup();
         let in_use = self.in_use()?;

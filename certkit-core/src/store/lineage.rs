@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use super::targets;
 use super::read::{bounded, regular_file};
+use super::targets;
 use super::{ConfError, Kind, RenewalConf, Store, StoreError};
 use crate::{Certificate, Chain, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version};
 
@@ -186,11 +186,7 @@ impl Store {
     }
 }
 
-fn read_lineage(
-    conf_path: &Path,
-    file_name: &OsStr,
-    read: &mut Option<RenewalConf>,
-) -> Result<Lineage, BrokenReason> {
+fn read_lineage(conf_path: &Path, file_name: &OsStr, read: &mut Option<RenewalConf>) -> Result<Lineage, BrokenReason> {
     let stem = file_name.to_str().ok_or(BrokenReason::NameNotUtf8)?;
     let name = LineageName::new(stem.strip_suffix(".conf").unwrap_or(stem))?;
     let conf = RenewalConf::parse(&bounded(conf_path, RenewalConf::MAX_BYTES)?)?;

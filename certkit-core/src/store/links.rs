@@ -30,11 +30,7 @@ pub(crate) enum Link {
 
 impl LiveLinks {
     /// Reads the links of a conf; none when the conf does not name all four.
-    pub(crate) fn read(
-        paths: &StorePaths,
-        name: &LineageName,
-        conf: &RenewalConf,
-    ) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn read(paths: &StorePaths, name: &LineageName, conf: &RenewalConf) -> Result<Option<Self>, StoreError> {
         let mut found = Vec::with_capacity(4);
         for kind in Kind::ALL {
             let Some(ConfValue::Text(path)) = conf.top(kind.as_str()) else { return Ok(None) };
@@ -128,9 +124,9 @@ impl LiveLinks {
             Link::To(target) => target.parent().map(Path::to_owned),
             Link::Missing | Link::NotALink => None,
         };
-        of(kind).or_else(|| Kind::ALL.into_iter().find_map(of)).unwrap_or_else(|| {
-            relative_archive(self.path(kind).parent().unwrap_or(Path::new("/")), &self.conf_archive)
-        })
+        of(kind)
+            .or_else(|| Kind::ALL.into_iter().find_map(of))
+            .unwrap_or_else(|| relative_archive(self.path(kind).parent().unwrap_or(Path::new("/")), &self.conf_archive))
     }
 }
 

@@ -33,12 +33,7 @@ impl LockedStore {
         }
     }
 
-    fn old_files(
-        &self,
-        live: &LiveLinks,
-        dirs: &[PathBuf; 4],
-        current: Version,
-    ) -> Result<Vec<PathBuf>, StoreError> {
+    fn old_files(&self, live: &LiveLinks, dirs: &[PathBuf; 4], current: Version) -> Result<Vec<PathBuf>, StoreError> {
         let mut found: Vec<(Version, PathBuf)> = Vec::new();
         let mut kinds: BTreeMap<Version, usize> = BTreeMap::new();
         for (kind, dir) in Kind::ALL.iter().zip(dirs) {

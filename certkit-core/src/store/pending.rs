@@ -167,8 +167,8 @@ fn fill(dir: &Path, key: &PrivateKey, order: &PendingOrder) -> Result<(), StoreE
 
 fn order_json(path: &Path, order: &PendingOrder) -> Result<Vec<u8>, StoreError> {
     let file = OrderFile { schema: SCHEMA, order: order.clone() };
-    let mut content = serde_json::to_vec_pretty(&file)
-        .map_err(|error| StoreError::new("write", path, io::Error::from(error)))?;
+    let mut content =
+        serde_json::to_vec_pretty(&file).map_err(|error| StoreError::new("write", path, io::Error::from(error)))?;
     content.push(b'\n');
     Ok(content)
 }

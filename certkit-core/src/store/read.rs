@@ -26,7 +26,8 @@ pub(crate) fn bounded(path: &Path, max: usize) -> Result<Vec<u8>, StoreError> {
         Ok(file) => file,
         // What a socket or a device without a driver says to being opened.
         Err(Errno::NXIO | Errno::NODEV) => {
-            let kind = statat(CWD, path, rustix::fs::AtFlags::empty()).map(|stat| FileType::from_raw_mode(stat.st_mode));
+            let kind =
+                statat(CWD, path, rustix::fs::AtFlags::empty()).map(|stat| FileType::from_raw_mode(stat.st_mode));
             return Err(fail(not_regular(kind.unwrap_or(FileType::Unknown))));
         }
         Err(error) => return Err(fail(error.into())),
@@ -79,7 +80,10 @@ mod tests {
         assert_eq!(problem("dir", 9), "it is a directory, not a regular file");
         assert_eq!(problem("pipe", 9), "it is a pipe, not a regular file");
         assert_eq!(problem("socket", 9), "it is a socket, not a regular file");
-        assert_eq!(bounded(Path::new("/dev/null"), 9).unwrap_err().source.to_string(), "it is a device, not a regular file");
+        assert_eq!(
+            bounded(Path::new("/dev/null"), 9).unwrap_err().source.to_string(),
+            "it is a device, not a regular file"
+        );
         assert_eq!(bounded(&at("none"), 9).unwrap_err().source.kind(), std::io::ErrorKind::NotFound);
     }
 }

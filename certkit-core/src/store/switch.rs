@@ -229,9 +229,7 @@ fn carry(dir: &Path, other: &Path, name: &OsStr, entry: &Entry) -> Result<bool, 
             let (Some(old), Some(new)) = (files::lstat(&from)?, files::lstat(&to)?) else { return Ok(true) };
             if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
                 let (uid, gid) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
-                return Ok(
-                    rustix::fs::chownat(CWD, &to, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).is_ok()
-                );
+                return Ok(rustix::fs::chownat(CWD, &to, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).is_ok());
             }
             Ok(true)
         }
@@ -261,12 +259,7 @@ fn carry(dir: &Path, other: &Path, name: &OsStr, entry: &Entry) -> Result<bool, 
 }
 
 /// Carries what its owner put into the folder, now `old`, while the exchange was being prepared.
-fn carry_late(
-    live: &LiveLinks,
-    old: &Path,
-    new: &Path,
-    carried: &BTreeMap<OsString, Entry>,
-) -> Result<(), StoreError> {
+fn carry_late(live: &LiveLinks, old: &Path, new: &Path, carried: &BTreeMap<OsString, Entry>) -> Result<(), StoreError> {
     for (name, entry) in entries(live, old)?.unwrap_or_default() {
         if carried.get(&name) != Some(&entry) {
             carry(old, new, &name, &entry)?;

@@ -58,7 +58,11 @@ pub enum VerifyError {
     #[error("the chain has no issuer: at least two certificates are needed")]
     NoIssuer,
     /// A certificate was not issued by the next one, as its names and key ids say.
-    #[error("certificate {position} of the chain ({}) was not issued by the one after it ({})", shown(subject), shown(next))]
+    #[error(
+        "certificate {position} of the chain ({}) was not issued by the one after it ({})",
+        shown(subject),
+        shown(next)
+    )]
     NotIssuedByNext {
         /// The place in the chain, from 1 for the leaf.
         position: usize,
@@ -68,7 +72,10 @@ pub enum VerifyError {
         next: String,
     },
     /// A signature does not verify.
-    #[error("the signature of certificate {position} of the chain ({}) cannot be verified under the one after it: {source}", shown(subject))]
+    #[error(
+        "the signature of certificate {position} of the chain ({}) cannot be verified under the one after it: {source}",
+        shown(subject)
+    )]
     BadSignature {
         /// The place in the chain, from 1 for the leaf.
         position: usize,
@@ -253,9 +260,7 @@ fn check_chain(chain: &Chain, now: DateTime<Utc>, math: &dyn KeyMath) -> Result<
         if !issuer.is_ca() && !is_old_root {
             return Err(VerifyError::IssuerIsNotCa { position, subject: issuer.subject() });
         }
-        if now > validity.not_after
-            || validity.not_before.signed_duration_since(now) > Expectations::MAX_BEGINS_AHEAD
-        {
+        if now > validity.not_after || validity.not_before.signed_duration_since(now) > Expectations::MAX_BEGINS_AHEAD {
             return Err(VerifyError::IssuerNotValid {
                 position,
                 subject: issuer.subject(),

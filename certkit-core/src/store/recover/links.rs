@@ -89,8 +89,7 @@ impl LockedStore {
             return Ok(None);
         }
         // What is replaced counts only when it could be used itself.
-        let replaces =
-            replaces.and_then(|version| found.verified_leaf(version, None, math, now).ok());
+        let replaces = replaces.and_then(|version| found.verified_leaf(version, None, math, now).ok());
 
         let mut first_problem = None;
         for version in pool.iter().copied().take(MAX_CANDIDATES) {

@@ -81,9 +81,7 @@ impl RenewalConf {
 
 /// certbot reads `deploy_hook` where there is no `renew_hook` and always writes the latter. Both names are set or
 /// removed together, or an old line under the other name would come to life.
-fn with_certbots_name_of_the_deploy_hook(
-    edits: &[(String, Option<ConfValue>)],
-) -> Vec<(String, Option<ConfValue>)> {
+fn with_certbots_name_of_the_deploy_hook(edits: &[(String, Option<ConfValue>)]) -> Vec<(String, Option<ConfValue>)> {
     let mut out = Vec::with_capacity(edits.len() + 1);
     for (key, value) in edits {
         if key == "deploy_hook" || key == "renew_hook" {
@@ -237,10 +235,8 @@ impl<'d, 'a> Change<'d, 'a> {
             let gone = section.entries.iter().filter(|entry| !stays(entry.key)).map(|entry| (entry.key, None));
             let edits = gone.chain(values.iter().map(|(name, value)| (*name, Some(value.clone()))));
             let edits: Vec<_> = edits.map(|(name, value)| (name.to_owned(), value)).collect();
-            let current: Vec<_> = current
-                .iter()
-                .map(|(name, dir)| (name, ConfValue::Text(dir.to_string_lossy().into_owned())))
-                .collect();
+            let current: Vec<_> =
+                current.iter().map(|(name, dir)| (name, ConfValue::Text(dir.to_string_lossy().into_owned()))).collect();
             let find = |key: &str| current.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
             let index = params.and_then(|params| document.child(params, "webroot_map"));
             return self.entries(index, &["renewalparams", "webroot_map"], &edits, find);

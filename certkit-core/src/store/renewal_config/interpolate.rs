@@ -49,11 +49,7 @@ impl<'d, 'a> Interpolation<'d, 'a> {
         text: &str,
         trail: &mut Vec<(String, Option<String>)>,
     ) -> Result<String, ConfError> {
-        let refuse = |name: &str, problem| ConfError::Interpolation {
-            key: shown(asked),
-            name: shown(name),
-            problem,
-        };
+        let refuse = |name: &str, problem| ConfError::Interpolation { key: shown(asked), name: shown(name), problem };
         let step = (key.to_owned(), section_name.map(str::to_owned));
         if trail.contains(&step) {
             return Err(refuse(key, "refers to itself"));

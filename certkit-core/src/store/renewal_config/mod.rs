@@ -165,7 +165,11 @@ impl RenewalConf {
                 return Err(ConfError::UnexpectedList { key: key.to_owned() });
             }
             if document.child(0, key).is_some() {
-                return Err(ConfError::BadValue { key: key.to_owned(), expected: "a value", found: "a section".into() });
+                return Err(ConfError::BadValue {
+                    key: key.to_owned(),
+                    expected: "a value",
+                    found: "a section".into(),
+                });
             }
         }
         let renew_before_expiry = top.iter().find(|(name, _)| name == "renew_before_expiry").map(|(_, value)| {
@@ -270,10 +274,8 @@ fn resolved(
     Ok(match &entry.value {
         RawValue::Text(text) => ConfValue::Text(interpolation.resolve(section, entry.key, text)?.into_owned()),
         RawValue::List(items) => {
-            let items: Result<Vec<_>, _> = items
-                .iter()
-                .map(|item| Ok(interpolation.resolve(section, entry.key, item)?.into_owned()))
-                .collect();
+            let items: Result<Vec<_>, _> =
+                items.iter().map(|item| Ok(interpolation.resolve(section, entry.key, item)?.into_owned())).collect();
             ConfValue::List(items?)
         }
     })

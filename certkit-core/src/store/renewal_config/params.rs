@@ -109,10 +109,7 @@ impl RenewalParams {
         self.key_type.as_deref().unwrap_or("rsa")
     }
 
-    pub(super) fn read(
-        values: &[(String, ConfValue)],
-        webroot_map: Vec<(String, PathBuf)>,
-    ) -> Result<Self, ConfError> {
+    pub(super) fn read(values: &[(String, ConfValue)], webroot_map: Vec<(String, PathBuf)>) -> Result<Self, ConfError> {
         let values = Values(values);
         let mut params = Self {
             account: values.text("account")?,

@@ -51,9 +51,8 @@ fn one(key: &str, text: &str, whole: bool) -> Result<String, ConfError> {
         return Err(refuse("it contains both kinds of triple quotes"));
     }
     let blank_or_quote = |c: Option<char>| c.is_none_or(|c| matches!(c, '\'' | '"') || super::grammar::is_space(c));
-    let plain = !blank_or_quote(text.chars().next())
-        && !blank_or_quote(text.chars().next_back())
-        && !text.contains([',', '#']);
+    let plain =
+        !blank_or_quote(text.chars().next()) && !blank_or_quote(text.chars().next_back()) && !text.contains([',', '#']);
     match (plain, single, double) {
         (true, ..) => Ok(text.to_owned()),
         (_, true, true) => Err(refuse("it contains both kinds of quotes")),
