@@ -24,8 +24,8 @@ pub use key_math::AwsLcKeyMath;
 
 pub mod keys;
 
-mod obtain;
-pub use obtain::obtain;
+mod issuing;
+pub use issuing::obtain;
 
 pub mod probe;
 

@@ -143,6 +143,9 @@ impl From<RunError> for CommandError {
             RunError::Lock(error) => error.into(),
             RunError::Store(error) => error.into(),
             RunError::Transport(error) => error.into(),
+            RunError::Failed(failure) => failure.into(),
+            broken @ RunError::Broken { .. } => Self::failed(escape(&broken.to_string()))
+                .with_cure(certkit_core::FindingCode::BrokenLineage.cure()),
             other => Self::failed(escape(&other.to_string())),
         }
     }

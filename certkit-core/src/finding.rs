@@ -34,12 +34,16 @@ pub enum Severity {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FindingCode {
+    /// An account directory that cannot be used, or that certbot could not use.
+    AccountUnusable,
     /// `archive/NAME` without a conf.
     ArchiveWithoutConf,
     /// The authenticator of a conf cannot be done by this version.
     AuthenticatorUnsupported,
     /// A lineage cannot be used.
     BrokenLineage,
+    /// A live link points somewhere that certbot would not have made it point to.
+    ForeignLink,
     /// A commit of certkit that did not end.
     InterruptedCommit,
     /// certbot's journal links of an interrupted switch.
@@ -95,11 +99,13 @@ impl FindingCode {
     /// What is wrong.
     pub fn what(self) -> &'static str {
         match self {
+            Self::AccountUnusable => "an account cannot be used as it stands",
             Self::ArchiveWithoutConf => "an archive directory without a renewal configuration, so nothing renews it",
             Self::AuthenticatorUnsupported => {
                 "this way of validating names cannot be done by this version, so the next renewal would fail"
             }
             Self::BrokenLineage => "this certificate cannot be used or renewed as it stands",
+            Self::ForeignLink => "a live link does not point to a version in this certificate's own archive",
             Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
             Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
             Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
@@ -129,6 +135,8 @@ impl FindingCode {
             Self::AuthenticatorUnsupported => {
                 "certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
             }
+            Self::AccountUnusable => "restore the file from a backup, or move the account's directory away",
+            Self::ForeignLink => "make the link point to archive/NAME/KINDn.pem, the same n in all four",
             Self::BrokenLineage => {
                 "restore what the message names from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again"
             }
@@ -152,7 +160,9 @@ impl FindingCode {
     pub fn severity(self) -> Severity {
         match self {
             Self::BrokenLineage | Self::MixedVersions | Self::Unreadable => Severity::Error,
-            Self::ArchiveWithoutConf
+            Self::AccountUnusable
+            | Self::ArchiveWithoutConf
+            | Self::ForeignLink
             | Self::AuthenticatorUnsupported
             | Self::InterruptedSwitch
             | Self::LiveWithoutConf

@@ -127,7 +127,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Whether the machine is ready as far as can be seen without changing anything: each webroot is a directory.
+    /// Whether the machine is ready as far as can be seen without changing anything: each webroot is a directory that can
+    /// be written to. For the time after the pre hooks and before ordering; it asks the file system.
     pub fn preflight(&self, identifiers: &IdentifierSet) -> Result<(), Failure> {
         match self {
             Self::Webroot { map, default } => Ok(WebrootSolver::new(map.clone(), default.clone()).check(identifiers)?),
@@ -236,4 +237,129 @@ fn none_of_the_preferred(authenticator: &str, params: &RenewalParams) -> Failure
 
 fn settings(detail: &str) -> Failure {
     Failure::new(FailureClass::Settings, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(authenticator: &str) -> RenewalParams {
+        let mut params = RenewalParams::default();
+        params.authenticator = Some(authenticator.to_owned());
+        params
+    }
+
+    fn names(names: &[&str]) -> IdentifierSet {
+        names.iter().map(|name| Identifier::parse(name).unwrap()).collect()
+    }
+
+    fn solver(authenticator: &Authenticator) -> Result<Box<dyn Solver>, Failure> {
+        authenticator.solver(&StandaloneServers::new(), &CommandSettings::new())
+    }
+
+    #[test]
+    fn standalone_listens_where_the_conf_says() {
+        let read = |params: &RenewalParams| Authenticator::from_params(params).unwrap();
+        let mut conf = params("standalone");
+        assert_eq!(read(&conf), Authenticator::Standalone { address: None, port: 80 });
+        conf.http01_port = Some(8080);
+        conf.http01_address = Some("192.0.2.1".parse().unwrap());
+        assert_eq!(read(&conf), Authenticator::Standalone { address: conf.http01_address, port: 8080 });
+        assert!(solver(&read(&conf)).is_ok());
+    }
+
+    #[test]
+    fn webroots_follow_the_map_and_then_the_last_path() {
+        let mut conf = params("webroot");
+        conf.webroot_map = vec![("A.example".into(), "/a".into()), ("not a name".into(), "/x".into())];
+        let mapped_only = Authenticator::from_params(&conf).unwrap();
+        conf.webroot_path = vec!["/first".into(), "/last".into()];
+        let both = Authenticator::from_params(&conf).unwrap();
+        let Authenticator::Webroot { map, default } = &both else { panic!("{both:?}") };
+        assert_eq!(*map, [(Identifier::parse("a.example").unwrap(), PathBuf::from("/a"))]);
+        assert_eq!(*default, Some(PathBuf::from("/last")));
+        assert_eq!(both.supports(&names(&["a.example", "b.example", "192.0.2.1"])), Ok(()));
+        let failure = mapped_only.supports(&names(&["a.example", "b.example", "c.example"])).unwrap_err();
+        assert_eq!(failure.class, FailureClass::Settings);
+        assert!(failure.detail.contains("no webroot is known for b.example, c.example:"), "{failure}");
+        let failure = both.preflight(&names(&["a.example"])).unwrap_err();
+        assert_eq!(failure.class, FailureClass::ChallengeSetup);
+        assert!(failure.detail.contains("a.example (webroot /a)"), "{failure}");
+        conf.webroot_map.clear();
+        conf.webroot_path = vec!["".into()];
+        assert_eq!(Authenticator::from_params(&conf).unwrap_err().class, FailureClass::Settings);
+    }
+
+    #[test]
+    fn manual_needs_an_auth_hook() {
+        let mut conf = params("manual");
+        let without = Authenticator::from_params(&conf).unwrap();
+        assert!(matches!(&without, Authenticator::Unsupported { name, .. } if name == "manual"), "{without:?}");
+        conf.manual_auth_hook = Some("/usr/local/bin/auth".into());
+        conf.manual_cleanup_hook = Some("  ".into());
+        conf.preferred_challenges = vec!["dns-01".into(), "http".into(), "tls-sni-01".into()];
+        let with = Authenticator::from_params(&conf).unwrap();
+        assert_eq!(
+            with,
+            Authenticator::Manual {
+                auth_hook: "/usr/local/bin/auth".into(),
+                cleanup_hook: None,
+                preferred: vec![ChallengeKind::Dns01, ChallengeKind::Http01],
+            }
+        );
+        assert_eq!(with.supports(&names(&["*.example.org", "example.org", "2001:db8::1"])), Ok(()));
+        conf.preferred_challenges = vec!["dns-01".into()];
+        let dns_only = Authenticator::from_params(&conf).unwrap();
+        let failure = dns_only.supports(&names(&["example.org", "2001:db8::1"])).unwrap_err();
+        assert!(failure.detail.starts_with("2001:db8::1 can only be validated with http-01"), "{failure}");
+        conf.preferred_challenges = vec!["tls-alpn-01".into()];
+        assert_eq!(Authenticator::from_params(&conf).unwrap_err().class, FailureClass::Settings);
+    }
+
+    #[test]
+    fn wildcards_are_refused_before_an_order_where_dns_is_not_possible() {
+        let mut conf = params("webroot");
+        conf.webroot_path = vec!["/srv".into()];
+        for authenticator in [&conf, &params("standalone")] {
+            let authenticator = Authenticator::from_params(authenticator).unwrap();
+            let failure = authenticator.supports(&names(&["example.org", "*.example.org"])).unwrap_err();
+            assert!(failure.detail.starts_with("*.example.org can only be validated with dns-01"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn preferred_challenges_that_exclude_the_authenticator_are_an_error() {
+        for name in ["standalone", "webroot"] {
+            let mut conf = params(name);
+            conf.webroot_path = vec!["/srv".into()];
+            conf.preferred_challenges = vec!["dns".into()];
+            let failure = Authenticator::from_params(&conf).unwrap_err();
+            assert_eq!(failure.class, FailureClass::Settings);
+            assert!(failure.detail.contains("pref_challs"), "{failure}");
+            conf.preferred_challenges.push("http-01".into());
+            assert!(Authenticator::from_params(&conf).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_named_as_the_conf_names_it() {
+        for name in
+            ["nginx", "apache", "dns-cloudflare", "certbot-route53:auth", "certbot-dns-x:dns-x", "dns-multi", "x\x1b"]
+        {
+            let authenticator = Authenticator::from_params(&params(name)).unwrap();
+            assert_eq!(authenticator.name(), escape(name));
+            let failure = authenticator.supports(&names(&["a.example"])).unwrap_err();
+            assert_eq!(failure.class, FailureClass::AuthenticatorUnsupported);
+            assert_eq!(solver(&authenticator).err(), Some(failure.clone()));
+            assert!(failure.detail.contains(&*escape(name)) && !failure.detail.contains('\x1b'), "{failure}");
+        }
+        let why =
+            |name| Authenticator::from_params(&params(name)).unwrap().supports(&names(&["a.example"])).unwrap_err();
+        assert!(why("certbot-route53:auth").detail.contains("DNS providers"));
+        assert_eq!(Authenticator::from_params(&RenewalParams::default()).unwrap_err().class, FailureClass::Settings);
+        assert!(matches!(
+            Authenticator::from_params(&params("letsencrypt:standalone")),
+            Ok(Authenticator::Standalone { .. })
+        ));
+    }
 }

@@ -98,8 +98,7 @@ impl Account {
 
     /// What the CA says of it.
     pub async fn details(&self) -> Result<AccountDetails, AcmeError> {
-        // RFC 8555 section 7.3.2: a POST of an empty object shows the account; POST-as-GET is refused by some CAs.
-        let answer = self.tell(self.url(), &json!({}), "an account").await?;
+        let answer = self.fetch(self.url(), "an account").await?;
         wire::account(self.url(), &answer)
     }
 

@@ -1,27 +1,54 @@
 //! The renewal run: plan, issue, verify, commit, deploy, record.
 
+mod attempt;
+
+mod deploying;
+
+mod inventory;
+
+mod issue;
+
+mod job;
+
 mod report;
 pub use report::{HookRun, Outcome, Report, ReportEntry};
 
 mod request;
 pub use request::{Mode, Request, Selection, Urgency};
 
+mod roll_back;
+
+mod run;
+
 use std::sync::Arc;
 
 use certkit_core::state::Event;
 use certkit_core::store::{LockError, Store, StoreError};
-use certkit_core::{LineageName, Plan, Version};
+use certkit_core::{Failure, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
-use crate::transport::{TransportError, TransportSettings};
-use crate::{Clock, Stop};
+use crate::transport::{Transport, TransportError, TransportSettings};
+use crate::{AwsLcKeyMath, Clock, SystemClock};
 
-/// Renews what a store holds. It holds no lock and no connection between calls.
+/// Renews what a store holds. It holds no lock and no connection between calls. Cheap to clone.
 #[derive(Clone)]
-pub struct Renewer {}
+pub struct Renewer {
+    store: Store,
+    transport: Transport,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    commands: CommandSettings,
+    math: Arc<dyn KeyMath>,
+}
 
 /// Builds a [`Renewer`].
-pub struct RenewerBuilder {}
+pub struct RenewerBuilder {
+    store: Store,
+    transport: TransportSettings,
+    clock: Arc<dyn Clock>,
+    observer: Arc<dyn Observer>,
+    commands: CommandSettings,
+}
 
 /// Is told what happens, after it is durable. Called on the run's own tasks: return soon.
 pub trait Observer: Send + Sync {
@@ -34,59 +61,73 @@ pub trait Observer: Send + Sync {
 
 impl Renewer {
     /// A renewer for this store with the system's clock and nothing from the environment.
-    pub fn builder(_store: Store) -> RenewerBuilder {
-        todo!()
+    pub fn builder(store: Store) -> RenewerBuilder {
+        RenewerBuilder {
+            store,
+            transport: TransportSettings::new(),
+            clock: Arc::new(SystemClock::new()),
+            observer: Arc::new(Nobody),
+            commands: CommandSettings::new(),
+        }
     }
 
-    /// What a run would do now. Reads the store; asks nobody.
-    pub async fn plan(&self, _request: &Request) -> Result<Plan, RunError> {
-        todo!()
-    }
-
-    /// Does it.
-    pub async fn run(&self, _request: Request, _stop: &Stop) -> Result<Report, RunError> {
-        todo!()
-    }
-
-    /// Commits an old version again as a new one and deploys it. Without `to` the version before the live one.
-    pub async fn roll_back(
-        &self,
-        _lineage: &LineageName,
-        _to: Option<Version>,
-        _stop: &Stop,
-    ) -> Result<Report, RunError> {
-        todo!()
+    /// The store it works on.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 }
 
 impl RenewerBuilder {
     /// How to reach the CA.
     #[must_use]
-    pub fn transport(self, _settings: TransportSettings) -> Self {
-        todo!()
+    pub fn transport(mut self, settings: TransportSettings) -> Self {
+        self.transport = settings;
+        self
     }
 
     /// Where the time comes from.
     #[must_use]
-    pub fn clock(self, _clock: Arc<dyn Clock>) -> Self {
-        todo!()
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Who is told.
     #[must_use]
-    pub fn observer(self, _observer: Arc<dyn Observer>) -> Self {
-        todo!()
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// How hooks are run.
     #[must_use]
-    pub fn commands(self, _settings: CommandSettings) -> Self {
-        todo!()
+    pub fn commands(mut self, settings: CommandSettings) -> Self {
+        self.commands = settings;
+        self
     }
 
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
-        todo!()
+        Ok(Renewer {
+            store: self.store,
+            transport: Transport::new(&self.transport)?,
+            clock: self.clock,
+            observer: self.observer,
+            commands: self.commands,
+            math: Arc::new(AwsLcKeyMath::new()),
+        })
+    }
+}
+
+impl std::fmt::Debug for Renewer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewer").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for RenewerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RenewerBuilder").field("store", &self.store).finish_non_exhaustive()
     }
 }
 
@@ -94,6 +135,17 @@ impl RenewerBuilder {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
+    /// The lineage cannot be used.
+    #[error("{name} cannot be used: {reason}")]
+    Broken {
+        /// Its name.
+        name: LineageName,
+        /// Why.
+        reason: String,
+    },
+    /// What was asked for failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -106,4 +158,10 @@ pub enum RunError {
     /// The transport cannot be set up.
     #[error(transparent)]
     Transport(#[from] TransportError),
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn event(&self, _lineage: &LineageName, _event: &Event) {}
 }

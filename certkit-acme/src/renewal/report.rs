@@ -2,7 +2,7 @@
 
 use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, RememberedFailure};
-use certkit_core::{Failure, Finding, LineageName, Version};
+use certkit_core::{Failure, Finding, IdentifierSet, LineageName, Version};
 use chrono::{DateTime, Utc};
 
 use crate::command::CommandOutcome;
@@ -36,6 +36,8 @@ pub struct ReportEntry {
     pub conf_path: std::path::PathBuf,
     /// Its live fullchain.pem, as the conf names it; none for a broken one.
     pub fullchain: Option<std::path::PathBuf>,
+    /// What it covers or is to cover; empty for a broken one.
+    pub identifiers: IdentifierSet,
     /// The end of the live certificate's validity when the run began.
     pub not_after: Option<DateTime<Utc>>,
     /// What happened.
@@ -100,8 +102,31 @@ pub struct HookRun {
 }
 
 impl Report {
-    /// Whether everything is well: nothing failed, nothing is broken, every hook succeeded.
+    pub(super) fn new(now: DateTime<Utc>, dry_run: bool) -> Self {
+        Self { now, dry_run, entries: Vec::new(), hooks: Vec::new(), findings: Vec::new(), stopped: None }
+    }
+
+    /// Listing order: bytewise by the conf's path, as certbot lists.
+    pub(super) fn sort(&mut self) {
+        self.entries.sort_by(|a, b| a.conf_path.as_os_str().cmp(b.conf_path.as_os_str()));
+        self.findings.dedup();
+    }
+
+    /// Whether everything is well: nothing failed, nothing is broken, every hook succeeded, nothing was cut short.
+    /// A lineage that is held because of an earlier failure is not well.
     pub fn is_success(&self) -> bool {
-        todo!()
+        self.stopped.is_none()
+            && self.hooks.iter().all(|hook| hook.outcome.success())
+            && self.entries.iter().all(|entry| entry.deploy_pending.is_empty() && entry.outcome.is_success())
+    }
+}
+
+impl Outcome {
+    /// Whether the lineage is well.
+    pub fn is_success(&self) -> bool {
+        match self {
+            Self::NotDue { .. } | Self::Renewed { .. } | Self::Simulated => true,
+            Self::Broken { .. } | Self::Failed { .. } | Self::Held { .. } => false,
+        }
     }
 }

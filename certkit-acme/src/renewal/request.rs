@@ -81,4 +81,25 @@ impl Request {
     pub fn obtain(name: LineageName, identifiers: IdentifierSet, edits: ConfEdits) -> Self {
         Self { selection: Selection::Obtain { name, identifiers }, edits, ..Self::renew() }
     }
+
+    /// The same for one lineage.
+    #[must_use]
+    pub fn only(mut self, name: LineageName) -> Self {
+        self.selection = Selection::One(name);
+        self
+    }
+
+    /// The same, now, whatever the rules say.
+    #[must_use]
+    pub fn forced(mut self) -> Self {
+        self.urgency = Urgency::Now;
+        self
+    }
+
+    /// The same as a trial that keeps nothing and runs no deploy hooks.
+    #[must_use]
+    pub fn dry_run(mut self) -> Self {
+        self.mode = Mode::DryRun { run_deploy_hooks: false };
+        self
+    }
 }

@@ -37,9 +37,9 @@ async fn variables_arrive_verbatim_and_impossible_ones_are_not_started() {
     let mut settings = CommandSettings::new();
     settings.environment.push(("EXTRA".into(), "e".into()));
     let hostile = "$(touch /tmp/x) `id` ;'\"\\ {{.X}} %s\nline";
-    let outcome =
-        run(&shell("printf %s \"$RENEWED_DOMAINS$EXTRA\""), &[("RENEWED_DOMAINS", hostile.into())], &settings);
-    assert_eq!(outcome.await.stdout, format!("{hostile}e"));
+    let print = shell("printf %s \"$RENEWED_DOMAINS$EXTRA\"");
+    let outcome = run(&print, &[("RENEWED_DOMAINS", hostile.into())], &settings).await;
+    assert_eq!(outcome.stdout, format!("{hostile}e"));
     let nul = run(&shell("true"), &[("X", "a\0b".into())], &settings).await;
     assert!(matches!(nul.ending, CommandEnding::NotStarted(_)), "{nul:?}");
     // certbot #10724: a long value must not keep the hook from running.

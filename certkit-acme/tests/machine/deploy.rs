@@ -3,6 +3,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 use certkit_acme::command::{CommandEnding, CommandSettings};
@@ -121,7 +122,7 @@ async fn a_real_nginx_is_checked_and_reloaded() {
     };
     write("one");
     let arguments = ["-c".into(), conf.clone().into_os_string(), "-p".into(), at.as_os_str().to_owned()];
-    let mut server = std::process::Command::new(nginx).args(&arguments).spawn().unwrap();
+    let mut server = std::process::Command::new(nginx).args(&arguments).stdout(Stdio::null()).spawn().unwrap();
     let control = ServerControl::new("nginx").with_arguments(arguments.clone());
     let settings = CommandSettings::new();
     let up = until(|| served(port).as_deref() == Some("one")).await;
@@ -133,9 +134,9 @@ async fn a_real_nginx_is_checked_and_reloaded() {
     let bad = reload_with(WebServer::Nginx, Some(&control), &settings).await;
     let still = served(port);
     write("four");
-    server.kill().unwrap();
+    // SIGTERM, so that the master takes its workers along.
+    std::process::Command::new("kill").arg(server.id().to_string()).status().unwrap();
     server.wait().unwrap();
-    let _ = fs::remove_file(at.join("nginx.pid"));
     let down = reload_with(WebServer::Nginx, Some(&control), &settings).await;
 
     assert!(up, "nginx did not start");

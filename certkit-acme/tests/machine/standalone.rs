@@ -202,7 +202,7 @@ async fn only_http01_is_answered() {
     assert_eq!(solver.kinds(name, true), []);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn idle_and_slow_connections_do_not_keep_a_good_request_waiting() {
     let (servers, port) = (StandaloneServers::new(), free_port());
     let solver = servers.solver(Some(LOOPBACK), port);

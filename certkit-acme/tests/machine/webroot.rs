@@ -23,6 +23,10 @@ fn name(text: &str) -> Identifier {
     Identifier::parse(text).unwrap()
 }
 
+fn one_name() -> IdentifierSet {
+    [name("a.example")].into_iter().collect()
+}
+
 async fn present(solver: &WebrootSolver, token: &str) -> Result<(), SolveError> {
     solver.present(&[http01("a.example", token)], &IdentifierSet::default()).await
 }
@@ -218,7 +222,9 @@ async fn a_strangers_link_is_not_followed() {
     let well_known = root.path().join(".well-known");
     symlink(outside.path(), &well_known).unwrap();
     std::os::unix::fs::lchown(&well_known, Some(STRANGER), Some(STRANGER)).unwrap();
-    let text = present(&default_root(root.path()), "t").await.unwrap_err().to_string();
+    let error = present(&default_root(root.path()), "t").await.unwrap_err();
+    assert_eq!(default_root(root.path()).check(&one_name()), Err(error.clone()));
+    let text = error.to_string();
     assert!(text.contains("symbolic link that belongs to user 65534") && text.contains("chown -h root"), "{text}");
 
     // Nor behind a link of root's, nor as the file itself.
@@ -262,9 +268,34 @@ async fn made_directories_belong_to_the_webroots_owner() {
 
 #[tokio::test]
 async fn a_read_only_webroot_says_so() {
-    // /sys refuses new directories also to root, with EPERM or EROFS.
-    let text = present(&default_root(Path::new("/sys")), "t").await.unwrap_err().to_string();
-    assert!(text.contains("read-only") || text.contains("may not"), "{text}");
+    // Read-only for a child alone, which has mounts of its own.
+    let Some(root) = std::env::var_os("CERTKIT_TEST_READ_ONLY") else {
+        let (root, program) = (tempfile::tempdir().unwrap(), std::env::current_exe().unwrap());
+        let line = "mount --bind \"$CERTKIT_TEST_READ_ONLY\" \"$CERTKIT_TEST_READ_ONLY\" \
+            && mount -o remount,bind,ro \"$CERTKIT_TEST_READ_ONLY\" || exit 77
+            exec \"$0\" --exact webroot::a_read_only_webroot_says_so";
+        let mut child = std::process::Command::new("unshare");
+        child.args(["-m", "/bin/sh", "-c", line]).arg(program).env("CERTKIT_TEST_READ_ONLY", root.path());
+        let Ok(output) = child.output() else { return };
+        let may_not_mount = output.status.code() == Some(77) || !is_root();
+        assert!(output.status.success() || may_not_mount, "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    };
+    let solver = default_root(Path::new(&root));
+    let present = present(&solver, "t").await.unwrap_err().to_string();
+    let check = solver.check(&one_name()).unwrap_err().to_string();
+    assert!(present.contains("the file system is read-only"), "{present}");
+    assert!(check.contains("the file system is read-only"), "{check}");
+}
+
+#[tokio::test]
+async fn a_check_writes_nothing_and_needs_only_the_deepest_directory() {
+    let root = tempfile::tempdir().unwrap();
+    let solver = default_root(root.path());
+    assert_eq!(solver.check(&one_name()), Ok(()));
+    assert_eq!(tree(root.path()), [] as [PathBuf; 0]);
+    fs::write(root.path().join(".well-known"), "").unwrap();
+    assert!(solver.check(&one_name()).unwrap_err().to_string().contains("not a directory"));
 }
 
 #[tokio::test]

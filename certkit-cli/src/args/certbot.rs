@@ -100,7 +100,7 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     Foreign { long: "text", short: Some('t'), takes_value: false, fate: Ignored(NOT_NEEDED) },
     flag("uir", Refused(NO_SERVER_EDITING)),
     option("user-agent", Refused("use --user-agent-comment TEXT, which is appended to certkit's own")),
-    option("verbose-level", Ignored("use -v")),
+    option("verbose-level", Ignored("how much is said depends on -v alone")),
 ];
 
 macro_rules! dns_plugins {

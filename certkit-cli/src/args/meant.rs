@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use certkit_acme::authorities;
 use certkit_acme::command::CommandSettings;
 use certkit_acme::deploy::{HookStage, validate_hook};
 use certkit_acme::transport::{TlsVerification, TransportSettings};
@@ -66,13 +67,13 @@ impl Invocation {
         let named = match (&general.server, general.staging) {
             (Some(server), true) if !self.is_from_file("server") => {
                 let url = resolve(server)?;
-                if url != staging() {
+                if url.as_str() != authorities::LETS_ENCRYPT_STAGING {
                     return Err(CommandError::usage("--server and --staging name different CAs")
                         .with_cure("leave one of them out"));
                 }
                 Some(url)
             }
-            (_, true) => Some(staging()),
+            (_, true) => Some(resolve(authorities::LETS_ENCRYPT_STAGING)?),
             (Some(server), false) => Some(resolve(server)?),
             (None, false) => None,
         };
@@ -88,7 +89,10 @@ impl Invocation {
 
     /// The CA for new certificates and accounts.
     pub(crate) fn server_or_default(&self) -> Result<AcmeUrl, CommandError> {
-        Ok(self.server()?.unwrap_or_else(default_server))
+        match self.server()? {
+            Some(server) => Ok(server),
+            None => resolve(authorities::LETS_ENCRYPT),
+        }
     }
 
     /// The names and addresses that were asked for, in their order.
@@ -300,21 +304,10 @@ impl Invocation {
     }
 }
 
-/// Let's Encrypt's directory for tests.
-pub(crate) fn staging() -> AcmeUrl {
-    AcmeUrl::parse("https://acme-staging-v02.api.letsencrypt.org/directory").expect("a valid URL")
-}
-
-/// certbot's default CA.
-pub(crate) fn default_server() -> AcmeUrl {
-    AcmeUrl::parse("https://acme-v02.api.letsencrypt.org/directory").expect("a valid URL")
-}
-
 /// A CA by its name or by the URL of its directory.
 pub(crate) fn resolve(text: &str) -> Result<AcmeUrl, CommandError> {
-    AcmeUrl::parse(text).map_err(|problem| {
-        CommandError::usage(format!("--server: {}", escape(&problem.to_string())))
-    })
+    authorities::resolve(text)
+        .map_err(|problem| CommandError::usage(format!("--server: {}", escape(&problem.to_string()))))
 }
 
 /// A certificate name as typed.

@@ -1,8 +1,9 @@
 //! What the account commands and `certonly` share: the CA, its stored accounts, registering.
 
-use certkit_acme::protocol::{Account, AccountKey, Authority, ExternalAccountBinding, NewAccount};
+use certkit_acme::accounts::{choose_account, register_and_save};
+use certkit_acme::protocol::{Authority, ExternalAccountBinding, NewAccount};
 use certkit_acme::transport::Transport;
-use certkit_core::store::{NewStoredAccount, Store, StoredAccount};
+use certkit_core::store::{Store, StoredAccount};
 use certkit_core::{AcmeUrl, Failure, FailureClass, escape};
 
 use super::Context;
@@ -15,46 +16,19 @@ pub(crate) async fn connect(context: &Context<'_>, server: &AcmeUrl) -> Result<A
     Ok(Authority::connect(transport, server).await?)
 }
 
-/// The stored accounts for a CA; damaged ones are told.
-pub(crate) fn stored(context: &Context<'_>, store: &Store, server: &AcmeUrl) -> Result<Vec<StoredAccount>, CommandError> {
+/// The account that is named, else the only one; none when there is none.
+pub(crate) fn choose(
+    store: &Store,
+    server: &AcmeUrl,
+    wanted: Option<&str>,
+) -> Result<Option<StoredAccount>, CommandError> {
+    Ok(choose_account(store, server, wanted)?.into_account())
+}
+
+/// Whether there is no account for a CA at all. One that cannot be read is not missing.
+pub(crate) fn is_missing(store: &Store, server: &AcmeUrl) -> Result<bool, CommandError> {
     let (accounts, findings) = store.accounts(server)?;
-    crate::render::renewal::tell_findings(&findings, context.ui);
-    Ok(accounts)
-}
-
-/// certbot's rule: the one that is named, else the only one.
-pub(crate) fn choose(accounts: Vec<StoredAccount>, id: Option<&str>) -> Result<Option<StoredAccount>, CommandError> {
-    let ids: Vec<String> = accounts.iter().map(|account| escape(&account.id).into_owned()).collect();
-    if let Some(id) = id {
-        return match accounts.into_iter().find(|account| account.id == id) {
-            Some(account) => Ok(Some(account)),
-            None => Err(CommandError::failed(format!("there is no account `{}` for this CA", escape(id)))
-                .with_cure(known(&ids))),
-        };
-    }
-    let mut accounts = accounts;
-    if accounts.len() > 1 {
-        return Err(CommandError::failed(format!(
-            "there are several accounts for this CA: {}", ids.join(", ")
-        ))
-        .with_cure("name one of them: --account ID"));
-    }
-    Ok(accounts.pop())
-}
-
-fn known(ids: &[String]) -> String {
-    if ids.is_empty() {
-        FailureClass::AccountUnknown.cure().to_owned()
-    } else {
-        format!("use one of: {}", ids.join(", "))
-    }
-}
-
-/// The account to talk to the CA with.
-pub(crate) fn open(authority: &Authority, stored: &StoredAccount) -> Result<Account, CommandError> {
-    let key = AccountKey::from_jwk(&stored.jwk)
-        .map_err(|problem| CommandError::failed(format!("{}: {problem}", crate::ui::shown(&stored.path))))?;
-    Ok(authority.account(key, stored.uri.clone())?)
+    Ok(accounts.is_empty() && findings.is_empty())
 }
 
 /// Registers a new account and stores it as certbot does. The terms of service have to be agreed to, by flag or by a
@@ -67,24 +41,15 @@ pub(crate) async fn register(context: &Context<'_>, server: &AcmeUrl) -> Result<
         return Err(CommandError::failed(
             "Unable to register an account with ACME server. Server requires external account binding. Please use --eab-kid and --eab-hmac-key",
         )
-        .with_cure(Failure::new(FailureClass::ExternalAccountRequired, "").cure()));
+        .with_cure(FailureClass::ExternalAccountRequired.cure()));
     }
     agree(context, authority.directory().terms_of_service.as_deref())?;
     // Before the CA is asked, so that no account is made there that cannot be stored here.
     let locked = context.locked()?;
-    let key = AccountKey::generate().map_err(|problem| CommandError::failed(escape(&problem.to_string())))?;
-    let jwk = key.to_jwk();
-    let spki_der = key.spki_der().to_vec();
-    let registered = authority.register(key, &NewAccount::new(contacts, true), binding.as_ref()).await?;
+    let new = NewAccount::new(contacts, true);
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let new = NewStoredAccount {
-        spki_der: &spki_der,
-        jwk: &jwk,
-        uri: registered.account.url(),
-        created: context.now,
-        host: &host,
-    };
-    Ok(locked.save_account(server, &new)?)
+    let saved = register_and_save(&locked, &authority, &new, binding.as_ref(), context.now, &host).await;
+    Ok(saved.map_err(Failure::from)?.stored)
 }
 
 /// The terms of service are shown and agreed to once.

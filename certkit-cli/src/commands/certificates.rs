@@ -3,6 +3,8 @@
 use clap::Args as _;
 
 use certkit_acme::AwsLcKeyMath;
+use certkit_acme::authorities::is_test_authority;
+use certkit_acme::challenge::Authenticator;
 use certkit_core::decision::{DueDecision, RenewalWish};
 use certkit_core::store::{BrokenLineage, Kind, Lineage, RenewalConf, Store};
 use certkit_core::{Certificate, Finding, FindingCode, KeyType, PlanInput, plan};
@@ -84,6 +86,7 @@ fn usable(store: &Store, lineage: &Lineage, now: DateTime<Utc>, findings: &mut V
     match lineage.certificate() {
         Ok(certificate) => {
             listed.due = due(store, lineage, &certificate, now, findings);
+            findings.extend(authenticator_finding(lineage, &certificate));
             listed.certificate = Some(facts(&certificate));
         }
         Err(reason) => listed.error = Some(reason.to_string()),
@@ -94,6 +97,14 @@ fn usable(store: &Store, lineage: &Lineage, now: DateTime<Utc>, findings: &mut V
         listed.error = Some(reason.to_string());
     }
     listed
+}
+
+/// What would make the next renewal fail is told before it is due.
+fn authenticator_finding(lineage: &Lineage, certificate: &Certificate) -> Option<Finding> {
+    let identifiers = certificate.identifiers().ok()?;
+    let authenticator = Authenticator::from_params(lineage.conf().params());
+    let problem = authenticator.and_then(|authenticator| authenticator.supports(&identifiers)).err()?;
+    Some(Finding::new(FindingCode::AuthenticatorUnsupported, lineage.name(), problem.to_string()))
 }
 
 fn unusable(broken: BrokenLineage) -> Listed {
@@ -113,7 +124,7 @@ fn unusable(broken: BrokenLineage) -> Listed {
 
 /// certbot's rule: the CA is Let's Encrypt's staging one, or its URL says `staging`.
 fn is_test(conf: &RenewalConf) -> bool {
-    conf.params().server.as_deref().is_some_and(|server| server.contains("staging"))
+    conf.params().server.as_deref().is_some_and(is_test_authority)
 }
 
 fn due(

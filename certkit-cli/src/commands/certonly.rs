@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args as _;
 
+use certkit_acme::authorities;
 use certkit_acme::renewal::{Mode, Outcome, Report, Request, Urgency};
 use certkit_core::store::{ConfEdits, ConfValue, Kind, Lineage, Store};
 use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName};
@@ -290,10 +291,11 @@ fn complete_existing(
 }
 
 /// Registers on the fly, as certbot does. A dry run at Let's Encrypt goes to its test server, whose account the run
-/// itself makes.
+/// itself makes; an account that is named has to exist.
 fn ensure_account(context: &Context<'_>, store: &Store, server: &AcmeUrl, mode: Mode) -> Result<(), CommandError> {
-    let simulated_elsewhere = matches!(mode, Mode::DryRun { .. }) && *server == crate::args::meant::default_server();
-    if simulated_elsewhere || !account::stored(context, store, server)?.is_empty() {
+    let simulated_elsewhere = matches!(mode, Mode::DryRun { .. }) && authorities::staging_of(server).is_some();
+    let wanted = context.invocation.typed.account.account.as_deref();
+    if simulated_elsewhere || wanted.is_some() || !account::is_missing(store, server)? {
         return Ok(());
     }
     runtime::ask(account::register(context, server))?;

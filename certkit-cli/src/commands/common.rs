@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use certkit_acme::renewal::Renewer;
 use certkit_core::store::{Lineage, LockedStore, Store};
-use certkit_core::LineageName;
+use certkit_core::{LineageName, escape};
 use chrono::{DateTime, Utc};
 
 use super::Command;
@@ -32,6 +32,11 @@ impl<'a> Context<'a> {
 
     /// Opens the log of a command that changes something, and tells what is ignored.
     pub(crate) fn begin(&self, command: &Command) -> Result<(), CommandError> {
+        // Whoever asks for a dry run must not get a real one.
+        if self.invocation.typed.renewal.dry_run && !command.flags.contains(&"dry_run") {
+            return Err(CommandError::usage(format!("`certkit {}` knows no --dry-run", command.name))
+                .with_cure("--dry-run works with renew and certonly; reconfigure makes a test order by itself"));
+        }
         if command.writes {
             let logs_dir = self.invocation.paths().logs_dir;
             match Log::open(&logs_dir, Utc::now) {
@@ -47,6 +52,14 @@ impl<'a> Context<'a> {
         }
         for note in &self.invocation.notes {
             self.ui.detail(note);
+        }
+        if let Some(installer) = &self.invocation.typed.validation.installer
+            && (self.invocation.installer()?.is_none() || !command.flags.contains(&"installer"))
+        {
+            self.ui.detail(&format!(
+                "--installer {} is ignored: certkit edits no server configuration (`certkit reconfigure --installer` makes it reload the server).",
+                escape(installer)
+            ));
         }
         if self.invocation.typed.general.no_verify_ssl {
             self.ui.warning(

@@ -41,7 +41,7 @@ fn overview() -> String {
         commands.push_str(&format!("  {:<15} {about}\n", command.name));
     }
     let template = format!(
-        "{{about}}\n\nUsage: certkit COMMAND [FLAGS]\n\nCommands:\n{commands}\nFlags may stand before or after the command, and may be shortened. `certkit COMMAND --help` shows a command's flags.\n\n{{options}}\n"
+        "{{about}}\n\nUsage: certkit COMMAND [FLAGS]\n\nCommands:\n{commands}\nFlags may stand before or after the command, and may be shortened. `certkit COMMAND --help` shows a command's flags.\n\n{{all-args}}\n"
     );
     shown_only(Typed::command(), EVERYWHERE, &["server", "ca_bundle", "no_verify_ssl"])
         .help_template(template)
@@ -57,9 +57,14 @@ fn of_command(command: &Command) -> String {
         .or_else(|| described.get_about())
         .map(ToString::to_string)
         .unwrap_or_default();
-    let usage = [command.name, command.usage].join(" ");
-    let template = format!("{about}\n\nUsage: certkit {} [FLAGS]\n\n{{options}}\n", usage.trim());
-    shown_only(Typed::command(), EVERYWHERE, command.flags).help_template(template).render_help().ansi().to_string()
+    let usage = ["certkit", command.name, command.usage, "[FLAGS]"].join(" ").replace("  ", " ");
+    shown_only(Typed::command(), EVERYWHERE, command.flags)
+        .about(about)
+        .override_usage(usage)
+        .help_template("{about}\n\nUsage: {usage}\n\n{all-args}\n")
+        .render_help()
+        .ansi()
+        .to_string()
 }
 
 /// A command's doc comment, as clap reads it.

@@ -32,7 +32,7 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let server = context.invocation.server_or_default()?;
     let store = context.store()?;
-    if !account::stored(context, &store, &server)?.is_empty() {
+    if !account::is_missing(&store, &server)? {
         return Err(CommandError::failed(
             "There is an existing account; registration of a duplicate account with this command is currently unsupported",
         )

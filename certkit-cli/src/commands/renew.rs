@@ -9,6 +9,7 @@ use clap::Args as _;
 
 use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
 use certkit_acme::Stop;
+use certkit_acme::authorities::is_test_authority;
 use certkit_core::store::{ConfEdits, Store};
 use certkit_core::{LineageName, Step};
 
@@ -97,15 +98,14 @@ pub(crate) fn refuse_test_over_real(
     edits: &ConfEdits,
 ) -> Result<(), CommandError> {
     let renewal = &context.invocation.typed.renewal;
-    let is_test = |server: &str| server.contains("staging");
     let to_test = edits.params.iter().any(|(key, value)| {
-        key == "server" && matches!(value, Some(certkit_core::store::ConfValue::Text(server)) if is_test(server))
+        key == "server" && matches!(value, Some(certkit_core::store::ConfValue::Text(server)) if is_test_authority(server))
     });
     if !to_test || renewal.dry_run || renewal.break_my_certs {
         return Ok(());
     }
     for lineage in store.lineages()?.into_iter().flatten() {
-        let real = !lineage.conf().params().server.as_deref().is_some_and(is_test);
+        let real = !lineage.conf().params().server.as_deref().is_some_and(is_test_authority);
         if real && only.is_none_or(|only| only == lineage.name()) {
             return Err(CommandError::failed(format!(
                 "You've asked to renew/replace a seemingly valid certificate with a test certificate (certificate name: {}). We will not do that unless you use the --break-my-certs flag!",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args as _;
 
+use certkit_acme::accounts::open_account;
 use certkit_acme::protocol::RevocationReason;
 use certkit_core::state::{Event, RecordedEvent};
 use certkit_core::store::{Lineage, Store};
@@ -58,12 +59,11 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             return Ok(authority.revoke_with_certificate_key(&target.certificate, key, reason).await?);
         }
         let typed = context.invocation.typed.account.account.as_deref();
-        let accounts = account::stored(context, &store, &server)?;
         let conf = target.lineage.as_ref().and_then(|lineage| lineage.conf().params().account.as_deref());
         // A conf may name an account that is gone; then the only one there counts, as without a conf.
-        let conf = conf.filter(|id| accounts.iter().any(|account| account.id == *id));
-        let stored = account::choose(accounts, typed.or(conf))?.ok_or_else(|| account::none_for(&server))?;
-        Ok(account::open(&authority, &stored)?.revoke(&target.certificate, reason).await?)
+        let conf = conf.filter(|id| account::choose(&store, &server, Some(id)).is_ok());
+        let stored = account::choose(&store, &server, typed.or(conf))?.ok_or_else(|| account::none_for(&server))?;
+        Ok(open_account(&authority, &stored)?.revoke(&target.certificate, reason).await?)
     })?;
     context.ui.result(&format!(
         "Congratulations! You have successfully revoked the certificate that was located at {}.\n",

@@ -27,7 +27,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "rollback",
     describe: About::augment_args,
     usage: "--cert-name NAME",
-    flags: &["cert_name", "to", "no_directory_hooks", "hook_time_limit"],
+    flags: &["cert_name", "to", "hook_time_limit"],
     writes: true,
     operands: Operands::None,
     run,
@@ -36,6 +36,10 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let invocation = context.invocation;
     let name = invocation.needed_cert_name("rollback")?;
+    if invocation.typed.hooks.no_directory_hooks {
+        return Err(CommandError::usage("`certkit rollback` always runs the deploy hooks in renewal-hooks/")
+            .with_cure("leave --no-directory-hooks out; what serves the certificate has to get the older one"));
+    }
     let to = invocation.typed.version_choice.to.map(Version);
     let store = context.store()?;
     let lineage = context.lineage(&store, &name)?;

@@ -2,6 +2,7 @@
 
 use clap::Args as _;
 
+use certkit_acme::accounts::open_account;
 use serde_json::json;
 
 use super::{Command, Context, Operands, account};
@@ -28,12 +29,11 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let server = context.invocation.server_or_default()?;
     let store = context.store()?;
-    let accounts = account::stored(context, &store, &server)?;
     let id = context.invocation.typed.account.account.as_deref();
-    let stored = account::choose(accounts, id)?.ok_or_else(|| account::none_for(&server))?;
+    let stored = account::choose(&store, &server, id)?.ok_or_else(|| account::none_for(&server))?;
     let (thumbprint, details) = runtime::ask(async {
         let authority = account::connect(context, &server).await?;
-        let account = account::open(&authority, &stored)?;
+        let account = open_account(&authority, &stored)?;
         Ok((account.thumbprint(), account.details().await?))
     })?;
     let contacts = match details.contacts.as_slice() {

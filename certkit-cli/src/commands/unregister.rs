@@ -2,6 +2,8 @@
 
 use clap::Args as _;
 
+use certkit_acme::accounts::unregister;
+use certkit_core::Failure;
 use serde_json::json;
 
 use super::{Command, Context, Operands, account};
@@ -29,13 +31,12 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let server = context.invocation.server_or_default()?;
     let store = context.store()?;
-    let accounts = account::stored(context, &store, &server)?;
     let id = context.invocation.typed.account.account.as_deref();
     let none = || {
         CommandError::failed(format!("Could not find existing account for server {server}"))
             .with_cure("name the CA whose account is meant: --server URL")
     };
-    let stored = account::choose(accounts, id)?.ok_or_else(none)?;
+    let stored = account::choose(&store, &server, id)?.ok_or_else(none)?;
     let question = format!("The account {} will be deactivated for good. Go on?", stored.uri);
     if context.ui.voice().interactive && !context.ui.confirm(&question, false) {
         return Err(CommandError::failed("the account was not deactivated"));
@@ -43,9 +44,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let locked = context.locked()?;
     runtime::ask(async {
         let authority = account::connect(context, &server).await?;
-        Ok(account::open(&authority, &stored)?.deactivate().await?)
+        unregister(&locked, &authority, &stored).await.map_err(|error| Failure::from(error).into())
     })?;
-    locked.remove_account(&server, &stored)?;
     context.ui.result("Account deactivated.\n");
     if context.ui.voice().json {
         context.ui.json(&json!({ "schema": 1, "url": stored.uri.as_str(), "deactivated": true }));

@@ -2,6 +2,7 @@
 
 use clap::Args as _;
 
+use certkit_acme::accounts::open_account;
 use serde_json::json;
 
 use super::{Command, Context, Operands, account};
@@ -36,12 +37,11 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     let server = context.invocation.server_or_default()?;
     let store = context.store()?;
-    let accounts = account::stored(context, &store, &server)?;
     let id = context.invocation.typed.account.account.as_deref();
-    let stored = account::choose(accounts, id)?.ok_or_else(|| account::none_for(&server))?;
+    let stored = account::choose(&store, &server, id)?.ok_or_else(|| account::none_for(&server))?;
     let details = runtime::ask(async {
         let authority = account::connect(context, &server).await?;
-        Ok(account::open(&authority, &stored)?.update_contacts(&contacts).await?)
+        Ok(open_account(&authority, &stored)?.update_contacts(&contacts).await?)
     })?;
     if contacts.is_empty() {
         context.ui.result("Any contact information associated with this account has been removed.\n");

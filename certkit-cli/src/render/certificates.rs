@@ -8,7 +8,7 @@ use certkit_core::{Finding, Validity, ValidityStatus, Version, escape};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::{FRAME, json_time};
+use super::{FRAME, json_time, words};
 use crate::ui::shown;
 
 /// Everything the list shows.
@@ -87,7 +87,7 @@ pub(crate) fn text(listing: &Listing, now: DateTime<Utc>) -> String {
         lines.push("\nProblems:".to_owned());
         for finding in &listing.findings {
             lines.push(format!("  {}: {}.", finding.subject, finding.what()));
-            lines.push(format!("    What to do: {}.", finding.cure()));
+            lines.push(format!("    What to do: {}.", words::cure_for(finding.cure(), &finding.subject)));
         }
     }
     format!("\n{FRAME}\n{}\n{FRAME}\n", lines.join("\n"))
@@ -151,7 +151,7 @@ pub(crate) fn problem(finding: &Finding) -> Value {
     json!({
         "path": finding.subject,
         "what": finding.what(),
-        "cure": finding.cure(),
+        "cure": words::cure_for(finding.cure(), &finding.subject),
         "code": finding.code,
         "severity": finding.severity,
     })

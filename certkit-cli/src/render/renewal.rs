@@ -50,11 +50,11 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
             "Renewal configuration file {} is broken.\nThe error was: {}\nSkipping.\nWhat to do: {}.\n",
             shown(&entry.conf_path),
             escape(reason),
-            certkit_core::FindingCode::BrokenLineage.cure(),
+            words::cure_for(certkit_core::FindingCode::BrokenLineage.cure(), &name),
         ))],
         Outcome::Failed { failure, next_attempt } => {
             let mut text = format!("Failed to renew certificate {name} with error: {failure}\n");
-            text.push_str(&failure_details(failure));
+            text.push_str(&failure_details(failure, &name));
             if let Some(at) = next_attempt {
                 text.push_str(&format!("It is tried again at the first run after {}.\n", time(*at)));
             }
@@ -65,7 +65,7 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
             time(*until),
             time(by.at),
             class_code(by.class),
-            by.class.cure(),
+            words::cure_for(by.class.cure(), &name),
         ))],
         Outcome::NotDue { .. } => vec![Piece::Out("Certificate not yet due for renewal\n".to_owned())],
         Outcome::Renewed { version, not_after } => {
@@ -77,7 +77,7 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
 }
 
 /// Every failing name with the CA's type and words, and what to do.
-pub(crate) fn failure_details(failure: &Failure) -> String {
+fn failure_details(failure: &Failure, name: &str) -> String {
     let mut text = String::new();
     if !failure.per_identifier.is_empty() {
         text.push_str("\nThe Certificate Authority reported these problems:\n");
@@ -93,7 +93,7 @@ pub(crate) fn failure_details(failure: &Failure) -> String {
     } else if let Some(problem) = &failure.problem {
         text.push_str(&format!("  Type:   {}\n  Detail: {}\n", escape(&problem.kind), escape(&problem.detail)));
     }
-    text.push_str(&format!("What to do: {}.\n", failure.cure()));
+    text.push_str(&format!("What to do: {}.\n", words::cure_for(failure.cure(), name)));
     text
 }
 
@@ -192,7 +192,7 @@ pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
 /// Findings go to stderr, those that are errors even when it is to be quiet.
 pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
     for finding in findings {
-        let text = format!("{}: {}. What to do: {}.", finding.subject, finding.what(), finding.cure());
+        let text = format!("{}: {}. What to do: {}.", finding.subject, finding.what(), words::cure_for(finding.cure(), &finding.subject));
         match finding.severity {
             Severity::Error => ui.failure(&format!("{text}\n")),
             Severity::Warning => ui.warning(&text),
@@ -259,7 +259,7 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
             json!({
                 "name": name,
                 "what": failure.to_string(),
-                "cure": failure.cure(),
+                "cure": words::cure_for(failure.cure(), name),
                 "next_attempt": next_attempt.map(json_time),
                 "class": class_code(failure.class),
                 "identifiers": failure.per_identifier.iter().map(|one| json!({
@@ -275,7 +275,7 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
             json!({
                 "name": name,
                 "what": reason,
-                "cure": certkit_core::FindingCode::BrokenLineage.cure(),
+                "cure": words::cure_for(certkit_core::FindingCode::BrokenLineage.cure(), name),
                 "next_attempt": null,
                 "class": "broken",
                 "identifiers": [],

@@ -16,6 +16,11 @@ pub(crate) fn names_in_short(names: &[String]) -> String {
     }
 }
 
+/// A cure with the certificate's own name in its commands.
+pub(crate) fn cure_for(cure: &str, name: &str) -> String {
+    cure.replace("--cert-name NAME", &format!("--cert-name {name}"))
+}
+
 /// What happened, in a fragment.
 pub(crate) fn event(event: &Event) -> String {
     match event {

@@ -19,7 +19,11 @@ impl LineageState {
             Event::OrderPlaced { order_url } | Event::OrderResumed { order_url } => {
                 self.stage = Stage::Ordered { order_url: order_url.clone(), since: at };
             }
-            Event::OrderDropped { .. } => self.stage = Stage::Idle,
+            Event::OrderDropped { .. } => {
+                self.stage = Stage::Idle;
+                self.issued_serial = None;
+            }
+            Event::Issued { serial, .. } => self.issued_serial = Some(serial.clone()),
             Event::Finalizing { order_url } => {
                 self.stage = Stage::Finalizing { order_url: order_url.clone(), since: at };
             }
@@ -27,6 +31,7 @@ impl LineageState {
                 self.consecutive_failures = 0;
                 self.last_failure = None;
                 self.last_success = Some(at);
+                self.issued_serial = None;
                 self.issuer_directory = directory.clone();
                 self.deploy_pending = targets
                     .iter()
@@ -38,6 +43,7 @@ impl LineageState {
             Event::SetAside { .. } => {
                 self.consecutive_failures = 0;
                 self.last_failure = None;
+                self.issued_serial = None;
                 self.stage = Stage::Idle;
             }
             Event::Deployed { target, version } => {
@@ -55,7 +61,6 @@ impl LineageState {
             Event::AttemptStarted { .. }
             | Event::Validating { .. }
             | Event::Authorized
-            | Event::Issued { .. }
             | Event::DryRunSucceeded
             | Event::Revoked { .. } => {}
         }
@@ -85,5 +90,75 @@ impl LineageState {
             self.deployed_version = Some(version);
             self.stage = Stage::Idle;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::DeployTarget;
+    use crate::{AcmeUrl, FailureClass, Version};
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
+    }
+
+    fn committed(version: u32, targets: Vec<DeployTarget>) -> Event {
+        Event::Committed { version: Version(version), not_after: at(1000), directory: None, targets }
+    }
+
+    fn order_url() -> AcmeUrl {
+        AcmeUrl::parse("https://ca.example/order/7").unwrap()
+    }
+
+    #[test]
+    fn the_stages_of_a_renewal_in_order() {
+        let target = DeployTarget::Hook("reload".into());
+        let mut state = LineageState::default();
+        state.apply(&Event::FirstSeen { version: Version(1) }, at(0));
+        assert_eq!(state.deployed_version, Some(Version(1)));
+        state.apply(&Event::OrderPlaced { order_url: order_url() }, at(1));
+        assert!(matches!(state.stage, Stage::Ordered { .. }));
+        state.apply(&Event::Finalizing { order_url: order_url() }, at(2));
+        assert!(matches!(state.stage, Stage::Finalizing { .. }));
+        state.apply(&Event::Issued { serial: "7a".into(), not_after: at(9) }, at(3));
+        assert_eq!(state.issued_serial.as_deref(), Some("7a"));
+        state.apply(&committed(2, vec![target.clone()]), at(4));
+        assert_eq!((state.issued_serial.as_ref(), state.deployed_version), (None, Some(Version(1))));
+        let failure = Failure::new(FailureClass::Hook, "status 1");
+        state.apply(&Event::DeployFailed { target: target.clone(), version: Version(2), failure }, at(5));
+        assert_eq!(state.deploy_pending[0].failures, 1);
+        // A report about another version changes nothing.
+        state.apply(&Event::Deployed { target: target.clone(), version: Version(1) }, at(6));
+        assert_eq!(state.deploy_pending.len(), 1);
+        state.apply(&Event::Deployed { target, version: Version(2) }, at(7));
+        assert_eq!((state.stage, state.deployed_version), (Stage::Idle, Some(Version(2))));
+    }
+
+    #[test]
+    fn nothing_to_deploy_is_deployed() {
+        let mut state = LineageState::default();
+        state.apply(&committed(1, Vec::new()), at(0));
+        assert_eq!((state.stage, state.deployed_version), (Stage::Idle, Some(Version(1))));
+    }
+
+    #[test]
+    fn success_forgets_failures_and_local_trouble_is_not_counted() {
+        let mut state = LineageState::default();
+        state.apply(&Event::AttemptFailed { failure: Failure::new(FailureClass::ChallengeFailed, "x") }, at(0));
+        state.apply(&Event::AttemptFailed { failure: Failure::new(FailureClass::Store, "disk full") }, at(1));
+        assert_eq!(state.consecutive_failures, 1);
+        state.apply(&committed(2, Vec::new()), at(2));
+        assert_eq!((state.consecutive_failures, state.last_failure), (0, None));
+    }
+
+    #[test]
+    fn stored_state_reads_back_the_same_and_unknown_members_do_not_hurt() {
+        let mut state = LineageState::default();
+        state.apply(&committed(3, vec![DeployTarget::Installer("nginx".into())]), at(0));
+        state.apply(&Event::AttemptFailed { failure: Failure::new(FailureClass::RateLimited, "x") }, at(1));
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<LineageState>(&text).unwrap(), state);
+        assert_eq!(serde_json::from_str::<LineageState>(r#"{"from_the_future": 1}"#).unwrap(), LineageState::default());
     }
 }

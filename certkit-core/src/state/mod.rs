@@ -33,6 +33,9 @@ pub struct LineageState {
     pub deploy_pending: Vec<PendingDeploy>,
     /// The CA that issued the live version, when certkit obtained it.
     pub issuer_directory: Option<AcmeUrl>,
+    /// The serial number (lower-case hex) of a certificate that was issued but whose commit was not recorded yet: when
+    /// it is found live after a crash, it is ours and still has to be deployed.
+    pub issued_serial: Option<String>,
 }
 
 /// Where a lineage stands in a renewal. Resuming is entering at that stage.

@@ -1,13 +1,223 @@
 //! What is inconsistent in the tree.
 
-use super::{Store, StoreError};
-use crate::Finding;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::targets::absolute;
+use super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, folder_names};
+use crate::{Finding, FindingCode, LineageName};
 
 impl Store {
     /// Every inconsistency that can be seen without asking anybody: orphans, mixed links, interrupted switches, newer
     /// versions that are not live, pending orders, readable keys, certificates set aside, damaged state files.
     /// Broken lineages are among them.
     pub fn audit(&self) -> Result<Vec<Finding>, StoreError> {
-        todo!()
+        let lineages = self.lineages()?;
+        let mut audit = Audit { store: self, findings: Vec::new(), used: BTreeSet::new() };
+        for lineage in &lineages {
+            match lineage {
+                Ok(lineage) => audit.lineage(lineage)?,
+                Err(broken) => audit.broken(broken)?,
+            }
+        }
+        audit.orphans(&self.paths.live_dir(), FindingCode::LiveWithoutConf);
+        audit.orphans(&self.paths.archive_dir(), FindingCode::ArchiveWithoutConf);
+        audit.pending();
+        audit.aside();
+        audit.memory(&lineages);
+        Ok(audit.findings)
+    }
+}
+
+struct Audit<'s> {
+    store: &'s Store,
+    findings: Vec<Finding>,
+    /// The folders that some conf speaks of.
+    used: BTreeSet<PathBuf>,
+}
+
+impl Audit<'_> {
+    fn lineage(&mut self, lineage: &Lineage) -> Result<(), StoreError> {
+        let name = lineage.name().as_str();
+        self.uses(Some(lineage.name()), Some(lineage.conf()))?;
+        let targets = Kind::ALL.map(|kind| lineage.target(kind));
+        self.used.extend(targets.iter().filter_map(|target| target.parent()).map(Path::to_owned));
+
+        self.journal_links(name, Kind::ALL.map(|kind| lineage.live_path(kind)));
+        let live = lineage.live_version();
+        let foreign = if live.is_none() { self.foreign_links(lineage) } else { Vec::new() };
+        if live.is_none() && foreign.is_empty() {
+            let files = targets.map(|target| target.file_name().unwrap_or_default().to_string_lossy());
+            self.add(FindingCode::MixedVersions, name, files.join(", "));
+        }
+        for (link, target) in foreign {
+            self.add(FindingCode::ForeignLink, name, format!("{} points to {}", link.display(), target.display()));
+        }
+        match lineage.newest_complete_version() {
+            Ok(Some(newest)) if live.is_some_and(|live| newest > live) => {
+                self.add(FindingCode::NewerVersionNotLive, name, format!("version {newest}"));
+            }
+            Ok(_) => {}
+            Err(error) => self.unreadable(&error),
+        }
+        let key = lineage.target(Kind::Privkey);
+        match std::fs::metadata(key) {
+            Ok(meta) if meta.mode() & 0o004 != 0 => {
+                let evidence = format!("mode {:04o}", meta.mode() & 0o7777);
+                self.add(FindingCode::PrivateKeyReadable, self.shown(key), evidence);
+            }
+            Ok(_) => {}
+            Err(error) => self.unreadable(&StoreError::new("read", key, error)),
+        }
+        Ok(())
+    }
+
+    fn broken(&mut self, broken: &BrokenLineage) -> Result<(), StoreError> {
+        let stem = broken.conf_path.file_stem().and_then(OsStr::to_str);
+        let name = stem.and_then(|stem| LineageName::new(stem).ok());
+        self.uses(name.as_ref(), broken.conf.as_ref())?;
+        if let Some(conf) = &broken.conf {
+            let links = Kind::ALL.map(|kind| Path::new(conf.live_path(kind).unwrap_or_default()));
+            self.journal_links(&broken.name, links);
+            // What its links point to belongs to it, whatever is wrong with the others.
+            for link in links.iter().filter(|link| !link.as_os_str().is_empty()) {
+                let Ok(target) = std::fs::read_link(link) else { continue };
+                let folder = link.parent().map(|parent| parent.join(target)).and_then(|path| absolute(&path).ok());
+                self.used.extend(folder.and_then(|path| path.parent().map(Path::to_owned)));
+            }
+        }
+        self.add(FindingCode::BrokenLineage, &broken.name, broken.reason.to_string());
+        Ok(())
+    }
+
+    /// A conf speaks of its own folders, of `archive_dir`, and of those of its live links.
+    fn uses(&mut self, name: Option<&LineageName>, conf: Option<&RenewalConf>) -> Result<(), StoreError> {
+        let paths = &self.store.paths;
+        self.used.extend(name.iter().flat_map(|name| [paths.live(name), paths.archive(name)]));
+        let Some(conf) = conf else { return Ok(()) };
+        for dir in conf.archive_dir().into_iter().filter(|dir| !dir.is_empty()) {
+            self.used.insert(absolute(Path::new(dir))?);
+        }
+        for link in Kind::ALL.iter().filter_map(|kind| Path::new(conf.live_path(*kind)?).parent()) {
+            self.used.insert(absolute(link)?);
+        }
+        Ok(())
+    }
+
+    /// certbot's journal of a switch: `previous_KIND.pem` beside the live link.
+    fn journal_links(&mut self, name: &str, links: [&Path; 4]) {
+        let journals = Kind::ALL.iter().zip(links).map(|(kind, link)| {
+            let journal = format!("previous_{}.pem", kind.as_str());
+            link.with_file_name(journal)
+        });
+        let found: Vec<_> = journals.filter(|path| path.symlink_metadata().is_ok()).collect();
+        if let Some(first) = found.first() {
+            let evidence = format!("{} of 4 journal links, such as {}", found.len(), self.shown(first));
+            self.add(FindingCode::InterruptedSwitch, name, evidence);
+        }
+    }
+
+    /// Links that don't lead to a version in the folder that the first of them leads to, or not in that of the conf.
+    fn foreign_links<'l>(&self, lineage: &'l Lineage) -> Vec<(&'l Path, &'l Path)> {
+        let conf_dir = lineage.conf().archive_dir().filter(|dir| !dir.is_empty());
+        let own = conf_dir.and_then(|dir| absolute(Path::new(dir)).ok());
+        let own = own.unwrap_or_else(|| self.store.paths.archive(lineage.name()));
+        let links = Kind::ALL.map(|kind| (kind, lineage.live_path(kind), lineage.target(kind)));
+        // A whole archive that was moved is somebody's decision; a single link elsewhere is not.
+        let together = links.iter().all(|(.., target)| target.parent() == Some(lineage.archive_dir()));
+        let foreign = links.into_iter().filter(|(kind, _, target)| {
+            let named = target.file_name().and_then(OsStr::to_str).and_then(|name| kind.version_of(name)).is_some();
+            !named || (!together && target.parent() != Some(own.as_path()))
+        });
+        foreign.map(|(_, link, target)| (link, target)).collect()
+    }
+
+    fn orphans(&mut self, dir: &Path, code: FindingCode) {
+        for name in self.names_in(dir) {
+            let path = dir.join(&name);
+            // Hidden folders are work in progress, and `live/README` is a file.
+            if name.as_encoded_bytes().starts_with(b".") || !path.is_dir() || self.used.contains(&path) {
+                continue;
+            }
+            let held = match folder_names(&path) {
+                Ok(names) if names.is_empty() => "it is empty".to_owned(),
+                Ok(names) => format!("it holds {} files", names.len()),
+                Err(error) => error.source.to_string(),
+            };
+            self.add(code, self.shown(&path), held);
+        }
+    }
+
+    fn pending(&mut self) {
+        for name in self.own_names("pending") {
+            match self.store.pending(&name) {
+                Ok(Some(pending)) => {
+                    let order = &pending.order;
+                    let names: Vec<_> = order.identifiers.iter().map(ToString::to_string).collect();
+                    let evidence = format!("{}, placed {}", names.join(", "), order.placed.format("%F %T UTC"));
+                    self.add(FindingCode::OrderPending, name.as_str(), evidence);
+                }
+                Ok(None) => {
+                    let subject = self.shown(&self.store.paths.pending(&name));
+                    self.add(FindingCode::StateDamaged, subject, "it holds no complete order");
+                }
+                Err(error) => self.unreadable(&error),
+            }
+        }
+    }
+
+    fn aside(&mut self) {
+        for name in self.own_names("aside") {
+            let dir = self.store.paths.aside(&name);
+            for kept in self.names_in(&dir).iter().filter(|kept| !kept.as_encoded_bytes().starts_with(b".")) {
+                let path = self.shown(&dir.join(kept));
+                self.add(FindingCode::SetAside, name.as_str(), path);
+            }
+        }
+    }
+
+    fn memory(&mut self, lineages: &[Result<Lineage, BrokenLineage>]) {
+        let known = lineages.iter().flatten().map(|lineage| lineage.name().clone());
+        let remembered = self.store.remembered().unwrap_or_else(|error| {
+            self.unreadable(&error);
+            Vec::new()
+        });
+        for name in known.chain(remembered).collect::<BTreeSet<_>>() {
+            match self.store.state(&name) {
+                Ok((_, finding)) => self.findings.extend(finding),
+                Err(error) => self.unreadable(&error),
+            }
+        }
+    }
+
+    /// The lineages for which there is a folder in one of certkit's own.
+    fn own_names(&mut self, folder: &str) -> Vec<LineageName> {
+        let dir = self.store.paths.own_dir().join(folder);
+        let names = self.names_in(&dir);
+        names.iter().filter_map(|name| LineageName::new(name.to_str()?).ok()).collect()
+    }
+
+    /// The sorted names in a folder; one that cannot be read is a finding.
+    fn names_in(&mut self, dir: &Path) -> Vec<OsString> {
+        let mut names = folder_names(dir).unwrap_or_else(|error| {
+            self.unreadable(&error);
+            Vec::new()
+        });
+        names.sort_unstable();
+        names
+    }
+
+    fn unreadable(&mut self, error: &StoreError) {
+        self.add(FindingCode::Unreadable, self.shown(&error.path), error.source.to_string());
+    }
+
+    fn add(&mut self, code: FindingCode, subject: impl AsRef<str>, evidence: impl AsRef<str>) {
+        self.findings.push(Finding::new(code, subject, evidence));
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        self.store.paths.relative(path).to_string_lossy().into_owned()
     }
 }

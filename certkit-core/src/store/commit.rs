@@ -73,7 +73,7 @@ pub enum CommitError {
 impl LockedStore {
     /// Stores `verified` as the next version and makes it live, in the order of the module's head. `replaces` is the
     /// live version when the attempt began; none for a new lineage, or one whose links point to no common version. The
-    /// pending order of the lineage is dropped.
+    /// pending order with the same key is dropped.
     pub fn commit(
         &self,
         name: &LineageName,
@@ -91,7 +91,9 @@ impl LockedStore {
             };
         }
         let (old_conf, live) = self.conf_and_links(name)?;
-        if live.version() != replaces {
+        // Links that are not whole are nobody's finished renewal: the new version puts them right.
+        let version_now = self.store().lineage(name).ok().flatten().and_then(|lineage| lineage.live_version());
+        if version_now.is_some() && version_now != replaces {
             return self.overtaken(name, verified, &texts);
         }
         self.commit_next(name, verified, &texts, &old_conf, &live, conf)
@@ -114,6 +116,11 @@ impl LockedStore {
         Ok((conf, live))
     }
 
+    /// Whether the version came from the pending order. A roll-back does not, and the order goes on.
+    pub(crate) fn is_of_pending(&self, name: &LineageName, verified: &VerifiedVersion) -> Result<bool, StoreError> {
+        Ok(self.store().pending(name)?.is_some_and(|pending| pending.key.der() == verified.key().der()))
+    }
+
     fn overtaken(
         &self,
         name: &LineageName,
@@ -121,7 +128,9 @@ impl LockedStore {
         texts: &VersionTexts,
     ) -> Result<Committed, CommitError> {
         let aside = self.keep_aside(name, &verified.chain().leaf, texts)?;
-        self.remove_pending(name)?;
+        if self.is_of_pending(name, verified)? {
+            self.remove_pending(name)?;
+        }
         Err(CommitError::Overtaken { aside })
     }
 
@@ -141,7 +150,9 @@ impl LockedStore {
         let files = ArchiveFiles::new(&dirs, version);
         let conf_temp = files::temp_name(&conf_path);
 
-        self.write_journal(name, &Journal::new(version, live.version(), false, &verified.chain().leaf))?;
+        let journal = Journal::new(version, live.version(), &verified.chain().leaf)
+            .consuming_pending(self.is_of_pending(name, verified)?);
+        self.write_journal(name, &journal)?;
         let stored = || -> Result<(), StoreError> {
             // A stale one must not be taken for ours when an interrupted commit is finished.
             files::remove_file(&conf_temp)?;
@@ -176,7 +187,7 @@ impl LockedStore {
         }
         self.ensure_live_dir(live)?;
         let mut leftovers = switch(self, name, live, version)?;
-        note(&mut leftovers, self.remove_pending(name));
+        note(&mut leftovers, self.consume_pending(name, &journal));
         self.remove_old_versions(live, &dirs, version, &mut leftovers);
         Ok(Committed { version, leftovers })
     }

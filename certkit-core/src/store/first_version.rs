@@ -107,7 +107,8 @@ impl LockedStore {
         let conf = first_conf(self.paths(), name, plan)?;
         let staging = Staging::new(self.paths(), name);
         staging.discard()?;
-        self.write_journal(name, &Journal::new(Version(1), None, true, &verified.chain().leaf))?;
+        let journal = Journal::first(&verified.chain().leaf).consuming_pending(self.is_of_pending(name, verified)?);
+        self.write_journal(name, &journal)?;
         if let Err(error) = self.stage(&staging, name, texts, &conf) {
             let _ = staging.discard();
             let _ = self.remove_journal(name);
@@ -116,7 +117,7 @@ impl LockedStore {
         // Everything is durable. Where this fails, the next run finishes it.
         staging.publish()?;
         let mut leftovers = Vec::new();
-        note(&mut leftovers, self.remove_pending(name));
+        note(&mut leftovers, self.consume_pending(name, &journal));
         Ok(Committed { version: Version(1), leftovers })
     }
 

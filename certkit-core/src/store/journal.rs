@@ -26,13 +26,33 @@ pub(crate) struct Journal {
     pub(crate) replaces: Option<Version>,
     /// Whether the lineage did not exist before.
     pub(crate) new_lineage: bool,
+    /// Whether the pending order ends with this commit.
+    consumes_pending: bool,
     /// SHA-256 of its certificate, lower-case hex: another tool may give the same number to another certificate.
     leaf_sha256: String,
 }
 
 impl Journal {
-    pub(crate) fn new(version: Version, replaces: Option<Version>, new_lineage: bool, leaf: &Certificate) -> Self {
-        Self { schema: SCHEMA, version, replaces, new_lineage, leaf_sha256: fingerprint(leaf) }
+    /// A version of a lineage in which `replaces` is live.
+    pub(crate) fn new(version: Version, replaces: Option<Version>, leaf: &Certificate) -> Self {
+        Self {
+            schema: SCHEMA,
+            version,
+            replaces,
+            new_lineage: false,
+            consumes_pending: false,
+            leaf_sha256: fingerprint(leaf),
+        }
+    }
+
+    /// The first version of a new lineage.
+    pub(crate) fn first(leaf: &Certificate) -> Self {
+        Self { new_lineage: true, ..Self::new(Version(1), None, leaf) }
+    }
+
+    /// The same, ending the pending order or not.
+    pub(crate) fn consuming_pending(self, consumes_pending: bool) -> Self {
+        Self { consumes_pending, ..self }
     }
 
     /// Whether it is about this certificate.
@@ -88,12 +108,21 @@ impl LockedStore {
         files::remove_file(&self.paths().journal(name)).map(|_| ())
     }
 
-    /// Removes the journal when `state`, which is durable, tells of its version.
+    /// Ends the journal when `state`, which is durable, tells of its version.
     pub(crate) fn end_journal(&self, name: &LineageName, state: &LineageState) -> Result<(), StoreError> {
         match self.store().journal(name)? {
-            Some(journal) if journal.is_recorded(state) => self.remove_journal(name),
+            Some(journal) if journal.is_recorded(state) => {
+                self.consume_pending(name, &journal)?;
+                self.remove_journal(name)
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Drops the pending order of the commit. It may still be there because removing it failed; were it to stay, the same
+    /// certificate would be fetched and committed again.
+    pub(crate) fn consume_pending(&self, name: &LineageName, journal: &Journal) -> Result<(), StoreError> {
+        if journal.consumes_pending { self.remove_pending(name) } else { Ok(()) }
     }
 }
 

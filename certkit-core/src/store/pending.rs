@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, Attributes};
 use super::{LockedStore, Store, StoreError};
-use crate::{AcmeUrl, IdentifierSet, LineageName, PrivateKey};
+use crate::{AcmeUrl, IdentifierSet, LineageName, PrivateKey, Version};
 
 const ORDER_FILE: &str = "order.json";
 const KEY_FILE: &str = "privkey.pem";
@@ -30,6 +30,9 @@ pub struct PendingOrder {
     pub placed: DateTime<Utc>,
     /// Whether the CSR was sent or was about to be.
     pub finalizing: bool,
+    /// The live version when it was placed: what the result may replace.
+    #[serde(default)]
+    pub replaces: Option<Version>,
 }
 
 /// A journalled order with its key. It exists on disk for as long as it is not committed or dropped.
@@ -53,7 +56,16 @@ impl PendingOrder {
         identifiers: IdentifierSet,
         placed: DateTime<Utc>,
     ) -> Self {
-        Self { order_url, directory, account_url, identifiers, placed, finalizing: false }
+        Self { order_url, directory, account_url, identifiers, placed, finalizing: false, replaces: None }
+    }
+}
+
+impl PendingOrder {
+    /// The same, to replace this version.
+    #[must_use]
+    pub fn replacing(mut self, live: Option<Version>) -> Self {
+        self.replaces = live;
+        self
     }
 }
 

@@ -37,7 +37,10 @@ pub(crate) fn bounded(path: &Path, max: usize) -> Result<Vec<u8>, StoreError> {
     if kind != FileType::RegularFile {
         return Err(fail(not_regular(kind)));
     }
-    let too_large = || std::io::Error::other(format!("it is larger than {max} bytes"));
+    let too_large = || {
+        let text = format!("it is larger than {max} bytes");
+        std::io::Error::new(std::io::ErrorKind::FileTooLarge, text)
+    };
     let size = usize::try_from(stat.st_size).ok().filter(|size| *size <= max).ok_or_else(|| fail(too_large()))?;
     // One byte more than the size, so that the end is seen without growing the buffer.
     let mut bytes = Vec::with_capacity(size + 1);

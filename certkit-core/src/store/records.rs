@@ -93,7 +93,9 @@ impl LockedStore {
             .map_err(|error| StoreError::new("write", &path, io::Error::from(error)))?;
         content.push(b'\n');
         files::replace(&path, &content, &Attributes::mode(0o600))?;
-        self.end_journal(name, state)
+        // The state is durable; where this fails, the next run does it.
+        let _ = self.end_journal(name, state);
+        Ok(())
     }
 
     /// Appends events to a lineage's history; the oldest are dropped when it grows beyond its bound (1 MiB).

@@ -8,10 +8,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::{Identifier, IdentifierSet};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::listen::{ListenError, listen};
-use self::serve::{TokenTable, serve};
+use self::serve::{Closed, TokenTable, serve};
 use super::webroot::TokenFiles;
 use super::{Challenge, ChallengeKind, SolveError, Solver, Token, check_http01};
 use crate::clock::BoxFuture;
@@ -154,7 +155,7 @@ impl Port {
     }
 
     async fn open_one(&mut self, address: IpAddr, port: u16) -> Result<(), ListenError> {
-        self.listeners.retain(|_, listening| !listening.0.is_finished());
+        self.listeners.retain(|_, listening| listening.task.as_ref().is_some_and(|task| !task.is_finished()));
         let all_of_family = |known: &IpAddr| known.is_unspecified() && known.is_ipv4() == address.is_ipv4();
         if self.listeners.keys().any(|known| *known == address || all_of_family(known)) {
             return Ok(());
@@ -164,32 +165,49 @@ impl Port {
             let family = |known: &IpAddr| known.is_ipv4() == address.is_ipv4();
             while let Some(known) = self.listeners.keys().copied().find(family) {
                 if let Some(listening) = self.listeners.remove(&known) {
-                    listening.end().await;
+                    listening.hand_over().await;
                 }
             }
         }
         let listener = listen(address, port)?;
-        let task = tokio::spawn(serve(listener, Arc::clone(&self.tokens)));
-        self.listeners.insert(address, Listening(task));
+        let (hand_over, asked) = oneshot::channel();
+        let task = tokio::spawn(serve(listener, Arc::clone(&self.tokens), asked));
+        self.listeners.insert(address, Listening { task: Some(task), hand_over: Some(hand_over) });
         Ok(())
     }
 }
 
 /// A task that holds a socket and everything accepted from it.
 #[derive(Debug)]
-struct Listening(JoinHandle<()>);
+struct Listening {
+    task: Option<JoinHandle<()>>,
+    hand_over: Option<oneshot::Sender<Closed>>,
+}
 
 impl Listening {
-    /// When this returns, the port is free.
+    /// Ends the socket and its connections. When this returns, the port is free.
     async fn end(mut self) {
-        self.0.abort();
-        let _ = (&mut self.0).await;
+        if let Some(task) = &mut self.task {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+
+    /// Closes the socket for another one to take its place; connections are served to their end.
+    async fn hand_over(mut self) {
+        let (closed, is_closed) = oneshot::channel();
+        if self.hand_over.take().is_some_and(|hand_over| hand_over.send(closed).is_ok()) {
+            self.task = None;
+            let _ = is_closed.await;
+        }
     }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -81,27 +83,62 @@ impl TokenTable {
     }
 }
 
-/// Accepts until it is aborted; its connections end with it.
-pub(super) async fn serve(listener: TcpListener, tokens: Arc<TokenTable>) {
+/// Accepts until it is aborted, and then its connections end with it; or until it is asked to hand over.
+pub(super) async fn serve(listener: TcpListener, tokens: Arc<TokenTable>, mut hand_over: oneshot::Receiver<Closed>) {
     /// After a failed accept, usually for want of descriptors.
     const PAUSE: Duration = Duration::from_millis(50);
-    let mut connections = JoinSet::new();
-    let mut by_age: VecDeque<AbortHandle> = VecDeque::new();
-    loop {
-        let accepted = listener.accept().await;
-        while connections.try_join_next().is_some() {}
-        by_age.retain(|connection| !connection.is_finished());
-        while by_age.len() >= MAX_CONNECTIONS || (accepted.is_err() && !by_age.is_empty()) {
-            if let Some(oldest) = by_age.pop_front() {
-                oldest.abort();
-            }
-            if accepted.is_err() {
-                break;
+    let mut connections = Connections::default();
+    let closed = loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // Without a sender nobody will ask.
+            Ok(closed) = &mut hand_over => break closed,
+        };
+        match accepted {
+            Ok((stream, _)) => connections.add(stream, &tokens),
+            Err(_) => {
+                connections.end_oldest();
+                sleep(PAUSE).await;
             }
         }
-        match accepted {
-            Ok((stream, _)) => by_age.push_back(connections.spawn(connection(stream, Arc::clone(&tokens)))),
-            Err(_) => sleep(PAUSE).await,
+    };
+    // Who has connected already is still answered here; the kernel would reset what nobody accepts.
+    if let Ok(listener) = listener.into_std() {
+        while let Ok(stream) = listener.accept().and_then(|(stream, _)| from_std(stream)) {
+            connections.add(stream, &tokens);
+        }
+    }
+    let _ = closed.send(());
+    while connections.tasks.join_next().await.is_some() {}
+}
+
+/// Is told when the socket is closed.
+pub(super) type Closed = oneshot::Sender<()>;
+
+fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}
+
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    by_age: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn add(&mut self, stream: TcpStream, tokens: &Arc<TokenTable>) {
+        while self.tasks.try_join_next().is_some() {}
+        self.by_age.retain(|connection| !connection.is_finished());
+        while self.by_age.len() >= MAX_CONNECTIONS {
+            self.end_oldest();
+        }
+        self.by_age.push_back(self.tasks.spawn(connection(stream, Arc::clone(tokens))));
+    }
+
+    fn end_oldest(&mut self) {
+        if let Some(oldest) = self.by_age.pop_front() {
+            oldest.abort();
         }
     }
 }

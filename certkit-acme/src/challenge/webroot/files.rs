@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, openat, statat, unlinkat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fchmod, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::super::Token;
@@ -108,6 +108,24 @@ impl TokenFiles {
             return unlinkat(&directory, token.as_str(), AtFlags::empty()).map_err(WriteError::File);
         }
         Ok(())
+    }
+}
+
+/// Whether a file could be written, as far as can be seen without doing it: what exists of the way down may be walked,
+/// and its end may be written to.
+pub(super) fn check(webroot: &Path) -> Result<(), WriteError> {
+    let root = walk::open_webroot(webroot).map_err(WriteError::Webroot)?;
+    let mut below = BELOW.as_slice();
+    loop {
+        match walk::descend(&root, below, IfMissing::Stop, &mut Vec::new()) {
+            Ok(deepest) => {
+                let needed = Access::WRITE_OK | Access::EXEC_OK;
+                return accessat(&deepest, ".", needed, AtFlags::EACCESS).map_err(WriteError::File);
+            }
+            // What is missing will be made in the directory above it.
+            Err(WalkError::Missing) => below = below.split_last().map_or(&[], |(_, above)| above),
+            Err(error) => return Err(WriteError::Walk(error)),
+        }
     }
 }
 

@@ -58,15 +58,16 @@ impl WebrootSolver {
         Self::build(self.state.map.clone(), self.state.default.clone(), servers.token_files().clone())
     }
 
-    /// Whether each identifier has a webroot that is a directory. Nothing is written; call it before ordering.
+    /// Whether each identifier has a webroot that this user can write the challenge file into, as far as can be seen
+    /// without writing. Call it before ordering.
     pub fn check(&self, identifiers: &IdentifierSet) -> Result<(), SolveError> {
         let mut problems = Problems::default();
         for identifier in identifiers.iter() {
             match self.state.webroot_of(identifier) {
                 None => problems.add(identifier, None, NO_WEBROOT.into()),
                 Some(webroot) => {
-                    if let Err(error) = walk::open_webroot(webroot) {
-                        problems.add(identifier, Some(webroot), WriteError::Webroot(error).reason());
+                    if let Err(error) = files::check(webroot) {
+                        problems.add(identifier, Some(webroot), error.reason());
                     }
                 }
             }

@@ -21,8 +21,9 @@ impl LockedStore {
         now: DateTime<Utc>,
     ) -> Result<Option<Recovered>, StoreError> {
         let Some(journal) = self.store().journal(name)? else { return Ok(None) };
-        if journal.is_recorded(&self.store().state(name)?.0) {
-            self.remove_journal(name)?;
+        let (state, _) = self.store().state(name)?;
+        if journal.is_recorded(&state) {
+            self.end_journal(name, &state)?;
             return Ok(None);
         }
         if files::lstat(&self.paths().conf(name))?.is_none() {
@@ -52,7 +53,7 @@ impl LockedStore {
         let fits = texts.is_some_and(|texts| is_about(journal, &texts) && texts.verify(None, math, now).is_ok());
         if fits && staging.is_complete()? {
             staging.publish()?;
-            self.remove_pending(name)?;
+            self.consume_pending(name, journal)?;
             return Ok(Some(finished(name, journal)));
         }
         staging.discard()?;
@@ -77,8 +78,9 @@ impl LockedStore {
 
         if texts.is_some() && archive.are_final()? && live.is_whole() && live.version() == Some(version) {
             files::remove_file(&conf_temp)?;
-            follow_live(self, name, live);
-            self.remove_pending(name)?;
+            let mut leftovers = follow_live(self, name, live);
+            self.consume_pending(name, journal)?;
+            self.remove_old_versions(live, &dirs, version, &mut leftovers);
             return Ok(Some(finished(name, journal)));
         }
         let Some(texts) = texts.filter(|texts| texts.verify(None, math, now).is_ok()) else {
@@ -89,13 +91,13 @@ impl LockedStore {
             return Ok(Some(undone(name)));
         };
         if !is_where_it_was(journal, live) || archive.is_taken()? {
-            return self.keep_overtaken(name, &archive, &texts).map(Some);
+            return self.keep_overtaken(name, journal, &archive, &texts).map(Some);
         }
         archive.rename_temps()?;
         self.apply_conf(&conf_path)?;
         self.ensure_live_dir(live)?;
         let mut leftovers = switch(self, name, live, version)?;
-        self.remove_pending(name)?;
+        self.consume_pending(name, journal)?;
         self.remove_old_versions(live, &dirs, version, &mut leftovers);
         Ok(Some(finished(name, journal)))
     }
@@ -104,6 +106,7 @@ impl LockedStore {
     fn keep_overtaken(
         &self,
         name: &LineageName,
+        journal: &Journal,
         archive: &ArchiveFiles,
         texts: &VersionTexts,
     ) -> Result<Recovered, StoreError> {
@@ -115,7 +118,7 @@ impl LockedStore {
             archive.remove_temps()?;
         }
         files::remove_file(&files::temp_name(&self.real_conf(name)?))?;
-        self.remove_pending(name)?;
+        self.consume_pending(name, journal)?;
         self.remove_journal(name)?;
         Ok(Recovered::new(FindingCode::SetAside, name, evidence, None))
     }

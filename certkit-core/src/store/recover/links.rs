@@ -126,7 +126,7 @@ impl LockedStore {
         code: FindingCode,
     ) -> Result<Recovered, StoreError> {
         // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
-        self.write_journal(name, &Journal::new(version, found.live.version(), false, leaf))?;
+        self.write_journal(name, &Journal::new(version, found.live.version(), leaf))?;
         if !(found.whole && found.live.version() == Some(version)) {
             switch(self, name, &found.live, version)?;
         }

@@ -5,7 +5,7 @@ use std::{error::Error, fs, path::PathBuf};
 use certkit_acme::challenge::{Challenge, ChallengeKind, SolveError, Solver};
 use certkit_acme::protocol::{AccountKey, Authority, NewAccount};
 use certkit_acme::transport::{Transport, TransportSettings};
-use certkit_acme::{BoxFuture, SystemClock, keys::KeySpec, obtain};
+use certkit_acme::{BoxFuture, Stop, keys::KeySpec, obtain};
 use certkit_core::{AcmeUrl, Identifier, IdentifierSet};
 
 struct Folder(PathBuf);
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (names, key) = (IdentifierSet::from(vec![argument(2)?.parse()?]), KeySpec::EcdsaP256.generate()?);
     let authority = Authority::connect(Transport::new(&TransportSettings::from_env())?, &directory).await?;
     let account = authority.register(AccountKey::generate()?, &NewAccount::new(vec![], true), None).await?.account;
-    let issued = obtain(&account, &names, &folder, &key, &SystemClock::new()).await?;
+    let issued = obtain(&account, &names, &folder, &key, &Stop::new()).await?;
     print!("{}{}{}", issued.chain.cert_pem(), issued.chain.chain_pem(), key.to_pem().as_str());
     Ok(())
 }

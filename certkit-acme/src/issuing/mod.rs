@@ -1,0 +1,149 @@
+//! From an order to a certificate: challenges, finalize, chain. The one path of every certificate.
+
+mod obtain;
+pub use obtain::obtain;
+
+mod patience;
+pub(crate) use patience::{interrupted, patiently};
+
+mod validate;
+pub(crate) use validate::deactivate_valid;
+
+use std::time::Duration;
+
+use certkit_core::{Failure, FailureClass, IdentifierSet, PrivateKey};
+use tokio::time::Instant;
+
+use crate::challenge::Solver;
+use crate::keys::certificate_signing_request;
+use crate::protocol::{Account, AcmeError, IssuedChain, Order, OrderStatus};
+use crate::{BoxFuture, Stop};
+use patience::pause;
+use validate::validate;
+
+/// How long an order may stay in `processing` within one run. Amazon's CA takes up to ten minutes; an order that is
+/// journalled is resumed at the next run when it takes longer.
+const LONGEST_PROCESSING: Duration = Duration::from_secs(600);
+
+/// Takes an order to its certificate.
+pub(crate) struct Issuing<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) identifiers: &'a IdentifierSet,
+    pub(crate) solver: &'a dyn Solver,
+    pub(crate) key: &'a PrivateKey,
+    /// The common name of the topmost issuer that is wanted; the CA's default chain without.
+    pub(crate) preferred_chain: Option<&'a str>,
+    pub(crate) journal: &'a dyn Journal,
+    pub(crate) stop: &'a Stop,
+}
+
+/// Is told of each step before it is taken (and of the certificate once it is there), and can refuse it.
+pub(crate) trait Journal: Send + Sync {
+    fn note<'a>(&'a self, step: OrderStep<'a>) -> BoxFuture<'a, Result<(), Failure>>;
+}
+
+/// The steps of an order that are worth noting.
+pub(crate) enum OrderStep<'a> {
+    Validating { challenges: u32 },
+    Authorized,
+    Finalizing { order: &'a Order },
+    Issued { issued: &'a IssuedChain },
+}
+
+impl Issuing<'_> {
+    /// From wherever the order stands to the chain.
+    pub(crate) async fn finish(&self, mut order: Order) -> Result<IssuedChain, Failure> {
+        let deadline = Instant::now() + LONGEST_PROCESSING;
+        let mut asked = 0;
+        let mut finalized = false;
+        loop {
+            if self.stop.reason().is_some() {
+                return Err(interrupted());
+            }
+            let late = Instant::now() >= deadline;
+            match order.status {
+                // One that is pending after it was validated is not ours to repeat for ever.
+                OrderStatus::Pending if late => {
+                    let what = "the order stays pending although every name is authorized";
+                    return Err(Failure::new(FailureClass::Protocol, what));
+                }
+                OrderStatus::Pending => {
+                    validate(self, &order).await?;
+                    if asked > 0 {
+                        pause(asked, order.retry_after, self.stop).await?;
+                    }
+                }
+                OrderStatus::Ready if !finalized => {
+                    self.journal.note(OrderStep::Authorized).await?;
+                    self.finalize(&order).await?;
+                    finalized = true;
+                }
+                OrderStatus::Ready | OrderStatus::Processing if late => {
+                    let what = "the CA is still working on the order";
+                    return Err(Failure::new(FailureClass::ServerUnavailable, what));
+                }
+                OrderStatus::Ready | OrderStatus::Processing => pause(asked, order.retry_after, self.stop).await?,
+                OrderStatus::Valid => return self.download(&order).await,
+                OrderStatus::Invalid => return Err(invalid_order(&order)),
+            }
+            asked += 1;
+            order = patiently(|| self.account.order(&order.url)).await?;
+        }
+    }
+
+    /// Sends the CSR. The journal says so first: after a cut connection the order is read before anything is repeated.
+    async fn finalize(&self, order: &Order) -> Result<(), Failure> {
+        let (key, identifiers) = (self.key.clone(), self.identifiers.clone());
+        // Signing with a large RSA key is slow enough to be done elsewhere.
+        let csr = tokio::task::spawn_blocking(move || certificate_signing_request(&key, &identifiers))
+            .await
+            .map_err(|_| interrupted())?
+            .map_err(|error| Failure::new(FailureClass::Settings, error.to_string()))?;
+        self.journal.note(OrderStep::Finalizing { order }).await?;
+        match self.account.finalize(order, &csr).await {
+            Ok(_) => Ok(()),
+            // Nothing is known of the CSR's fate, or the CA has it already: the order tells (RFC 8555 section 7.4).
+            Err(AcmeError::Transport(_) | AcmeError::NotAcme { .. }) => Ok(()),
+            Err(AcmeError::Refused { status: 500..=599, .. }) => Ok(()),
+            Err(error) if error.problem_kind() == Some("orderNotReady") => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn download(&self, order: &Order) -> Result<IssuedChain, Failure> {
+        let Some(url) = &order.certificate else {
+            return Err(Failure::new(FailureClass::Protocol, "the order is valid but names no certificate"));
+        };
+        let chains = patiently(|| self.account.certificate(url, self.preferred_chain.is_some())).await?;
+        let issued = choose_chain(chains, self.preferred_chain)
+            .ok_or_else(|| Failure::new(FailureClass::Protocol, "the CA delivered no certificate"))?;
+        self.journal.note(OrderStep::Issued { issued: &issued }).await?;
+        Ok(issued)
+    }
+}
+
+/// certbot's rule: the first chain whose topmost issuer has this common name, else the default chain.
+fn choose_chain(chains: Vec<IssuedChain>, preferred: Option<&str>) -> Option<IssuedChain> {
+    let topmost = |issued: &IssuedChain| issued.chain.topmost_issuer_common_name();
+    let at = preferred.and_then(|name| chains.iter().position(|issued| topmost(issued).as_deref() == Some(name)));
+    chains.into_iter().nth(at.unwrap_or(0))
+}
+
+fn invalid_order(order: &Order) -> Failure {
+    let Some(problem) = order.error.clone() else {
+        return Failure::new(FailureClass::OrderLost, "the CA made the order invalid and gave no reason");
+    };
+    let class = if order.per_identifier.is_empty() { FailureClass::Refused } else { FailureClass::ChallengeFailed };
+    Failure::new(class, format!("the CA made the order invalid: {}: {}", problem.kind, problem.detail))
+        .with_problem(problem)
+        .with_identifiers(order.per_identifier.clone())
+}
+
+/// For programs that keep nothing.
+struct NoJournal;
+
+impl Journal for NoJournal {
+    fn note<'a>(&'a self, _step: OrderStep<'a>) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}

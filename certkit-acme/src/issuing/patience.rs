@@ -1,0 +1,60 @@
+//! Waiting for a CA: bounded, a little longer each time, and ended at once when the run is to stop.
+
+use std::future::Future;
+use std::time::Duration;
+
+use certkit_core::{Failure, FailureClass, Retry};
+use chrono::{DateTime, Utc};
+
+use crate::Stop;
+use crate::protocol::AcmeError;
+
+/// The pauses between two looks at an order or authorization: from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// A CA that asks for a longer pause than this is looked at again at the next run.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
+
+/// How often a read is repeated when the connection or the CA fails, and the pause before each.
+const READ_RETRIES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+
+/// Repeats a read when the connection or the CA fails: nothing is lost by asking again.
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, AcmeError>>>(
+    mut read: impl FnMut() -> F,
+) -> Result<T, AcmeError> {
+    for pause in READ_RETRIES {
+        match read().await {
+            Err(
+                AcmeError::Transport(_)
+                | AcmeError::NotAcme { status: 500..=599, .. }
+                | AcmeError::Refused { status: 500..=599, .. },
+            ) => tokio::time::sleep(pause).await,
+            other => return other,
+        }
+    }
+    read().await
+}
+
+/// Waits before the next look: as the CA asks within reason, else a little longer each time.
+pub(crate) async fn pause(asked: u32, retry_after: Option<DateTime<Utc>>, stop: &Stop) -> Result<(), Failure> {
+    // The transport made an instant of Retry-After with the system's clock; the same clock gives the distance back.
+    let now: DateTime<Utc> = std::time::SystemTime::now().into();
+    let wait = match retry_after.and_then(|at| (at - now).to_std().ok()) {
+        Some(wait) if wait > LONGEST_RETRY_AFTER => {
+            return Err(Failure::new(FailureClass::ServerUnavailable, "the CA wants to be asked again later")
+                .with_retry(retry_after.map_or(Retry::AfterBackoff, Retry::At)));
+        }
+        Some(wait) => wait,
+        None => (FIRST_PAUSE * 2_u32.saturating_pow(asked.min(8))).min(LONGEST_PAUSE),
+    };
+    tokio::select! {
+        () = tokio::time::sleep(wait) => Ok(()),
+        _ = stop.stopped() => Err(interrupted()),
+    }
+}
+
+/// The failure of a run that was asked to stop.
+pub(crate) fn interrupted() -> Failure {
+    Failure::new(FailureClass::Interrupted, "the run was asked to stop")
+}

@@ -1,0 +1,155 @@
+//! The run's only way to the store: a handful of async methods; the blocking work happens on the blocking pool.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use certkit_core::state::{Event, LineageState, RecordedEvent};
+use certkit_core::store::{
+    CommitError, Committed, ConfPlan, LockError, LockedStore, Pending, PendingOrder, Recovered, Store, StoreError,
+    VerifiedVersion,
+};
+use certkit_core::{Failure, FailureClass, Finding, KeyMath, LineageName, PrivateKey, Version};
+use chrono::{DateTime, Utc};
+
+use super::{Mode, Observer};
+use crate::Clock;
+
+/// A locked store, the states of its lineages, and who is told of their changes.
+pub(super) struct Inventory {
+    locked: Arc<LockedStore>,
+    states: Mutex<BTreeMap<LineageName, LineageState>>,
+    observer: Arc<dyn Observer>,
+    clock: Arc<dyn Clock>,
+    mode: Mode,
+}
+
+impl Inventory {
+    pub(super) async fn lock(
+        store: &Store,
+        mode: Mode,
+        observer: Arc<dyn Observer>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LockError> {
+        let store = store.clone();
+        let locked = blocking(move || store.lock()).await?;
+        Ok(Self { locked: Arc::new(locked), states: Mutex::default(), observer, clock, mode })
+    }
+
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.mode != Mode::Real
+    }
+
+    pub(super) fn locked(&self) -> &Arc<LockedStore> {
+        &self.locked
+    }
+
+    /// Puts right what an interrupted run left. A dry run leaves the tree as it is.
+    pub(super) async fn recover(&self, math: Arc<dyn KeyMath>) -> Result<Vec<Recovered>, StoreError> {
+        if self.is_dry_run() {
+            return Ok(Vec::new());
+        }
+        let (locked, now) = (Arc::clone(&self.locked), self.now());
+        blocking(move || locked.recover(math.as_ref(), now)).await
+    }
+
+    /// The memory of a lineage: from the file at first, from the events of this run afterwards.
+    pub(super) async fn load_state(&self, name: &LineageName) -> Result<(LineageState, Option<Finding>), StoreError> {
+        let (locked, wanted) = (Arc::clone(&self.locked), name.clone());
+        let (state, finding) = blocking(move || locked.store().state(&wanted)).await?;
+        self.states().insert(name.clone(), state.clone());
+        Ok((state, finding))
+    }
+
+    pub(super) fn state(&self, name: &LineageName) -> LineageState {
+        self.states().get(name).cloned().unwrap_or_default()
+    }
+
+    /// Takes an event into account: durable first (but for a dry run), then the observer is told.
+    pub(super) async fn record(&self, name: &LineageName, event: Event) -> Result<(), StoreError> {
+        let at = self.now();
+        if !self.is_dry_run() {
+            let state = {
+                let mut states = self.states();
+                let state = states.entry(name.clone()).or_default();
+                state.apply(&event, at);
+                state.clone()
+            };
+            let (locked, name, recorded) =
+                (Arc::clone(&self.locked), name.clone(), RecordedEvent::new(at, event.clone()));
+            blocking(move || {
+                locked.save_state(&name, &state)?;
+                locked.append_history(&name, &[recorded])
+            })
+            .await?;
+        }
+        self.observer.event(name, &event);
+        Ok(())
+    }
+
+    pub(super) async fn pending(&self, name: &LineageName) -> Result<Option<Pending>, StoreError> {
+        let (locked, name) = (Arc::clone(&self.locked), name.clone());
+        blocking(move || locked.store().pending(&name)).await
+    }
+
+    pub(super) async fn begin(
+        &self,
+        name: &LineageName,
+        key: PrivateKey,
+        order: PendingOrder,
+    ) -> Result<Pending, StoreError> {
+        let (locked, name) = (Arc::clone(&self.locked), name.clone());
+        blocking(move || locked.begin(&name, &key, order)).await
+    }
+
+    pub(super) async fn mark_finalizing(&self, mut pending: Pending) -> Result<Pending, StoreError> {
+        let locked = Arc::clone(&self.locked);
+        blocking(move || locked.mark_finalizing(&mut pending).map(|()| pending)).await
+    }
+
+    pub(super) async fn drop_pending(&self, name: &LineageName) -> Result<(), StoreError> {
+        let (locked, name) = (Arc::clone(&self.locked), name.clone());
+        blocking(move || locked.drop_pending(&name)).await
+    }
+
+    pub(super) async fn check_committable(&self, name: &LineageName) -> Result<(), CommitError> {
+        let (locked, name) = (Arc::clone(&self.locked), name.clone());
+        blocking(move || locked.check_committable(&name)).await
+    }
+
+    pub(super) async fn commit(
+        &self,
+        name: &LineageName,
+        verified: VerifiedVersion,
+        replaces: Option<Version>,
+        conf: ConfPlan,
+    ) -> Result<Committed, CommitError> {
+        let (locked, name) = (Arc::clone(&self.locked), name.clone());
+        blocking(move || locked.commit(&name, &verified, replaces, &conf)).await
+    }
+
+    fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<LineageName, LineageState>> {
+        // A panic elsewhere leaves whole values behind: every change is one insertion or one apply.
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Runs blocking work on the blocking pool. A panic there is passed on.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Blocking tasks are not cancelled once they run, and the runtime outlives this future.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// A store error as the failure of a lineage.
+pub(super) fn store_failure(error: impl std::fmt::Display) -> Failure {
+    Failure::new(FailureClass::Store, error.to_string())
+}

@@ -1,0 +1,110 @@
+//! Making an old version the live one again, as a new version, so that certbot's next run keeps it.
+
+use std::sync::Arc;
+
+use certkit_core::state::{DeployTarget, Event};
+use certkit_core::store::{ConfPlan, Expectations, Lineage, VerifiedVersion};
+use certkit_core::{Failure, FailureClass, LineageName, Version};
+
+use super::attempt::commit_failure;
+use super::deploying::Hooks;
+use super::inventory::{Inventory, blocking, store_failure};
+use super::job::Subject;
+use super::report::{Outcome, Report};
+use super::run::{domains, hook_dir, line};
+use super::{Mode, Renewer, Request, RunError, Selection};
+use crate::Stop;
+use crate::deploy::HookStage;
+
+impl Renewer {
+    /// Commits an old version again as a new one and deploys it. Without `to`, the newest complete version before the
+    /// live one. A version that is expired or does not verify is refused.
+    pub async fn roll_back(&self, name: &LineageName, to: Option<Version>, stop: &Stop) -> Result<Report, RunError> {
+        let observer = Arc::clone(&self.observer);
+        let inventory = Inventory::lock(&self.store, Mode::Real, observer, Arc::clone(&self.clock)).await?;
+        let mut report = Report::new(self.clock.now(), false);
+        report.findings.extend(inventory.recover(Arc::clone(&self.math)).await?.into_iter().map(|one| one.finding));
+        let request = Request { selection: Selection::One(name.clone()), ..Request::renew() };
+        let lineage = {
+            let (store, name) = (self.store.clone(), name.clone());
+            blocking(move || store.lineage(&name)).await
+        };
+        let lineage = match lineage {
+            Ok(Some(lineage)) => lineage,
+            Ok(None) => return Err(RunError::NoSuchLineage(name.clone())),
+            Err(broken) => return Err(RunError::Broken { name: name.clone(), reason: broken.reason.to_string() }),
+        };
+        inventory.load_state(name).await?;
+        let old = match to {
+            Some(version) => version,
+            None => previous(&lineage)?,
+        };
+        let subject =
+            Subject::read(&lineage, &request).map_err(|reason| RunError::Broken { name: name.clone(), reason })?;
+        let targets = subject.deploy_targets(&request, &hook_dir(self.store.paths(), HookStage::Deploy))?;
+        let verified = self.verify_old(lineage, old, inventory.now()).await?;
+        let not_after = verified.chain().leaf.validity().not_after;
+        let committed = inventory
+            .commit(name, verified, subject.live_version, ConfPlan::default())
+            .await
+            .map_err(commit_failure)?;
+        let version = committed.version;
+        let event = Event::Committed { version, not_after, directory: None, targets: targets.clone() };
+        inventory.record(name, event).await?;
+        report.hooks = self.deploy_now(&inventory, &request, &subject, version, &targets).await?;
+        let mut entry = line(&subject, Outcome::Renewed { version, not_after });
+        entry.deploy_pending = inventory.state(name).deploy_pending.into_iter().map(|one| one.target).collect();
+        report.entries.push(entry);
+        report.stopped = stop.reason();
+        Ok(report)
+    }
+
+    async fn verify_old(
+        &self,
+        lineage: Lineage,
+        version: Version,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> Result<VerifiedVersion, Failure> {
+        let math = Arc::clone(&self.math);
+        blocking(move || {
+            let refuse = |why: String| {
+                Failure::new(
+                    FailureClass::CertificateUnfit,
+                    format!("version {version} cannot be made live again: {why}"),
+                )
+            };
+            let files = lineage.read_version(version).map_err(|error| refuse(error.to_string()))?;
+            let identifiers = files.chain.leaf.identifiers().map_err(|error| refuse(error.to_string()))?;
+            let mut expectations = Expectations::new(identifiers, None, now);
+            expectations.may_end_earlier = true;
+            VerifiedVersion::verify(files.chain, files.key, &expectations, math.as_ref())
+                .map_err(|error| refuse(error.to_string()))
+        })
+        .await
+    }
+
+    async fn deploy_now(
+        &self,
+        inventory: &Inventory,
+        request: &Request,
+        subject: &Subject,
+        version: Version,
+        targets: &[DeployTarget],
+    ) -> Result<Vec<super::HookRun>, RunError> {
+        let directories =
+            [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
+        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, directories, request);
+        hooks.deploy(inventory, &subject.name, &subject.live_dir, &domains(subject), version, targets).await?;
+        Ok(hooks.into_runs())
+    }
+}
+
+fn previous(lineage: &Lineage) -> Result<Version, Failure> {
+    let versions = lineage.versions().map_err(store_failure)?;
+    let live = lineage.live_version();
+    let complete = versions.iter().filter(|(_, kinds)| kinds.len() == 4).map(|(version, _)| *version);
+    complete
+        .filter(|version| live.is_none_or(|live| *version < live))
+        .max()
+        .ok_or_else(|| Failure::new(FailureClass::Settings, "there is no complete older version to roll back to"))
+}

@@ -1,0 +1,408 @@
+//! The run as a whole.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use certkit_core::decision::DueReason;
+use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
+use certkit_core::store::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
+use certkit_core::{Failure, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
+use futures_util::stream::{self, StreamExt};
+
+use super::attempt::{Achieved, Workshop};
+use super::deploying::{Hooks, PreHooks};
+use super::inventory::{Inventory, blocking};
+use super::job::{Job, Subject};
+use super::report::{Outcome, Report, ReportEntry};
+use super::{Mode, Renewer, Request, RunError, Selection};
+use crate::deploy::HookStage;
+use crate::{BoxFuture, Stop};
+
+impl Renewer {
+    /// What a run would do now, one entry for each lineage that can be used. Reads the store; asks nobody; takes no lock.
+    pub async fn plan(&self, request: &Request) -> Result<Plan, RunError> {
+        let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
+        blocking(move || {
+            let mut inputs = Vec::new();
+            for seen in select(&store, &request)? {
+                if let Seen::Usable(subject) = seen {
+                    let (state, _) = store.state(&subject.name)?;
+                    inputs.push(input(&subject, &request, state));
+                }
+            }
+            Ok(plan(inputs, now))
+        })
+        .await
+    }
+
+    /// Renews what is to be renewed, deploys it, and tells everything. Other lineages go on when one fails.
+    pub async fn run(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
+        let now = self.clock.now();
+        let inventory =
+            Inventory::lock(&self.store, request.mode, Arc::clone(&self.observer), Arc::clone(&self.clock)).await?;
+        let run = Run { renewer: self, inventory: &inventory, request: &request, stop };
+        let mut report = Report::new(now, inventory.is_dry_run());
+        let made_live = run.recover(&mut report).await?;
+        let subjects = run.look(&made_live, &mut report).await?;
+        let mut inputs = Vec::new();
+        for subject in &subjects {
+            report.findings.extend(subject.findings());
+            inputs.push(input(subject, &request, inventory.state(&subject.name)));
+        }
+        let plan = plan(inputs, now);
+        run.perform(plan, subjects, &mut report).await?;
+        report.sort();
+        report.stopped = stop.reason();
+        Ok(report)
+    }
+}
+
+/// What one run works with.
+struct Run<'a> {
+    renewer: &'a Renewer,
+    inventory: &'a Inventory,
+    request: &'a Request,
+    stop: &'a Stop,
+}
+
+/// A lineage whose turn it is, with what has to receive its new version.
+struct Work {
+    job: Job,
+    targets: Vec<DeployTarget>,
+}
+
+/// A lineage as it was found.
+enum Seen {
+    Usable(Box<Subject>),
+    Broken(ReportEntry),
+}
+
+impl Run<'_> {
+    /// Puts right what interrupted runs left. Versions that became live by it have not been deployed by anybody.
+    async fn recover(&self, report: &mut Report) -> Result<Vec<LineageName>, RunError> {
+        let mut made_live = Vec::new();
+        for recovered in self.inventory.recover(Arc::clone(&self.renewer.math)).await? {
+            report.findings.push(recovered.finding);
+            if let (Some(name), Some(_)) = (recovered.name, recovered.made_live) {
+                made_live.push(name);
+            }
+        }
+        Ok(made_live)
+    }
+
+    /// Reads the selected lineages with their memory. What is broken goes to the report.
+    async fn look(&self, made_live: &[LineageName], report: &mut Report) -> Result<Vec<Subject>, RunError> {
+        let (store, request) = (self.renewer.store.clone(), self.request.clone());
+        let seen = blocking(move || select(&store, &request)).await?;
+        let mut subjects = Vec::new();
+        for one in seen {
+            match one {
+                Seen::Usable(subject) => {
+                    let (state, finding) = self.inventory.load_state(&subject.name).await?;
+                    report.findings.extend(finding);
+                    self.notice_foreign_changes(&subject, &state, made_live.contains(&subject.name)).await?;
+                    subjects.push(*subject);
+                }
+                Seen::Broken(entry) => report.entries.push(entry),
+            }
+        }
+        Ok(subjects)
+    }
+
+    /// The version found live at first, or that another tool installed, counts as deployed: no hook runs for it.
+    async fn notice_foreign_changes(
+        &self,
+        subject: &Subject,
+        state: &LineageState,
+        made_live_by_recovery: bool,
+    ) -> Result<(), StoreError> {
+        let (Some(version), false) = (subject.live_version, self.inventory.is_dry_run()) else { return Ok(()) };
+        let recorded = matches!(state.stage, Stage::Committed { version: committed, .. } if committed == version);
+        if recorded || state.deployed_version == Some(version) {
+            return Ok(());
+        }
+        let serial = subject.certificate.as_ref().map(|certificate| certificate.serial().certbot_hex());
+        let issued_by_us = serial.is_some() && serial == state.issued_serial;
+        if made_live_by_recovery || issued_by_us {
+            // A crash came between the switch and its record: the order is done, deploying is not.
+            self.inventory.drop_pending(&subject.name).await?;
+            let not_after = subject.certificate.as_ref().map(|certificate| certificate.validity().not_after);
+            let committed = Event::Committed {
+                version,
+                not_after: not_after.unwrap_or_default(),
+                directory: None,
+                targets: self.targets(subject).unwrap_or_default(),
+            };
+            return self.inventory.record(&subject.name, committed).await;
+        }
+        let event = match state.deployed_version {
+            None => Event::FirstSeen { version },
+            Some(_) => Event::ChangedElsewhere { version },
+        };
+        self.inventory.record(&subject.name, event).await
+    }
+
+    async fn perform(&self, plan: Plan, subjects: Vec<Subject>, report: &mut Report) -> Result<(), RunError> {
+        let paths = self.renewer.store.paths();
+        let directories = [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(paths, stage));
+        let hooks = Hooks::new(self.renewer.observer.as_ref(), &self.renewer.commands, directories, self.request);
+        self.deploy_what_is_pending(&subjects, &hooks).await?;
+        let mut works = Vec::new();
+        for (entry, subject) in plan.entries.into_iter().zip(subjects) {
+            report.findings.extend(entry.due.findings.iter().cloned());
+            match self.settle(entry, subject).await? {
+                Settled::Work(work) => works.push(*work),
+                Settled::Done(entry) => report.entries.push(*entry),
+            }
+        }
+        if !works.is_empty() {
+            self.attempt_all(works, &hooks, report).await?;
+        }
+        report.hooks = hooks.into_runs();
+        for entry in &mut report.entries {
+            if let Ok(name) = LineageName::new(entry.name.clone()) {
+                entry.deploy_pending =
+                    self.inventory.state(&name).deploy_pending.into_iter().map(|pending| pending.target).collect();
+            }
+        }
+        Ok(())
+    }
+
+    /// What earlier runs could not deploy is tried again, without a new certificate.
+    async fn deploy_what_is_pending(&self, subjects: &[Subject], hooks: &Hooks<'_>) -> Result<(), StoreError> {
+        if self.inventory.is_dry_run() {
+            return Ok(());
+        }
+        for subject in subjects {
+            let state = self.inventory.state(&subject.name);
+            let (Stage::Committed { version, .. }, Some(live)) = (&state.stage, subject.live_version) else { continue };
+            if *version != live || self.stop.reason().is_some() {
+                continue;
+            }
+            let targets: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
+            let domains = domains(subject);
+            hooks.deploy(self.inventory, &subject.name, &subject.live_dir, &domains, live, &targets).await?;
+        }
+        Ok(())
+    }
+
+    /// Turns a plan's entry into work or into its line of the report.
+    async fn settle(&self, entry: PlanEntry, subject: Subject) -> Result<Settled, StoreError> {
+        let outcome = match entry.step {
+            Step::Attempt { because } => {
+                return match self.prepare(subject, because) {
+                    Ok(work) => Ok(Settled::Work(Box::new(work))),
+                    Err(refused) => {
+                        let (subject, failure) = *refused;
+                        let event = Event::AttemptFailed { failure: failure.clone() };
+                        self.inventory.record(&subject.name, event).await?;
+                        Ok(Settled::Done(Box::new(self.failed(&subject, failure))))
+                    }
+                };
+            }
+            Step::Held { until, by, .. } => Outcome::Held { until, by },
+            Step::NotDue { until, because } => Outcome::NotDue { at: until, reason: because },
+            _ => return Ok(Settled::Done(Box::new(self.failed(&subject, unknown_step())))),
+        };
+        Ok(Settled::Done(Box::new(line(&subject, outcome))))
+    }
+
+    fn prepare(&self, subject: Subject, because: DueReason) -> Result<Work, Box<(Subject, Failure)>> {
+        let targets = match self.targets(&subject) {
+            Ok(targets) => targets,
+            Err(failure) => return Err(Box::new((subject, failure))),
+        };
+        let job = Job::resolve(subject, because, self.request).map_err(Box::new)?;
+        Ok(Work { job, targets })
+    }
+
+    fn targets(&self, subject: &Subject) -> Result<Vec<DeployTarget>, Failure> {
+        subject.deploy_targets(self.request, &hook_dir(self.renewer.store.paths(), HookStage::Deploy))
+    }
+
+    /// Pre hooks, then all attempts, a bounded number at once, then post hooks, whatever happened.
+    async fn attempt_all(&self, works: Vec<Work>, hooks: &Hooks<'_>, report: &mut Report) -> Result<(), RunError> {
+        let commands = |stage: HookStage| -> Vec<String> {
+            works.iter().filter_map(|work| work.job.subject.hook(stage).cloned()).collect()
+        };
+        let (pre_commands, post_commands) = (commands(HookStage::Pre), commands(HookStage::Post));
+        let pre = hooks.pre(&pre_commands).await;
+        let workshop = Workshop::new(
+            self.inventory,
+            &self.renewer.transport,
+            Arc::clone(&self.renewer.math),
+            &self.renewer.commands,
+            self.stop,
+        );
+        let at_once = self.request.parallel_orders.max(1);
+        // Boxed one by one and collected first: otherwise the compiler cannot see that the whole run is `Send`.
+        let mut attempts: Vec<BoxFuture<'_, (ReportEntry, Result<(), StoreError>)>> = Vec::new();
+        for work in &works {
+            attempts.push(Box::pin(self.attempt_one(work, &pre, &workshop, hooks)));
+        }
+        let results: Vec<(ReportEntry, Result<(), StoreError>)> =
+            stream::iter(attempts).buffer_unordered(at_once).collect().await;
+        let (mut renewed, mut failed) = (Vec::new(), Vec::new());
+        let mut unrecorded = None;
+        for (entry, recorded) in results {
+            let names = match entry.outcome {
+                Outcome::Renewed { .. } | Outcome::Simulated => &mut renewed,
+                _ => &mut failed,
+            };
+            names.extend(entry.identifiers.iter().map(ToString::to_string));
+            report.entries.push(entry);
+            unrecorded = unrecorded.or(recorded.err());
+        }
+        hooks.post(&post_commands, &renewed, &failed).await;
+        unrecorded.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    async fn attempt_one(
+        &self,
+        work: &Work,
+        pre: &PreHooks,
+        workshop: &Workshop<'_>,
+        hooks: &Hooks<'_>,
+    ) -> (ReportEntry, Result<(), StoreError>) {
+        let subject = &work.job.subject;
+        if let Some(failure) = pre.failure_for(subject.hook(HookStage::Pre)) {
+            let recorded =
+                self.inventory.record(&subject.name, Event::AttemptFailed { failure: failure.clone() }).await;
+            return (self.failed(subject, failure), recorded);
+        }
+        if self.stop.reason().is_some() {
+            return (self.failed(subject, crate::issuing::interrupted()), Ok(()));
+        }
+        match workshop.attempt(&work.job, &work.targets).await {
+            Ok(Achieved::Committed { version, not_after }) => {
+                let (live_dir, names) = (&subject.live_dir, domains(subject));
+                let deployed =
+                    hooks.deploy(self.inventory, &subject.name, live_dir, &names, version, &work.targets).await;
+                (line(subject, Outcome::Renewed { version, not_after }), deployed)
+            }
+            Ok(Achieved::Simulated) => {
+                let run_hooks = matches!(self.request.mode, Mode::DryRun { run_deploy_hooks: true });
+                let deployed = match subject.live_version {
+                    Some(version) if run_hooks => {
+                        let (live_dir, names) = (&subject.live_dir, domains(subject));
+                        hooks.deploy(self.inventory, &subject.name, live_dir, &names, version, &work.targets).await
+                    }
+                    _ => Ok(()),
+                };
+                (line(subject, Outcome::Simulated), deployed)
+            }
+            Err(failure) => (self.failed(subject, failure), Ok(())),
+        }
+    }
+
+    fn failed(&self, subject: &Subject, failure: Failure) -> ReportEntry {
+        let next_attempt = if self.inventory.is_dry_run() {
+            None
+        } else {
+            self.inventory.state(&subject.name).held_until().map(|(until, _)| until)
+        };
+        line(subject, Outcome::Failed { failure, next_attempt })
+    }
+}
+
+enum Settled {
+    Work(Box<Work>),
+    Done(Box<ReportEntry>),
+}
+
+pub(super) fn line(subject: &Subject, outcome: Outcome) -> ReportEntry {
+    ReportEntry {
+        name: subject.name.to_string(),
+        conf_path: subject.conf_path.clone(),
+        fullchain: Some(subject.fullchain.clone()),
+        identifiers: subject.identifiers.clone(),
+        not_after: subject.certificate.as_ref().map(|certificate| certificate.validity().not_after),
+        outcome,
+        deploy_pending: Vec::new(),
+    }
+}
+
+fn unknown_step() -> Failure {
+    Failure::new(certkit_core::FailureClass::Bug, "the plan holds a step that this version does not know")
+}
+
+fn input(subject: &Subject, request: &Request, state: LineageState) -> PlanInput {
+    let validity = subject.certificate.as_ref().map(|certificate| certificate.validity());
+    let mut input = PlanInput::new(subject.name.clone(), validity, subject.wish(request)).remembering(state);
+    // A dry run finishes nothing; it tries everything anew.
+    input.order_under_way &= request.mode == Mode::Real;
+    input
+}
+
+pub(super) fn domains(subject: &Subject) -> Vec<String> {
+    subject.identifiers.iter().map(ToString::to_string).collect()
+}
+
+pub(super) fn hook_dir(paths: &StorePaths, stage: HookStage) -> PathBuf {
+    paths.hook_dir(match stage {
+        HookStage::Pre => "pre",
+        HookStage::Deploy => "deploy",
+        HookStage::Post => "post",
+    })
+}
+
+/// The lineages that a request is about, read.
+fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
+    match &request.selection {
+        Selection::All => Ok(store
+            .lineages()?
+            .into_iter()
+            .map(|lineage| lineage.map_or_else(broken, |one| read(&one, request)))
+            .collect()),
+        Selection::One(name) => match store.lineage(name) {
+            Ok(Some(lineage)) => Ok(vec![read(&lineage, request)]),
+            Ok(None) => Err(RunError::NoSuchLineage(name.clone())),
+            Err(lineage) => Ok(vec![broken(lineage)]),
+        },
+        Selection::Obtain { name, identifiers } => match store.lineage(name) {
+            Ok(Some(lineage)) => Ok(vec![read(&lineage, request)]),
+            Ok(None) => {
+                let conf = RenewalConf::new(&request.edits)
+                    .map_err(|error| RunError::Broken { name: name.clone(), reason: error.to_string() })?;
+                let paths = store.paths();
+                let live_dir = paths.live(name);
+                Ok(vec![Seen::Usable(Box::new(Subject {
+                    name: name.clone(),
+                    conf_path: paths.conf(name),
+                    fullchain: live_dir.join(Kind::Fullchain.live_file()),
+                    live_dir,
+                    conf,
+                    is_new: true,
+                    live_version: None,
+                    certificate: None,
+                    identifiers: identifiers.clone(),
+                    key_in_use: None,
+                }))])
+            }
+            Err(lineage) => Err(RunError::Broken { name: name.clone(), reason: lineage.reason.to_string() }),
+        },
+    }
+}
+
+fn read(lineage: &Lineage, request: &Request) -> Seen {
+    match Subject::read(lineage, request) {
+        Ok(subject) => Seen::Usable(Box::new(subject)),
+        Err(reason) => Seen::Broken(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason)),
+    }
+}
+
+fn broken(lineage: BrokenLineage) -> Seen {
+    Seen::Broken(broken_entry(lineage.name, lineage.conf_path, lineage.reason.to_string()))
+}
+
+fn broken_entry(name: String, conf_path: PathBuf, reason: String) -> ReportEntry {
+    ReportEntry {
+        name,
+        conf_path,
+        fullchain: None,
+        identifiers: Default::default(),
+        not_after: None,
+        outcome: Outcome::Broken { reason },
+        deploy_pending: Vec::new(),
+    }
+}

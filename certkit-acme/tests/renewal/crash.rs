@@ -1,0 +1,120 @@
+//! A run that ends at any moment: dropping its future equals a crash.
+
+use certkit_acme::renewal::{Outcome, Request};
+use certkit_acme::{Stop, StopReason};
+use certkit_core::store::Kind;
+use testkit::PebbleOptions;
+
+use crate::support::{World, entry};
+
+/// Runs until an event of this kind is durable, and ends there as if the process had died.
+async fn crash_at(world: &World, event: &'static str) {
+    world.seen.when(event, || panic!("the crash that this test wants"));
+    let renewer = world.renewer();
+    let run = tokio::spawn(async move { renewer.run(Request::renew(), &Stop::new()).await.map(|report| format!("{report:?}")) });
+    match run.await {
+        Err(died) if died.is_panic() => {}
+        ended => panic!("the run went past {event}: {ended:?}"),
+    }
+    world.seen.never();
+    world.seen.forget();
+}
+
+#[tokio::test]
+async fn an_order_is_resumed_wherever_the_run_ended() {
+    for event in ["order-placed", "validating", "authorized", "finalizing", "issued"] {
+        let world = World::new(PebbleOptions::default()).await;
+        world.due("a.example.com").write();
+        crash_at(&world, event).await;
+        assert_eq!(world.whole_version("a.example.com"), 1, "after {event}");
+        let report = world.run().await;
+        assert!(
+            matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }),
+            "after {event}: {report:?}"
+        );
+        assert!(world.seen.kinds("a.example.com").contains(&"order-resumed".to_owned()), "after {event}");
+        assert_eq!(world.pebble.orders_placed(), 1, "after {event}");
+        assert_eq!(world.whole_version("a.example.com"), 2);
+        assert!(world.store().pending(&"a.example.com".parse().unwrap()).unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn what_was_committed_but_not_deployed_is_deployed_by_the_next_run() {
+    let world = World::new(PebbleOptions::default()).await;
+    let log = world.file("deployed");
+    world.due("a.example.com").deploy_hook(&format!("echo $RENEWED_LINEAGE >> {}", log.display())).write();
+    crash_at(&world, "committed").await;
+    assert_eq!(world.whole_version("a.example.com"), 2);
+    assert!(!log.exists());
+    let report = world.run().await;
+    assert!(report.is_success(), "{report:?}");
+    assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::NotDue { .. }));
+    assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 1);
+    assert_eq!(world.pebble.orders_placed(), 1);
+    world.run().await;
+    assert_eq!(std::fs::read_to_string(&log).unwrap().lines().count(), 1, "once is enough");
+}
+
+#[tokio::test]
+async fn an_order_that_the_ca_forgot_is_replaced() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due("a.example.com").write();
+    crash_at(&world, "order-placed").await;
+    let file = world.tree.config_dir().join("certkit/pending/a.example.com/order.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut order: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let lost = format!("{}-lost", order["order"]["order_url"].as_str().unwrap());
+    order["order"]["order_url"] = lost.into();
+    std::fs::write(&file, order.to_string()).unwrap();
+    let report = world.run().await;
+    assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
+    assert!(world.seen.kinds("a.example.com").contains(&"order-dropped".to_owned()));
+}
+
+#[tokio::test]
+async fn what_another_tool_renewed_meanwhile_is_not_replaced() {
+    let world = World::new(PebbleOptions::default()).await;
+    let paths = world.due("a.example.com").write();
+    let live = paths.live.clone();
+    let archive = paths.archive.clone();
+    // Another tool installs version 2 while our order is being finalized.
+    world.seen.when("finalizing", move || {
+        for kind in Kind::ALL {
+            let old = archive.join(format!("{}1.pem", kind.as_str()));
+            std::fs::copy(old, archive.join(format!("{}2.pem", kind.as_str()))).unwrap();
+            let link = live.join(kind.live_file());
+            std::fs::remove_file(&link).unwrap();
+            std::os::unix::fs::symlink(format!("../../archive/a.example.com/{}2.pem", kind.as_str()), link).unwrap();
+        }
+    });
+    let report = world.run().await;
+    let Outcome::Failed { failure, .. } = &entry(&report, "a.example.com").outcome else { panic!("{report:?}") };
+    assert!(failure.detail.contains("kept in"), "{failure:?}");
+    assert_eq!(world.whole_version("a.example.com"), 2);
+    let aside = world.tree.config_dir().join("certkit/aside/a.example.com");
+    let kept: Vec<_> = std::fs::read_dir(&aside).unwrap().collect();
+    assert_eq!(kept.len(), 1);
+    assert!(world.seen.kinds("a.example.com").contains(&"set-aside".to_owned()));
+}
+
+#[tokio::test]
+async fn being_asked_to_stop_cleans_up_and_runs_post_hooks() {
+    let world = World::new(PebbleOptions::default()).await;
+    let post = world.file("post");
+    world.due("a.example.com").param("post_hook", &format!("touch {}", post.display())).write();
+    let stop = Stop::new();
+    let asked = stop.clone();
+    world.seen.when("validating", move || asked.stop(StopReason::Terminate));
+    let report = world.renewer().run(Request::renew(), &stop).await.unwrap();
+    assert_eq!(report.stopped, Some(StopReason::Terminate));
+    assert!(!report.is_success());
+    assert!(post.exists(), "certbot leaves a stopped web server down here");
+    assert!(
+        std::net::TcpListener::bind(("127.0.0.1", world.pebble.http_port())).is_ok(),
+        "the responder's port is free again"
+    );
+    world.seen.never();
+    let report = world.run().await;
+    assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }), "not held: {report:?}");
+}

@@ -1,0 +1,8 @@
+//! The renewal run against a real CA: Pebble on loopback with its test DNS.
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod hooks;
+mod orders;
+mod runs;
+mod support;

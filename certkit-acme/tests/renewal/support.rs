@@ -1,0 +1,176 @@
+//! A CA, a tree with a registered account, and a renewer that keeps what it is told.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use certkit_acme::accounts;
+use certkit_acme::protocol::{Authority, NewAccount};
+use certkit_acme::renewal::{HookRun, Observer, Renewer, Report, ReportEntry, Request};
+use certkit_acme::transport::{Transport, TransportSettings};
+use certkit_acme::{AwsLcKeyMath, Stop};
+use certkit_core::state::Event;
+use certkit_core::store::{Kind, Lineage, Store, StorePaths};
+use certkit_core::{AcmeUrl, LineageName, Version};
+use testkit::{Pebble, PebbleOptions, Tree};
+
+pub(crate) struct World {
+    pub(crate) pebble: Pebble,
+    pub(crate) tree: Tree,
+    pub(crate) account: String,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) seen: Arc<Seen>,
+}
+
+/// An observer that keeps everything and can be asked to tell when an event comes.
+#[derive(Default)]
+pub(crate) struct Seen {
+    events: Mutex<Vec<(String, Event)>>,
+    hooks: Mutex<Vec<String>>,
+    when: Mutex<Option<Trigger>>,
+}
+
+struct Trigger {
+    event: &'static str,
+    act: Box<dyn Fn() + Send>,
+}
+
+impl World {
+    pub(crate) async fn new(options: PebbleOptions) -> Self {
+        let pebble = Pebble::start(options);
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::new(folder.path().join("le"), testkit::now());
+        let mut world = Self { pebble, tree, account: String::new(), folder, seen: Arc::default() };
+        world.account = world.register().await;
+        world
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::open(self.paths()).unwrap()
+    }
+
+    pub(crate) fn paths(&self) -> StorePaths {
+        let root = self.folder.path();
+        StorePaths::new(self.tree.config_dir().to_owned(), root.join("work"), root.join("logs"))
+    }
+
+    pub(crate) fn server(&self) -> String {
+        self.pebble.directory_url()
+    }
+
+    pub(crate) fn directory(&self) -> AcmeUrl {
+        AcmeUrl::parse(&self.server()).unwrap()
+    }
+
+    pub(crate) fn transport(&self) -> TransportSettings {
+        let mut settings = TransportSettings::new();
+        settings.ca_bundles.push(self.pebble.ca_bundle());
+        settings
+    }
+
+    pub(crate) fn renewer(&self) -> Renewer {
+        let observer: Arc<dyn Observer> = Arc::clone(&self.seen) as Arc<dyn Observer>;
+        Renewer::builder(self.store()).transport(self.transport()).observer(observer).build().unwrap()
+    }
+
+    /// A lineage that is due, validated by the built-in responder on Pebble's port.
+    pub(crate) fn due(&self, name: &str) -> testkit::LineageBuilder<'_> {
+        self.tree
+            .lineage(name)
+            .days_left(10)
+            .server(&self.server())
+            .account(&self.account)
+            .standalone(self.pebble.http_port())
+    }
+
+    pub(crate) async fn run(&self) -> Report {
+        self.run_request(Request::renew()).await
+    }
+
+    pub(crate) async fn run_request(&self, request: Request) -> Report {
+        self.renewer().run(request, &Stop::new()).await.unwrap()
+    }
+
+    pub(crate) fn lineage(&self, name: &str) -> Lineage {
+        self.store().lineage(&LineageName::new(name).unwrap()).unwrap().unwrap()
+    }
+
+    /// The live version, which must be whole: key, chain and signatures fit.
+    pub(crate) fn whole_version(&self, name: &str) -> u32 {
+        let lineage = self.lineage(name);
+        lineage.check_live(Some(&AwsLcKeyMath::new())).unwrap();
+        let Version(version) = lineage.live_version().unwrap();
+        version
+    }
+
+    pub(crate) fn live(&self, name: &str, kind: Kind) -> PathBuf {
+        self.lineage(name).live_path(kind).to_owned()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    async fn register(&self) -> String {
+        let transport = Transport::new(&self.transport()).unwrap();
+        let authority = Authority::connect(transport, &self.directory()).await.unwrap();
+        let locked = self.store().lock().unwrap();
+        let new = NewAccount::new(Vec::new(), true);
+        let saved =
+            accounts::register_and_save(&locked, &authority, &new, None, testkit::now(), "test").await.unwrap();
+        saved.stored.id
+    }
+}
+
+impl Seen {
+    /// Calls `act` when an event of this kind comes, once it is durable.
+    pub(crate) fn when(&self, event: &'static str, act: impl Fn() + Send + 'static) {
+        *self.trigger() = Some(Trigger { event, act: Box::new(act) });
+    }
+
+    pub(crate) fn never(&self) {
+        *self.trigger() = None;
+    }
+
+    /// A crash that a test wants happens while it is locked.
+    fn trigger(&self) -> std::sync::MutexGuard<'_, Option<Trigger>> {
+        self.when.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The kinds of the events of a lineage, in order.
+    pub(crate) fn kinds(&self, lineage: &str) -> Vec<String> {
+        self.events.lock().unwrap().iter().filter(|(name, _)| name == lineage).map(|(_, event)| kind(event)).collect()
+    }
+
+    pub(crate) fn hooks(&self) -> Vec<String> {
+        self.hooks.lock().unwrap().clone()
+    }
+
+    pub(crate) fn forget(&self) {
+        self.events.lock().unwrap().clear();
+        self.hooks.lock().unwrap().clear();
+    }
+}
+
+impl Observer for Seen {
+    fn event(&self, lineage: &LineageName, event: &Event) {
+        self.events.lock().unwrap().push((lineage.to_string(), event.clone()));
+        if let Some(trigger) = &*self.trigger()
+            && trigger.event == kind(event)
+        {
+            (trigger.act)();
+        }
+    }
+
+    fn hook(&self, hook: &HookRun) {
+        self.hooks.lock().unwrap().push(hook.command.clone());
+    }
+}
+
+pub(crate) fn entry<'a>(report: &'a Report, name: &str) -> &'a ReportEntry {
+    report.entries.iter().find(|entry| entry.name == name).unwrap_or_else(|| panic!("no entry for {name}: {report:?}"))
+}
+
+/// The word for an event in the history file.
+fn kind(event: &Event) -> String {
+    serde_json::to_value(event).unwrap()["event"].as_str().unwrap().to_owned()
+}

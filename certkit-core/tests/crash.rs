@@ -1,0 +1,258 @@
+//! Renewals that are killed, or fail, at each system call that changes the tree.
+//!
+//! The program runs itself under strace: once to count the calls, then once for each call that touches the tree, killed
+//! in place of that call or given an error from it. After each death the tree is looked at as it is, then recovered and
+//! renewed again.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus};
+
+use certkit_core::store::{ConfEdits, ConfPlan, Kind, LiveSwitch, RenewalConf, Store, StorePaths};
+use certkit_core::{Certificate, Version};
+use support::*;
+
+const SCENARIO: &str = "CERTKIT_CRASH_SCENARIO";
+const TREE: &str = "CERTKIT_CRASH_TREE";
+
+/// System calls that change a tree, or without which a change is not durable.
+const CALLS: &str = "openat,open,creat,write,pwrite64,writev,ftruncate,fsync,fdatasync,rename,renameat,renameat2,symlink,\
+symlinkat,link,linkat,unlink,unlinkat,rmdir,mkdir,mkdirat,chmod,fchmod,fchmodat,chown,fchown,fchownat,fsetxattr,fcntl";
+
+/// One after the other, so that each is met by some call of each kind.
+const ERRORS: [&str; 3] = ["ENOSPC", "EIO", "EROFS"];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Scenario {
+    /// A lineage with six versions is renewed, and its conf changes; by exchange.
+    Exchange,
+    /// The same, link by link.
+    Links,
+    /// A lineage is made.
+    First,
+}
+
+impl Scenario {
+    const ALL: [Self; 3] = [Self::Exchange, Self::Links, Self::First];
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Links => "links",
+            Self::First => "first",
+        }
+    }
+
+    fn lay(self, dir: &Path) {
+        if self != Self::First {
+            lay_lineage(dir, &name(), &["v1", "v1", "v1", "v1", "v1", "v2"]);
+            fs::write(dir.join("live/a.example.org/owner.txt"), "the owner's").unwrap();
+        }
+    }
+
+    fn conf(self) -> ConfPlan {
+        let mut edits = ConfEdits::default();
+        edits.param("authenticator", Some("webroot"));
+        if self == Self::First {
+            edits.param("server", Some("https://acme.example/directory"));
+        }
+        ConfPlan::new(edits)
+    }
+
+    fn live_switch(self) -> LiveSwitch {
+        if self == Self::Links { LiveSwitch::Links } else { LiveSwitch::Exchange }
+    }
+
+    fn old_version(self) -> Option<Version> {
+        (self != Self::First).then_some(Version(6))
+    }
+
+    fn new_version(self) -> Version {
+        Version(self.old_version().map_or(1, |version| version.0 + 1))
+    }
+}
+
+fn main() -> ExitCode {
+    if let Ok(id) = std::env::var(SCENARIO) {
+        let scenario = Scenario::ALL.into_iter().find(|scenario| scenario.id() == id).unwrap();
+        return child(scenario, Path::new(&std::env::var(TREE).unwrap()));
+    }
+    assert!(
+        Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()),
+        "this test needs strace: apt install strace"
+    );
+    // Side by side: each has one process that runs.
+    std::thread::scope(|scope| {
+        for scenario in Scenario::ALL {
+            scope.spawn(move || {
+                for (number, call) in calls(scenario).iter().enumerate() {
+                    dies(scenario, call);
+                    fails(scenario, call, ERRORS[number % ERRORS.len()]);
+                }
+            });
+        }
+    });
+    println!("crash: ok");
+    ExitCode::SUCCESS
+}
+
+/// What is killed.
+fn child(scenario: Scenario, dir: &Path) -> ExitCode {
+    let result = || -> Result<(), Box<dyn std::error::Error>> {
+        let paths = StorePaths::new(dir.to_owned(), dir.join("work"), dir.join("logs"));
+        let store = Store::open(paths)?.lock()?.with_live_switch(scenario.live_switch());
+        renew(&store, "v3", &scenario.conf())?;
+        Ok(())
+    };
+    match result() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// The `number`-th call of that name, from 1.
+#[derive(Debug)]
+struct Call {
+    syscall: String,
+    number: usize,
+    line: String,
+}
+
+fn calls(scenario: Scenario) -> Vec<Call> {
+    let dir = temp_dir();
+    let tree = dir.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    scenario.lay(&tree);
+    let log = dir.path().join("log");
+    let status =
+        strace(scenario, &tree, &["-y", "-s", "400", "-o", log.to_str().unwrap(), "-e", &format!("trace={CALLS}")]);
+    assert!(status.success(), "{status}");
+    let (mut seen, mut calls) = (BTreeMap::new(), Vec::new());
+    for line in fs::read_to_string(&log).unwrap().lines() {
+        let Some((syscall, _)) = line.split_once('(') else { continue };
+        let number = seen.entry(syscall.to_owned()).or_insert(0_usize);
+        *number += 1;
+        let reads = syscall.starts_with("open") && !line.contains("O_CREAT") && !line.contains("O_DIRECTORY");
+        if line.contains(tree.to_str().unwrap()) && !reads {
+            calls.push(Call { syscall: syscall.to_owned(), number: *number, line: line.to_owned() });
+        }
+    }
+    assert!(calls.len() > 40, "only {} calls of {}", calls.len(), scenario.id());
+    calls
+}
+
+fn strace(scenario: Scenario, tree: &Path, arguments: &[&str]) -> ExitStatus {
+    Command::new("strace")
+        .args(arguments)
+        .arg(std::env::current_exe().unwrap())
+        .env(SCENARIO, scenario.id())
+        .env(TREE, tree)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap()
+}
+
+/// Runs a renewal in which `call` is met by `what`.
+fn inject(scenario: Scenario, tree: &Path, call: &Call, what: &str) -> ExitStatus {
+    scenario.lay(tree);
+    let syscall = &call.syscall;
+    let inject = format!("inject={syscall}:{what}:when={}", call.number);
+    strace(scenario, tree, &["-o", "/dev/null", "-e", &format!("trace={syscall}"), "-e", &inject])
+}
+
+fn dies(scenario: Scenario, call: &Call) {
+    let dir = temp_dir();
+    let status = inject(scenario, dir.path(), call, "signal=SIGKILL");
+    assert!(!status.success(), "it survived {call:?}");
+    check(scenario, dir.path(), call, "killed");
+    finish(scenario, dir.path(), call);
+}
+
+fn fails(scenario: Scenario, call: &Call, error: &str) {
+    let dir = temp_dir();
+    let status = inject(scenario, dir.path(), call, &format!("error={error}"));
+    let code = status.code().unwrap_or_else(|| panic!("{status}: {error} {call:?}"));
+    assert!(code <= 1, "exit {code}: {error} {call:?}");
+    let live = check(scenario, dir.path(), call, error);
+    if code == 0 {
+        assert_eq!(live, Some(scenario.new_version()), "success without the new version: {error} {call:?}");
+    }
+    finish(scenario, dir.path(), call);
+}
+
+/// What must hold at any time. Returns what is live.
+fn check(scenario: Scenario, dir: &Path, call: &Call, what: &str) -> Option<Version> {
+    let context = format!("{} {what} at {} {}: {}", scenario.id(), call.syscall, call.number, call.line);
+    assert_keys_are_private(dir);
+    let conf = fs::read(dir.join("renewal/a.example.org.conf")).ok();
+    if conf.is_none() {
+        assert!(scenario == Scenario::First, "{context}: the conf is gone");
+        return None;
+    }
+    let conf = RenewalConf::parse(&conf.unwrap()).unwrap_or_else(|error| panic!("{context}: {error}"));
+    conf.check_complete().unwrap_or_else(|error| panic!("{context}: {error}"));
+    if scenario == Scenario::Links {
+        // A pair of both versions is possible for an instant; a missing link never.
+        for kind in Kind::ALL {
+            assert!(dir.join("live/a.example.org").join(kind.live_file()).is_file(), "{context}: {kind:?}");
+        }
+        if let Err(wrong) = look(dir, &name()) {
+            assert!(what == "killed" && wrong.starts_with("mixed"), "{context}: {wrong}");
+            return None;
+        }
+    }
+    let (version, leaf) = look(dir, &name()).unwrap_or_else(|wrong| panic!("{context}: {wrong}"));
+    assert_eq!(leaf, expected(scenario, version), "{context}");
+    if scenario != Scenario::First {
+        assert_eq!(fs::read(dir.join("live/a.example.org/owner.txt")).unwrap(), b"the owner's", "{context}");
+    }
+    Some(version)
+}
+
+fn expected(scenario: Scenario, version: Version) -> Certificate {
+    assert!(version == scenario.new_version() || Some(version) == scenario.old_version(), "version {version}");
+    chain(if version == scenario.new_version() { "v3" } else { "v2" }).leaf
+}
+
+/// The next run: it repairs, renews if that is still to do, and leaves a whole tree without leftovers.
+fn finish(scenario: Scenario, dir: &Path, call: &Call) {
+    let store = lock(dir).with_live_switch(scenario.live_switch());
+    let known = state(store.store());
+    let recovered = store.recover(&TestMath::default(), now()).unwrap();
+    let again = store.recover(&TestMath::default(), now()).unwrap();
+    let made_live = |recovered: &[certkit_core::store::Recovered]| recovered.iter().find_map(|one| one.made_live);
+    assert_eq!(made_live(&recovered), made_live(&again), "{call:?}");
+
+    let live = store.store().lineage(&name()).unwrap().and_then(|lineage| lineage.live_version());
+    if live == Some(scenario.new_version()) {
+        // Either the state knows that hooks have to run, or recovery says so.
+        let recorded = known.deploy_pending.iter().any(|pending| pending.version == scenario.new_version());
+        assert!(recorded || made_live(&recovered) == live, "hooks forgotten: {call:?}: {recovered:?}");
+        assert!(store.store().pending(&name()).unwrap().is_none(), "{call:?}");
+        record(&store, scenario.new_version()).unwrap();
+    } else {
+        assert_eq!(live, scenario.old_version(), "{call:?}: {recovered:?}");
+        renew(&store, "v3", &scenario.conf()).unwrap();
+    }
+    assert_eq!(store.recover(&TestMath::default(), now()).unwrap(), [], "{call:?}");
+    let (version, leaf) = whole_version(dir, &name());
+    assert_eq!((version, leaf), (scenario.new_version(), chain("v3").leaf), "{call:?}");
+    assert_eq!(leftovers(dir), Vec::<std::path::PathBuf>::new(), "{call:?}");
+    assert_keys_are_private(dir);
+    let conf = fs::read_to_string(dir.join("renewal/a.example.org.conf")).unwrap();
+    assert!(conf.contains("authenticator = webroot\n"), "{call:?}: {conf}");
+    if scenario != Scenario::First {
+        let archive = fs::read_dir(dir.join("archive/a.example.org")).unwrap().count();
+        // One that could not be removed waits for the next renewal.
+        assert!((24..=28).contains(&archive), "{call:?}: {:?}", walk(&dir.join("archive")));
+    }
+    drop(store);
+    assert!(!dir.join(".certbot.lock").exists());
+}
