@@ -85,9 +85,7 @@ impl From<Failure> for CommandError {
 impl From<AcmeError> for CommandError {
     fn from(error: AcmeError) -> Self {
         let what = escape(&error.to_string()).into_owned();
-        let failure = Failure::from(error);
-        let own = failure.problem.as_ref().filter(|_| failure.class == FailureClass::Refused).map(|problem| problem.cure());
-        Self::failed(what).with_cure(own.unwrap_or_else(|| failure.cure()))
+        Self::failed(what).with_cure(Failure::from(error).cure())
     }
 }
 

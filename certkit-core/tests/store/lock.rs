@@ -1,0 +1,135 @@
+//! Two runs at once are harmless, whoever the other one is.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, Stdio};
+
+use certkit_core::store::{LockError, Store, StorePaths};
+
+use crate::support::{store, temp_dir};
+
+/// What certbot does: `fcntl.lockf` on the file, held until its input ends.
+const LOCKF: &str = "
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o600)
+try:
+    fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except OSError:
+    print('refused', flush=True)
+    sys.exit(1)
+print('locked', flush=True)
+sys.stdin.read()
+";
+
+fn python(path: &std::path::Path) -> (Child, String) {
+    let mut child = Command::new("python3")
+        .args(["-c", LOCKF, path.to_str().unwrap()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this test needs python3");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (child, line.trim().to_owned())
+}
+
+#[test]
+fn certbots_lock_excludes_us_and_names_its_process() {
+    let dir = temp_dir();
+    for directory in ["logs", ".", "work"] {
+        let path = dir.path().join(directory);
+        fs::create_dir_all(&path).unwrap();
+        let (mut child, line) = python(&path.join(".certbot.lock"));
+        assert_eq!(line, "locked");
+        let error = store(dir.path()).lock().unwrap_err();
+        let text = error.to_string();
+        assert!(matches!(error, LockError::Held { .. }), "{text}");
+        assert!(text.contains(&format!("(process {}, python", child.id())), "{text}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // A holder that was killed leaves a file and no lock.
+        drop(store(dir.path()).lock().unwrap());
+    }
+}
+
+#[test]
+fn our_lock_excludes_certbot_on_each_of_its_files() {
+    let dir = temp_dir();
+    let locked = store(dir.path()).lock().unwrap();
+    for directory in ["logs", ".", "work"] {
+        let file = dir.path().join(directory).join(".certbot.lock");
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
+        let (mut child, line) = python(&file);
+        assert_eq!(line, "refused", "{directory}");
+        child.wait().unwrap();
+    }
+    drop(locked);
+    for directory in ["logs", ".", "work"] {
+        assert!(!dir.path().join(directory).join(".certbot.lock").exists());
+    }
+    let (mut child, line) = python(&dir.path().join(".certbot.lock"));
+    assert_eq!(line, "locked");
+    child.stdin.take().unwrap().flush().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_second_store_in_the_same_process_is_refused_until_the_first_is_dropped() {
+    let dir = temp_dir();
+    let first = store(dir.path()).lock().unwrap();
+    // Closing another descriptor of the file must not release the lock, as it would a POSIX one.
+    drop(fs::File::open(dir.path().join(".certbot.lock")).unwrap());
+    let error = store(dir.path()).lock().unwrap_err();
+    assert!(error.to_string().contains(&format!("(process {}, this one)", std::process::id())), "{error}");
+    drop(first);
+    store(dir.path()).lock().unwrap();
+}
+
+#[test]
+fn directories_are_made_with_certbots_modes_and_one_for_all_three_is_locked_once() {
+    let dir = temp_dir();
+    let config = dir.path().join("etc/letsencrypt");
+    let paths = StorePaths::new(config.clone(), dir.path().join("lib"), dir.path().join("log"));
+    drop(Store::open(paths).unwrap().lock().unwrap());
+    for (path, mode) in [(&config, 0o755), (&dir.path().join("lib"), 0o755), (&dir.path().join("log"), 0o700)] {
+        assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, mode, "{}", path.display());
+    }
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&config, &link).unwrap();
+    let same = Store::open(StorePaths::new(config.clone(), link, config)).unwrap();
+    drop(same.lock().unwrap());
+}
+
+#[test]
+fn a_lock_file_that_is_a_link_is_not_followed() {
+    let dir = temp_dir();
+    let victim = dir.path().join("victim");
+    fs::write(&victim, "content").unwrap();
+    std::os::unix::fs::symlink(&victim, dir.path().join(".certbot.lock")).unwrap();
+    assert!(matches!(store(dir.path()).lock().unwrap_err(), LockError::Store(_)));
+    assert_eq!(fs::read(&victim).unwrap(), b"content");
+}
+
+#[test]
+fn many_at_once_take_turns() {
+    let dir = temp_dir();
+    let inside = std::sync::atomic::AtomicU32::new(0);
+    let taken = std::sync::atomic::AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let Ok(locked) = store(dir.path()).lock() else { continue };
+                    let order = std::sync::atomic::Ordering::SeqCst;
+                    assert_eq!(inside.fetch_add(1, order), 0);
+                    taken.fetch_add(1, order);
+                    assert_eq!(inside.fetch_sub(1, order), 1);
+                    drop(locked);
+                }
+            });
+        }
+    });
+    assert!(taken.into_inner() > 0);
+    assert!(!dir.path().join(".certbot.lock").exists());
+}

@@ -1,0 +1,287 @@
+//! Every state in which certbot or certkit can leave a lineage.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use certkit_core::store::{Kind, LockedStore, Recovered};
+use certkit_core::{FindingCode, Version};
+
+use crate::support::*;
+
+fn laid() -> tempfile::TempDir {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    dir
+}
+
+/// Recovers twice: the second time says the same of versions to deploy, and none once that is recorded.
+fn recover(store: &LockedStore) -> Vec<Recovered> {
+    let recovered = store.recover(&TestMath::default(), now()).unwrap();
+    let made_live = recovered.iter().find_map(|one| one.made_live);
+    let again = store.recover(&TestMath::default(), now()).unwrap();
+    assert_eq!(again.iter().find_map(|one| one.made_live), made_live);
+    if let Some(version) = made_live {
+        record(store, version).unwrap();
+        let after = store.recover(&TestMath::default(), now()).unwrap();
+        assert!(after.iter().all(|one| one.made_live.is_none()), "{after:?}");
+    }
+    recovered
+}
+
+fn only(recovered: &[Recovered]) -> (FindingCode, Option<Version>) {
+    assert_eq!(recovered.len(), 1, "{recovered:?}");
+    assert_eq!(recovered[0].name, Some(name()));
+    (recovered[0].finding.code, recovered[0].made_live)
+}
+
+fn journal_links(dir: &Path, version: u32) {
+    for kind in Kind::ALL {
+        let target = dir.join("archive/a.example.org").join(kind.archive_file(Version(version)));
+        symlink(target, dir.join(format!("live/a.example.org/previous_{}.pem", kind.as_str()))).unwrap();
+    }
+}
+
+fn archive(dir: &Path, kind: Kind, version: u32) -> PathBuf {
+    dir.join("archive/a.example.org").join(kind.archive_file(Version(version)))
+}
+
+#[test]
+fn a_sound_tree_is_not_touched() {
+    let dir = laid();
+    let store = lock(dir.path());
+    let before: Vec<_> = walk(dir.path())
+        .into_iter()
+        .map(|path| (fs::symlink_metadata(&path).unwrap().modified().unwrap(), path))
+        .collect();
+    assert_eq!(recover(&store), []);
+    let after: Vec<_> = walk(dir.path())
+        .into_iter()
+        .map(|path| (fs::symlink_metadata(&path).unwrap().modified().unwrap(), path))
+        .collect();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn certbot_killed_at_any_point_of_its_switch() {
+    // Its calls: four journal links; unlink and link again, four times; four journal links removed.
+    for step in 0..=16 {
+        let dir = laid();
+        write_version(dir.path(), &name(), 3, "v3");
+        let live = dir.path().join("live/a.example.org");
+        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+            let journal = live.join(format!("previous_{}.pem", kind.as_str()));
+            if step > index {
+                symlink(archive(dir.path(), kind, 2), &journal).unwrap();
+            }
+            if step > 4 + 2 * index {
+                fs::remove_file(live.join(kind.live_file())).unwrap();
+            }
+            if step > 5 + 2 * index {
+                point_link(dir.path(), &name(), kind, 3);
+            }
+            if step > 12 + index {
+                fs::remove_file(&journal).unwrap();
+            }
+        }
+        let store = lock(dir.path());
+        let recovered = recover(&store);
+        assert_eq!(whole_version(dir.path(), &name()), (Version(3), chain("v3").leaf), "step {step}");
+        assert_eq!(leftovers(dir.path()), Vec::<PathBuf>::new(), "step {step}");
+        // Once the first journal link is gone, certbot's switch was over.
+        let made_live = (step <= 12).then_some(Version(3));
+        assert_eq!(recovered.iter().find_map(|one| one.made_live), made_live, "step {step}: {recovered:?}");
+    }
+}
+
+#[test]
+fn certbots_switch_to_an_empty_file_is_taken_back() {
+    // Its disk was full at the last file; certbot would link it and call that a success.
+    for linked in 0..=4 {
+        let dir = laid();
+        write_version(dir.path(), &name(), 3, "v3");
+        fs::write(archive(dir.path(), Kind::Fullchain, 3), "").unwrap();
+        journal_links(dir.path(), 2);
+        for kind in Kind::ALL.into_iter().take(linked) {
+            point_link(dir.path(), &name(), kind, 3);
+        }
+        let recovered = recover(&lock(dir.path()));
+        assert_eq!(only(&recovered), (FindingCode::InterruptedSwitch, None));
+        assert!(recovered[0].finding.evidence.contains("version 3"), "{recovered:?}");
+        assert_eq!(whole_version(dir.path(), &name()).0, Version(2));
+        assert!(
+            fs::read_dir(dir.path().join("live/a.example.org"))
+                .unwrap()
+                .all(|entry| { !entry.unwrap().file_name().to_str().unwrap().starts_with("previous_") })
+        );
+    }
+}
+
+#[test]
+fn a_newer_version_goes_live_only_when_it_is_not_worse() {
+    for (leaf, goes_live) in [
+        ("v3", true),
+        ("more-names", true),
+        ("v1", false),
+        ("fewer-names", false),
+        ("expired", false),
+        ("future", false),
+    ] {
+        let dir = laid();
+        write_version(dir.path(), &name(), 5, leaf);
+        let recovered = recover(&lock(dir.path()));
+        let expected = if goes_live { Some(Version(5)) } else { None };
+        assert_eq!(only(&recovered), (FindingCode::NewerVersionNotLive, expected), "{leaf}");
+        assert_eq!(whole_version(dir.path(), &name()).0, expected.unwrap_or(Version(2)), "{leaf}");
+    }
+}
+
+#[test]
+fn damaged_versions_never_go_live() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 6] = [
+        ("empty fullchain", |dir| fs::write(archive(dir, Kind::Fullchain, 3), "").unwrap()),
+        ("empty cert", |dir| fs::write(archive(dir, Kind::Cert, 3), "").unwrap()),
+        ("half a key", |dir| {
+            let key = fs::read(archive(dir, Kind::Privkey, 3)).unwrap();
+            fs::write(archive(dir, Kind::Privkey, 3), &key[..key.len() / 2]).unwrap();
+        }),
+        ("another key", |dir| fs::write(archive(dir, Kind::Privkey, 3), data("v4.key.pem")).unwrap()),
+        ("zeros", |dir| fs::write(archive(dir, Kind::Chain, 3), [0; 1000]).unwrap()),
+        ("another chain", |dir| fs::write(archive(dir, Kind::Chain, 3), data("root.pem")).unwrap()),
+    ];
+    for (what, damage) in damages {
+        let dir = laid();
+        write_version(dir.path(), &name(), 3, "v3");
+        damage(dir.path());
+        assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::NewerVersionNotLive, None), "{what}");
+        assert_eq!(whole_version(dir.path(), &name()).0, Version(2), "{what}");
+
+        // The same version half linked, without a journal: the older whole one is the best there is.
+        point_link(dir.path(), &name(), Kind::Cert, 3);
+        assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::MixedVersions, Some(Version(2))), "{what}");
+        assert_eq!(whole_version(dir.path(), &name()).0, Version(2), "{what}");
+    }
+    // A FIFO does not hang it, and a version of which a file is missing is none.
+    let dir = laid();
+    write_version(dir.path(), &name(), 3, "v3");
+    fs::remove_file(archive(dir.path(), Kind::Chain, 3)).unwrap();
+    assert_eq!(recover(&lock(dir.path())), []);
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mkfifoat(rustix::fs::CWD, archive(dir.path(), Kind::Chain, 3), mode).unwrap();
+    assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::NewerVersionNotLive, None));
+}
+
+#[test]
+fn missing_dangling_and_mixed_links_get_the_newest_whole_version() {
+    for broken in ["mixed", "dangling", "missing"] {
+        let dir = laid();
+        let link = dir.path().join("live/a.example.org/privkey.pem");
+        match broken {
+            "mixed" => point_link(dir.path(), &name(), Kind::Privkey, 1),
+            "dangling" => point_link(dir.path(), &name(), Kind::Privkey, 9),
+            _ => fs::remove_file(&link).unwrap(),
+        }
+        assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::MixedVersions, Some(Version(2))), "{broken}");
+        assert_eq!(whole_version(dir.path(), &name()).0, Version(2), "{broken}");
+    }
+}
+
+#[test]
+fn what_cannot_be_put_right_is_left_and_said() {
+    let dir = laid();
+    for version in [1, 2] {
+        fs::remove_file(archive(dir.path(), Kind::Chain, version)).unwrap();
+    }
+    point_link(dir.path(), &name(), Kind::Cert, 1);
+    let before = walk(dir.path());
+    let store = lock(dir.path());
+    assert_eq!(only(&store.recover(&TestMath::default(), now()).unwrap()), (FindingCode::MixedVersions, None));
+    drop(store);
+    assert_eq!(
+        walk(dir.path())
+            .iter()
+            .filter(|path| !path.ends_with("work") && !path.ends_with("logs"))
+            .cloned()
+            .collect::<Vec<_>>(),
+        before
+    );
+    // Plain files in place of links are the owner's doing; other lineages are looked at all the same.
+    fs::remove_file(dir.path().join("live/a.example.org/cert.pem")).unwrap();
+    fs::write(dir.path().join("live/a.example.org/cert.pem"), "a copy").unwrap();
+    let other = certkit_core::LineageName::new("b.example.org").unwrap();
+    lay_lineage(dir.path(), &other, &["v1", "v2"]);
+    point_link(dir.path(), &other, Kind::Cert, 1);
+    fs::write(dir.path().join("renewal/broken.conf"), "[[[").unwrap();
+    let recovered = lock(dir.path()).recover(&TestMath::default(), now()).unwrap();
+    assert_eq!(recovered.len(), 1, "{recovered:?}");
+    assert_eq!(recovered[0].name.as_ref(), Some(&other));
+    assert_eq!(fs::read(dir.path().join("live/a.example.org/cert.pem")).unwrap(), b"a copy");
+}
+
+#[test]
+fn links_to_another_lineage_do_not_follow_its_newer_versions() {
+    let dir = laid();
+    let other = certkit_core::LineageName::new("b.example.org").unwrap();
+    lay_lineage(dir.path(), &other, &["v1"]);
+    for kind in Kind::ALL {
+        let link = dir.path().join("live/b.example.org").join(kind.live_file());
+        fs::remove_file(&link).unwrap();
+        symlink(format!("../../archive/a.example.org/{}", kind.archive_file(Version(1))), link).unwrap();
+    }
+    assert_eq!(recover(&lock(dir.path())), []);
+    assert_eq!(whole_version(dir.path(), &other).0, Version(1));
+}
+
+#[test]
+fn absolute_links_of_certbots_own_recovery_stay_absolute() {
+    let dir = laid();
+    write_version(dir.path(), &name(), 3, "v3");
+    for kind in Kind::ALL {
+        let link = dir.path().join("live/a.example.org").join(kind.live_file());
+        fs::remove_file(&link).unwrap();
+        symlink(archive(dir.path(), kind, 2), link).unwrap();
+    }
+    assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::NewerVersionNotLive, Some(Version(3))));
+    let link = dir.path().join("live/a.example.org/cert.pem");
+    assert_eq!(fs::read_link(link).unwrap(), archive(dir.path(), Kind::Cert, 3));
+}
+
+#[test]
+fn temporary_files_of_nobody_are_removed_and_nothing_else() {
+    let dir = laid();
+    let store = lock(dir.path());
+    record(&store, Version(2)).unwrap();
+    let before = walk(dir.path());
+    for file in [
+        "renewal/.a.example.org.conf.certkit-tmp",
+        "archive/a.example.org/.privkey3.pem.certkit-tmp",
+        "live/a.example.org/.cert.pem.certkit-tmp",
+        "certkit/state/.a.example.org.json.certkit-tmp",
+        "live/.new.example.org.certkit-new/cert.pem",
+        "archive/.new.example.org.certkit-new/cert1.pem",
+        "certkit/pending/.a.example.org.certkit-tmp/privkey.pem",
+    ] {
+        let path = dir.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "half").unwrap();
+    }
+    recover(&store);
+    let after: Vec<_> = walk(dir.path()).into_iter().filter(|path| !path.ends_with("certkit/pending")).collect();
+    assert_eq!(after, before);
+}
+
+#[test]
+fn a_thousand_sound_lineages_take_no_time_to_speak_of() {
+    let dir = temp_dir();
+    let many = 1_000;
+    for number in 0..many {
+        lay_lineage(dir.path(), &certkit_core::LineageName::new(format!("n{number}.example.org")).unwrap(), &["v2"]);
+    }
+    let store = lock(dir.path());
+    let begun = std::time::Instant::now();
+    assert_eq!(store.recover(&TestMath::default(), now()).unwrap(), []);
+    let each = begun.elapsed() / many;
+    eprintln!("{each:?} a lineage");
+    assert!(each < std::time::Duration::from_millis(5), "{each:?} a lineage");
+}
