@@ -142,8 +142,9 @@ impl From<RunError> for CommandError {
             RunError::Store(error) => error.into(),
             RunError::Transport(error) => error.into(),
             RunError::Failed(failure) => failure.into(),
-            broken @ RunError::Broken { .. } => Self::failed(escape(&broken.to_string()))
-                .with_cure(certkit_core::FindingCode::BrokenLineage.cure()),
+            broken @ RunError::Broken { .. } => {
+                Self::failed(escape(&broken.to_string())).with_cure(certkit_core::FindingCode::BrokenLineage.cure())
+            }
             other => Self::failed(escape(&other.to_string())),
         }
     }
@@ -152,8 +153,12 @@ impl From<RunError> for CommandError {
 impl From<BrokenLineage> for CommandError {
     fn from(broken: BrokenLineage) -> Self {
         let conf = escape(&broken.conf_path.to_string_lossy()).into_owned();
-        Self::failed(format!("the certificate `{}` cannot be used ({conf}): {}", broken.name, escape(&broken.reason.to_string())))
-            .with_cure(certkit_core::FindingCode::BrokenLineage.cure())
+        Self::failed(format!(
+            "the certificate `{}` cannot be used ({conf}): {}",
+            broken.name,
+            escape(&broken.reason.to_string())
+        ))
+        .with_cure(certkit_core::FindingCode::BrokenLineage.cure())
     }
 }
 

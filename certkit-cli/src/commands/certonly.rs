@@ -29,14 +29,55 @@ pub(crate) const COMMAND: Command = Command {
     describe: About::augment_args,
     usage: "-d NAME…",
     flags: &[
-        "domains", "ip_address", "cert_name", "standalone", "webroot", "manual", "authenticator", "webroot_path",
-        "webroot_map", "manual_auth_hook", "manual_cleanup_hook", "preferred_challenges", "http_01_port",
-        "http_01_address", "dry_run", "run_deploy_hooks", "force_renewal", "keep_until_expiring", "expand",
-        "renew_with_new_domains", "duplicate", "no_autorenew", "break_my_certs", "key_type", "rsa_key_size",
-        "elliptic_curve", "reuse_key", "no_reuse_key", "preferred_chain", "preferred_profile", "required_profile",
-        "agree_tos", "email", "register_unsafely_without_email", "account", "eab_kid", "eab_hmac_key", "eab_hmac_alg",
-        "pre_hook", "deploy_hook", "post_hook", "disable_hook_validation", "no_directory_hooks", "hook_time_limit",
-        "server", "staging", "ca_bundle", "no_verify_ssl", "user_agent_comment",
+        "domains",
+        "ip_address",
+        "cert_name",
+        "standalone",
+        "webroot",
+        "manual",
+        "authenticator",
+        "webroot_path",
+        "webroot_map",
+        "manual_auth_hook",
+        "manual_cleanup_hook",
+        "preferred_challenges",
+        "http_01_port",
+        "http_01_address",
+        "dry_run",
+        "run_deploy_hooks",
+        "force_renewal",
+        "keep_until_expiring",
+        "expand",
+        "renew_with_new_domains",
+        "duplicate",
+        "no_autorenew",
+        "break_my_certs",
+        "key_type",
+        "rsa_key_size",
+        "elliptic_curve",
+        "reuse_key",
+        "no_reuse_key",
+        "preferred_chain",
+        "preferred_profile",
+        "required_profile",
+        "agree_tos",
+        "email",
+        "register_unsafely_without_email",
+        "account",
+        "eab_kid",
+        "eab_hmac_key",
+        "eab_hmac_alg",
+        "pre_hook",
+        "deploy_hook",
+        "post_hook",
+        "disable_hook_validation",
+        "no_directory_hooks",
+        "hook_time_limit",
+        "server",
+        "staging",
+        "ca_bundle",
+        "no_verify_ssl",
+        "user_agent_comment",
     ],
     writes: true,
     operands: Operands::None,
@@ -188,8 +229,9 @@ fn new_with_name(
             .with_cure("`certkit certificates` tells why; repair it or remove it with `certkit delete`"));
     }
     if wanted.is_empty() {
-        return Err(CommandError::failed(format!("No certificate with name {name} found"))
-            .with_cure("use -d to name what it shall be for, or `certkit certificates` to see the names of certificates"));
+        return Err(CommandError::failed(format!("No certificate with name {name} found")).with_cure(
+            "use -d to name what it shall be for, or `certkit certificates` to see the names of certificates",
+        ));
     }
     Ok(Choice::New(name.clone(), wanted))
 }
@@ -231,7 +273,8 @@ fn free_name(base: &str, taken: impl Fn(&LineageName) -> bool) -> Result<Lineage
             return Ok(name);
         }
     }
-    Err(CommandError::failed(format!("there are {MOST} certificates named after {base}")).with_cure("choose a --cert-name"))
+    Err(CommandError::failed(format!("there are {MOST} certificates named after {base}"))
+        .with_cure("choose a --cert-name"))
 }
 
 fn value<'a>(edits: &'a ConfEdits, key: &str) -> Option<&'a ConfValue> {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use clap::Args as _;
 
-use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
 use certkit_acme::Stop;
 use certkit_acme::authorities::is_test_authority;
+use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
 use certkit_core::store::{ConfEdits, Store};
 use certkit_core::{LineageName, Step};
 
@@ -37,12 +37,43 @@ pub(crate) const COMMAND: Command = Command {
     describe: About::augment_args,
     usage: "",
     flags: &[
-        "cert_name", "dry_run", "run_deploy_hooks", "force_renewal", "no_random_sleep_on_renew", "break_my_certs",
-        "no_autorenew", "pre_hook", "deploy_hook", "post_hook", "no_directory_hooks", "disable_hook_validation",
-        "hook_time_limit", "key_type", "rsa_key_size", "elliptic_curve", "reuse_key", "no_reuse_key",
-        "preferred_chain", "preferred_profile", "required_profile", "account", "server", "staging", "ca_bundle",
-        "no_verify_ssl", "user_agent_comment", "standalone", "webroot", "manual", "authenticator", "webroot_path",
-        "webroot_map", "manual_auth_hook", "manual_cleanup_hook", "preferred_challenges", "http_01_port",
+        "cert_name",
+        "dry_run",
+        "run_deploy_hooks",
+        "force_renewal",
+        "no_random_sleep_on_renew",
+        "break_my_certs",
+        "no_autorenew",
+        "pre_hook",
+        "deploy_hook",
+        "post_hook",
+        "no_directory_hooks",
+        "disable_hook_validation",
+        "hook_time_limit",
+        "key_type",
+        "rsa_key_size",
+        "elliptic_curve",
+        "reuse_key",
+        "no_reuse_key",
+        "preferred_chain",
+        "preferred_profile",
+        "required_profile",
+        "account",
+        "server",
+        "staging",
+        "ca_bundle",
+        "no_verify_ssl",
+        "user_agent_comment",
+        "standalone",
+        "webroot",
+        "manual",
+        "authenticator",
+        "webroot_path",
+        "webroot_map",
+        "manual_auth_hook",
+        "manual_cleanup_hook",
+        "preferred_challenges",
+        "http_01_port",
         "http_01_address",
     ],
     writes: true,
@@ -99,7 +130,8 @@ pub(crate) fn refuse_test_over_real(
 ) -> Result<(), CommandError> {
     let renewal = &context.invocation.typed.renewal;
     let to_test = edits.params.iter().any(|(key, value)| {
-        key == "server" && matches!(value, Some(certkit_core::store::ConfValue::Text(server)) if is_test_authority(server))
+        key == "server"
+            && matches!(value, Some(certkit_core::store::ConfValue::Text(server)) if is_test_authority(server))
     });
     if !to_test || renewal.dry_run || renewal.break_my_certs {
         return Ok(());

@@ -22,7 +22,9 @@ fn register_show_update_unregister() {
     assert!(run.stderr.contains("There is an existing account"), "{}", run.stderr);
 
     let run = place.run_at(&ca, &["show_account"]).ends_with(0);
-    assert!(run.stdout.starts_with(&format!("Account details for server {}:\n  Account URL: https://", ca.directory_url())));
+    assert!(
+        run.stdout.starts_with(&format!("Account details for server {}:\n  Account URL: https://", ca.directory_url()))
+    );
     assert!(run.stdout.ends_with("  Email contact: a@example.org\n"), "{}", run.stdout);
     let run = place.run_at(&ca, &["update_account", "--email", "b@example.org,c@example.org"]).ends_with(0);
     assert_eq!(run.stdout, "Your e-mail address was updated to b@example.org,c@example.org.\n");
@@ -41,7 +43,8 @@ fn register_show_update_unregister() {
 #[test]
 fn external_account_binding_is_asked_for_and_never_logged() {
     let hmac = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
-    let options = PebbleOptions { external_accounts: vec![("kid-1".to_owned(), hmac.to_owned())], ..PebbleOptions::default() };
+    let options =
+        PebbleOptions { external_accounts: vec![("kid-1".to_owned(), hmac.to_owned())], ..PebbleOptions::default() };
     let ca = Pebble::start(options);
     let place = Place::new();
     let run = place.run_at(&ca, &["register", "--agree-tos"]).ends_with(1);

@@ -20,7 +20,11 @@ fn from_the_first_order_to_revocation() {
     let live = place.tree.config_dir().join("live/n.example.org");
 
     let run = obtain(&place, &ca, &["-d", "N.example.org,www.n.example.org"]).ends_with(0);
-    assert!(run.stdout.starts_with("\nSuccessfully received certificate.\nCertificate is saved at: "), "{}", run.stdout);
+    assert!(
+        run.stdout.starts_with("\nSuccessfully received certificate.\nCertificate is saved at: "),
+        "{}",
+        run.stdout
+    );
     assert!(run.stderr.contains("Requesting a certificate for n.example.org and www.n.example.org"), "{}", run.stderr);
     assert!(live.join("fullchain.pem").exists());
 
@@ -64,12 +68,16 @@ fn from_the_first_order_to_revocation() {
     let events: Vec<_> = document["events"].as_array().unwrap().iter().map(|event| event["event"].clone()).collect();
     assert!(events.iter().filter(|event| **event == "committed").count() >= 4, "{events:?}");
 
-    let run = place
-        .run_at(&ca, &["revoke", "-n", "--cert-name", "n.example.org", "--reason", "superseded"])
-        .ends_with(0);
+    let run =
+        place.run_at(&ca, &["revoke", "-n", "--cert-name", "n.example.org", "--reason", "superseded"]).ends_with(0);
     assert!(run.stdout.contains("Congratulations! You have successfully revoked"), "{}", run.stdout);
     assert!(!live.exists(), "deleted as certbot does by default");
-    assert_eq!(fs::metadata(place.log()).map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777).unwrap(), 0o600);
+    assert_eq!(
+        fs::metadata(place.log())
+            .map(|meta| std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o777)
+            .unwrap(),
+        0o600
+    );
 }
 
 #[test]
@@ -80,9 +88,17 @@ fn a_revoked_certificate_can_be_kept_and_its_own_key_suffices() {
     let live = place.tree.config_dir().join("live/r.example.org");
     let (cert, key) = (live.join("cert.pem"), live.join("privkey.pem"));
     let run = place
-        .run_at(&ca, &[
-            "revoke", "--cert-path", cert.to_str().unwrap(), "--key-path", key.to_str().unwrap(), "--no-delete-after-revoke",
-        ])
+        .run_at(
+            &ca,
+            &[
+                "revoke",
+                "--cert-path",
+                cert.to_str().unwrap(),
+                "--key-path",
+                key.to_str().unwrap(),
+                "--no-delete-after-revoke",
+            ],
+        )
         .ends_with(0);
     assert!(run.stdout.contains("successfully revoked"), "{}", run.stdout);
     assert!(cert.exists());
@@ -98,7 +114,19 @@ fn names_that_fail_are_all_told_with_their_cures() {
     // Nobody answers on the port at which the CA looks.
     let port = testkit::ports::free_port().to_string();
     let run = place
-        .run_at(&ca, &["certonly", "-n", "--agree-tos", "--standalone", "--http-01-port", &port, "-d", "a.example.org,b.example.org"])
+        .run_at(
+            &ca,
+            &[
+                "certonly",
+                "-n",
+                "--agree-tos",
+                "--standalone",
+                "--http-01-port",
+                &port,
+                "-d",
+                "a.example.org,b.example.org",
+            ],
+        )
         .ends_with(1);
     for expected in ["Identifier: a.example.org", "Identifier: b.example.org", "Type:   connection", "What to do: "] {
         assert!(run.stderr.contains(expected), "{expected}: {}", run.stderr);
@@ -125,7 +153,10 @@ fn reconfigure_changes_the_conf_after_a_test_order_only() {
     assert_eq!(fs::read_to_string(&conf).unwrap(), before);
 
     let run = place
-        .run_trusting(&ca, &["reconfigure", "--cert-name", "c.example.org", "--deploy-hook", "true", "--key-type", "rsa"])
+        .run_trusting(
+            &ca,
+            &["reconfigure", "--cert-name", "c.example.org", "--deploy-hook", "true", "--key-type", "rsa"],
+        )
         .ends_with(0);
     assert!(run.stdout.contains("Successfully updated configuration."), "{}", run.stdout);
     let after = fs::read_to_string(&conf).unwrap();
@@ -137,7 +168,8 @@ fn a_server_in_cli_ini_is_for_new_certificates_only() {
     let ca = Pebble::start(PebbleOptions::default());
     let place = Place::new();
     obtain(&place, &ca, &["-d", "s.example.org"]).ends_with(0);
-    fs::write(place.tree.config_dir().join("cli.ini"), "server = https://127.0.0.1:1/nobody\ndomains = x.example\n").unwrap();
+    fs::write(place.tree.config_dir().join("cli.ini"), "server = https://127.0.0.1:1/nobody\ndomains = x.example\n")
+        .unwrap();
     let run = place.run_trusting(&ca, &["renew", "--force-renewal"]).ends_with(0);
     assert!(run.stdout.contains("Congratulations, all renewals succeeded"), "{}", run.stdout);
 }
@@ -148,10 +180,22 @@ fn failing_hooks_are_in_the_summary_and_the_status() {
     let place = Place::new();
     obtain(&place, &ca, &["-d", "h.example.org"]).ends_with(0);
     let run = place
-        .run_trusting(&ca, &["-q", "renew", "--force-renewal", "--deploy-hook", "echo out; echo err >&2; exit 4", "--disable-hook-validation"])
+        .run_trusting(
+            &ca,
+            &[
+                "-q",
+                "renew",
+                "--force-renewal",
+                "--deploy-hook",
+                "echo out; echo err >&2; exit 4",
+                "--disable-hook-validation",
+            ],
+        )
         .ends_with(1);
     assert_eq!(run.stdout, "");
-    for expected in ["Hook 'deploy-hook' reported error code 4", "The following hooks failed:", "1 hook failure(s)", " err\n"] {
+    for expected in
+        ["Hook 'deploy-hook' reported error code 4", "The following hooks failed:", "1 hook failure(s)", " err\n"]
+    {
         assert!(run.stderr.contains(expected), "{expected}: {}", run.stderr);
     }
     let document = place.run_trusting(&ca, &["renew", "--json"]).json();

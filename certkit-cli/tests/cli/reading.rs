@@ -75,10 +75,8 @@ fn authenticators_that_cannot_be_done_are_told_before_they_are_due() {
 #[test]
 fn a_missing_config_dir_is_an_empty_store_and_an_unreadable_file_is_none() {
     let place = Place::new();
-    let run = Run::of(
-        place.command(&["certificates", "--config-dir", "/nonexistent/certkit"]).output().unwrap(),
-    )
-    .ends_with(0);
+    let run = Run::of(place.command(&["certificates", "--config-dir", "/nonexistent/certkit"]).output().unwrap())
+        .ends_with(0);
     assert!(run.stdout.contains("No certificates found."));
     let file = place.folder().join("file");
     fs::write(&file, "").unwrap();
