@@ -107,7 +107,8 @@ impl From<TransportError> for Failure {
 
 /// Sorts what went wrong on the way by its deepest known cause.
 pub(super) fn from_client(url: &AcmeUrl, error: &(dyn Error + 'static)) -> TransportError {
-    let (url, problem) = (url.clone(), describe(error));
+    // The outermost says only that a client failed.
+    let (url, problem) = (url.clone(), describe(error.source().unwrap_or(error)));
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return TransportError::Tls { url, problem: escape(&tls_problem(tls)).into_owned() };
