@@ -61,7 +61,11 @@ async fn an_account_is_registered_chosen_used_and_given_up() {
 fn shown(certbot: &Certbot) -> (String, String) {
     let text = certbot.succeed(&["show_account"]);
     let after = |label: &str| {
-        text.lines().find_map(|line| line.trim().strip_prefix(label)).unwrap_or_else(|| panic!("{text}")).trim().to_owned()
+        text.lines()
+            .find_map(|line| line.trim().strip_prefix(label))
+            .unwrap_or_else(|| panic!("{text}"))
+            .trim()
+            .to_owned()
     };
     (after("Account URL:"), after("Account Thumbprint:"))
 }
@@ -75,7 +79,15 @@ async fn certbots_accounts_are_ours_and_ours_are_certbots() {
     for size in ["2048", "4096"] {
         let folder = tempfile::tempdir().unwrap();
         let certbot = Certbot::new(folder.path(), &pebble.directory_url(), &pebble.ca_bundle());
-        certbot.succeed(&["register", "--agree-tos", "-m", "owner@example.org", "--no-eff-email", "--rsa-key-size", size]);
+        certbot.succeed(&[
+            "register",
+            "--agree-tos",
+            "-m",
+            "owner@example.org",
+            "--no-eff-email",
+            "--rsa-key-size",
+            size,
+        ]);
         let store = Store::open(StorePaths::within(folder.path())).unwrap();
         let stored = choose_account(&store, &directory, None).unwrap().into_account().unwrap();
         let account = open_account(&authority, &stored).unwrap();
@@ -102,13 +114,8 @@ async fn certbots_accounts_are_ours_and_ours_are_certbots() {
         let key = AccountKey::generate_kind(kind).unwrap();
         let (jwk, spki) = (key.to_jwk(), key.spki_der().to_vec());
         let account = authority.register(key, &new, None).await.unwrap().account;
-        let kept = NewStoredAccount {
-            spki_der: &spki,
-            jwk: &jwk,
-            uri: account.url(),
-            created: testkit::now(),
-            host: "host",
-        };
+        let kept =
+            NewStoredAccount { spki_der: &spki, jwk: &jwk, uri: account.url(), created: testkit::now(), host: "host" };
         store.lock().unwrap().save_account(&directory, &kept).unwrap();
         assert_eq!(shown(&certbot), (account.url().to_string(), account.thumbprint()), "{kind:?}");
     }

@@ -126,8 +126,7 @@ async fn addresses_of_both_families_and_names_are_reached() {
 async fn who_serves_no_certificate_is_named() {
     let world = World::new();
     let said = async |host: &str, port: u16| {
-        let ProbeError::Unreachable { endpoint, problem } =
-            probe(host, port, None, &world.settings).await.unwrap_err()
+        let ProbeError::Unreachable { endpoint, problem } = probe(host, port, None, &world.settings).await.unwrap_err()
         else {
             panic!("another error")
         };
@@ -139,8 +138,6 @@ async fn who_serves_no_certificate_is_named() {
     assert!(problem.contains("Connection refused"), "{problem}");
     let (endpoint, problem) = said("bad name\u{1b}[2J", 443).await;
     assert!(!endpoint.contains('\u{1b}') && problem.contains("not a host name"), "{endpoint} {problem}");
-    let (_, problem) = said("name.invalid", 443).await;
-    assert!(problem.contains("name.invalid"), "{problem}");
 
     // One that speaks something else, and one that says nothing.
     let listener = local().await;
