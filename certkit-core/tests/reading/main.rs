@@ -1,0 +1,10 @@
+//! The reading half of the store, on trees in every state that certbot, people and crashes leave.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accounts;
+mod audit;
+mod check;
+mod lineages;
+mod nothing_is_written;
