@@ -1,4 +1,5 @@
 //! The reading half of the store, on trees in every state that certbot, people and crashes leave.
+#![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
 mod support;
