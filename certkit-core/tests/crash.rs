@@ -4,6 +4,8 @@
 //! in place of that call or given an error from it. After each death the tree is looked at as it is, then recovered and
 //! renewed again.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "support/mod.rs"]
 mod support;
 

@@ -70,7 +70,7 @@ impl LockedStore {
             }
         }
         for dir in dirs {
-            if read_link(&dir)? != Link::NotALink || !self.is_inside(&dir) || self.has_conf(&dir) {
+            if read_link(&dir)? != Link::Other || !self.is_inside(&dir) || self.has_conf(&dir) {
                 continue;
             }
             for name in files::list(&dir)?.unwrap_or_default() {

@@ -75,11 +75,11 @@ impl Attributes {
                 mode &= !0o070;
             }
         }
-        if let Some(like) = &self.like {
-            if copy_attributes(like, file).is_err() {
-                // With an ACL the group bits are its mask: without it they would give the group what one user had.
-                mode &= !0o070;
-            }
+        if let Some(like) = &self.like
+            && copy_attributes(like, file).is_err()
+        {
+            // With an ACL the group bits are its mask: without it they would give the group what one user had.
+            mode &= !0o070;
         }
         rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(mode))?;
         Ok(())
@@ -199,7 +199,7 @@ pub(crate) fn ensure_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
 pub(crate) fn ensure_own_dir(own: &Path, path: &Path) -> Result<(), StoreError> {
     ensure_dir(own, 0o700)?;
     let mut dir = own.to_owned();
-    for part in path.strip_prefix(own).unwrap_or(Path::new("")).components() {
+    for part in path.strip_prefix(own).unwrap_or_else(|_| Path::new("")).components() {
         dir.push(part);
         ensure_dir(&dir, 0o700)?;
     }

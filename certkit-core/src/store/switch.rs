@@ -96,7 +96,7 @@ pub(crate) fn lags_behind(paths: &StorePaths, name: &LineageName, live: &LiveLin
 fn live_contents(live: &LiveLinks) -> Option<[PathBuf; 4]> {
     let contents = Kind::ALL.map(|kind| match live.link(kind) {
         Link::To(content) => content.clone(),
-        Link::Missing | Link::NotALink => PathBuf::new(),
+        Link::Missing | Link::Other => PathBuf::new(),
     });
     contents.iter().all(|content| !content.as_os_str().is_empty()).then_some(contents)
 }
@@ -324,7 +324,7 @@ fn rename_links(live: &LiveLinks) -> Result<(), StoreError> {
                 // When this fails too, the next run puts it right: the new version is complete.
                 let _ = match live.link(kind) {
                     Link::To(content) => put_link(live.path(kind), content),
-                    Link::Missing | Link::NotALink => files::remove_file(live.path(kind)).map(|_| ()),
+                    Link::Missing | Link::Other => files::remove_file(live.path(kind)).map(|_| ()),
                 };
             }
             return Err(error);
