@@ -130,8 +130,9 @@ impl LockedStore {
                 removed.push(file);
             }
         }
+        // Somebody who has it mounted may have put a folder into it, which stays.
         let switched = paths.switched(name);
-        if files::remove_flat_dir(&switched)? {
+        if files::remove_flat_dir(&switched).unwrap_or(false) {
             removed.push(switched);
         }
         Staging::new(paths, name).discard().map(|_| ())

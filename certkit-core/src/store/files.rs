@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Gid, OFlags, RenameFlags, Uid};
+use zeroize::Zeroizing;
 
 use super::StoreError;
 
@@ -108,8 +109,8 @@ fn fill(mut file: File, path: &Path, content: &[u8], attributes: &Attributes) ->
     attributes.apply(&file).map_err(|error| StoreError::new("set the mode of", path, error))?;
     file.sync_all().map_err(|error| StoreError::new("sync", path, error))?;
     drop(file);
-    let written = read(path)?;
-    if written != content {
+    let written = Zeroizing::new(read(path)?);
+    if *written != content {
         let error = io::Error::new(io::ErrorKind::InvalidData, "what was written is not what is read");
         return Err(StoreError::new("check", path, error));
     }
