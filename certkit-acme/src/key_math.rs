@@ -172,3 +172,89 @@ fn signed_algorithm(tbs: &[u8]) -> Option<Vec<u8>> {
     tbs.expect(der::INTEGER)?;
     tbs.expect(der::SEQUENCE).map(|contents| der::element(der::SEQUENCE, contents))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::process::Command;
+
+    fn openssl(dir: &Path, arguments: &[&str]) -> Vec<u8> {
+        let output = Command::new("openssl").current_dir(dir).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    }
+
+    /// A self-signed certificate made by openssl, and its key.
+    fn made(key: &[&str], signing: &[&str]) -> (Certificate, PrivateKey) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("key.pem"), openssl(dir.path(), &[&["genpkey"], key].concat())).unwrap();
+        let request = ["req", "-x509", "-key", "key.pem", "-subj", "/CN=x", "-days", "3"];
+        let pem = openssl(dir.path(), &[&request[..], signing].concat());
+        let key = PrivateKey::from_pem(&std::fs::read(dir.path().join("key.pem")).unwrap()).unwrap();
+        (Certificate::from_pem(&pem).unwrap(), key)
+    }
+
+    const RSA: &[&str] = &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+
+    #[test]
+    fn every_signature_that_a_ca_makes_is_verified() {
+        let math = AwsLcKeyMath::new();
+        let mut cases: Vec<(Vec<&str>, Vec<&str>)> = Vec::new();
+        for curve in ["ec_paramgen_curve:P-256", "ec_paramgen_curve:P-384", "ec_paramgen_curve:P-521"] {
+            for hash in ["-sha256", "-sha384", "-sha512"] {
+                cases.push((vec!["-algorithm", "EC", "-pkeyopt", curve], vec![hash]));
+            }
+        }
+        for hash in ["-sha256", "-sha384", "-sha512"] {
+            cases.push((RSA.to_vec(), vec![hash]));
+            let pss = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"];
+            cases.push((RSA.to_vec(), [&[hash][..], &pss].concat()));
+        }
+        cases.push((vec!["-algorithm", "ED25519"], vec![]));
+        let (stranger, _) = made(RSA, &[]);
+        for (key, signing) in cases {
+            let (certificate, key_file) = made(&key, &signing);
+            assert_eq!(math.verify_signature(&certificate, &certificate), Ok(()), "{key:?} {signing:?}");
+            assert_eq!(math.public_spki_der(&key_file).unwrap(), certificate.spki_der(), "{key:?}");
+            let wrong = math.verify_signature(&certificate, &stranger);
+            assert!(wrong.is_err(), "{key:?} {signing:?}");
+            let mut der = certificate.der().to_vec();
+            *der.last_mut().unwrap() ^= 1;
+            let forged = Certificate::from_der(&der).unwrap();
+            assert_eq!(math.verify_signature(&forged, &certificate), Err(KeyMathError::BadSignature), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_weak_or_unknown_is_named() {
+        let math = AwsLcKeyMath::new();
+        for (key, signing, says) in [
+            (RSA, &["-sha1"][..], "1.2.840.113549.1.1.5"),
+            (&["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"], &["-sha256"], "RSA with 1024 bits"),
+            (&["-algorithm", "ED448"], &[], "1.3.101.113"),
+            (
+                &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:secp256k1"],
+                &["-sha256"],
+                "1.2.840.10045.4.3.2 under",
+            ),
+        ] {
+            let (certificate, _) = made(key, signing);
+            let problem = math.verify_signature(&certificate, &certificate).unwrap_err();
+            assert!(matches!(problem, KeyMathError::UnsupportedAlgorithm(_)), "{problem:?}");
+            assert!(problem.to_string().contains(says), "{problem}");
+        }
+    }
+
+    #[test]
+    fn keys_without_their_public_half_get_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let pem = openssl(dir.path(), &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        std::fs::write(dir.path().join("key.pem"), &pem).unwrap();
+        let bare = openssl(dir.path(), &["ec", "-in", "key.pem", "-no_public"]);
+        let (whole, bare) = (PrivateKey::from_pem(&pem).unwrap(), PrivateKey::from_pem(&bare).unwrap());
+        assert_eq!(bare.carried_spki_der(), None);
+        let math = AwsLcKeyMath::new();
+        assert_eq!(math.public_spki_der(&bare).unwrap(), math.public_spki_der(&whole).unwrap());
+    }
+}

@@ -166,3 +166,85 @@ pub enum KeyError {
     #[error("the key cannot be used: {0}")]
     Crypto(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certbots_values_are_read_and_others_refused() {
+        for (key_type, curve, size, spec) in [
+            ("rsa", None, None, KeySpec::Rsa2048),
+            ("RSA", Some("secp384r1"), Some(4096), KeySpec::Rsa4096),
+            ("rsa", None, Some(3072), KeySpec::Rsa3072),
+            ("ecdsa", None, Some(1), KeySpec::EcdsaP256),
+            ("ecdsa", Some("SECP384R1"), None, KeySpec::EcdsaP384),
+            ("ecdsa", Some("secp521r1"), None, KeySpec::EcdsaP521),
+        ] {
+            assert_eq!(KeySpec::from_certbot(key_type, curve, size), Ok(spec));
+        }
+        for (key_type, curve, size) in [
+            ("rsa", None, Some(1024)),
+            ("rsa", None, Some(0)),
+            ("ecdsa", Some("secp256k1"), None),
+            ("dsa\n", None, None),
+        ] {
+            let problem = KeySpec::from_certbot(key_type, curve, size).unwrap_err().to_string();
+            assert!(problem.contains("use ") && !problem.contains('\n'), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_no_subject_and_its_names_in_order() {
+        let wanted: IdentifierSet = ["b.example", "2001:db8::1", "*.a.example", "192.0.2.1"]
+            .iter()
+            .map(|text| Identifier::parse(text).unwrap())
+            .collect();
+        for spec in [KeySpec::EcdsaP256, KeySpec::EcdsaP384, KeySpec::EcdsaP521, KeySpec::Rsa2048] {
+            let key = spec.generate().unwrap();
+            let request = certificate_signing_request(&key, &wanted).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("request.der");
+            std::fs::write(&path, request).unwrap();
+            let openssl = std::process::Command::new("openssl")
+                .args(["req", "-inform", "DER", "-noout", "-text", "-verify", "-in"])
+                .arg(&path)
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&openssl.stdout).into_owned();
+            assert!(openssl.status.success(), "{}", String::from_utf8_lossy(&openssl.stderr));
+            let names = "DNS:b.example, DNS:*.a.example, IP Address:2001:DB8:0:0:0:0:0:1, IP Address:192.0.2.1";
+            assert!(text.contains(names), "{text}");
+            let subject = text.lines().find(|line| line.trim_start().starts_with("Subject:")).unwrap();
+            assert_eq!(subject.trim(), "Subject:");
+            assert!(!text.contains("Extended Key Usage") && !text.contains("Basic Constraints"), "{text}");
+        }
+    }
+
+    #[test]
+    fn old_keys_of_every_form_are_reused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        let wanted: IdentifierSet = [Identifier::parse("a.example").unwrap()].into_iter().collect();
+        for arguments in [
+            &["genrsa", "-traditional"][..],
+            &["genrsa"],
+            &["ecparam", "-name", "prime256v1", "-genkey", "-noout"],
+            &["ecparam", "-name", "secp384r1", "-genkey"],
+            &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"],
+            &["genpkey", "-algorithm", "ED25519"],
+        ] {
+            let made = std::process::Command::new("openssl").args(arguments).output().unwrap();
+            assert!(made.status.success(), "{arguments:?}");
+            std::fs::write(&path, &made.stdout).unwrap();
+            let key = PrivateKey::from_pem(&made.stdout).unwrap();
+            certificate_signing_request(&key, &wanted).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        }
+    }
+
+    #[test]
+    fn a_request_for_nothing_is_refused() {
+        let key = KeySpec::default().generate().unwrap();
+        assert!(certificate_signing_request(&key, &IdentifierSet::default()).is_err());
+    }
+}

@@ -85,9 +85,7 @@ impl From<Failure> for CommandError {
 impl From<AcmeError> for CommandError {
     fn from(error: AcmeError) -> Self {
         let what = escape(&error.to_string()).into_owned();
-        let failure = Failure::from(error);
-        let own = failure.problem.as_ref().filter(|_| failure.class == FailureClass::Refused).map(|problem| problem.cure());
-        Self::failed(what).with_cure(own.unwrap_or_else(|| failure.cure()))
+        Self::failed(what).with_cure(Failure::from(error).cure())
     }
 }
 
@@ -144,8 +142,9 @@ impl From<RunError> for CommandError {
             RunError::Store(error) => error.into(),
             RunError::Transport(error) => error.into(),
             RunError::Failed(failure) => failure.into(),
-            broken @ RunError::Broken { .. } => Self::failed(escape(&broken.to_string()))
-                .with_cure(certkit_core::FindingCode::BrokenLineage.cure()),
+            broken @ RunError::Broken { .. } => {
+                Self::failed(escape(&broken.to_string())).with_cure(certkit_core::FindingCode::BrokenLineage.cure())
+            }
             other => Self::failed(escape(&other.to_string())),
         }
     }
@@ -154,8 +153,12 @@ impl From<RunError> for CommandError {
 impl From<BrokenLineage> for CommandError {
     fn from(broken: BrokenLineage) -> Self {
         let conf = escape(&broken.conf_path.to_string_lossy()).into_owned();
-        Self::failed(format!("the certificate `{}` cannot be used ({conf}): {}", broken.name, escape(&broken.reason.to_string())))
-            .with_cure(certkit_core::FindingCode::BrokenLineage.cure())
+        Self::failed(format!(
+            "the certificate `{}` cannot be used ({conf}): {}",
+            broken.name,
+            escape(&broken.reason.to_string())
+        ))
+        .with_cure(certkit_core::FindingCode::BrokenLineage.cure())
     }
 }
 

@@ -91,7 +91,9 @@ mod tests {
         let process = std::process::id();
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
-            format!("2027-01-15T08:00:00Z [{process}] info: one\n2027-01-15T08:00:00Z [{process}] info: two \\u{{1b}}[2J\n")
+            format!(
+                "2027-01-15T08:00:00Z [{process}] info: one\n2027-01-15T08:00:00Z [{process}] info: two \\u{{1b}}[2J\n"
+            )
         );
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::metadata(dir.path().join("a/b")).unwrap().permissions().mode() & 0o777, 0o700);

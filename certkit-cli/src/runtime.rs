@@ -37,8 +37,7 @@ pub(crate) fn ask<T>(exchanges: impl Future<Output = Result<T, CommandError>>) -
 }
 
 async fn watch_signals(stop: Stop) {
-    let (Ok(mut interrupts), Ok(mut terminations)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupts), Ok(mut terminations)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };

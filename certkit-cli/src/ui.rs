@@ -211,7 +211,8 @@ pub(crate) mod testing {
     /// A [`Ui`] that writes into memory, without colours.
     pub(crate) fn ui(voice: Voice) -> (Ui, Heard, Heard) {
         let (out, err) = (Heard::default(), Heard::default());
-        let plain = |heard: &Heard| Box::new(anstream::StripStream::new(Box::new(heard.clone()) as Box<dyn Write + Send>));
+        let plain =
+            |heard: &Heard| Box::new(anstream::StripStream::new(Box::new(heard.clone()) as Box<dyn Write + Send>));
         (Ui::new(voice, plain(&out), plain(&err)), out, err)
     }
 }

@@ -283,3 +283,134 @@ pub enum AccountKeyError {
 fn unreadable(what: impl Into<String>) -> AccountKeyError {
     AccountKeyError::Unreadable(what.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, RSA_PKCS1_2048_8192_SHA256,
+        UnparsedPublicKey, VerificationAlgorithm,
+    };
+
+    /// RFC 7517 appendix A.2; its thumbprint is the example of RFC 7638 section 3.1.
+    const RFC_RSA: &str = r#"{"kty":"RSA",
+        "n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+        "e":"AQAB",
+        "d":"X4cTteJY_gn4FYPsXB8rdXix5vwsg1FLN5E3EaG6RJoVH-HLLKD9M7dx5oo7GURknchnrRweUkC7hT5fJLM0WbFAKNLWY2vv7B6NqXSzUvxT0_YSfqijwp3RTzlBaCxWp4doFk5N2o8Gy_nHNKroADIkJ46pRUohsXywbReAdYaMwFs9tv8d_cPVY3i07a3t8MN6TNwm0dSawm9v47UiCl3Sk5ZiG7xojPLu4sbg1U2jx4IBTNBznbJSzFHK66jT8bgkuqsk0GjskDJk19Z4qwjwbsnn4j2WBii3RL-Us2lGVkY8fkFzme1z0HbIkfz0Y6mqnOYtqc0X4jfcKoAC8Q",
+        "p":"83i-7IvMGXoMXCskv73TKr8637FiO7Z27zv8oj6pbWUQyLPQBQxtPVnwD20R-60eTDmD2ujnMt5PoqMrm8RfmNhVWDtjjMmCMjOpSXicFHj7XOuVIYQyqVWlWEh6dN36GVZYk93N8Bc9vY41xy8B9RzzOGVQzXvNEvn7O0nVbfs",
+        "q":"3dfOR9cuYq-0S-mkFLzgItgMEfFzB2q3hWehMuG0oCuqnb3vobLyumqjVZQO1dIrdwgTnCdpYzBcOfW5r370AFXjiWft_NGEiovonizhKpo9VVS78TzFgxkIdrecRezsZ-1kYd_s1qDbxtkDEgfAITAG9LUnADun4vIcb6yelxk",
+        "dp":"G4sPXkc6Ya9y8oJW9_ILj4xuppu0lzi_H7VTkS8xj5SdX3coE0oimYwxIi2emTAue0UOa5dpgFGyBJ4c8tQ2VF402XRugKDTP8akYhFo5tAA77Qe_NmtuYZc3C3m3I24G2GvR5sSDxUyAN2zq8Lfn9EUms6rY3Ob8YeiKkTiBj0",
+        "dq":"s9lAH9fggBsoFR8Oac2R_E2gw282rT2kGOAhvIllETE1efrA6huUUvMfBcMpn8lqeW6vzznYY5SSQF7pMdC_agI3nG8Ibp1BUb0JUiraRNqUfLhcQb_d9GF4Dh7e74WbRsobRonujTYN1xCaP6TO61jvWrX-L18txXw494Q_cgk",
+        "qi":"GyM_p6JrXySiz1toFgKbWV-JdI3jQ4ypu9rbMWx3rQJBfmt0FoYzgUIZEVFEcOqwemRN81zoDAaa-Bk0KWNGDjJHZDdDmFhW3AN7lI-puxk_mHZGJ11rxyR8O55XLSe3SPmRfKwZI6yU24ZxvQKFYItdldUKGzO6Ia6zTKhAVRU",
+        "alg":"RS256","kid":"2011-04-29"}"#;
+
+    /// RFC 7517 appendix A.2.
+    const RFC_EC: &str = r#"{"kty":"EC","crv":"P-256",
+        "x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+        "d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","use":"enc","kid":"1"}"#;
+
+    /// SHA-256 of `{"crv":"P-256","kty":"EC","x":…,"y":…}`, computed with Python's hashlib.
+    const RFC_EC_THUMBPRINT: &str = "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s";
+
+    fn changed(jwk: &str, name: &str, value: serde_json::Value) -> String {
+        let mut members: serde_json::Value = serde_json::from_str(jwk).unwrap();
+        members[name] = value;
+        members.to_string()
+    }
+
+    #[test]
+    fn thumbprints_are_those_of_the_rfcs() {
+        assert_eq!(AccountKey::from_jwk(RFC_RSA).unwrap().thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        assert_eq!(AccountKey::from_jwk(RFC_EC).unwrap().thumbprint(), RFC_EC_THUMBPRINT);
+    }
+
+    #[test]
+    fn leading_zeros_and_padding_change_nothing() {
+        // Some writers put a zero octet in front, as DER does; the thumbprint is over the shortest form (RFC 7518 section 2).
+        let key = AccountKey::from_jwk(RFC_RSA).unwrap();
+        let n: serde_json::Value = serde_json::from_str::<serde_json::Value>(RFC_RSA).unwrap()["n"].clone();
+        let octets = BASE64URL_NOPAD.decode(n.as_str().unwrap().as_bytes()).unwrap();
+        let longer = data_encoding::BASE64URL.encode(&[&[0][..], &octets].concat());
+        assert!(longer.ends_with('='));
+        let same = AccountKey::from_jwk(&changed(RFC_RSA, "n", longer.into())).unwrap();
+        assert_eq!((same.thumbprint(), same.to_jwk()), (key.thumbprint(), key.to_jwk()));
+    }
+
+    #[test]
+    fn every_kind_signs_and_survives_its_own_jwk() {
+        let kinds: [(AccountKeyType, &str, &dyn VerificationAlgorithm, usize); 4] = [
+            (AccountKeyType::Rsa2048, "RS256", &RSA_PKCS1_2048_8192_SHA256, 256),
+            (AccountKeyType::EcdsaP256, "ES256", &ECDSA_P256_SHA256_FIXED, 64),
+            (AccountKeyType::EcdsaP384, "ES384", &ECDSA_P384_SHA384_FIXED, 96),
+            (AccountKeyType::EcdsaP521, "ES512", &ECDSA_P521_SHA512_FIXED, 132),
+        ];
+        for (kind, algorithm, verification, length) in kinds {
+            let key = AccountKey::generate_kind(kind).unwrap();
+            let read = AccountKey::from_jwk(&key.to_jwk()).unwrap();
+            assert_eq!(read.algorithm(), algorithm);
+            assert_eq!((read.spki_der(), read.public_jwk()), (key.spki_der(), key.public_jwk()));
+            let signature = read.sign(b"message").unwrap();
+            assert_eq!(signature.len(), length);
+            UnparsedPublicKey::new(verification, key.spki_der()).verify(b"message", &signature).unwrap();
+            let shown = format!("{key:?}");
+            assert!(!shown.contains("\"d\"") && shown.len() < 60, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_private_jwk_has_certbots_members() {
+        let jwk = AccountKey::from_jwk(RFC_RSA).unwrap().to_jwk();
+        let members: BTreeMap<String, String> = serde_json::from_str(&jwk).unwrap();
+        let names: Vec<_> = members.keys().map(String::as_str).collect();
+        assert_eq!(names, ["d", "dp", "dq", "e", "kty", "n", "p", "q", "qi"]);
+        let given: serde_json::Value = serde_json::from_str(RFC_RSA).unwrap();
+        for name in names {
+            assert_eq!(members[name], given[name], "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_that_are_none_are_refused_without_showing_them() {
+        let secret = "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE";
+        for (jwk, says) in [
+            ("", "not a JSON object"),
+            ("[]", "not a JSON object"),
+            ("{}", "`kty` is missing"),
+            (r#"{"kty":"oct","k":"AAAA"}"#, "type `oct`"),
+            (&changed(RFC_EC, "crv", "P-\u{1b}".into()), "the curve `P-\\u{1b}`"),
+            (&changed(RFC_EC, "d", "!".into()), "`d` is not base64url"),
+            (&changed(RFC_EC, "d", serde_json::Value::Null), "`d` is missing"),
+            (&changed(RFC_EC, "x", secret.into()), "not valid"),
+            (&changed(RFC_EC, "y", "B".repeat(172).into()), "too long"),
+            (&changed(RFC_RSA, "e", "Aw".into()), "not valid"),
+            (&changed(RFC_RSA, "qi", serde_json::Value::Null), "`qi` is missing"),
+            (&changed(RFC_RSA, "n", "AQAB".into()), "not valid"),
+            (&changed(RFC_RSA, "oth", serde_json::json!([])), "more than two primes"),
+        ] {
+            let problem = AccountKey::from_jwk(jwk).unwrap_err().to_string();
+            assert!(problem.contains(says), "{problem} / {says}");
+            assert!(!problem.contains(secret), "{problem}");
+        }
+    }
+
+    #[test]
+    fn certificate_keys_of_every_form_can_sign() {
+        let rsa = AccountKey::from_jwk(RFC_RSA).unwrap();
+        let pkcs8 = crate::keys::KeySpec::Rsa2048.generate().unwrap();
+        assert_eq!(AccountKey::from_private_key(&pkcs8).unwrap().algorithm(), "RS256");
+        let ec = crate::keys::KeySpec::EcdsaP384.generate().unwrap();
+        let signer = AccountKey::from_private_key(&ec).unwrap();
+        assert_eq!(signer.algorithm(), "ES384");
+        assert_eq!(Some(signer.spki_der().to_vec()), ec.carried_spki_der());
+        assert_ne!(signer.thumbprint(), rsa.thumbprint());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn reading_never_panics(text in ".{0,200}", crv in "P-(256|384|521)", x in "[A-Za-z0-9_-]{0,100}") {
+            let _ = AccountKey::from_jwk(&text);
+            let _ = AccountKey::from_jwk(&format!(r#"{{"kty":"EC","crv":"{crv}","x":"{x}","y":"{x}","d":"{x}"}}"#));
+            let _ = AccountKey::from_jwk(&format!(r#"{{"kty":"RSA","n":"{x}","e":"{x}","d":"{x}","p":"{x}","q":"{x}","dp":"{x}","dq":"{x}","qi":"{x}"}}"#));
+        }
+    }
+}

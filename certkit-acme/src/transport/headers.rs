@@ -68,7 +68,7 @@ pub(crate) fn links(headers: &HeaderMap, base: &AcmeUrl) -> Vec<(String, AcmeUrl
             let Some(open) = rest.find('<') else { break };
             let after = rest.get(open + 1..).unwrap_or_default();
             let Some((target, after)) = after.split_once('>') else { break };
-            let (parameters, next) = split_link(after);
+            let (parameters, next) = split_unquoted(after, ',');
             rest = next;
             let Ok(target) = resolve(base, target.trim()) else { continue };
             for relation in relations(parameters) {
@@ -96,15 +96,18 @@ fn resolve(base: &AcmeUrl, reference: &str) -> Result<AcmeUrl, AcmeUrlError> {
     AcmeUrl::parse(&absolute)
 }
 
-/// Cuts a link value's parameters off at the comma that ends them; commas in quotes do not.
-fn split_link(text: &str) -> (&str, &str) {
+/// Cuts `text` at the first `separator` that does not stand in quotes.
+fn split_unquoted(text: &str, separator: char) -> (&str, &str) {
     let (mut quoted, mut escaped) = (false, false);
     for (at, c) in text.char_indices() {
         match c {
             _ if escaped => escaped = false,
             '\\' if quoted => escaped = true,
             '"' => quoted = !quoted,
-            ',' if !quoted => return (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default()),
+            _ if c == separator && !quoted => {
+                let after = at + c.len_utf8();
+                return (text.get(..at).unwrap_or_default(), text.get(after..).unwrap_or_default());
+            }
             _ => {}
         }
     }
@@ -112,12 +115,19 @@ fn split_link(text: &str) -> (&str, &str) {
 }
 
 /// The relation types of the first `rel` parameter, in lower case.
-fn relations(parameters: &str) -> Vec<String> {
-    let rel = parameters.split(';').find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"'))
-    });
-    rel.unwrap_or_default().split_ascii_whitespace().map(str::to_ascii_lowercase).collect()
+fn relations(mut parameters: &str) -> Vec<String> {
+    while !parameters.is_empty() {
+        let (parameter, rest) = split_unquoted(parameters, ';');
+        parameters = rest;
+        match parameter.split_once('=') {
+            Some((name, value)) if name.trim().eq_ignore_ascii_case("rel") => {
+                let value = value.trim().trim_matches('"');
+                return value.split_ascii_whitespace().map(str::to_ascii_lowercase).collect();
+            }
+            _ => {}
+        }
+    }
+    Vec::new()
 }
 
 fn http_date(value: &str) -> Option<DateTime<Utc>> {

@@ -222,6 +222,11 @@ async fn idle_and_slow_connections_do_not_keep_a_good_request_waiting() {
     let begin = Instant::now();
     assert!(get(address, "good").await.contains("200 OK"));
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    // The oldest had to make room, long before its time was over.
+    let mut byte = [0];
+    let oldest = tokio::time::timeout(Duration::from_secs(1), idle[0].read(&mut byte)).await;
+    assert!(matches!(oldest, Ok(Ok(0) | Err(_))), "{oldest:?}");
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 
     // A request that never ends is cut off.
     let mut slow = TcpStream::connect(address).await.unwrap();

@@ -27,11 +27,15 @@ pub(crate) struct Foreign {
 
 use Fate::{Ignored, Refused};
 
-const NO_SERVER_EDITING: &str = "certkit does not edit web server configurations: set this in the server's own configuration";
-const USE_WEBROOT: &str = "use --webroot -w DIR with the document root that this server serves, and --deploy-hook to reload it";
+const NO_SERVER_EDITING: &str =
+    "certkit does not edit web server configurations: set this in the server's own configuration";
+const USE_WEBROOT: &str =
+    "use --webroot -w DIR with the document root that this server serves, and --deploy-hook to reload it";
 const USE_MANUAL: &str = "certkit has no DNS plugins yet: use --manual --manual-auth-hook COMMAND --manual-cleanup-hook COMMAND --preferred-challenges dns";
-const ONLY_WITH_CSR: &str = "certkit stores certificates as lineages only: leave it out and read live/NAME/ in the config dir";
-const NO_PLUGINS: &str = "certkit has no plugins: see `certkit certonly --help` for the ways to prove control over names";
+const ONLY_WITH_CSR: &str =
+    "certkit stores certificates as lineages only: leave it out and read live/NAME/ in the config dir";
+const NO_PLUGINS: &str =
+    "certkit has no plugins: see `certkit certonly --help` for the ways to prove control over names";
 const NOT_NEEDED: &str = "it changes nothing in this version";
 
 const fn flag(long: &'static str, fate: Fate) -> Foreign {
@@ -44,7 +48,10 @@ const fn option(long: &'static str, fate: Fate) -> Foreign {
 
 /// The flags of certbot's main parser and of its web server plugins.
 pub(crate) const FOREIGN: &[Foreign] = &[
-    flag("allow-subset-of-names", Refused("certkit drops no name silently: leave out the names that cannot be validated")),
+    flag(
+        "allow-subset-of-names",
+        Refused("certkit drops no name silently: leave out the names that cannot be validated"),
+    ),
     flag("apache", Refused(USE_WEBROOT)),
     option("apache-challenge-location", Refused(USE_WEBROOT)),
     option("apache-ctl", Refused(USE_WEBROOT)),
@@ -60,11 +67,24 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     flag("authenticators", Refused(NO_PLUGINS)),
     flag("auto-hsts", Refused(NO_SERVER_EDITING)),
     option("chain-path", Refused(ONLY_WITH_CSR)),
-    option("checkpoints", Refused("it belongs to certbot's own rollback of server configurations; `certkit rollback --cert-name NAME --to N` goes back to an older certificate")),
+    option(
+        "checkpoints",
+        Refused(
+            "it belongs to certbot's own rollback of server configurations; `certkit rollback --cert-name NAME --to N` goes back to an older certificate",
+        ),
+    ),
     option("configurator", Refused(USE_WEBROOT)),
-    option("csr", Refused("certkit makes key and request itself, so that it can renew: use -d NAME with --key-type or --reuse-key")),
+    option(
+        "csr",
+        Refused(
+            "certkit makes key and request itself, so that it can renew: use -d NAME with --key-type or --reuse-key",
+        ),
+    ),
     flag("debug", Ignored("failures are always told in full; -v says more")),
-    flag("debug-challenges", Refused("certkit does not pause before validation: use --dry-run -v to see what would happen")),
+    flag(
+        "debug-challenges",
+        Refused("certkit does not pause before validation: use --dry-run -v to see what would happen"),
+    ),
     flag("disable-renew-updates", Ignored("certkit makes no such updates")),
     flag("eff-email", Ignored("certkit passes no address on to others")),
     flag("force-interactive", Refused("certkit asks when standard input is a terminal: leave it out")),
@@ -96,7 +116,10 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     flag("prepare", Refused(NO_PLUGINS)),
     flag("redirect", Refused(NO_SERVER_EDITING)),
     flag("staple-ocsp", Refused(NO_SERVER_EDITING)),
-    flag("strict-permissions", Refused("`certkit certificates` tells of private keys that others may read: leave it out")),
+    flag(
+        "strict-permissions",
+        Refused("`certkit certificates` tells of private keys that others may read: leave it out"),
+    ),
     Foreign { long: "text", short: Some('t'), takes_value: false, fate: Ignored(NOT_NEEDED) },
     flag("uir", Refused(NO_SERVER_EDITING)),
     option("user-agent", Refused("use --user-agent-comment TEXT, which is appended to certkit's own")),
@@ -111,8 +134,19 @@ macro_rules! dns_plugins {
 
 /// The flags of certbot's DNS plugins: to choose it, for its credentials, for its patience.
 const DNS_PLUGINS: &[(&str, &str, &str)] = dns_plugins![
-    "cloudflare", "digitalocean", "dnsimple", "dnsmadeeasy", "gehirn", "google", "linode", "luadns", "nsone", "ovh",
-    "rfc2136", "route53", "sakuracloud"
+    "cloudflare",
+    "digitalocean",
+    "dnsimple",
+    "dnsmadeeasy",
+    "gehirn",
+    "google",
+    "linode",
+    "luadns",
+    "nsone",
+    "ovh",
+    "rfc2136",
+    "route53",
+    "sakuracloud"
 ];
 
 /// The table as arguments for the parser, hidden from help.
@@ -133,11 +167,7 @@ fn argument(long: &'static str, short: Option<char>, takes_value: bool) -> Arg {
         Some(letter) => arg.short(letter),
         None => arg,
     };
-    if takes_value {
-        arg.action(ArgAction::Append).value_name("VALUE")
-    } else {
-        arg.action(ArgAction::SetTrue)
-    }
+    if takes_value { arg.action(ArgAction::Append).value_name("VALUE") } else { arg.action(ArgAction::SetTrue) }
 }
 
 /// What becomes of a flag of the table, by its long name; none for a flag that has an effect.
@@ -160,7 +190,9 @@ pub(crate) fn authenticator_cure(name: &str) -> &'static str {
 /// What to do instead of a command that certbot has and certkit has not.
 pub(crate) fn command_cure(word: &str) -> Option<&'static str> {
     Some(match word {
-        "run" | "everything" => "use `certkit certonly -d NAME --webroot -w DIR --deploy-hook COMMAND`, and name the certificate's files in the server's configuration",
+        "run" | "everything" => {
+            "use `certkit certonly -d NAME --webroot -w DIR --deploy-hook COMMAND`, and name the certificate's files in the server's configuration"
+        }
         "install" | "enhance" => NO_SERVER_EDITING,
         "plugins" => NO_PLUGINS,
         _ => return None,

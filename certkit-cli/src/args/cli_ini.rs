@@ -182,7 +182,8 @@ mod tests {
 
     #[test]
     fn nothing_panics() {
-        for text in ["é", "é = é", "'", "a '", "a = \"", "a = [", "a = []", "a=\u{301}#", "\u{feff}a = b", "a\u{a0}b ;"] {
+        for text in ["é", "é = é", "'", "a '", "a = \"", "a = [", "a = []", "a=\u{301}#", "\u{feff}a = b", "a\u{a0}b ;"]
+        {
             let _ = parse(Path::new("x"), text);
         }
     }

@@ -151,7 +151,9 @@ impl Invocation {
         match named.pop() {
             Some(name) if ["standalone", "webroot", "manual"].contains(&name.as_str()) => {
                 if name == "manual" && typed.manual_auth_hook.is_none() && self.word() != Some("renew") {
-                    return Err(CommandError::usage("--manual needs --manual-auth-hook COMMAND: nobody is asked to do it by hand"));
+                    return Err(CommandError::usage(
+                        "--manual needs --manual-auth-hook COMMAND: nobody is asked to do it by hand",
+                    ));
                 }
                 Ok(Some(name))
             }
@@ -325,7 +327,8 @@ fn has_webroot(typed: &Validation) -> bool {
 }
 
 fn webroot_map(json: &str) -> Result<Vec<(String, PathBuf)>, CommandError> {
-    let wrong = || CommandError::usage("--webroot-map is not JSON of the form {\"a.example,www.a.example\": \"/srv/a\"}");
+    let wrong =
+        || CommandError::usage("--webroot-map is not JSON of the form {\"a.example,www.a.example\": \"/srv/a\"}");
     let parsed: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).map_err(|_| wrong())?;
     let mut map = Vec::new();
     for (names, root) in parsed {
@@ -343,7 +346,10 @@ fn webroot_map(json: &str) -> Result<Vec<(String, PathBuf)>, CommandError> {
 fn path_list(paths: &[PathBuf]) -> Result<ConfValue, CommandError> {
     let texts = paths.iter().map(|path| {
         path.to_str().map(str::to_owned).ok_or_else(|| {
-            CommandError::usage(format!("the path {} is not UTF-8, so no configuration can hold it", crate::ui::shown(path)))
+            CommandError::usage(format!(
+                "the path {} is not UTF-8, so no configuration can hold it",
+                crate::ui::shown(path)
+            ))
         })
     });
     Ok(ConfValue::List(texts.collect::<Result<_, _>>()?))

@@ -123,10 +123,7 @@ pub(crate) fn parser() -> clap::Command {
 
 fn parse(parser: &clap::Command, arguments: &[OsString]) -> Result<ArgMatches, ParseError> {
     let program = std::iter::once(OsString::from("certkit"));
-    parser
-        .clone()
-        .try_get_matches_from(program.chain(arguments.iter().cloned()))
-        .map_err(|error| clap_error(&error))
+    parser.clone().try_get_matches_from(program.chain(arguments.iter().cloned())).map_err(|error| clap_error(&error))
 }
 
 fn clap_error(error: &clap::Error) -> ParseError {
@@ -234,15 +231,10 @@ fn rivals(id: &str) -> &'static [&'static str] {
 }
 
 fn given<'a>(parser: &'a clap::Command, matches: &'a ArgMatches) -> impl Iterator<Item = &'a Arg> {
-    parser
-        .get_arguments()
-        .filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
+    parser.get_arguments().filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
 }
 
-fn judge_foreign(
-    matches: &ArgMatches,
-    from_file: &BTreeMap<String, IniOrigin>,
-) -> Result<Vec<String>, ParseError> {
+fn judge_foreign(matches: &ArgMatches, from_file: &BTreeMap<String, IniOrigin>) -> Result<Vec<String>, ParseError> {
     let mut notes = Vec::new();
     let parser = parser();
     for arg in given(&parser, matches) {

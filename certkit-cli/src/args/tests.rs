@@ -49,7 +49,12 @@ fn text(value: &str) -> Option<ConfValue> {
 
 #[test]
 fn the_command_may_stand_anywhere() {
-    for line in ["renew -q -n --cert-name a", "-q -n --cert-name a renew", "-q renew -n --cert-name=a", "--cert-name a -nq renew"] {
+    for line in [
+        "renew -q -n --cert-name a",
+        "-q -n --cert-name a renew",
+        "-q renew -n --cert-name=a",
+        "--cert-name a -nq renew",
+    ] {
         let invocation = well(line);
         assert_eq!(invocation.word(), Some("renew"), "{line}");
         assert!(invocation.typed.general.quiet && invocation.typed.general.non_interactive, "{line}");
@@ -149,7 +154,8 @@ fn a_map_of_document_roots_in_json() {
     let arguments: Vec<OsString> =
         ["certonly", "--webroot-map", r#"{"a.example, b.example": "/srv/ab"}"#].map(OsString::from).to_vec();
     let invocation = Invocation::read(&arguments, nowhere()).unwrap();
-    let expected = [("a.example", "/srv/ab"), ("b.example", "/srv/ab")].map(|(name, root)| (name.to_owned(), root.into()));
+    let expected =
+        [("a.example", "/srv/ab"), ("b.example", "/srv/ab")].map(|(name, root)| (name.to_owned(), root.into()));
     assert_eq!(invocation.edits().unwrap().webroot_map, Some(expected.to_vec()));
 }
 
@@ -190,7 +196,8 @@ fn what_contradicts_itself_is_refused() {
 
 #[test]
 fn names_are_brought_into_their_form() {
-    let identifiers = well("certonly -d A.Example.,*.b.example --ip-address 2001:DB8::1 -d bücher.example").identifiers().unwrap();
+    let identifiers =
+        well("certonly -d A.Example.,*.b.example --ip-address 2001:DB8::1 -d bücher.example").identifiers().unwrap();
     let names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
     assert_eq!(names, ["a.example", "*.b.example", "xn--bcher-kva.example", "2001:db8::1"]);
 }
@@ -262,7 +269,9 @@ fn what_a_file_says_wrongly_is_named_with_its_line() {
     assert!(refusal("must-staple = true\n").contains("`must-staple`"));
     assert!(refusal("config = /x\n").contains("cannot be set in a file"));
     assert!(matches!(with_ini("key-type = dsa\n", "renew"), Err(ParseError::Clap(_))));
-    assert!(matches!(read("-c /nonexistent/x.ini renew"), Err(ParseError::Usage(text)) if text.contains("/nonexistent/x.ini")));
+    assert!(
+        matches!(read("-c /nonexistent/x.ini renew"), Err(ParseError::Usage(text)) if text.contains("/nonexistent/x.ini"))
+    );
 }
 
 #[test]

@@ -35,15 +35,11 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let wanted_name = context.invocation.typed.selection.cert_name.clone();
-    let wanted: Vec<String> =
-        context.invocation.identifiers()?.iter().map(ToString::to_string).collect();
+    let wanted: Vec<String> = context.invocation.identifiers()?.iter().map(ToString::to_string).collect();
     let store = context.store()?;
     let mut listing = Listing { filtered: wanted_name.is_some() || !wanted.is_empty(), ..Listing::default() };
-    listing.findings = store
-        .audit()?
-        .into_iter()
-        .filter(|finding| finding.code != FindingCode::BrokenLineage)
-        .collect();
+    listing.findings =
+        store.audit()?.into_iter().filter(|finding| finding.code != FindingCode::BrokenLineage).collect();
     for lineage in store.lineages()? {
         let listed = match lineage {
             Ok(lineage) => usable(&store, &lineage, context.now, &mut listing.findings),

@@ -9,10 +9,11 @@ use certkit_acme::renewal::{Mode, Outcome, Report, Request, Urgency};
 use certkit_core::store::{ConfEdits, ConfValue, Kind, Lineage, Store};
 use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName};
 
-use super::renew::{conclude, mode, perform, refuse_test_over_real};
+use super::renew::{Start, conclude, mode, perform, refuse_test_over_real};
 use super::{Command, Context, Operands, account};
 use crate::exit::{CommandError, Exit};
-use crate::render::{renewal, words};
+use crate::progress::Work;
+use crate::render::renewal;
 use crate::runtime;
 
 /// Obtain a certificate
@@ -29,14 +30,55 @@ pub(crate) const COMMAND: Command = Command {
     describe: About::augment_args,
     usage: "-d NAME…",
     flags: &[
-        "domains", "ip_address", "cert_name", "standalone", "webroot", "manual", "authenticator", "webroot_path",
-        "webroot_map", "manual_auth_hook", "manual_cleanup_hook", "preferred_challenges", "http_01_port",
-        "http_01_address", "dry_run", "run_deploy_hooks", "force_renewal", "keep_until_expiring", "expand",
-        "renew_with_new_domains", "duplicate", "no_autorenew", "break_my_certs", "key_type", "rsa_key_size",
-        "elliptic_curve", "reuse_key", "no_reuse_key", "preferred_chain", "preferred_profile", "required_profile",
-        "agree_tos", "email", "register_unsafely_without_email", "account", "eab_kid", "eab_hmac_key", "eab_hmac_alg",
-        "pre_hook", "deploy_hook", "post_hook", "disable_hook_validation", "no_directory_hooks", "hook_time_limit",
-        "server", "staging", "ca_bundle", "no_verify_ssl", "user_agent_comment",
+        "domains",
+        "ip_address",
+        "cert_name",
+        "standalone",
+        "webroot",
+        "manual",
+        "authenticator",
+        "webroot_path",
+        "webroot_map",
+        "manual_auth_hook",
+        "manual_cleanup_hook",
+        "preferred_challenges",
+        "http_01_port",
+        "http_01_address",
+        "dry_run",
+        "run_deploy_hooks",
+        "force_renewal",
+        "keep_until_expiring",
+        "expand",
+        "renew_with_new_domains",
+        "duplicate",
+        "no_autorenew",
+        "break_my_certs",
+        "key_type",
+        "rsa_key_size",
+        "elliptic_curve",
+        "reuse_key",
+        "no_reuse_key",
+        "preferred_chain",
+        "preferred_profile",
+        "required_profile",
+        "agree_tos",
+        "email",
+        "register_unsafely_without_email",
+        "account",
+        "eab_kid",
+        "eab_hmac_key",
+        "eab_hmac_alg",
+        "pre_hook",
+        "deploy_hook",
+        "post_hook",
+        "disable_hook_validation",
+        "no_directory_hooks",
+        "hook_time_limit",
+        "server",
+        "staging",
+        "ca_bundle",
+        "no_verify_ssl",
+        "user_agent_comment",
     ],
     writes: true,
     operands: Operands::None,
@@ -105,10 +147,12 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         refuse_test_over_real(context, &store, Some(&name), &edits)?;
     }
     let shown_names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
-    if is_new {
-        let verb = if renewal.dry_run { "Simulating a certificate request" } else { "Requesting a certificate" };
-        context.ui.status(&format!("{verb} for {}", words::names_in_short(&shown_names)));
-    }
+    let work = match (is_new, renewal.dry_run) {
+        (true, false) => Work::Requesting,
+        (true, true) => Work::SimulatingRequest,
+        (false, false) => Work::Renewing,
+        (false, true) => Work::SimulatingRenewal,
+    };
     let mut request = Request::obtain(name.clone(), identifiers, edits);
     request.mode = mode(context);
     if renewal.force_renewal {
@@ -117,7 +161,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
     request.account.clone_from(&invocation.typed.account.account);
     ensure_account(context, &store, &server, request.mode)?;
-    let report = perform(context, BTreeMap::from([(name.clone(), shown_names)]), request, false)?;
+    let report = perform(context, work, BTreeMap::from([(name.clone(), shown_names)]), request, Start::AtOnce)?;
     tell(context, &report, &name)?;
     Ok(conclude(context, &report))
 }
@@ -188,8 +232,9 @@ fn new_with_name(
             .with_cure("`certkit certificates` tells why; repair it or remove it with `certkit delete`"));
     }
     if wanted.is_empty() {
-        return Err(CommandError::failed(format!("No certificate with name {name} found"))
-            .with_cure("use -d to name what it shall be for, or `certkit certificates` to see the names of certificates"));
+        return Err(CommandError::failed(format!("No certificate with name {name} found")).with_cure(
+            "use -d to name what it shall be for, or `certkit certificates` to see the names of certificates",
+        ));
     }
     Ok(Choice::New(name.clone(), wanted))
 }
@@ -231,7 +276,8 @@ fn free_name(base: &str, taken: impl Fn(&LineageName) -> bool) -> Result<Lineage
             return Ok(name);
         }
     }
-    Err(CommandError::failed(format!("there are {MOST} certificates named after {base}")).with_cure("choose a --cert-name"))
+    Err(CommandError::failed(format!("there are {MOST} certificates named after {base}"))
+        .with_cure("choose a --cert-name"))
 }
 
 fn value<'a>(edits: &'a ConfEdits, key: &str) -> Option<&'a ConfValue> {

@@ -36,8 +36,12 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         return Err(no_such_certificate(&store, &name));
     }
     if let Some(other) = sharing_archive(&store, &name)? {
-        return Err(CommandError::failed(format!("the certificate `{other}` keeps its versions in the same archive directory"))
-            .with_cure(format!("correct archive_dir in one of the two renewal configurations, or delete `{other}` by hand first")));
+        return Err(CommandError::failed(format!(
+            "the certificate `{other}` keeps its versions in the same archive directory"
+        ))
+        .with_cure(format!(
+            "correct archive_dir in one of the two renewal configurations, or delete `{other}` by hand first"
+        )));
     }
     let question = format!(
         "The certificate `{name}` and all its versions will be deleted. A server that still uses it will stop working at its next restart.\nDelete it?"
@@ -61,11 +65,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 pub(crate) fn sharing_archive(store: &Store, name: &LineageName) -> Result<Option<LineageName>, CommandError> {
     let Ok(Some(lineage)) = store.lineage(name) else { return Ok(None) };
     let own = real(lineage.archive_dir());
-    let other = store
-        .lineages()?
-        .into_iter()
-        .flatten()
-        .find(|other| other.name() != name && real(other.archive_dir()) == own);
+    let other =
+        store.lineages()?.into_iter().flatten().find(|other| other.name() != name && real(other.archive_dir()) == own);
     Ok(other.map(|other| other.name().clone()))
 }
 

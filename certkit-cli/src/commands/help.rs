@@ -8,9 +8,8 @@ use crate::exit::{CommandError, Exit};
 use crate::ui::Ui;
 
 /// The flags that matter with every command.
-const EVERYWHERE: &[&str] = &[
-    "config_dir", "work_dir", "logs_dir", "config", "json", "quiet", "verbose", "non_interactive", "help", "version",
-];
+const EVERYWHERE: &[&str] =
+    &["config_dir", "work_dir", "logs_dir", "config", "json", "quiet", "verbose", "non_interactive", "help", "version"];
 
 /// `--version`.
 pub(crate) fn version(ui: &Ui) -> Exit {
@@ -52,11 +51,8 @@ fn overview() -> String {
 
 fn of_command(command: &Command) -> String {
     let described = described(command);
-    let about = described
-        .get_long_about()
-        .or_else(|| described.get_about())
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let about =
+        described.get_long_about().or_else(|| described.get_about()).map(ToString::to_string).unwrap_or_default();
     let usage = ["certkit", command.name, command.usage, "[FLAGS]"].join(" ").replace("  ", " ");
     shown_only(Typed::command(), EVERYWHERE, command.flags)
         .about(about)

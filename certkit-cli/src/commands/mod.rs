@@ -95,7 +95,9 @@ pub(crate) fn find(invocation: &Invocation) -> Result<&'static Command, CommandE
             Err(CommandError::usage(format!("`certkit {}` does not take `{}`", command.name, escape(operand)))
                 .with_cure(format!("`certkit {} --help` shows what it takes", command.name)))
         }
-        (Operands::Some, None) => Err(CommandError::usage(format!("`certkit {}` needs {}", command.name, command.usage))),
+        (Operands::Some, None) => {
+            Err(CommandError::usage(format!("`certkit {}` needs {}", command.name, command.usage)))
+        }
         _ => Ok(command),
     }
 }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use clap::Args as _;
 
 use certkit_acme::renewal::{Mode, Outcome, Request, Selection, Urgency};
-use certkit_core::store::{ConfEdits, ConfError, RenewalConf};
 use certkit_core::escape;
+use certkit_core::store::{ConfEdits, ConfError, RenewalConf};
 use serde_json::json;
 
-use super::renew::{conclude, perform};
+use super::renew::{Start, conclude, perform};
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
+use crate::progress::Work;
 use crate::render::renewal;
 
 /// Change how a certificate is renewed
@@ -27,11 +28,37 @@ pub(crate) const COMMAND: Command = Command {
     describe: About::augment_args,
     usage: "--cert-name NAME",
     flags: &[
-        "cert_name", "standalone", "webroot", "manual", "authenticator", "installer", "webroot_path", "webroot_map",
-        "manual_auth_hook", "manual_cleanup_hook", "preferred_challenges", "http_01_port", "http_01_address",
-        "pre_hook", "deploy_hook", "post_hook", "disable_hook_validation", "no_directory_hooks", "run_deploy_hooks",
-        "hook_time_limit", "key_type", "rsa_key_size", "elliptic_curve", "reuse_key", "no_reuse_key",
-        "preferred_chain", "preferred_profile", "required_profile", "no_autorenew", "ca_bundle", "no_verify_ssl",
+        "cert_name",
+        "standalone",
+        "webroot",
+        "manual",
+        "authenticator",
+        "installer",
+        "webroot_path",
+        "webroot_map",
+        "manual_auth_hook",
+        "manual_cleanup_hook",
+        "preferred_challenges",
+        "http_01_port",
+        "http_01_address",
+        "pre_hook",
+        "deploy_hook",
+        "post_hook",
+        "disable_hook_validation",
+        "no_directory_hooks",
+        "run_deploy_hooks",
+        "hook_time_limit",
+        "key_type",
+        "rsa_key_size",
+        "elliptic_curve",
+        "reuse_key",
+        "no_reuse_key",
+        "preferred_chain",
+        "preferred_profile",
+        "required_profile",
+        "no_autorenew",
+        "ca_bundle",
+        "no_verify_ssl",
         "user_agent_comment",
     ],
     writes: true,
@@ -60,14 +87,17 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     request.urgency = Urgency::Now;
     request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
     let names = lineage.certificate().map(|certificate| certificate.listed_names()).unwrap_or_default();
-    let report = perform(context, BTreeMap::from([(name.clone(), names)]), request, false)?;
+    let report =
+        perform(context, Work::SimulatingRenewal, BTreeMap::from([(name.clone(), names)]), request, Start::AtOnce)?;
     let passed = report.entries.iter().all(|entry| matches!(entry.outcome, Outcome::Simulated));
     if !passed || !report.is_success() {
         for entry in &report.entries {
             renewal::outcome(entry).iter().for_each(|piece| piece.say(context.ui));
         }
         renewal::loose_ends(&report).iter().for_each(|piece| piece.say(context.ui));
-        context.ui.failure("The test order with these settings failed, so the renewal configuration was not changed.\n");
+        context
+            .ui
+            .failure("The test order with these settings failed, so the renewal configuration was not changed.\n");
         return Ok(match conclude(context, &report) {
             Exit::Well => Exit::Failed,
             other => other,
@@ -82,16 +112,43 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 fn refuse(context: &Context<'_>) -> Result<(), CommandError> {
     let typed = &context.invocation.typed;
     let refused = [
-        ("domains", !typed.selection.domains.is_empty(), "-d", "use `certkit certonly --cert-name NAME -d …` to change the names"),
-        ("ip_address", !typed.selection.ip_address.is_empty(), "--ip-address", "use `certkit certonly --cert-name NAME --ip-address …` to change the names"),
-        ("server", typed.general.server.is_some(), "--server", "use `certkit certonly --cert-name NAME --server URL` to change the CA"),
-        ("staging", typed.general.staging, "--staging", "use `certkit certonly` with another --cert-name for a test certificate"),
-        ("account", typed.account.account.is_some(), "--account", "use `certkit renew --cert-name NAME --force-renewal --account ID` to change the account"),
+        (
+            "domains",
+            !typed.selection.domains.is_empty(),
+            "-d",
+            "use `certkit certonly --cert-name NAME -d …` to change the names",
+        ),
+        (
+            "ip_address",
+            !typed.selection.ip_address.is_empty(),
+            "--ip-address",
+            "use `certkit certonly --cert-name NAME --ip-address …` to change the names",
+        ),
+        (
+            "server",
+            typed.general.server.is_some(),
+            "--server",
+            "use `certkit certonly --cert-name NAME --server URL` to change the CA",
+        ),
+        (
+            "staging",
+            typed.general.staging,
+            "--staging",
+            "use `certkit certonly` with another --cert-name for a test certificate",
+        ),
+        (
+            "account",
+            typed.account.account.is_some(),
+            "--account",
+            "use `certkit renew --cert-name NAME --force-renewal --account ID` to change the account",
+        ),
     ];
     for (id, given, flag, cure) in refused {
         // In a file they are meant for other commands.
         if given && !context.invocation.is_from_file(id) {
-            return Err(CommandError::usage(format!("`certkit reconfigure` does not change what {flag} says")).with_cure(cure));
+            return Err(
+                CommandError::usage(format!("`certkit reconfigure` does not change what {flag} says")).with_cure(cure)
+            );
         }
     }
     Ok(())

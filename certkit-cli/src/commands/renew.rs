@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use clap::Args as _;
 
-use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
 use certkit_acme::Stop;
 use certkit_acme::authorities::is_test_authority;
+use certkit_acme::renewal::{Mode, Outcome, Renewer, Report, Request, Selection, Urgency};
 use certkit_core::store::{ConfEdits, Store};
 use certkit_core::{LineageName, Step};
 
 use super::common::no_such_certificate;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::progress::Progress;
+use crate::progress::{Progress, Work};
 use crate::render::renewal;
 use crate::runtime;
 
@@ -37,12 +37,43 @@ pub(crate) const COMMAND: Command = Command {
     describe: About::augment_args,
     usage: "",
     flags: &[
-        "cert_name", "dry_run", "run_deploy_hooks", "force_renewal", "no_random_sleep_on_renew", "break_my_certs",
-        "no_autorenew", "pre_hook", "deploy_hook", "post_hook", "no_directory_hooks", "disable_hook_validation",
-        "hook_time_limit", "key_type", "rsa_key_size", "elliptic_curve", "reuse_key", "no_reuse_key",
-        "preferred_chain", "preferred_profile", "required_profile", "account", "server", "staging", "ca_bundle",
-        "no_verify_ssl", "user_agent_comment", "standalone", "webroot", "manual", "authenticator", "webroot_path",
-        "webroot_map", "manual_auth_hook", "manual_cleanup_hook", "preferred_challenges", "http_01_port",
+        "cert_name",
+        "dry_run",
+        "run_deploy_hooks",
+        "force_renewal",
+        "no_random_sleep_on_renew",
+        "break_my_certs",
+        "no_autorenew",
+        "pre_hook",
+        "deploy_hook",
+        "post_hook",
+        "no_directory_hooks",
+        "disable_hook_validation",
+        "hook_time_limit",
+        "key_type",
+        "rsa_key_size",
+        "elliptic_curve",
+        "reuse_key",
+        "no_reuse_key",
+        "preferred_chain",
+        "preferred_profile",
+        "required_profile",
+        "account",
+        "server",
+        "staging",
+        "ca_bundle",
+        "no_verify_ssl",
+        "user_agent_comment",
+        "standalone",
+        "webroot",
+        "manual",
+        "authenticator",
+        "webroot_path",
+        "webroot_map",
+        "manual_auth_hook",
+        "manual_cleanup_hook",
+        "preferred_challenges",
+        "http_01_port",
         "http_01_address",
     ],
     writes: true,
@@ -70,7 +101,14 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     refuse_test_over_real(context, &store, name.as_ref(), &edits)?;
     let request = request(context, name, edits);
     let names = names_of_all(&store);
-    let report = perform(context, names, request, true)?;
+    let work = if context.invocation.typed.renewal.dry_run { Work::SimulatingRenewal } else { Work::Renewing };
+    let report = perform(context, work, names, request, Start::AfterRandomSleep)?;
+    for entry in &report.entries {
+        if let Outcome::NotDue { at, reason } = &entry.outcome {
+            let when = at.map_or_else(|| "never due".to_owned(), |at| format!("due from {}", crate::render::time(at)));
+            context.ui.detail(&format!("{}: {when} ({}).", entry.name, reason.words()));
+        }
+    }
     for piece in renewal::report(&report, invocation.has_hooks()) {
         piece.say(context.ui);
     }
@@ -99,7 +137,8 @@ pub(crate) fn refuse_test_over_real(
 ) -> Result<(), CommandError> {
     let renewal = &context.invocation.typed.renewal;
     let to_test = edits.params.iter().any(|(key, value)| {
-        key == "server" && matches!(value, Some(certkit_core::store::ConfValue::Text(server)) if is_test_authority(server))
+        key == "server"
+            && matches!(value, Some(certkit_core::store::ConfValue::Text(server)) if is_test_authority(server))
     });
     if !to_test || renewal.dry_run || renewal.break_my_certs {
         return Ok(());
@@ -146,18 +185,27 @@ fn names_of_all(store: &Store) -> BTreeMap<LineageName, Vec<String>> {
     lineages.filter_map(|one| Some((one.name().clone(), one.certificate().ok()?.listed_names()))).collect()
 }
 
+/// When a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At once.
+    AtOnce,
+    /// When a timer started us and something is due, after a random sleep.
+    AfterRandomSleep,
+}
+
 /// Performs a request with progress and signals.
 pub(crate) fn perform(
     context: &Context<'_>,
+    work: Work,
     names: BTreeMap<LineageName, Vec<String>>,
     request: Request,
-    may_sleep: bool,
+    start: Start,
 ) -> Result<Report, CommandError> {
-    let dry_run = matches!(request.mode, Mode::DryRun { .. });
-    let progress = Progress::new(Arc::clone(context.ui), dry_run, names);
+    let progress = Progress::new(Arc::clone(context.ui), work, names);
     let renewer = context.renewer(&progress)?;
     let result = runtime::block_on(|stop| async move {
-        if may_sleep {
+        if start == Start::AfterRandomSleep {
             sleep_when_unattended(context, &renewer, &request, &stop).await?;
         }
         Ok(renewer.run(request, &stop).await?)

@@ -161,9 +161,10 @@ fn json_of(listed: &Listed, now: DateTime<Utc>) -> Value {
     let certificate = listed.certificate.as_ref();
     let flags = flags(listed, now);
     let validity = certificate.map(|certificate| certificate.validity);
-    let renewal = listed.due.as_ref().map(|due| {
-        json!({ "due": due.is_due(now), "at": due.at.map(json_time), "reason": due.reason.code() })
-    });
+    let renewal = listed
+        .due
+        .as_ref()
+        .map(|due| json!({ "due": due.is_due(now), "at": due.at.map(json_time), "reason": due.reason.code() }));
     let paths: serde_json::Map<String, Value> = Kind::ALL
         .iter()
         .map(|kind| {
@@ -226,7 +227,8 @@ mod tests {
 
     fn listed(name: &str, left: TimeDelta) -> Listed {
         let not_after = now() + left;
-        let paths = Kind::ALL.map(|kind| Some(PathBuf::from(format!("/etc/letsencrypt/live/{name}/{}", kind.live_file()))));
+        let paths =
+            Kind::ALL.map(|kind| Some(PathBuf::from(format!("/etc/letsencrypt/live/{name}/{}", kind.live_file()))));
         Listed {
             name: name.to_owned(),
             conf_path: format!("/etc/letsencrypt/renewal/{name}.conf").into(),
@@ -244,8 +246,10 @@ mod tests {
 
     #[test]
     fn certbots_lines_to_the_letter() {
-        let listing =
-            Listing { lineages: vec![listed("hours.example", TimeDelta::seconds(4 * 3600 + 3599))], ..Listing::default() };
+        let listing = Listing {
+            lineages: vec![listed("hours.example", TimeDelta::seconds(4 * 3600 + 3599))],
+            ..Listing::default()
+        };
         assert_eq!(
             text(&listing, now()),
             "

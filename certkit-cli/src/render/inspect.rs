@@ -61,12 +61,7 @@ pub(crate) fn text(inspected: &Inspected, now: DateTime<Utc>) -> String {
     text
 }
 
-fn lines(
-    certificate: &Certificate,
-    at: usize,
-    signers: &[usize],
-    now: DateTime<Utc>,
-) -> Vec<(&'static str, String)> {
+fn lines(certificate: &Certificate, at: usize, signers: &[usize], now: DateTime<Utc>) -> Vec<(&'static str, String)> {
     let validity = certificate.validity();
     let mut lines = vec![
         ("Subject", or_empty(&certificate.subject())),
@@ -127,7 +122,9 @@ fn validity_words(certificate: &Certificate, now: DateTime<Utc>) -> String {
     let validity = certificate.validity();
     match validity.status(now) {
         ValidityStatus::Expired => format!("expired {} ago", words::duration(validity.remaining(now))),
-        ValidityStatus::NotYetValid => format!("not valid yet, begins in {}", words::duration(validity.not_before - now)),
+        ValidityStatus::NotYetValid => {
+            format!("not valid yet, begins in {}", words::duration(validity.not_before - now))
+        }
         _ => format!("{} left", words::duration(validity.remaining(now))),
     }
 }
@@ -168,7 +165,8 @@ pub(crate) fn json(all: &[Inspected]) -> Value {
             problems.push(json!({ "source": inspected.source, "what": what }));
         }
         if let Some(Err(why)) = &inspected.verdict {
-            problems.push(json!({ "source": inspected.source, "what": format!("a client that checks refuses it: {why}") }));
+            problems
+                .push(json!({ "source": inspected.source, "what": format!("a client that checks refuses it: {why}") }));
         }
     }
     json!({ "schema": 1, "certificates": certificates, "problems": problems })
@@ -176,8 +174,7 @@ pub(crate) fn json(all: &[Inspected]) -> Value {
 
 fn json_of(source: &str, index: usize, certificate: &Certificate, signers: &[usize]) -> Value {
     let validity = certificate.validity();
-    let addresses: Vec<String> =
-        certificate.san_ip().unwrap_or_default().iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = certificate.san_ip().unwrap_or_default().iter().map(ToString::to_string).collect();
     json!({
         "source": source,
         "index": index,

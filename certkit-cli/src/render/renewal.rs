@@ -124,7 +124,9 @@ fn summary(report: &Report, hooks_named: bool) -> Vec<Piece> {
         pieces.push(out(format!("The following certificates are not due for renewal yet:\n{skipped}")));
     }
     if !held.is_empty() {
-        pieces.push(Piece::Err(format!("The following certificates are due, but wait because of earlier failures:\n{held}")));
+        pieces.push(Piece::Err(format!(
+            "The following certificates are due, but wait because of earlier failures:\n{held}"
+        )));
     }
     match (succeeded.is_empty(), failed.is_empty()) {
         (true, true) => {
@@ -180,7 +182,8 @@ pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
     let failures = count(|outcome| matches!(outcome, Outcome::Failed { .. }));
     let broken = count(|outcome| matches!(outcome, Outcome::Broken { .. }));
     if failures + broken + failed_hooks.len() > 0 {
-        let hooks = if failed_hooks.is_empty() { String::new() } else { format!(", {} hook failure(s)", failed_hooks.len()) };
+        let hooks =
+            if failed_hooks.is_empty() { String::new() } else { format!(", {} hook failure(s)", failed_hooks.len()) };
         pieces.push(Piece::Err(format!("{failures} renew failure(s), {broken} parse failure(s){hooks}\n")));
     }
     if report.stopped.is_some() {
@@ -192,7 +195,12 @@ pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
 /// Findings go to stderr, those that are errors even when it is to be quiet.
 pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
     for finding in findings {
-        let text = format!("{}: {}. What to do: {}.", finding.subject, finding.what(), words::cure_for(finding.cure(), &finding.subject));
+        let text = format!(
+            "{}: {}. What to do: {}.",
+            finding.subject,
+            finding.what(),
+            words::cure_for(finding.cure(), &finding.subject)
+        );
         match finding.severity {
             Severity::Error => ui.failure(&format!("{text}\n")),
             Severity::Warning => ui.warning(&text),
@@ -210,9 +218,10 @@ fn subject(entry: &ReportEntry) -> String {
 }
 
 fn pending(report: &Report) -> impl Iterator<Item = (&str, String)> {
-    report.entries.iter().flat_map(|entry| {
-        entry.deploy_pending.iter().map(|target| (entry.name.as_str(), words::deploy_target(target)))
-    })
+    report
+        .entries
+        .iter()
+        .flat_map(|entry| entry.deploy_pending.iter().map(|target| (entry.name.as_str(), words::deploy_target(target))))
 }
 
 /// A failure's class as a word for machines.

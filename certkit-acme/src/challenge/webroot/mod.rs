@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::{Identifier, IdentifierSet, escape};
 
+use self::files::Presented;
 pub(super) use self::files::TokenFiles;
-use self::files::{Presented, WriteError};
 use super::{Challenge, ChallengeKind, SolveError, Solver, StandaloneServers, check_http01, name_list};
 use crate::clock::BoxFuture;
 

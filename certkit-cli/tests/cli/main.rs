@@ -1,0 +1,8 @@
+//! The binary as people and scripts run it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod accounts;
+mod life;
+mod reading;
+mod refusals;
+mod support;

@@ -1,0 +1,99 @@
+//! What is refused, and what a wrong command line looks like.
+
+use std::fs;
+
+use crate::support::Place;
+
+#[test]
+fn a_wrong_command_line_is_status_2_and_says_what_to_do() {
+    let place = Place::new();
+    for (arguments, expected) in [
+        (&[][..], "no command was given"),
+        (&["frobnicate"], "the commands are: certificates"),
+        (&["run", "-d", "a.example"], "certkit certonly"),
+        (&["status"], "not a command"),
+        (&["renew", "-d", "a.example"], "--cert-name"),
+        (&["renew", "--nginx"], "--webroot -w DIR"),
+        (&["renew", "--frobnicate"], "--frobnicate"),
+        (&["certonly", "-d", "a.example"], "--standalone"),
+        (&["certonly", "--standalone"], "-d NAME"),
+        (&["certonly", "--standalone", "-d", "a..b"], "a..b"),
+        (&["certonly", "--webroot", "-d", "a.example"], "-w DIR"),
+        (&["certonly", "--standalone", "-d", "a.example", "--server", "http://ca.example/"], "--server"),
+        (&["delete"], "--cert-name"),
+        (&["delete", "--cert-name", "../x"], "slash"),
+        (&["delete", "--cert-name", "a", "--dry-run"], "--dry-run"),
+        (&["revoke"], "Exactly one of --cert-path or --cert-name"),
+        (&["revoke", "--cert-path", "a", "--cert-name", "b"], "Exactly one of"),
+        (&["update_account"], "--email"),
+        (&["reconfigure", "--cert-name", "a", "-d", "b"], "certonly --cert-name"),
+        (&["inspect"], "FILE"),
+        (&["certificates", "surplus"], "surplus"),
+        (&["register", "--eab-kid", "a"], "belong together"),
+    ] {
+        let run = place.run(arguments).ends_with(2);
+        assert!(run.stderr.contains(expected), "{arguments:?}: {}", run.stderr);
+        assert_eq!(run.stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn cli_ini_is_read_from_the_config_dir() {
+    let place = Place::new();
+    let ini = place.tree.config_dir().join("cli.ini");
+    fs::write(&ini, "max-log-backups = 0\npreconfigured-renewal = True\n").unwrap();
+    let run = place.run(&["certificates", "-v"]).ends_with(0);
+    assert!(run.stderr.contains("max-log-backups"), "{}", run.stderr);
+    assert_eq!(place.run(&["certificates"]).ends_with(0).stderr, "");
+    fs::write(&ini, "\nnonsense = 1\n").unwrap();
+    let run = place.run(&["certificates"]).ends_with(2);
+    assert!(run.stderr.contains("cli.ini, line 2: `nonsense`"), "{}", run.stderr);
+}
+
+#[test]
+fn terms_are_not_agreed_to_by_silence_and_unknown_hooks_are_found_early() {
+    let place = Place::new();
+    let run = place.run(&["renew", "--deploy-hook", "/nonexistent/hook"]).ends_with(1);
+    assert!(run.stderr.contains("deploy hook /nonexistent/hook"), "{}", run.stderr);
+    place.run(&["renew", "--deploy-hook", "/nonexistent/hook", "--disable-hook-validation"]).ends_with(0);
+}
+
+#[test]
+fn help_and_version() {
+    let place = Place::new();
+    let run = place.run(&["--help"]).ends_with(0);
+    assert!(run.stdout.contains("Usage: certkit COMMAND") && run.stdout.contains("  renew "), "{}", run.stdout);
+    assert!(!run.stdout.contains('\u{1b}'), "no colours where no terminal is");
+    let run = place.run(&["renew", "-h"]).ends_with(0);
+    assert!(run.stdout.contains("Usage: certkit renew [FLAGS]") && run.stdout.contains("--no-random-sleep-on-renew"));
+    assert!(place.run(&["--version"]).ends_with(0).stdout.starts_with("certkit "));
+    place.run(&["frobnicate", "--help"]).ends_with(2);
+}
+
+#[test]
+fn deleting_removes_one_certificate_and_works_for_broken_ones() {
+    let place = Place::new();
+    let good = place.tree.lineage("e.example.org").write();
+    let other = place.tree.lineage("o.example.org").write();
+    let broken = place.tree.lineage("k.example.org").write();
+    fs::remove_file(broken.live.join("cert.pem")).unwrap();
+    for name in ["e.example.org", "k.example.org"] {
+        let run = place.run(&["delete", "--cert-name", name]).ends_with(0);
+        assert_eq!(run.stdout, format!("Deleted all files relating to certificate {name}.\n"));
+    }
+    assert!(!good.conf.exists() && !good.live.exists() && !good.archive.exists());
+    assert!(!broken.conf.exists());
+    assert!(other.live.join("cert.pem").exists());
+    place.run(&["delete", "--cert-name", "e.example.org"]).ends_with(1);
+    assert!(fs::read_to_string(place.log()).unwrap().contains("certkit 0.1.0 delete"));
+}
+
+#[test]
+fn two_that_share_an_archive_are_not_deleted() {
+    let place = Place::new();
+    let one = place.tree.lineage("e.example.org").write();
+    fs::copy(&one.conf, one.conf.with_file_name("twin.conf")).unwrap();
+    let run = place.run(&["delete", "--cert-name", "twin"]).ends_with(1);
+    assert!(run.stderr.contains("e.example.org"), "{}", run.stderr);
+    assert!(one.live.join("cert.pem").exists());
+}
