@@ -218,7 +218,7 @@ impl Subject {
 
 impl Job {
     /// Resolves what an attempt needs. Nothing is asked of anybody.
-    pub(super) fn resolve(subject: Subject, because: DueReason, request: &Request) -> Result<Self, (Subject, Failure)> {
+    pub(super) fn resolve(subject: Subject, because: DueReason, request: &Request) -> Result<Self, Box<(Subject, Failure)>> {
         match Settings::read(&subject, request) {
             Ok(settings) => Ok(Self {
                 because,
@@ -231,7 +231,7 @@ impl Job {
                 edits: request.edits.clone(),
                 subject,
             }),
-            Err(failure) => Err((subject, failure)),
+            Err(failure) => Err(Box::new((subject, failure))),
         }
     }
 }

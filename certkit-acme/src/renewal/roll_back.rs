@@ -27,7 +27,7 @@ impl Renewer {
         let request = Request { selection: Selection::One(name.clone()), ..Request::renew() };
         let lineage = {
             let (store, name) = (self.store.clone(), name.clone());
-            blocking(move || store.lineage(&name)).await
+            blocking(move || store.lineage(&name).map_err(Box::new)).await
         };
         let lineage = match lineage {
             Ok(Some(lineage)) => lineage,

@@ -74,7 +74,7 @@ struct Work {
 /// A lineage as it was found.
 enum Seen {
     Usable(Box<Subject>),
-    Broken(ReportEntry),
+    Broken(Box<ReportEntry>),
 }
 
 impl Run<'_> {
@@ -103,7 +103,7 @@ impl Run<'_> {
                     self.notice_foreign_changes(&subject, &state, made_live.contains(&subject.name)).await?;
                     subjects.push(*subject);
                 }
-                Seen::Broken(entry) => report.entries.push(entry),
+                Seen::Broken(entry) => report.entries.push(*entry),
             }
         }
         Ok(subjects)
@@ -211,7 +211,7 @@ impl Run<'_> {
             Ok(targets) => targets,
             Err(failure) => return Err(Box::new((subject, failure))),
         };
-        let job = Job::resolve(subject, because, self.request).map_err(Box::new)?;
+        let job = Job::resolve(subject, because, self.request)?;
         Ok(Work { job, targets })
     }
 
@@ -250,7 +250,7 @@ impl Run<'_> {
             };
             names.extend(entry.identifiers.iter().map(ToString::to_string));
             report.entries.push(entry);
-            unrecorded = unrecorded.or(recorded.err());
+            unrecorded = unrecorded.or_else(|| recorded.err());
         }
         hooks.post(&post_commands, &renewed, &failed).await;
         unrecorded.map_or(Ok(()), |error| Err(error.into()))
@@ -380,12 +380,12 @@ fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
 fn read(lineage: &Lineage, request: &Request) -> Seen {
     match Subject::read(lineage, request) {
         Ok(subject) => Seen::Usable(Box::new(subject)),
-        Err(reason) => Seen::Broken(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason)),
+        Err(reason) => Seen::Broken(Box::new(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason))),
     }
 }
 
 fn broken(lineage: BrokenLineage) -> Seen {
-    Seen::Broken(broken_entry(lineage.name, lineage.conf_path, lineage.reason.to_string()))
+    Seen::Broken(Box::new(broken_entry(lineage.name, lineage.conf_path, lineage.reason.to_string())))
 }
 
 fn broken_entry(name: String, conf_path: PathBuf, reason: String) -> ReportEntry {
