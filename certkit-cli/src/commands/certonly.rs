@@ -365,6 +365,7 @@ fn tell(context: &Context<'_>, report: &Report, name: &LineageName) -> Result<()
                 ));
             }
             Outcome::Simulated => context.ui.result("The dry run was successful.\n"),
+            Outcome::Failed { failure, .. } => renewal::not_obtained(&entry.name, failure).say(context.ui),
             _ => renewal::outcome(entry).iter().for_each(|piece| piece.say(context.ui)),
         }
     }
