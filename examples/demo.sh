@@ -141,7 +141,7 @@ $user
 worker_processes 1;
 daemon off;
 pid $work/nginx.pid;
-error_log stderr notice;
+error_log nginx.log notice;
 events { worker_connections 64; }
 http {
     access_log off;
@@ -155,11 +155,11 @@ http {
     }
 }
 CONF
-nginx -p "$work/" -e stderr -c "$work/nginx.conf" >"$work/nginx.log" 2>&1 &
+nginx -p "$work/" -c nginx.conf -e nginx.log >"$work/nginx-output.log" 2>&1 &
 pids+=($!)
 wait_for "$http_port" $! nginx
 wait_for "$tls_port" $! nginx
-reload="nginx -p $work/ -e stderr -c $work/nginx.conf -s reload"
+reload="nginx -p $work/ -c nginx.conf -e nginx.log -s reload"
 
 before=$(served_serial)
 [ "$before" = "$(stored_serial)" ] || fail "nginx does not serve the certificate of the tree"

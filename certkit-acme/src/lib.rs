@@ -1,4 +1,4 @@
-//! ACME renewal for certbot-compatible stores: transport, accounts, orders, challenges, hooks and the renewal run.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! Certificate facts, expiry arithmetic, renewal policy and the certbot-compatible store.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -10,9 +10,7 @@ use super::patience::{interrupted, patiently, pause};
 use super::{Issuing, OrderStep};
 use crate::Stop;
 use crate::challenge::{Challenge, ChallengeKind, Solver, Token};
-use crate::protocol::{
-    Account, AcmeError, Authorization, AuthorizationStatus, ChallengeOffer, ChallengeStatus, Order,
-};
+use crate::protocol::{Account, AcmeError, Authorization, AuthorizationStatus, ChallengeOffer, ChallengeStatus, Order};
 
 /// How long a CA may take to validate one name. certbot waits 30 minutes; no public CA needs more than a few.
 const LONGEST_VALIDATION: Duration = Duration::from_secs(600);

@@ -12,11 +12,11 @@ use tokio::sync::{Mutex, OnceCell};
 use super::inventory::{Inventory, blocking, store_failure};
 use super::issue::{Exchange, issue};
 use super::job::Job;
+use crate::accounts::Choice;
 use crate::challenge::{Authenticator, StandaloneServers};
 use crate::command::CommandSettings;
 use crate::protocol::{Account, Authority, NewAccount};
 use crate::transport::Transport;
-use crate::accounts::Choice;
 use crate::{Stop, accounts};
 
 /// A clock that is further off than this orders nothing: dates could not be judged.

@@ -11,7 +11,7 @@ use super::deploying::Hooks;
 use super::inventory::{Inventory, blocking, store_failure};
 use super::job::Subject;
 use super::report::{Outcome, Report};
-use super::run::{domains, hook_dir, line};
+use super::run::{hook_dir, line};
 use super::{Mode, Renewer, Request, RunError, Selection};
 use crate::Stop;
 use crate::deploy::HookStage;
@@ -94,7 +94,7 @@ impl Renewer {
         let directories =
             [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
         let hooks = Hooks::new(self.observer.as_ref(), &self.commands, directories, request);
-        hooks.deploy(inventory, &subject.name, &subject.live_dir, &domains(subject), version, targets).await?;
+        hooks.deploy(inventory, subject, version, targets).await?;
         Ok(hooks.into_runs())
     }
 }

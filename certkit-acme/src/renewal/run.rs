@@ -180,8 +180,7 @@ impl Run<'_> {
                 continue;
             }
             let targets: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
-            let domains = domains(subject);
-            hooks.deploy(self.inventory, &subject.name, &subject.live_dir, &domains, live, &targets).await?;
+            hooks.deploy(self.inventory, subject, live, &targets).await?;
         }
         Ok(())
     }
@@ -275,17 +274,15 @@ impl Run<'_> {
         }
         match workshop.attempt(&work.job, &work.targets).await {
             Ok(Achieved::Committed { version, not_after }) => {
-                let (live_dir, names) = (&subject.live_dir, domains(subject));
                 let deployed =
-                    hooks.deploy(self.inventory, &subject.name, live_dir, &names, version, &work.targets).await;
+                    hooks.deploy(self.inventory, subject, version, &work.targets).await;
                 (line(subject, Outcome::Renewed { version, not_after }), deployed)
             }
             Ok(Achieved::Simulated) => {
                 let run_hooks = matches!(self.request.mode, Mode::DryRun { run_deploy_hooks: true });
                 let deployed = match subject.live_version {
                     Some(version) if run_hooks => {
-                        let (live_dir, names) = (&subject.live_dir, domains(subject));
-                        hooks.deploy(self.inventory, &subject.name, live_dir, &names, version, &work.targets).await
+                        hooks.deploy(self.inventory, subject, version, &work.targets).await
                     }
                     _ => Ok(()),
                 };
@@ -332,10 +329,6 @@ fn input(subject: &Subject, request: &Request, state: LineageState) -> PlanInput
     // A dry run finishes nothing; it tries everything anew.
     input.order_under_way &= request.mode == Mode::Real;
     input
-}
-
-pub(super) fn domains(subject: &Subject) -> Vec<String> {
-    subject.identifiers.iter().map(ToString::to_string).collect()
 }
 
 pub(super) fn hook_dir(paths: &StorePaths, stage: HookStage) -> PathBuf {

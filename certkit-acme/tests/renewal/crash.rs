@@ -11,7 +11,10 @@ use crate::support::{World, entry};
 async fn crash_at(world: &World, event: &'static str) {
     world.seen.when(event, || panic!("the crash that this test wants"));
     let renewer = world.renewer();
-    let run = tokio::spawn(async move { renewer.run(Request::renew(), &Stop::new()).await.map(|report| format!("{report:?}")) });
+    let run =
+        tokio::spawn(
+            async move { renewer.run(Request::renew(), &Stop::new()).await.map(|report| format!("{report:?}")) },
+        );
     match run.await {
         Err(died) if died.is_panic() => {}
         ended => panic!("the run went past {event}: {ended:?}"),

@@ -115,8 +115,7 @@ impl World {
         let authority = Authority::connect(transport, &self.directory()).await.unwrap();
         let locked = self.store().lock().unwrap();
         let new = NewAccount::new(Vec::new(), true);
-        let saved =
-            accounts::register_and_save(&locked, &authority, &new, None, testkit::now(), "test").await.unwrap();
+        let saved = accounts::register_and_save(&locked, &authority, &new, None, testkit::now(), "test").await.unwrap();
         saved.stored.id
     }
 }

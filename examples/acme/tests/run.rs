@@ -84,7 +84,8 @@ fn an_account_that_the_ca_does_not_know_is_said() {
     let (pebble, nginx) = servers();
     let folder = tempfile::tempdir().unwrap();
     let tree = Tree::new(folder.path().join("le"), testkit::now());
-    let account = tree.account(&pebble.directory_url(), AccountKeyKind::Rsa2048);
+    let url = pebble.directory_url().replace("/dir", "/my-account/1");
+    let account = tree.account_with_url(&pebble.directory_url(), AccountKeyKind::Rsa2048, &url);
     let paths = tree
         .lineage("due.example")
         .days_left(9)
