@@ -64,7 +64,7 @@ impl Progress {
         let bar = bars.entry(lineage.clone()).or_insert_with(|| {
             let bar = self.ui.bars().add(ProgressBar::new_spinner());
             // The template is a constant; a broken one would only cost the looks.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}") {
                 bar.set_style(style);
             }
             bar.set_prefix(lineage.to_string());
