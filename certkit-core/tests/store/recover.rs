@@ -247,6 +247,65 @@ fn absolute_links_of_certbots_own_recovery_stay_absolute() {
     assert_eq!(fs::read_link(link).unwrap(), archive(dir.path(), Kind::Cert, 3));
 }
 
+/// The journal of a commit of version 3 over version 2 that was killed, with its files under temporary names.
+fn killed_commit(dir: &Path, store: &LockedStore, leaf: &str) {
+    store.begin(&name(), &key(leaf), order()).unwrap();
+    let fingerprint: String =
+        chain(leaf).leaf.fingerprint_sha256().iter().map(|octet| format!("{octet:02x}")).collect();
+    let journal = format!(
+        "{{\"schema\":1,\"version\":3,\"replaces\":2,\"new_lineage\":false,\"consumes_pending\":true,\
+         \"leaf_sha256\":\"{fingerprint}\"}}"
+    );
+    fs::create_dir_all(dir.join("certkit/commit")).unwrap();
+    fs::write(dir.join("certkit/commit/a.example.org.json"), journal).unwrap();
+    write_version(dir, &name(), 3, leaf);
+    for kind in Kind::ALL {
+        let file = archive(dir, kind, 3);
+        fs::rename(&file, file.with_file_name(format!(".{}.certkit-tmp", kind.archive_file(Version(3))))).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_commit_is_finished_and_ends_its_order() {
+    let dir = laid();
+    let store = lock(dir.path());
+    // It ends earlier than what is live: its owner had decided that.
+    killed_commit(dir.path(), &store, "v1");
+    assert_eq!(only(&recover(&store)), (FindingCode::InterruptedCommit, Some(Version(3))));
+    assert_eq!(whole_version(dir.path(), &name()), (Version(3), chain("v1").leaf));
+    assert!(store.store().pending(&name()).unwrap().is_none());
+    assert_eq!(leftovers(dir.path()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_killed_commit_without_all_its_files_is_undone_and_its_order_goes_on() {
+    let dir = laid();
+    let store = lock(dir.path());
+    killed_commit(dir.path(), &store, "v3");
+    fs::write(dir.path().join("archive/a.example.org/.chain3.pem.certkit-tmp"), "-----BEG").unwrap();
+    assert_eq!(only(&recover(&store)), (FindingCode::InterruptedCommit, None));
+    assert_eq!(whole_version(dir.path(), &name()).0, Version(2));
+    assert!(store.store().pending(&name()).unwrap().is_some());
+    assert!(!archive(dir.path(), Kind::Cert, 3).exists());
+}
+
+#[test]
+fn a_killed_commit_that_certbot_came_after_is_kept_aside() {
+    let dir = laid();
+    let store = lock(dir.path());
+    killed_commit(dir.path(), &store, "v3");
+    write_version(dir.path(), &name(), 3, "v4");
+    point_links(dir.path(), &name(), 3);
+    let recovered = recover(&store);
+    assert_eq!(only(&recovered), (FindingCode::SetAside, None));
+    assert_eq!(whole_version(dir.path(), &name()), (Version(3), chain("v4").leaf));
+    let key_aside = Path::new(&recovered[0].finding.evidence).join("privkey.pem");
+    assert_eq!(fs::read_to_string(key_aside).unwrap(), data("v3.key.pem"));
+    assert!(store.store().pending(&name()).unwrap().is_none());
+    assert_eq!(leftovers(dir.path()), Vec::<PathBuf>::new());
+    assert_eq!(recover(&store), []);
+}
+
 #[test]
 fn temporary_files_of_nobody_are_removed_and_nothing_else() {
     let dir = laid();
