@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::inventory::{Inventory, blocking, store_failure};
 use super::issue::{Exchange, issue};
-use super::job::Job;
+use super::job::{Job, authority_kind};
 use crate::accounts::Choice;
 use crate::challenge::{Authenticator, StandaloneServers};
 use crate::command::CommandSettings;
@@ -145,6 +145,9 @@ impl<'a> Workshop<'a> {
         use certkit_core::decision::DueReason;
         expectations.may_end_earlier = self.inventory.is_dry_run()
             || matches!(job.because, DueReason::Forced | DueReason::Changed | DueReason::NoCertificate);
+        expectations.authority = authority_kind(job.directory.as_str());
+        expectations.replaced_authority = job.subject.replaced_authority;
+        expectations.may_be_test = self.inventory.is_dry_run() || job.may_be_test;
         let math = Arc::clone(&self.math);
         blocking(move || VerifiedVersion::verify(chain, key, &expectations, math.as_ref()))
             .await

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use certkit_core::decision::{DueReason, RenewalWish};
 use certkit_core::state::DeployTarget;
-use certkit_core::store::{ConfEdits, ConfValue, Kind, Lineage, RenewalConf};
+use certkit_core::store::{AuthorityKind, ConfEdits, ConfValue, Kind, Lineage, RenewalConf};
 use certkit_core::{
     AcmeUrl, Certificate, Failure, FailureClass, Finding, FindingCode, IdentifierSet, KeyType, LineageName, PrivateKey,
     Version,
@@ -29,6 +29,8 @@ pub(super) struct Subject {
     /// The conf does not exist yet.
     pub(super) is_new: bool,
     pub(super) live_version: Option<Version>,
+    /// What the CA is for that the conf names without the command line's changes.
+    pub(super) replaced_authority: AuthorityKind,
     pub(super) certificate: Option<Certificate>,
     /// What the certificate is to cover.
     pub(super) identifiers: IdentifierSet,
@@ -48,6 +50,7 @@ pub(super) struct Job {
     pub(super) profile: ProfileWish,
     pub(super) preferred_chain: Option<String>,
     pub(super) edits: ConfEdits,
+    pub(super) may_be_test: bool,
 }
 
 /// certbot's `preferred_profile` and `required_profile`.
@@ -89,6 +92,7 @@ impl Subject {
             conf,
             is_new: false,
             live_version,
+            replaced_authority: lineage.conf().params().effective_server().map_or(AuthorityKind::Unknown, authority_kind),
             certificate,
             identifiers,
             key_in_use,
@@ -186,6 +190,10 @@ impl Subject {
         })
     }
 
+    fn would_become_a_test_certificate(&self, directory: &AcmeUrl) -> bool {
+        authority_kind(directory.as_str()) == AuthorityKind::Test && self.replaced_authority == AuthorityKind::Public
+    }
+
     /// The conf's hook of a stage.
     pub(super) fn hook(&self, stage: HookStage) -> Option<&String> {
         let params = self.conf.params();
@@ -229,6 +237,7 @@ impl Job {
                 profile: settings.profile,
                 preferred_chain: subject.conf.params().preferred_chain.clone(),
                 edits: request.edits.clone(),
+                may_be_test: request.may_be_test,
                 subject,
             }),
             Err(failure) => Err(Box::new((subject, failure))),
@@ -264,6 +273,11 @@ impl Settings {
                 own_directory
             }
         };
+        if request.mode == Mode::Real && !request.may_be_test && subject.would_become_a_test_certificate(&directory) {
+            return Err(unusable(format!(
+                "{directory} is a test CA, whose certificates no client trusts, and the certificate in use is a trusted one"
+            )));
+        }
         let authenticator = Authenticator::from_params(params)?;
         authenticator.supports(&subject.identifiers)?;
         let profile = match (&params.required_profile, &params.preferred_profile) {
@@ -274,6 +288,15 @@ impl Settings {
         let key = key_spec(&subject.conf).map_err(|error| unusable(error.to_string()))?;
         Ok(Self { directory, wanted_account, authenticator, key, profile })
     }
+}
+
+/// What a CA is for, as far as its directory tells.
+pub(super) fn authority_kind(directory: &str) -> AuthorityKind {
+    if authorities::is_test_authority(directory) {
+        return AuthorityKind::Test;
+    }
+    let known = AcmeUrl::parse(directory).is_ok_and(|url| authorities::known(&url).is_some());
+    if known { AuthorityKind::Public } else { AuthorityKind::Unknown }
 }
 
 fn key_spec(conf: &RenewalConf) -> Result<KeySpec, crate::keys::KeyError> {

@@ -17,6 +17,8 @@ pub struct Request {
     pub edits: ConfEdits,
     /// Whether the directories `renewal-hooks/*` are run besides the confs' hooks (`--no-directory-hooks`).
     pub directory_hooks: bool,
+    /// A test CA's certificate may take the place of a trusted one (`--break-my-certs`).
+    pub may_be_test: bool,
     /// An account id that the owner named (`--account`); otherwise certbot's rules choose.
     pub account: Option<String>,
     /// How many orders at once.
@@ -72,6 +74,7 @@ impl Request {
             urgency: Urgency::WhenDue,
             edits: ConfEdits::default(),
             directory_hooks: true,
+            may_be_test: false,
             account: None,
             parallel_orders: 4,
         }

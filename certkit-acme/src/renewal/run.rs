@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
-use certkit_core::store::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
+use certkit_core::store::{AuthorityKind, BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
 use certkit_core::{Failure, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
 use futures_util::stream::{self, StreamExt};
 
@@ -367,6 +367,7 @@ fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
                     conf,
                     is_new: true,
                     live_version: None,
+                    replaced_authority: AuthorityKind::Unknown,
                     certificate: None,
                     identifiers: identifiers.clone(),
                     key_in_use: None,

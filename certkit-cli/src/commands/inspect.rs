@@ -19,8 +19,9 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// Show everything about certificates in files or on a host
 ///
 /// Shows everything about the certificates in files (PEM or DER, any number in one file), or as a host serves them.
-/// A word that names an existing file, or that contains a slash, is a file; any other is HOST or HOST:PORT (port 443
-/// without one). Nothing is changed.
+/// A word that names an existing file or directory, or that contains a slash, is one; any other is HOST or HOST:PORT
+/// (port 443 without one). In a directory, every file below it is looked at; those that hold no certificate are passed
+/// over. Nothing is changed.
 #[derive(clap::Args)]
 struct About {}
 
@@ -38,7 +39,11 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let mut all = Vec::new();
     for source in context.invocation.operands() {
-        all.push(if is_file(source) { file(source) } else { endpoint(context, source)? });
+        if Path::new(source).is_dir() {
+            all.extend(directory(source));
+        } else {
+            all.push(if is_file(source) { file(source) } else { endpoint(context, source)? });
+        }
     }
     let mut failed = false;
     for inspected in &all {
@@ -59,6 +64,33 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 
 fn is_file(source: &str) -> bool {
     source.contains('/') || Path::new(source).exists()
+}
+
+/// The files below a directory that hold certificates or keys, in the order of their paths. Links to files are followed,
+/// links to directories are not.
+fn directory(source: &str) -> Vec<Inspected> {
+    let mut found = Vec::new();
+    let mut unreadable = Inspected { source: source.to_owned(), ..Inspected::default() };
+    for entry in walkdir::WalkDir::new(source).sort_by_file_name() {
+        match entry {
+            // Devices and pipes are not opened; `metadata` follows links.
+            Ok(entry) if std::fs::metadata(entry.path()).is_ok_and(|target| target.is_file()) => {
+                let inspected = file(&entry.path().to_string_lossy());
+                if !is_empty(&inspected) {
+                    found.push(inspected);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => unreadable.problems.push(escape(&error.to_string()).into_owned()),
+        }
+    }
+    if found.is_empty() && unreadable.problems.is_empty() {
+        unreadable.problems.push("no file below it holds a certificate or a private key".to_owned());
+    }
+    if !unreadable.problems.is_empty() {
+        found.push(unreadable);
+    }
+    found
 }
 
 fn file(source: &str) -> Inspected {

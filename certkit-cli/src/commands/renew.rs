@@ -160,6 +160,7 @@ pub(crate) fn refuse_test_over_real(
 fn request(context: &Context<'_>, name: Option<LineageName>, edits: ConfEdits) -> Request {
     let typed = &context.invocation.typed;
     let mut request = Request::renew();
+    request.may_be_test = typed.renewal.break_my_certs;
     if let Some(name) = name {
         request.selection = Selection::One(name);
     }

@@ -87,7 +87,8 @@ impl Certificate {
 
     /// The PEM encoding with lines of 64 characters and LF, as certbot and openssl write it.
     pub fn to_pem(&self) -> String {
-        std::mem::take(&mut *der::to_pem("CERTIFICATE", &self.der))
+        let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+        pem::encode_config(&pem::Pem::new("CERTIFICATE", self.der.as_ref()), lines)
     }
 
     /// The validity period.

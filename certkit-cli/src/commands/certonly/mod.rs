@@ -129,6 +129,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         (false, true) => Work::SimulatingRenewal,
     };
     let mut request = Request::obtain(name.clone(), identifiers, edits);
+    request.may_be_test = context.invocation.typed.renewal.break_my_certs;
     request.mode = mode(context);
     if renewal.force_renewal {
         request.urgency = Urgency::Now;
