@@ -108,12 +108,11 @@ pub async fn unregister(
     authority: &Authority,
     stored: &StoredAccount,
 ) -> Result<(), AccountError> {
-    match open_account(authority, stored)?.deactivate().await {
-        Err(error) => match Failure::from(error) {
-            unknown if unknown.class == FailureClass::AccountUnknown => {}
-            failure => return Err(AccountError::Refused(Box::new(failure))),
-        },
-        Ok(()) => {}
+    if let Err(error) = open_account(authority, stored)?.deactivate().await {
+        let failure = Failure::from(error);
+        if failure.class != FailureClass::AccountUnknown {
+            return Err(AccountError::Refused(Box::new(failure)));
+        }
     }
     store.remove_account(&authority.directory().url, stored).map_err(AccountError::Store)
 }

@@ -15,10 +15,6 @@ impl<'a> Reader<'a> {
         Self(bytes)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The tag of the next element.
     pub(crate) fn tag(&self) -> Option<u8> {
         self.0.first().copied()
@@ -116,7 +112,7 @@ mod tests {
             let der = element(OCTET_STRING, &contents);
             let mut reader = Reader::new(&der);
             assert_eq!(reader.expect(OCTET_STRING), Some(&contents[..]));
-            assert!(reader.is_empty());
+            assert_eq!(reader.any(), None);
         }
     }
 

@@ -71,9 +71,8 @@ fn verification(algorithm: &[u8], key: &PublicKey<'_>) -> Result<&'static dyn Ve
     const PKCS1: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
     const ECDSA_SHA2: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
     let unsupported = |what: String| Err(KeyMathError::UnsupportedAlgorithm(what));
-    let mut parts = match Reader::new(algorithm).inside(der::SEQUENCE) {
-        Some(parts) => parts,
-        None => return unsupported("of the signature, which cannot be read".into()),
+    let Some(mut parts) = Reader::new(algorithm).inside(der::SEQUENCE) else {
+        return unsupported("of the signature, which cannot be read".into());
     };
     let oid = parts.expect(der::OBJECT_IDENTIFIER).unwrap_or_default();
     let mismatch = || {
@@ -108,10 +107,7 @@ fn verification(algorithm: &[u8], key: &PublicKey<'_>) -> Result<&'static dyn Ve
         13 => &sig::RSA_PKCS1_2048_8192_SHA512,
         _ => return unsupported(der::dotted(oid)),
     };
-    let bits = match rsa_bits(key) {
-        Some(bits) => bits,
-        None => return mismatch(),
-    };
+    let Some(bits) = rsa_bits(key) else { return mismatch() };
     if !(2048..=8192).contains(&bits) {
         return unsupported(format!("RSA with {bits} bits"));
     }

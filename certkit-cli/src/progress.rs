@@ -12,10 +12,34 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::render::{hooks, words};
 use crate::ui::Ui;
 
+/// What a run does, in certbot's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A certificate that exists is renewed.
+    Renewing,
+    /// The same, and nothing is kept.
+    SimulatingRenewal,
+    /// A first certificate.
+    Requesting,
+    /// The same, and nothing is kept.
+    SimulatingRequest,
+}
+
+impl Work {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Renewing => "Renewing an existing certificate",
+            Self::SimulatingRenewal => "Simulating renewal of an existing certificate",
+            Self::Requesting => "Requesting a certificate",
+            Self::SimulatingRequest => "Simulating a certificate request",
+        }
+    }
+}
+
 /// Tells people about a run.
 pub(crate) struct Progress {
     ui: Arc<Ui>,
-    dry_run: bool,
+    work: Work,
     /// The names of each lineage, for certbot's sentence.
     names: BTreeMap<LineageName, Vec<String>>,
     bars: Mutex<BTreeMap<LineageName, ProgressBar>>,
@@ -23,8 +47,8 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// For a run over lineages with these names.
-    pub(crate) fn new(ui: Arc<Ui>, dry_run: bool, names: BTreeMap<LineageName, Vec<String>>) -> Arc<Self> {
-        Arc::new(Self { ui, dry_run, names, bars: Mutex::default() })
+    pub(crate) fn new(ui: Arc<Ui>, work: Work, names: BTreeMap<LineageName, Vec<String>>) -> Arc<Self> {
+        Arc::new(Self { ui, work, names, bars: Mutex::default() })
     }
 
     /// Takes what is left of the spinners off the terminal.
@@ -40,7 +64,7 @@ impl Progress {
         let bar = bars.entry(lineage.clone()).or_insert_with(|| {
             let bar = self.ui.bars().add(ProgressBar::new_spinner());
             // The template is a constant; a broken one would only cost the looks.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}") {
                 bar.set_style(style);
             }
             bar.set_prefix(lineage.to_string());
@@ -64,11 +88,7 @@ impl Progress {
     fn announce(&self, lineage: &LineageName) -> String {
         let known = self.names.get(lineage);
         let names = known.map_or_else(|| lineage.to_string(), |names| words::names_in_short(names));
-        if self.dry_run {
-            format!("Simulating renewal of an existing certificate for {names}")
-        } else {
-            format!("Renewing an existing certificate for {names}")
-        }
+        format!("{} for {names}", self.work.words())
     }
 }
 

@@ -165,11 +165,7 @@ impl Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.detail)?;
-        if let Some(status) = self.http_status {
-            write!(f, " (HTTP {status})")?;
-        }
-        Ok(())
+        f.write_str(&self.detail)
     }
 }
 

@@ -138,7 +138,7 @@ impl FindingCode {
             Self::AccountUnusable => "restore the file from a backup, or move the account's directory away",
             Self::ForeignLink => "make the link point to archive/NAME/KINDn.pem, the same n in all four",
             Self::BrokenLineage => {
-                "restore what the message names from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again"
+                "correct what the message names or restore it from a backup; otherwise remove the certificate (certkit delete --cert-name NAME) and obtain it again"
             }
             Self::InterruptedCommit => "nothing to do: it was put right",
             Self::InterruptedSwitch | Self::MixedVersions | Self::NewerVersionNotLive => {

@@ -14,11 +14,13 @@ use certkit_core::{Failure, FailureClass};
 use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, run};
 
 /// Runs one deploy target for a lineage. `lineage_path` is `live/NAME`; RENEWED_LINEAGE and RENEWED_DOMAINS (separated by
-/// blanks) are set. A failure has the class [`FailureClass::Hook`].
+/// blanks) are set. `control` says how an installer's server is controlled when the conf names a program or folder of its
+/// own. A failure has the class [`FailureClass::Hook`].
 pub async fn deploy(
     target: &DeployTarget,
     lineage_path: &Path,
     domains: &[String],
+    control: Option<&ServerControl>,
     settings: &CommandSettings,
 ) -> (CommandOutcome, Result<(), Failure>) {
     let (command, what) = match target {
@@ -27,7 +29,7 @@ pub async fn deploy(
             (OwnersCommand::Program(path.into(), Vec::new()), format!("the deploy hook {path}"))
         }
         DeployTarget::Installer(name) => match WebServer::from_installer(name) {
-            Some(server) => return reload(server, settings).await,
+            Some(server) => return reload_with(server, control, settings).await,
             None => return impossible(format!("certkit cannot reload `{name}`")),
         },
         other => return impossible(format!("certkit cannot deploy to {other:?}")),

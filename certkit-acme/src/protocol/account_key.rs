@@ -1,6 +1,5 @@
 //! Account keys: certbot's JWKs, RSA and EC.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use aws_lc_rs::encoding::{AsBigEndian, AsDer, EcPrivateKeyBin, Pkcs8V1Der};
@@ -9,6 +8,8 @@ use aws_lc_rs::rsa::{KeyPairComponents, KeySize, PublicKeyComponents};
 use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use certkit_core::{PrivateKey, PrivateKeyFormat, escape};
 use data_encoding::BASE64URL_NOPAD;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -60,40 +61,55 @@ enum Signing {
 
 type Secret = Zeroizing<Vec<u8>>;
 
+/// The members of a private JWK (RFC 7518 section 6). They are borrowed: no copy of a secret is left behind. Others
+/// (`kid`, `use`, `alg` …) are allowed and not looked at.
+#[derive(Deserialize)]
+struct Jwk<'a> {
+    kty: Option<&'a str>,
+    crv: Option<&'a str>,
+    x: Option<&'a str>,
+    y: Option<&'a str>,
+    d: Option<&'a str>,
+    n: Option<&'a str>,
+    e: Option<&'a str>,
+    p: Option<&'a str>,
+    q: Option<&'a str>,
+    dp: Option<&'a str>,
+    dq: Option<&'a str>,
+    qi: Option<&'a str>,
+    oth: Option<IgnoredAny>,
+}
+
+fn number(name: &str, text: Option<&str>) -> Result<Secret, AccountKeyError> {
+    let text = text.ok_or_else(|| unreadable(format!("`{name}` is missing")))?;
+    BASE64URL_NOPAD
+        .decode(text.trim_end_matches('=').as_bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| unreadable(format!("`{name}` is not base64url")))
+}
+
 /// The JWK members that hold numbers of an RSA key (RFC 7518 section 6.3), in the order of RFC 8017's RSAPrivateKey.
 const RSA_MEMBERS: [&str; 8] = ["n", "e", "d", "p", "q", "dp", "dq", "qi"];
 
 impl AccountKey {
     /// Reads certbot's `private_key.json`: an RSA key with all its numbers or an EC key, members in any order.
     pub fn from_jwk(json: &str) -> Result<Self, AccountKeyError> {
-        // The values are kept as text until their kind is known; unknown members (`kid`, `use`, `alg` …) are allowed.
-        let members: BTreeMap<String, serde_json::Value> =
-            serde_json::from_str(json).map_err(|_| unreadable("it is not a JSON object"))?;
-        let text = |name: &str| members.get(name).and_then(serde_json::Value::as_str);
-        let number = |name: &str| {
-            let text = text(name).ok_or_else(|| unreadable(format!("`{name}` is missing")))?;
-            BASE64URL_NOPAD
-                .decode(text.trim_end_matches('=').as_bytes())
-                .map(Zeroizing::new)
-                .map_err(|_| unreadable(format!("`{name}` is not base64url")))
-        };
-        match text("kty") {
+        let jwk: Jwk<'_> = serde_json::from_str(json).map_err(|_| unreadable("it is not a JWK in JSON"))?;
+        match jwk.kty {
             Some("RSA") => {
-                if members.contains_key("oth") {
+                if jwk.oth.is_some() {
                     return Err(unreadable("an RSA key with more than two primes"));
                 }
-                let mut numbers = Vec::with_capacity(RSA_MEMBERS.len());
-                for name in RSA_MEMBERS {
-                    numbers.push(number(name)?);
-                }
-                Self::rsa(&numbers)
+                let members = [jwk.n, jwk.e, jwk.d, jwk.p, jwk.q, jwk.dp, jwk.dq, jwk.qi];
+                let named = RSA_MEMBERS.into_iter().zip(members);
+                Self::rsa(&named.map(|(name, text)| number(name, text)).collect::<Result<Vec<_>, _>>()?)
             }
             Some("EC") => {
-                let name = text("crv").unwrap_or_default();
+                let name = jwk.crv.unwrap_or_default();
                 let curve = Curve::ALL.into_iter().find(|curve| curve.jwk_name() == name);
                 let curve =
                     curve.ok_or_else(|| unreadable(format!("the curve `{}` is not supported", escape(name))))?;
-                Self::ec(curve, &number("d")?, &number("x")?, &number("y")?)
+                Self::ec(curve, &number("d", jwk.d)?, &number("x", jwk.x)?, &number("y", jwk.y)?)
             }
             Some(other) => Err(unreadable(format!("keys of the type `{}` are not supported", escape(other)))),
             None => Err(unreadable("`kty` is missing")),
@@ -286,6 +302,8 @@ fn unreadable(what: impl Into<String>) -> AccountKeyError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, RSA_PKCS1_2048_8192_SHA256,
@@ -373,11 +391,11 @@ mod tests {
     fn keys_that_are_none_are_refused_without_showing_them() {
         let secret = "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE";
         for (jwk, says) in [
-            ("", "not a JSON object"),
-            ("[]", "not a JSON object"),
+            ("", "not a JWK"),
+            ("[]", "not a JWK"),
             ("{}", "`kty` is missing"),
             (r#"{"kty":"oct","k":"AAAA"}"#, "type `oct`"),
-            (&changed(RFC_EC, "crv", "P-\u{1b}".into()), "the curve `P-\\u{1b}`"),
+            (&changed(RFC_EC, "crv", "P-\u{202e}".into()), "the curve `P-\\u{202e}`"),
             (&changed(RFC_EC, "d", "!".into()), "`d` is not base64url"),
             (&changed(RFC_EC, "d", serde_json::Value::Null), "`d` is missing"),
             (&changed(RFC_EC, "x", secret.into()), "not valid"),

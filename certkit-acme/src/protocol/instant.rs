@@ -40,11 +40,11 @@ pub(super) async fn new_order(account: &Account, order: &NewOrder, replaces: Opt
         request = request.profile(profile);
     }
     // RFC 9773 section 5: `replaces` only where the directory offers renewalInfo.
-    if let Some((key, serial)) = replaces.and_then(|id| id.split_once('.')) {
-        if account.authority().directory().renewal_info.is_some() {
-            request =
-                request.replaces(CertificateIdentifier { authority_key_identifier: key.into(), serial: serial.into() });
-        }
+    if let Some((key, serial)) = replaces.and_then(|id| id.split_once('.'))
+        && account.authority().directory().renewal_info.is_some()
+    {
+        request =
+            request.replaces(CertificateIdentifier { authority_key_identifier: key.into(), serial: serial.into() });
     }
     let answer = record(account, async |client| client.new_order(&request).await.map(drop)).await?;
     let at = wire::location(url, &answer, "an order")?;

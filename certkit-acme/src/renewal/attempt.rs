@@ -31,10 +31,20 @@ pub(super) struct Workshop<'a> {
     pub(super) stop: &'a Stop,
     pub(super) servers: StandaloneServers,
     /// Each CA's directory is read once a run; a CA that is down fails its lineages without being asked for each.
-    authorities: Mutex<BTreeMap<AcmeUrl, Arc<OnceCell<Result<Authority, Failure>>>>>,
-    accounts: Mutex<BTreeMap<(AcmeUrl, Option<String>), (Account, String)>>,
+    authorities: Mutex<BTreeMap<AcmeUrl, Arc<OnceCell<Connected>>>>,
+    /// By directory and wanted id.
+    accounts: Mutex<BTreeMap<(AcmeUrl, Option<String>), OpenAccount>>,
     /// certbot's manual hooks expect to run one after another.
     manual: Mutex<()>,
+}
+
+type Connected = Result<Authority, Failure>;
+
+/// An account and its id in the store.
+#[derive(Clone)]
+struct OpenAccount {
+    account: Account,
+    id: String,
 }
 
 /// What an attempt achieved.
@@ -91,7 +101,7 @@ impl<'a> Workshop<'a> {
         inventory.record(name, started).await.map_err(store_failure)?;
         let authority = self.authority(&job.directory).await?;
         self.check_clock(&authority)?;
-        let (account, account_id) = self.account(&authority, job).await?;
+        let OpenAccount { account, id: account_id } = self.account(&authority, job).await?;
         let solver = job.authenticator.solver(&self.servers, self.commands)?;
         let turn = match &job.authenticator {
             Authenticator::Manual { .. } => Some(self.manual.lock().await),
@@ -146,7 +156,7 @@ impl<'a> Workshop<'a> {
         job: &Job,
         verified: VerifiedVersion,
         replaces: Option<Version>,
-        account_id: Option<String>,
+        account_id: String,
         targets: &[DeployTarget],
     ) -> Result<Achieved, Failure> {
         let inventory = self.inventory;
@@ -161,9 +171,7 @@ impl<'a> Workshop<'a> {
                     edits.params.push((key.to_owned(), Some(present)));
                 }
             };
-            if let Some(id) = &account_id {
-                set("account", id);
-            }
+            set("account", &account_id);
             set("server", job.directory.as_str());
         }
         let committed = inventory.commit(name, verified, replaces, ConfPlan::new(edits)).await;
@@ -204,38 +212,40 @@ impl<'a> Workshop<'a> {
     }
 
     /// The account by certbot's rules. A dry run at a staging CA makes one when there is none, as certbot does.
-    async fn account(&self, authority: &Authority, job: &Job) -> Result<(Account, Option<String>), Failure> {
+    async fn account(&self, authority: &Authority, job: &Job) -> Result<OpenAccount, Failure> {
         let mut known = self.accounts.lock().await;
         let key = (job.directory.clone(), job.wanted_account.clone());
-        if let Some((account, id)) = known.get(&key) {
-            return Ok((account.clone(), Some(id.clone())));
+        if let Some(open) = known.get(&key) {
+            return Ok(open.clone());
         }
         let chosen = {
             let (locked, (directory, wanted)) = (Arc::clone(self.inventory.locked()), key.clone());
             blocking(move || accounts::choose_account(locked.store(), &directory, wanted.as_deref())).await?
         };
-        let (account, id) = match chosen {
-            Choice::Account(stored) => (accounts::open_account(authority, &stored).map_err(Failure::from)?, stored.id),
+        let open = match chosen {
+            Choice::Account(stored) => {
+                OpenAccount { account: accounts::open_account(authority, &stored)?, id: stored.id }
+            }
             Choice::NoAccount if self.makes_an_account(&job.directory) => self.register(authority).await?,
             Choice::NoAccount => {
                 let what = format!("there is no account for {} yet", job.directory);
                 return Err(Failure::new(FailureClass::AccountUnknown, what));
             }
         };
-        known.insert(key, (account.clone(), id.clone()));
-        Ok((account, Some(id)))
+        known.insert(key, open.clone());
+        Ok(open)
     }
 
     fn makes_an_account(&self, directory: &AcmeUrl) -> bool {
         self.inventory.is_dry_run() && crate::authorities::is_test_authority(directory.as_str())
     }
 
-    async fn register(&self, authority: &Authority) -> Result<(Account, String), Failure> {
+    async fn register(&self, authority: &Authority) -> Result<OpenAccount, Failure> {
         let new = NewAccount::new(Vec::new(), true);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let (locked, now) = (self.inventory.locked(), self.inventory.now());
         let saved = accounts::register_and_save(locked, authority, &new, None, now, &host).await?;
-        Ok((saved.account, saved.stored.id))
+        Ok(OpenAccount { account: saved.account, id: saved.stored.id })
     }
 
     fn check_clock(&self, authority: &Authority) -> Result<(), Failure> {

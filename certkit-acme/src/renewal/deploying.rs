@@ -1,14 +1,15 @@
 //! What receives a new version: every target once, what fails stays pending.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use certkit_core::state::{DeployTarget, Event};
 use certkit_core::store::StoreError;
-use certkit_core::{Failure, LineageName, Version};
+use certkit_core::{Failure, Version};
 
 use super::inventory::Inventory;
+use super::job::Subject;
 use super::report::HookRun;
 use super::{Observer, Request};
 use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, run};
@@ -111,15 +112,16 @@ impl<'a> Hooks<'a> {
     pub(super) async fn deploy(
         &self,
         inventory: &Inventory,
-        name: &LineageName,
-        live_dir: &Path,
-        domains: &[String],
+        subject: &Subject,
         version: Version,
         targets: &[DeployTarget],
     ) -> Result<(), StoreError> {
+        let (name, domains) = (&subject.name, subject.domains());
         for target in targets {
             let _turn = self.turn.lock().await;
-            let (outcome, result) = deploy(target, live_dir, domains, self.commands).await;
+            let control = subject.server_control(target);
+            let (outcome, result) =
+                deploy(target, &subject.live_dir, &domains, control.as_ref(), self.commands).await;
             let command = match target {
                 DeployTarget::DirectoryHook(command) | DeployTarget::Hook(command) => command.clone(),
                 DeployTarget::Installer(server) => format!("reload of {server}"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use certkit_core::decision::{DueReason, RenewalWish};
 use certkit_core::state::DeployTarget;
-use certkit_core::store::{ConfEdits, Kind, Lineage, RenewalConf};
+use certkit_core::store::{ConfEdits, ConfValue, Kind, Lineage, RenewalConf};
 use certkit_core::{
     AcmeUrl, Certificate, Failure, FailureClass, Finding, FindingCode, IdentifierSet, KeyType, LineageName, PrivateKey,
     Version,
@@ -14,7 +14,7 @@ use certkit_core::{
 use super::{Mode, Request, Selection, Urgency};
 use crate::authorities;
 use crate::challenge::Authenticator;
-use crate::deploy::{HookStage, directory_hooks};
+use crate::deploy::{HookStage, ServerControl, WebServer, directory_hooks};
 use crate::keys::KeySpec;
 
 /// A lineage as a run sees it.
@@ -165,11 +165,25 @@ impl Subject {
             }
         }
         if let Some(installer) = &params.installer
-            && crate::deploy::WebServer::from_installer(installer).is_some()
+            && WebServer::from_installer(installer).is_some()
         {
             targets.push(DeployTarget::Installer(installer.clone()));
         }
         Ok(targets)
+    }
+
+    /// Its names as hooks are told them.
+    pub(super) fn domains(&self) -> Vec<String> {
+        self.identifiers.iter().map(ToString::to_string).collect()
+    }
+
+    /// How the conf says that its web server is controlled (`nginx_ctl`, `nginx_server_root`, `apache_ctl`).
+    pub(super) fn server_control(&self, target: &DeployTarget) -> Option<ServerControl> {
+        let DeployTarget::Installer(name) = target else { return None };
+        ServerControl::from_conf(WebServer::from_installer(name)?, |key| match self.conf.param(key) {
+            Some(ConfValue::Text(text)) => Some(text),
+            _ => None,
+        })
     }
 
     /// The conf's hook of a stage.
@@ -204,7 +218,7 @@ impl Subject {
 
 impl Job {
     /// Resolves what an attempt needs. Nothing is asked of anybody.
-    pub(super) fn resolve(subject: Subject, because: DueReason, request: &Request) -> Result<Self, (Subject, Failure)> {
+    pub(super) fn resolve(subject: Subject, because: DueReason, request: &Request) -> Result<Self, Box<(Subject, Failure)>> {
         match Settings::read(&subject, request) {
             Ok(settings) => Ok(Self {
                 because,
@@ -217,7 +231,7 @@ impl Job {
                 edits: request.edits.clone(),
                 subject,
             }),
-            Err(failure) => Err((subject, failure)),
+            Err(failure) => Err(Box::new((subject, failure))),
         }
     }
 }

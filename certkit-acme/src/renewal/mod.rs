@@ -108,9 +108,10 @@ impl RenewerBuilder {
 
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
+        let transport = Transport::with_clock(&self.transport, Arc::clone(&self.clock))?;
         Ok(Renewer {
             store: self.store,
-            transport: Transport::new(&self.transport)?,
+            transport,
             clock: self.clock,
             observer: self.observer,
             commands: self.commands,

@@ -11,7 +11,7 @@ use super::deploying::Hooks;
 use super::inventory::{Inventory, blocking, store_failure};
 use super::job::Subject;
 use super::report::{Outcome, Report};
-use super::run::{domains, hook_dir, line};
+use super::run::{hook_dir, line};
 use super::{Mode, Renewer, Request, RunError, Selection};
 use crate::Stop;
 use crate::deploy::HookStage;
@@ -27,7 +27,7 @@ impl Renewer {
         let request = Request { selection: Selection::One(name.clone()), ..Request::renew() };
         let lineage = {
             let (store, name) = (self.store.clone(), name.clone());
-            blocking(move || store.lineage(&name)).await
+            blocking(move || store.lineage(&name).map_err(Box::new)).await
         };
         let lineage = match lineage {
             Ok(Some(lineage)) => lineage,
@@ -94,7 +94,7 @@ impl Renewer {
         let directories =
             [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
         let hooks = Hooks::new(self.observer.as_ref(), &self.commands, directories, request);
-        hooks.deploy(inventory, &subject.name, &subject.live_dir, &domains(subject), version, targets).await?;
+        hooks.deploy(inventory, subject, version, targets).await?;
         Ok(hooks.into_runs())
     }
 }

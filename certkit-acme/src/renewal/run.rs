@@ -74,7 +74,7 @@ struct Work {
 /// A lineage as it was found.
 enum Seen {
     Usable(Box<Subject>),
-    Broken(ReportEntry),
+    Broken(Box<ReportEntry>),
 }
 
 impl Run<'_> {
@@ -103,7 +103,7 @@ impl Run<'_> {
                     self.notice_foreign_changes(&subject, &state, made_live.contains(&subject.name)).await?;
                     subjects.push(*subject);
                 }
-                Seen::Broken(entry) => report.entries.push(entry),
+                Seen::Broken(entry) => report.entries.push(*entry),
             }
         }
         Ok(subjects)
@@ -180,8 +180,7 @@ impl Run<'_> {
                 continue;
             }
             let targets: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
-            let domains = domains(subject);
-            hooks.deploy(self.inventory, &subject.name, &subject.live_dir, &domains, live, &targets).await?;
+            hooks.deploy(self.inventory, subject, live, &targets).await?;
         }
         Ok(())
     }
@@ -212,7 +211,7 @@ impl Run<'_> {
             Ok(targets) => targets,
             Err(failure) => return Err(Box::new((subject, failure))),
         };
-        let job = Job::resolve(subject, because, self.request).map_err(Box::new)?;
+        let job = Job::resolve(subject, because, self.request)?;
         Ok(Work { job, targets })
     }
 
@@ -251,7 +250,7 @@ impl Run<'_> {
             };
             names.extend(entry.identifiers.iter().map(ToString::to_string));
             report.entries.push(entry);
-            unrecorded = unrecorded.or(recorded.err());
+            unrecorded = unrecorded.or_else(|| recorded.err());
         }
         hooks.post(&post_commands, &renewed, &failed).await;
         unrecorded.map_or(Ok(()), |error| Err(error.into()))
@@ -275,17 +274,15 @@ impl Run<'_> {
         }
         match workshop.attempt(&work.job, &work.targets).await {
             Ok(Achieved::Committed { version, not_after }) => {
-                let (live_dir, names) = (&subject.live_dir, domains(subject));
                 let deployed =
-                    hooks.deploy(self.inventory, &subject.name, live_dir, &names, version, &work.targets).await;
+                    hooks.deploy(self.inventory, subject, version, &work.targets).await;
                 (line(subject, Outcome::Renewed { version, not_after }), deployed)
             }
             Ok(Achieved::Simulated) => {
                 let run_hooks = matches!(self.request.mode, Mode::DryRun { run_deploy_hooks: true });
                 let deployed = match subject.live_version {
                     Some(version) if run_hooks => {
-                        let (live_dir, names) = (&subject.live_dir, domains(subject));
-                        hooks.deploy(self.inventory, &subject.name, live_dir, &names, version, &work.targets).await
+                        hooks.deploy(self.inventory, subject, version, &work.targets).await
                     }
                     _ => Ok(()),
                 };
@@ -332,10 +329,6 @@ fn input(subject: &Subject, request: &Request, state: LineageState) -> PlanInput
     // A dry run finishes nothing; it tries everything anew.
     input.order_under_way &= request.mode == Mode::Real;
     input
-}
-
-pub(super) fn domains(subject: &Subject) -> Vec<String> {
-    subject.identifiers.iter().map(ToString::to_string).collect()
 }
 
 pub(super) fn hook_dir(paths: &StorePaths, stage: HookStage) -> PathBuf {
@@ -387,12 +380,12 @@ fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
 fn read(lineage: &Lineage, request: &Request) -> Seen {
     match Subject::read(lineage, request) {
         Ok(subject) => Seen::Usable(Box::new(subject)),
-        Err(reason) => Seen::Broken(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason)),
+        Err(reason) => Seen::Broken(Box::new(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason))),
     }
 }
 
 fn broken(lineage: BrokenLineage) -> Seen {
-    Seen::Broken(broken_entry(lineage.name, lineage.conf_path, lineage.reason.to_string()))
+    Seen::Broken(Box::new(broken_entry(lineage.name, lineage.conf_path, lineage.reason.to_string())))
 }
 
 fn broken_entry(name: String, conf_path: PathBuf, reason: String) -> ReportEntry {

@@ -153,11 +153,12 @@ enum Reach {
 impl Tcp {
     async fn connect(&self, target: &Uri) -> Result<TcpStream, BoxError> {
         let host = bare_host(target);
-        let port = target.port_u16().unwrap_or(match target.scheme_str() {
+        let usual = match target.scheme_str() {
             Some("https") => 443,
             Some("socks4" | "socks4a" | "socks5" | "socks5h") => 1080,
             _ => 80,
-        });
+        };
+        let port = target.port_u16().unwrap_or(usual);
         connect(host, port, self.timeout, |address| self.reach == Reach::Anywhere || address.ip().is_loopback())
             .await
             .map_err(BoxError::from)

@@ -107,15 +107,15 @@ impl From<TransportError> for Failure {
 
 /// Sorts what went wrong on the way by its deepest known cause.
 pub(super) fn from_client(url: &AcmeUrl, error: &(dyn Error + 'static)) -> TransportError {
-    let (url, problem) = (url.clone(), describe(error));
+    // The outermost says only that a client failed.
+    let (url, problem) = (url.clone(), describe(error.source().unwrap_or(error)));
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return TransportError::Tls { url, problem: escape(&tls_problem(tls)).into_owned() };
     }
-    if let Some(http) = causes.iter().find_map(|cause| cause.downcast_ref::<hyper::Error>()) {
-        if http.is_parse() || http.is_parse_too_large() {
-            return TransportError::Broken { url, problem: format!("not a valid HTTP answer: {problem}") };
-        }
+    let http = causes.iter().find_map(|cause| cause.downcast_ref::<hyper::Error>());
+    if http.is_some_and(|error| error.is_parse() || error.is_parse_too_large()) {
+        return TransportError::Broken { url, problem: format!("not a valid HTTP answer: {problem}") };
     }
     TransportError::Network { url, problem }
 }

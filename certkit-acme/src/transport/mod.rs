@@ -123,10 +123,6 @@ impl Transport {
         self.exchange(Method::POST, url, Some(jws), accept).await
     }
 
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        &*self.inner.clock
-    }
-
     async fn exchange(
         &self,
         method: Method,
@@ -164,11 +160,9 @@ impl Transport {
         let (head, body) = answer.into_parts();
         let (headers, status) = (&head.headers, head.status.as_u16());
         let retry_after = headers::retry_after(headers, self.inner.clock.now());
-        if head.status.is_redirection() {
-            if let Some(target) = headers.get(LOCATION) {
-                let target = escape(&String::from_utf8_lossy(target.as_bytes())).chars().take(300).collect();
-                return Err(TransportError::Redirect { url: url.clone(), status, target });
-            }
+        if let Some(target) = headers.get(LOCATION).filter(|_| head.status.is_redirection()) {
+            let target = escape(&String::from_utf8_lossy(target.as_bytes())).chars().take(300).collect();
+            return Err(TransportError::Redirect { url: url.clone(), status, target });
         }
         // Nothing compressed was asked for; a body that could be a bomb is not unpacked.
         if headers.get(CONTENT_ENCODING).is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))

@@ -21,21 +21,21 @@ async fn hooks_get_the_lineage_and_its_names() {
     let line = "printf '%s|%s|%s' \"$RENEWED_LINEAGE\" \"$RENEWED_DOMAINS\" \"${FAILED_DOMAINS-unset}\"";
     let expected = "/etc/letsencrypt/live/a.example|a.example *.b.example|unset";
     let settings = CommandSettings::new();
-    let (outcome, result) = deploy(&DeployTarget::Hook(line.into()), lineage, &domains, &settings).await;
+    let (outcome, result) = deploy(&DeployTarget::Hook(line.into()), lineage, &domains, None, &settings).await;
     assert_eq!((outcome.stdout.as_str(), result), (expected, Ok(())));
 
     let script = directory.path().join("20 reload");
     fs::write(&script, format!("#!/bin/sh\n{line}\n")).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let target = DeployTarget::DirectoryHook(script.to_str().unwrap().into());
-    let (outcome, result) = deploy(&target, lineage, &domains, &settings).await;
+    let (outcome, result) = deploy(&target, lineage, &domains, None, &settings).await;
     assert_eq!((outcome.stdout.as_str(), result), (expected, Ok(())));
 }
 
 #[tokio::test]
 async fn a_failing_hook_is_a_failure_with_its_last_words() {
     let target = DeployTarget::Hook("echo ignored; echo 'unit \x1b[31m not found' >&2; exit 5".into());
-    let (outcome, result) = deploy(&target, Path::new("/x"), &[], &CommandSettings::new()).await;
+    let (outcome, result) = deploy(&target, Path::new("/x"), &[], None, &CommandSettings::new()).await;
     let failure = result.unwrap_err();
     assert_eq!((failure.class, outcome.ending), (FailureClass::Hook, CommandEnding::Exited(5)));
     assert!(failure.detail.ends_with("failed with status 5: unit \\u{1b}[31m not found"), "{}", failure.detail);
@@ -44,7 +44,7 @@ async fn a_failing_hook_is_a_failure_with_its_last_words() {
 #[tokio::test]
 async fn an_unknown_installer_is_a_failure() {
     let target = DeployTarget::Installer("plesk".into());
-    let (outcome, result) = deploy(&target, Path::new("/x"), &[], &CommandSettings::new()).await;
+    let (outcome, result) = deploy(&target, Path::new("/x"), &[], None, &CommandSettings::new()).await;
     assert!(result.unwrap_err().detail.contains("cannot reload `plesk`"));
     assert!(!outcome.success());
 }

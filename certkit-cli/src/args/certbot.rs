@@ -213,10 +213,10 @@ mod tests {
     #[test]
     fn every_refusal_and_every_reason_says_something() {
         for one in FOREIGN {
-            let (Fate::Ignored(text) | Fate::Refused(text)) = one.fate;
+            let (Ignored(text) | Refused(text)) = one.fate;
             assert!(text.len() > 10, "{}", one.long);
         }
-        assert!(matches!(fate("dns-cloudflare-credentials"), Some(Fate::Refused(_))));
+        assert!(matches!(fate("dns-cloudflare-credentials"), Some(Refused(_))));
         assert_eq!(fate("dry-run"), None);
     }
 }

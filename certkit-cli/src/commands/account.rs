@@ -1,5 +1,7 @@
 //! What the account commands and `certonly` share: the CA, its stored accounts, registering.
 
+use std::sync::Arc;
+
 use certkit_acme::accounts::{choose_account, register_and_save};
 use certkit_acme::protocol::{Authority, ExternalAccountBinding, NewAccount};
 use certkit_acme::transport::Transport;
@@ -43,7 +45,7 @@ pub(crate) async fn register(context: &Context<'_>, server: &AcmeUrl) -> Result<
         )
         .with_cure(FailureClass::ExternalAccountRequired.cure()));
     }
-    agree(context, authority.directory().terms_of_service.as_deref())?;
+    agree(context, authority.directory().terms_of_service.as_deref()).await?;
     // Before the CA is asked, so that no account is made there that cannot be stored here.
     let locked = context.locked()?;
     let new = NewAccount::new(contacts, true);
@@ -53,7 +55,7 @@ pub(crate) async fn register(context: &Context<'_>, server: &AcmeUrl) -> Result<
 }
 
 /// The terms of service are shown and agreed to once.
-fn agree(context: &Context<'_>, terms: Option<&str>) -> Result<(), CommandError> {
+async fn agree(context: &Context<'_>, terms: Option<&str>) -> Result<(), CommandError> {
     let Some(terms) = terms else { return Ok(()) };
     let terms = escape(terms);
     if context.invocation.typed.account.agree_tos {
@@ -64,7 +66,10 @@ fn agree(context: &Context<'_>, terms: Option<&str>) -> Result<(), CommandError>
         "Please read the Terms of Service at: {terms}\nYou must agree in order to register with the ACME server. Do you agree?"
     );
     if context.ui.voice().interactive {
-        if context.ui.confirm(&question, false) {
+        // On a thread of its own, so that Ctrl-C ends the question.
+        let ui = Arc::clone(context.ui);
+        let answer = tokio::task::spawn_blocking(move || ui.confirm(&question, false)).await;
+        if answer.unwrap_or(false) {
             return Ok(());
         }
         return Err(CommandError::failed("the terms of service were not agreed to, so no account was registered"));

@@ -9,9 +9,10 @@ use certkit_core::escape;
 use certkit_core::store::{ConfEdits, ConfError, RenewalConf};
 use serde_json::json;
 
-use super::renew::{conclude, perform};
+use super::renew::{Start, conclude, perform};
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
+use crate::progress::Work;
 use crate::render::renewal;
 
 /// Change how a certificate is renewed
@@ -86,7 +87,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     request.urgency = Urgency::Now;
     request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
     let names = lineage.certificate().map(|certificate| certificate.listed_names()).unwrap_or_default();
-    let report = perform(context, BTreeMap::from([(name.clone(), names)]), request, false)?;
+    let report =
+        perform(context, Work::SimulatingRenewal, BTreeMap::from([(name.clone(), names)]), request, Start::AtOnce)?;
     let passed = report.entries.iter().all(|entry| matches!(entry.outcome, Outcome::Simulated));
     if !passed || !report.is_success() {
         for entry in &report.entries {

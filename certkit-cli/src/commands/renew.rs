@@ -9,14 +9,14 @@ use clap::Args as _;
 
 use certkit_acme::Stop;
 use certkit_acme::authorities::is_test_authority;
-use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
+use certkit_acme::renewal::{Mode, Outcome, Renewer, Report, Request, Selection, Urgency};
 use certkit_core::store::{ConfEdits, Store};
 use certkit_core::{LineageName, Step};
 
 use super::common::no_such_certificate;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::progress::Progress;
+use crate::progress::{Progress, Work};
 use crate::render::renewal;
 use crate::runtime;
 
@@ -101,7 +101,14 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     refuse_test_over_real(context, &store, name.as_ref(), &edits)?;
     let request = request(context, name, edits);
     let names = names_of_all(&store);
-    let report = perform(context, names, request, true)?;
+    let work = if context.invocation.typed.renewal.dry_run { Work::SimulatingRenewal } else { Work::Renewing };
+    let report = perform(context, work, names, request, Start::AfterRandomSleep)?;
+    for entry in &report.entries {
+        if let Outcome::NotDue { at, reason } = &entry.outcome {
+            let when = at.map_or_else(|| "never due".to_owned(), |at| format!("due from {}", crate::render::time(at)));
+            context.ui.detail(&format!("{}: {when} ({}).", entry.name, reason.words()));
+        }
+    }
     for piece in renewal::report(&report, invocation.has_hooks()) {
         piece.say(context.ui);
     }
@@ -178,18 +185,27 @@ fn names_of_all(store: &Store) -> BTreeMap<LineageName, Vec<String>> {
     lineages.filter_map(|one| Some((one.name().clone(), one.certificate().ok()?.listed_names()))).collect()
 }
 
+/// When a run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At once.
+    AtOnce,
+    /// When a timer started us and something is due, after a random sleep.
+    AfterRandomSleep,
+}
+
 /// Performs a request with progress and signals.
 pub(crate) fn perform(
     context: &Context<'_>,
+    work: Work,
     names: BTreeMap<LineageName, Vec<String>>,
     request: Request,
-    may_sleep: bool,
+    start: Start,
 ) -> Result<Report, CommandError> {
-    let dry_run = matches!(request.mode, Mode::DryRun { .. });
-    let progress = Progress::new(Arc::clone(context.ui), dry_run, names);
+    let progress = Progress::new(Arc::clone(context.ui), work, names);
     let renewer = context.renewer(&progress)?;
     let result = runtime::block_on(|stop| async move {
-        if may_sleep {
+        if start == Start::AfterRandomSleep {
             sleep_when_unattended(context, &renewer, &request, &stop).await?;
         }
         Ok(renewer.run(request, &stop).await?)

@@ -63,6 +63,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let server = server(context, &target)?;
     let reason = reason(context);
     let key = key(context)?;
+    // Asked beforehand: once the CA has answered, nothing may keep the rest from happening.
+    let delete = target.lineage.as_ref().is_some_and(|lineage| shall_delete(context, lineage.name()));
     runtime::ask(async {
         let authority = account::connect(context, &server).await?;
         if let Some(key) = &key {
@@ -80,7 +82,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         shown(&target.path)
     ));
     let deleted = match &target.lineage {
-        Some(lineage) => after(context, &store, lineage, &target.certificate)?,
+        Some(lineage) => after(context, &store, lineage, &target.certificate, delete)?,
         None => false,
     };
     if context.ui.voice().json {
@@ -167,12 +169,13 @@ fn key(context: &Context<'_>) -> Result<Option<PrivateKey>, CommandError> {
     PrivateKey::from_pem(&bytes).map(Some).map_err(|problem| unusable(problem.to_string()))
 }
 
-/// Notes it in the history, and deletes the files unless somebody says otherwise.
+/// Notes it in the history, and deletes the files if that is wanted and harms no other lineage.
 fn after(
     context: &Context<'_>,
     store: &Store,
     lineage: &Lineage,
     certificate: &Certificate,
+    delete: bool,
 ) -> Result<bool, CommandError> {
     let name = lineage.name();
     let locked = context.locked()?;
@@ -180,7 +183,7 @@ fn after(
     if let Err(problem) = locked.append_history(name, &[RecordedEvent::new(context.now, event)]) {
         context.ui.detail(&format!("The history of {name} could not be written: {problem}."));
     }
-    if !shall_delete(context, name) {
+    if !delete {
         return Ok(false);
     }
     if let Some(other) = sharing_archive(store, name)? {
@@ -202,7 +205,7 @@ fn shall_delete(context: &Context<'_>, name: &LineageName) -> bool {
         (true, _) => true,
         (_, true) => false,
         _ if context.ui.voice().interactive => context.ui.confirm(
-            &format!("Would you like to delete the certificate `{name}`, along with all earlier and later versions?"),
+            &format!("Would you like to delete the certificate `{name}` after it is revoked, along with all earlier and later versions?"),
             true,
         ),
         _ => true,

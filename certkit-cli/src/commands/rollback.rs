@@ -11,7 +11,7 @@ use certkit_core::Version;
 use super::renew::conclude;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::progress::Progress;
+use crate::progress::{Progress, Work};
 use crate::render::renewal;
 use crate::runtime;
 
@@ -54,7 +54,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             return Err(CommandError::failed(format!("version {to} of `{name}` is the one in use")));
         }
     }
-    let progress = Progress::new(Arc::clone(context.ui), false, BTreeMap::new());
+    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, BTreeMap::new());
     let renewer = context.renewer(&progress)?;
     let result = runtime::block_on(|stop| async move { Ok(renewer.roll_back(&name, to, &stop).await?) });
     progress.finish();

@@ -39,7 +39,15 @@ pub(crate) fn report(report: &Report, hooks_named: bool) -> Vec<Piece> {
     pieces.extend(summary(report, hooks_named));
     pieces.push(Piece::Out(format!("{FRAME}\n")));
     pieces.extend(loose_ends(report));
+    pieces.extend(counts(report));
     pieces
+}
+
+/// A first certificate that could not be obtained.
+pub(crate) fn not_obtained(name: &str, failure: &Failure) -> Piece {
+    let name = escape(name);
+    let details = failure_details(failure, &name);
+    Piece::Err(format!("Failed to obtain the certificate {name}: {failure}\n{details}"))
 }
 
 /// What happened to one lineage.
@@ -151,7 +159,7 @@ fn summary(report: &Report, hooks_named: bool) -> Vec<Piece> {
     pieces
 }
 
-/// What is wrong besides the lineages: hooks, deploys, findings; then the count of failures.
+/// What is wrong besides the lineages: hooks, and deploys that are not done.
 pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let failed_hooks: Vec<String> = report
@@ -178,18 +186,23 @@ pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
             pending.concat()
         )));
     }
-    let count = |wanted: fn(&Outcome) -> bool| report.entries.iter().filter(|entry| wanted(&entry.outcome)).count();
-    let failures = count(|outcome| matches!(outcome, Outcome::Failed { .. }));
-    let broken = count(|outcome| matches!(outcome, Outcome::Broken { .. }));
-    if failures + broken + failed_hooks.len() > 0 {
-        let hooks =
-            if failed_hooks.is_empty() { String::new() } else { format!(", {} hook failure(s)", failed_hooks.len()) };
-        pieces.push(Piece::Err(format!("{failures} renew failure(s), {broken} parse failure(s){hooks}\n")));
-    }
     if report.stopped.is_some() {
         pieces.push(Piece::Err("The run was stopped; everything was cleaned up. Run again to go on.\n".to_owned()));
     }
     pieces
+}
+
+/// certbot's last line, when something failed.
+fn counts(report: &Report) -> Option<Piece> {
+    let count = |wanted: fn(&Outcome) -> bool| report.entries.iter().filter(|entry| wanted(&entry.outcome)).count();
+    let failures = count(|outcome| matches!(outcome, Outcome::Failed { .. }));
+    let broken = count(|outcome| matches!(outcome, Outcome::Broken { .. }));
+    let hooks = report.hooks.iter().filter(|hook| !hook.outcome.success()).count();
+    if failures + broken + hooks == 0 {
+        return None;
+    }
+    let hooks = if hooks == 0 { String::new() } else { format!(", {hooks} hook failure(s)") };
+    Some(Piece::Err(format!("{failures} renew failure(s), {broken} parse failure(s){hooks}\n")))
 }
 
 /// Findings go to stderr, those that are errors even when it is to be quiet.

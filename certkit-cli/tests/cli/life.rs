@@ -204,6 +204,57 @@ fn failing_hooks_are_in_the_summary_and_the_status() {
 }
 
 #[test]
+fn one_that_fails_stops_no_other_and_is_held_back_afterwards() {
+    let ca = Pebble::start(PebbleOptions::default());
+    let place = Place::new();
+    obtain(&place, &ca, &["-d", "b.example.org"]).ends_with(0);
+    // Due, and the CA finds nobody (or the other one's responder) where it looks.
+    let elsewhere = testkit::ports::free_port();
+    place.tree.lineage("a.example.org").days_left(5).server(&ca.directory_url()).standalone(elsewhere).write();
+
+    let run = place.run_trusting(&ca, &["renew", "--force-renewal"]).ends_with(1);
+    assert!(run.stdout.contains("The following renewals succeeded:\n  /"), "{}", run.stdout);
+    assert!(run.stdout.contains("b.example.org/fullchain.pem (success)\n\n"), "{}", run.stdout);
+    for expected in [
+        "Failed to renew certificate a.example.org with error: ",
+        "  Identifier: a.example.org\n  Type:   ",
+        "The following renewals failed:\n  /",
+        "a.example.org/fullchain.pem (failure)\n",
+        "1 renew failure(s), 0 parse failure(s)\n",
+    ] {
+        assert!(run.stderr.contains(expected), "{expected}: {}", run.stderr);
+    }
+    let run = place.run_trusting(&ca, &["renew", "--no-random-sleep-on-renew"]).ends_with(1);
+    assert!(run.stderr.contains("Certificate a.example.org is due, but it is not tried before"), "{}", run.stderr);
+    let document = place.run_trusting(&ca, &["renew", "--no-random-sleep-on-renew", "--json"]).ends_with(1).json();
+    assert_eq!(document["held"][0]["name"], "a.example.org");
+    assert_eq!(document["held"][0]["by"], "challenge-failed");
+}
+
+#[test]
+fn an_unattended_run_sleeps_only_when_something_is_due_and_sigterm_ends_it() {
+    let place = Place::new();
+    let lineage =
+        place.tree.lineage("u.example.org").days_left(5).server("https://127.0.0.1:1/dir").standalone(1).write();
+    let mut child = place
+        .command(&["renew"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+    assert!(line.starts_with("Non-interactive renewal: random delay of "), "{line}");
+    // Nothing is locked meanwhile.
+    place.run(&["delete", "--cert-name", "u.example.org"]).ends_with(0);
+    assert!(!lineage.conf.exists());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
 fn renew_as_json() {
     let ca = Pebble::start(PebbleOptions::default());
     let place = Place::new();

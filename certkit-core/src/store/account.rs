@@ -191,8 +191,11 @@ fn read_account(path: &Path, id: &str) -> Result<(StoredAccount, Option<&'static
     let written = meta.as_ref().and_then(|meta| meta.creation_dt.as_deref());
     let created = written.and_then(|date| DateTime::parse_from_rfc3339(date).ok()).map(|date| date.to_utc());
     let host = meta.and_then(|meta| meta.creation_host);
-    let problem = problem.or((created.is_none() || host.is_none())
-        .then_some("creation_dt or creation_host is missing or wrong, so certbot fails on it"));
+    let incomplete = created.is_none() || host.is_none();
+    let problem = match problem {
+        None if incomplete => Some("creation_dt or creation_host is missing or wrong, so certbot fails on it"),
+        problem => problem,
+    };
     let meta = AccountMeta { created, host };
     Ok((StoredAccount { id: id.to_owned(), path: path.to_owned(), uri, jwk, meta }, problem))
 }

@@ -109,7 +109,7 @@ impl LockedStore {
             )));
         };
         for kind in Kind::ALL {
-            if *live.link(kind) == Link::NotALink {
+            if *live.link(kind) == Link::Other {
                 return Err(CommitError::Refused(format!("{} is not a symbolic link", shown(live.path(kind)))));
             }
         }

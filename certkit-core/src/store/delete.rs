@@ -70,7 +70,7 @@ impl LockedStore {
             }
         }
         for dir in dirs {
-            if read_link(&dir)? != Link::NotALink || !self.is_inside(&dir) || self.has_conf(&dir) {
+            if read_link(&dir)? != Link::Other || !self.is_inside(&dir) || self.has_conf(&dir) {
                 continue;
             }
             for name in files::list(&dir)?.unwrap_or_default() {
@@ -130,8 +130,9 @@ impl LockedStore {
                 removed.push(file);
             }
         }
+        // Somebody who has it mounted may have put a folder into it, which stays.
         let switched = paths.switched(name);
-        if files::remove_flat_dir(&switched)? {
+        if files::remove_flat_dir(&switched).unwrap_or(false) {
             removed.push(switched);
         }
         Staging::new(paths, name).discard().map(|_| ())

@@ -13,6 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Gid, OFlags, RenameFlags, Uid};
+use zeroize::Zeroizing;
 
 use super::StoreError;
 
@@ -75,11 +76,11 @@ impl Attributes {
                 mode &= !0o070;
             }
         }
-        if let Some(like) = &self.like {
-            if copy_attributes(like, file).is_err() {
-                // With an ACL the group bits are its mask: without it they would give the group what one user had.
-                mode &= !0o070;
-            }
+        if let Some(like) = &self.like
+            && copy_attributes(like, file).is_err()
+        {
+            // With an ACL the group bits are its mask: without it they would give the group what one user had.
+            mode &= !0o070;
         }
         rustix::fs::fchmod(file, rustix::fs::Mode::from_raw_mode(mode))?;
         Ok(())
@@ -108,8 +109,8 @@ fn fill(mut file: File, path: &Path, content: &[u8], attributes: &Attributes) ->
     attributes.apply(&file).map_err(|error| StoreError::new("set the mode of", path, error))?;
     file.sync_all().map_err(|error| StoreError::new("sync", path, error))?;
     drop(file);
-    let written = read(path)?;
-    if written != content {
+    let written = Zeroizing::new(read(path)?);
+    if *written != content {
         let error = io::Error::new(io::ErrorKind::InvalidData, "what was written is not what is read");
         return Err(StoreError::new("check", path, error));
     }
@@ -199,7 +200,7 @@ pub(crate) fn ensure_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
 pub(crate) fn ensure_own_dir(own: &Path, path: &Path) -> Result<(), StoreError> {
     ensure_dir(own, 0o700)?;
     let mut dir = own.to_owned();
-    for part in path.strip_prefix(own).unwrap_or(Path::new("")).components() {
+    for part in path.strip_prefix(own).unwrap_or_else(|_| Path::new("")).components() {
         dir.push(part);
         ensure_dir(&dir, 0o700)?;
     }

@@ -76,6 +76,19 @@ impl Staging {
         files::sync_parent(&self.conf)
     }
 
+    /// Whether a directory that is still staged cannot get its place, because there is something in it.
+    pub(crate) fn is_in_place_taken(&self) -> Result<bool, StoreError> {
+        for (staged, place) in [(&self.staged_archive, &self.archive), (&self.staged_live, &self.live)] {
+            if files::exists(staged)?
+                && let Some(meta) = files::lstat(place)?
+                && (!meta.is_dir() || files::list(place)?.is_some_and(|names| !names.is_empty()))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Where the files of the first version are now.
     pub(crate) fn version_files(&self) -> Result<[PathBuf; 4], StoreError> {
         let dir = if files::exists(&self.staged_archive)? { &self.staged_archive } else { &self.archive };

@@ -54,10 +54,12 @@ impl Kind {
         format!("{}.pem", self.as_str())
     }
 
-    /// The version in an archive file name of this kind; none for any other name.
+    /// The version in an archive file name of this kind; none for any other name. `cert01.pem` is another name too:
+    /// certbot takes it for version 1 and then looks for `cert1.pem`.
     pub fn version_of(self, file_name: &str) -> Option<Version> {
         let digits = file_name.strip_prefix(self.as_str())?.strip_suffix(".pem")?;
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        let padded = digits.len() > 1 && digits.starts_with('0');
+        if digits.is_empty() || padded || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
         }
         digits.parse().ok().map(Version)
@@ -158,5 +160,40 @@ impl StorePaths {
     /// The path relative to the config dir when it lies inside, for messages.
     pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.config_dir).unwrap_or(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_read_from_exactly_the_name_that_is_written_for_it() {
+        for kind in Kind::ALL {
+            for version in [1, 9, 10, 4_294_967_295] {
+                assert_eq!(kind.version_of(&kind.archive_file(Version(version))), Some(Version(version)));
+            }
+        }
+        for other in ["cert.pem", "cert01.pem", "cert+1.pem", "cert1.pem.bak", "chain1.pem", "cert1", "xcert1.pem"] {
+            assert_eq!(Kind::Cert.version_of(other), None, "{other}");
+        }
+        // The names of two kinds begin alike, and a number may be too large to count on.
+        assert_eq!(Kind::Chain.version_of("fullchain1.pem"), None);
+        assert_eq!(Kind::Cert.version_of("cert4294967296.pem"), None);
+        assert_eq!(Kind::Cert.version_of("cert١.pem"), None);
+    }
+
+    #[test]
+    fn account_directories_are_named_as_certbot_names_them() {
+        let paths = StorePaths::within("/c");
+        for (url, dir) in [
+            ("https://acme-v02.api.letsencrypt.org/directory", "/c/accounts/acme-v02.api.letsencrypt.org/directory"),
+            ("https://localhost:14000/dir", "/c/accounts/localhost:14000/dir"),
+            ("https://ca.example/acme/acme/directory?x=1", "/c/accounts/ca.example/acme/acme/directory"),
+            ("https://ca.example", "/c/accounts/ca.example"),
+            ("https://ca.example/../../etc/./x//y/", "/c/accounts/ca.example/etc/x/y"),
+        ] {
+            assert_eq!(paths.account_dir(&AcmeUrl::parse(url).unwrap()), Path::new(dir), "{url}");
+        }
     }
 }

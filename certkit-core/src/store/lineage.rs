@@ -349,7 +349,7 @@ fn key_in(path: &Path) -> Result<PrivateKey, BrokenReason> {
 
 /// The folder of an absolute path to a file, which has one.
 fn folder_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
+    path.parent().unwrap_or_else(|| Path::new("/"))
 }
 
 /// A path in a message.

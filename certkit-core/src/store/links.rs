@@ -25,7 +25,7 @@ pub(crate) enum Link {
     /// Nothing.
     Missing,
     /// Something that is no symbolic link.
-    NotALink,
+    Other,
 }
 
 impl LiveLinks {
@@ -96,7 +96,7 @@ impl LiveLinks {
 
     /// The directory that new versions of this kind go to, without links in its path.
     pub(crate) fn archive_dir(&self, kind: Kind) -> Result<PathBuf, StoreError> {
-        let live = self.path(kind).parent().unwrap_or(Path::new("/"));
+        let live = self.path(kind).parent().unwrap_or_else(|| Path::new("/"));
         let dir = live.join(self.base(kind));
         let dir = if live.is_dir() { dir } else { self.conf_archive.clone() };
         fs::canonicalize(&dir).map_err(|error| StoreError::new("read", &dir, error))
@@ -122,11 +122,11 @@ impl LiveLinks {
     fn base(&self, kind: Kind) -> PathBuf {
         let of = |kind: Kind| match self.link(kind) {
             Link::To(target) => target.parent().map(Path::to_owned),
-            Link::Missing | Link::NotALink => None,
+            Link::Missing | Link::Other => None,
         };
-        of(kind)
-            .or_else(|| Kind::ALL.into_iter().find_map(of))
-            .unwrap_or_else(|| relative_archive(self.path(kind).parent().unwrap_or(Path::new("/")), &self.conf_archive))
+        of(kind).or_else(|| Kind::ALL.into_iter().find_map(of)).unwrap_or_else(|| {
+            relative_archive(self.path(kind).parent().unwrap_or_else(|| Path::new("/")), &self.conf_archive)
+        })
     }
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn read_link(path: &Path) -> Result<Link, StoreError> {
     match fs::read_link(path) {
         Ok(target) => Ok(Link::To(target)),
         Err(error) if files::is_absence(&error) => Ok(Link::Missing),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Link::NotALink),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Link::Other),
         Err(error) => Err(StoreError::new("read", path, error)),
     }
 }

@@ -71,7 +71,7 @@ impl LockedStore {
             let dir = live.join(lineage);
             for kind in Kind::ALL {
                 let path = dir.join(kind.live_file());
-                let Ok(Link::To(target)) = read_link(&path) else { continue };
+                let Link::To(target) = read_link(&path)? else { continue };
                 let step = dir.join(target);
                 if let (Some(Ok(parent)), Some(file)) = (step.parent().map(fs::canonicalize), step.file_name()) {
                     in_use.insert(parent.join(file));

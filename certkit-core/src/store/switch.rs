@@ -82,21 +82,21 @@ pub(crate) fn follow_live(store: &LockedStore, name: &LineageName, live: &LiveLi
     leftovers
 }
 
-/// Whether the second folder of a lineage says something else than what is live.
+/// Whether the second folder of a lineage says something else than what is live, or holds what an interruption left.
 pub(crate) fn lags_behind(paths: &StorePaths, name: &LineageName, live: &LiveLinks) -> bool {
     let dir = paths.switched(name);
-    let Some(contents) = live_contents(live) else { return false };
-    dir.is_dir()
-        && Kind::ALL.iter().zip(&contents).any(|(kind, content)| {
-            let file = live.path(*kind).file_name().unwrap_or_default();
-            read_link(&dir.join(file)).ok() != Some(Link::To(content.clone()))
-        })
+    let (Some(contents), Ok(Some(names))) = (live_contents(live), files::list(&dir)) else { return false };
+    let differs = |(kind, content): (&Kind, &PathBuf)| {
+        let file = live.path(*kind).file_name().unwrap_or_default();
+        read_link(&dir.join(file)).ok() != Some(Link::To(content.clone()))
+    };
+    names.iter().any(|name| is_ours_or_journal(name)) || Kind::ALL.iter().zip(&contents).any(differs)
 }
 
 fn live_contents(live: &LiveLinks) -> Option<[PathBuf; 4]> {
     let contents = Kind::ALL.map(|kind| match live.link(kind) {
         Link::To(content) => content.clone(),
-        Link::Missing | Link::NotALink => PathBuf::new(),
+        Link::Missing | Link::Other => PathBuf::new(),
     });
     contents.iter().all(|content| !content.as_os_str().is_empty()).then_some(contents)
 }
@@ -324,7 +324,7 @@ fn rename_links(live: &LiveLinks) -> Result<(), StoreError> {
                 // When this fails too, the next run puts it right: the new version is complete.
                 let _ = match live.link(kind) {
                     Link::To(content) => put_link(live.path(kind), content),
-                    Link::Missing | Link::NotALink => files::remove_file(live.path(kind)).map(|_| ()),
+                    Link::Missing | Link::Other => files::remove_file(live.path(kind)).map(|_| ()),
                 };
             }
             return Err(error);

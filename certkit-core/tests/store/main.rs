@@ -1,5 +1,7 @@
 //! The writing half of the store, on trees as certbot leaves them.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -50,8 +50,13 @@ impl LockedStore {
         }
         let staging = Staging::new(self.paths(), name);
         let texts = read_if_whole(&staging.version_files()?)?;
-        let fits = texts.is_some_and(|texts| is_about(journal, &texts) && texts.verify(None, math, now).is_ok());
-        if fits && staging.is_complete()? {
+        let fits = |texts: &VersionTexts| is_about(journal, texts) && texts.verify(None, math, now).is_ok();
+        if let Some(texts) = texts.filter(fits)
+            && staging.is_complete()?
+        {
+            if staging.is_in_place_taken()? {
+                return self.keep_first_aside(name, journal, &staging, &texts).map(Some);
+            }
             staging.publish()?;
             self.consume_pending(name, journal)?;
             return Ok(Some(finished(name, journal)));
@@ -90,6 +95,12 @@ impl LockedStore {
             self.remove_journal(name)?;
             return Ok(Some(undone(name)));
         };
+        if archive.are_final()? && live.version() > Some(version) {
+            // It is stored, and another tool's renewal came after it.
+            self.consume_pending(name, journal)?;
+            self.remove_journal(name)?;
+            return Ok(None);
+        }
         if !is_where_it_was(journal, live) || archive.is_taken()? {
             return self.keep_overtaken(name, journal, &archive, &texts).map(Some);
         }
@@ -100,6 +111,24 @@ impl LockedStore {
         self.consume_pending(name, journal)?;
         self.remove_old_versions(live, &dirs, version, &mut leftovers);
         Ok(Some(finished(name, journal)))
+    }
+
+    /// Somebody put something into the place of a new lineage since.
+    fn keep_first_aside(
+        &self,
+        name: &LineageName,
+        journal: &Journal,
+        staging: &Staging,
+        texts: &VersionTexts,
+    ) -> Result<Recovered, StoreError> {
+        let leaf = texts.leaf().map_err(|error| {
+            StoreError::new("read", &staging.staged_archive, std::io::Error::other(error.to_string()))
+        })?;
+        let aside = self.keep_aside(name, &leaf, texts)?;
+        staging.discard()?;
+        self.consume_pending(name, journal)?;
+        self.remove_journal(name)?;
+        Ok(Recovered::new(FindingCode::SetAside, name, aside.display().to_string(), None))
     }
 
     /// Another tool renewed since: the version is kept, but does not go live.

@@ -42,7 +42,7 @@ impl LockedStore {
         let Ok(content) = self.real_conf(name).and_then(|path| files::read(&path)) else { return Ok(None) };
         let Ok(conf) = RenewalConf::parse(&content) else { return Ok(None) };
         let Some(live) = LiveLinks::read(self.paths(), name, &conf)? else { return Ok(None) };
-        if Kind::ALL.iter().any(|kind| *live.link(*kind) == Link::NotALink) {
+        if Kind::ALL.iter().any(|kind| *live.link(*kind) == Link::Other) {
             return Ok(None);
         }
         let (previous, temps) = look_around(&live)?;
@@ -95,7 +95,7 @@ impl LockedStore {
         for version in pool.iter().copied().take(MAX_CANDIDATES) {
             match found.verified_leaf(version, replaces.clone(), math, now) {
                 Ok(leaf) => return self.go_forward(name, found, version, &leaf, code).map(Some),
-                Err(problem) => first_problem = first_problem.or(Some(format!("version {version}: {problem}"))),
+                Err(problem) => first_problem = first_problem.or_else(|| Some(format!("version {version}: {problem}"))),
             }
         }
         let problem = first_problem.unwrap_or_else(|| "there is no complete version".to_owned());
@@ -189,12 +189,14 @@ fn look_around(live: &LiveLinks) -> Result<(Vec<(PathBuf, Option<Version>)>, Vec
             let path = dir.join(&name);
             if files::temp_of(&name).is_some() {
                 temps.push(path);
-            } else if let Some(kind) = Kind::ALL.iter().find(|kind| name.as_os_str() == previous_name(**kind).as_str())
+                continue;
+            }
+            let kind = Kind::ALL.iter().find(|kind| name.as_os_str() == previous_name(**kind).as_str());
+            if let Some(kind) = kind
+                && let Link::To(target) = read_link(&path)?
             {
-                if let Link::To(target) = read_link(&path)? {
-                    let file = target.file_name().and_then(|file| file.to_str());
-                    previous.push((path, file.and_then(|file| kind.version_of(file))));
-                }
+                let file = target.file_name().and_then(|file| file.to_str());
+                previous.push((path, file.and_then(|file| kind.version_of(file))));
             }
         }
     }

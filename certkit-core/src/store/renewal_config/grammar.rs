@@ -104,6 +104,11 @@ pub(super) fn marker(line: &str) -> Option<Marker<'_>> {
     }
     let chars: Vec<(usize, char)> = body.char_indices().collect();
     let closes = closing_brackets(&chars);
+    // The next such place at or after each position: every bracket that is given back asks again.
+    let mut next_close = vec![None; chars.len() + 1];
+    for index in (0..chars.len()).rev() {
+        next_close[index] = if closes[index] { Some(index) } else { next_close[index + 1] };
+    }
     let byte = |index: usize| chars.get(index).map_or(body.len(), |&(at, _)| at);
     // Where each opening bracket stands, and where the name begins after the last of them.
     let mut brackets = Vec::new();
@@ -124,7 +129,7 @@ pub(super) fn marker(line: &str) -> Option<Marker<'_>> {
             let Some(solid) = (start + 1..chars.len()).find(|&i| !is_space(chars[i].1)) else { continue };
             (solid + 1..chars.len()).find(|&i| chars[i].1 == first && closes[i + 1]).map(|i| i + 1)
         } else {
-            (start + 1..chars.len()).find(|&i| closes[i])
+            next_close[start + 1]
         };
         if let Some(end) = end {
             let name = unquote(body.get(byte(start)..byte(end))?);

@@ -9,7 +9,7 @@ use super::grammar::RawValue;
 /// No conf needs more; it keeps a value that doubles itself from filling the memory.
 const MAX_BYTES: usize = 1 << 20;
 /// Likewise for time: replacements in one conf.
-const MAX_REPLACEMENTS: usize = 10_000;
+const MAX_REPLACEMENTS: usize = 1_000;
 /// Names that lead to names; the original gives up at the interpreter's recursion limit.
 const MAX_DEPTH: usize = 200;
 

@@ -1,0 +1,250 @@
+//! `certonly`: obtains a certificate as a lineage.
+
+mod choose;
+
+use std::collections::BTreeMap;
+
+use clap::Args as _;
+
+use certkit_acme::authorities;
+use certkit_acme::renewal::{Mode, Outcome, Report, Request, Urgency};
+use certkit_core::store::{ConfEdits, ConfValue, Kind, Lineage, Store};
+use certkit_core::{AcmeUrl, LineageName};
+
+use self::choose::{Choice, Existing, Flags, choose};
+use super::renew::{Start, conclude, mode, perform, refuse_test_over_real};
+use super::{Command, Context, Operands, account};
+use crate::exit::{CommandError, Exit};
+use crate::progress::Work;
+use crate::render::renewal;
+use crate::runtime;
+
+/// Obtain a certificate
+///
+/// Obtains a certificate for the names of -d and stores it so that `certkit renew` (and certbot) renews it. With the
+/// names of a certificate that exists already, that one is renewed when it is due. An account is registered when there
+/// is none.
+#[derive(clap::Args)]
+struct About {}
+
+/// `certonly`.
+pub(crate) const COMMAND: Command = Command {
+    name: "certonly",
+    describe: About::augment_args,
+    usage: "-d NAME…",
+    flags: &[
+        "domains",
+        "ip_address",
+        "cert_name",
+        "standalone",
+        "webroot",
+        "manual",
+        "authenticator",
+        "webroot_path",
+        "webroot_map",
+        "manual_auth_hook",
+        "manual_cleanup_hook",
+        "preferred_challenges",
+        "http_01_port",
+        "http_01_address",
+        "dry_run",
+        "run_deploy_hooks",
+        "force_renewal",
+        "keep_until_expiring",
+        "expand",
+        "renew_with_new_domains",
+        "duplicate",
+        "no_autorenew",
+        "break_my_certs",
+        "key_type",
+        "rsa_key_size",
+        "elliptic_curve",
+        "reuse_key",
+        "no_reuse_key",
+        "preferred_chain",
+        "preferred_profile",
+        "required_profile",
+        "agree_tos",
+        "email",
+        "register_unsafely_without_email",
+        "account",
+        "eab_kid",
+        "eab_hmac_key",
+        "eab_hmac_alg",
+        "pre_hook",
+        "deploy_hook",
+        "post_hook",
+        "disable_hook_validation",
+        "no_directory_hooks",
+        "hook_time_limit",
+        "server",
+        "staging",
+        "ca_bundle",
+        "no_verify_ssl",
+        "user_agent_comment",
+    ],
+    writes: true,
+    operands: Operands::None,
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    let invocation = context.invocation;
+    let wanted = invocation.identifiers()?;
+    let named = invocation.cert_name()?;
+    let mut edits = invocation.edits()?;
+    invocation.validate_hooks()?;
+    let store = context.store()?;
+    let renewal = &invocation.typed.renewal;
+    let flags = Flags {
+        // certbot: --force-renewal also implies --expand.
+        expand: renewal.expand || renewal.force_renewal,
+        replace_names: renewal.renew_with_new_domains,
+        duplicate: renewal.duplicate,
+    };
+    let choice = choose(&existing(&store)?, wanted, named.as_ref(), flags, |name| taken(&store, name))?;
+    let (name, identifiers, is_new) = match choice {
+        Choice::New(name, identifiers) => (name, identifiers, true),
+        Choice::Same(name, identifiers) | Choice::Changed(name, identifiers) => (name, identifiers, false),
+        Choice::Ask { name, identifiers, question, cure } => {
+            if !context.ui.voice().interactive || !context.ui.confirm(&question, false) {
+                return Err(CommandError::failed(question).with_cure(cure));
+            }
+            (name, identifiers, false)
+        }
+    };
+    let server = if is_new {
+        complete_new(context, &mut edits)?
+    } else {
+        complete_existing(context, &store, &name, &mut edits)?
+    };
+    if !is_new {
+        refuse_test_over_real(context, &store, Some(&name), &edits)?;
+    }
+    let shown_names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
+    let work = match (is_new, renewal.dry_run) {
+        (true, false) => Work::Requesting,
+        (true, true) => Work::SimulatingRequest,
+        (false, false) => Work::Renewing,
+        (false, true) => Work::SimulatingRenewal,
+    };
+    let mut request = Request::obtain(name.clone(), identifiers, edits);
+    request.mode = mode(context);
+    if renewal.force_renewal {
+        request.urgency = Urgency::Now;
+    }
+    request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
+    request.account.clone_from(&invocation.typed.account.account);
+    ensure_account(context, &store, &server, request.mode)?;
+    let report = perform(context, work, BTreeMap::from([(name.clone(), shown_names)]), request, Start::AtOnce)?;
+    tell(context, &report, &name)?;
+    Ok(conclude(context, &report))
+}
+
+fn existing(store: &Store) -> Result<Vec<Existing>, CommandError> {
+    let lineages = store.lineages()?.into_iter().flatten();
+    Ok(lineages
+        .filter_map(|lineage| {
+            let identifiers = lineage.certificate().ok()?.identifiers().ok()?;
+            Some(Existing { name: lineage.name().clone(), identifiers })
+        })
+        .collect())
+}
+
+/// A name is taken by a conf, readable or not.
+fn taken(store: &Store, name: &LineageName) -> bool {
+    store.paths().conf(name).symlink_metadata().is_ok()
+}
+
+fn value<'a>(edits: &'a ConfEdits, key: &str) -> Option<&'a ConfValue> {
+    edits.params.iter().rev().find(|(name, _)| name == key).and_then(|(_, value)| value.as_ref())
+}
+
+/// What a new lineage needs and certbot always writes.
+fn complete_new(context: &Context<'_>, edits: &mut ConfEdits) -> Result<AcmeUrl, CommandError> {
+    match value(edits, "authenticator") {
+        None => {
+            return Err(CommandError::usage("it is not said how to prove control over the names")
+                .with_cure("use --webroot -w DIR when a web server runs on port 80, --standalone when none does, or --manual with --manual-auth-hook"));
+        }
+        Some(ConfValue::Text(name)) if name == "webroot" && value(edits, "webroot_path").is_none() => {
+            return Err(CommandError::usage("--webroot needs the document root").with_cure("add -w DIR"));
+        }
+        Some(_) => {}
+    }
+    let server = context.invocation.server_or_default()?;
+    edits.param("server", Some(server.as_str()));
+    if value(edits, "key_type").is_none() {
+        edits.param("key_type", Some("ecdsa"));
+    }
+    Ok(server)
+}
+
+/// For a lineage that exists: the CA of its conf unless another is typed, and no change of the key's kind by accident.
+fn complete_existing(
+    context: &Context<'_>,
+    store: &Store,
+    name: &LineageName,
+    edits: &mut ConfEdits,
+) -> Result<AcmeUrl, CommandError> {
+    let lineage: Lineage = context.lineage(store, name)?;
+    let params = lineage.conf().params();
+    let current = params.key_type.as_deref().unwrap_or("rsa").to_lowercase();
+    if let Some(ConfValue::Text(kind)) = value(edits, "key_type")
+        && *kind != current
+        && context.invocation.typed.selection.cert_name.is_none()
+    {
+        return Err(CommandError::failed(format!(
+            "Are you trying to change the key type of the certificate named {name} from {current} to {kind}? Please provide both --cert-name and --key-type on the command line to confirm the change you are trying to make"
+        ))
+        .with_cure(format!("add --cert-name {name}")));
+    }
+    let own = params.server.as_deref().map(crate::args::meant::resolve).transpose()?;
+    if let Some(typed) = context.invocation.server_typed()? {
+        if own.as_ref() != Some(&typed) {
+            edits.param("server", Some(typed.as_str()));
+        }
+        return Ok(typed);
+    }
+    match own {
+        Some(own) => Ok(own),
+        None => context.invocation.server_or_default(),
+    }
+}
+
+/// Registers on the fly, as certbot does. A dry run at Let's Encrypt goes to its test server, whose account the run
+/// itself makes; an account that is named has to exist.
+fn ensure_account(context: &Context<'_>, store: &Store, server: &AcmeUrl, mode: Mode) -> Result<(), CommandError> {
+    let simulated_elsewhere = matches!(mode, Mode::DryRun { .. }) && authorities::staging_of(server).is_some();
+    let wanted = context.invocation.typed.account.account.as_deref();
+    if simulated_elsewhere || wanted.is_some() || !account::is_missing(store, server)? {
+        return Ok(());
+    }
+    runtime::ask(account::register(context, server))?;
+    context.ui.status("Account registered.");
+    Ok(())
+}
+
+fn tell(context: &Context<'_>, report: &Report, name: &LineageName) -> Result<(), CommandError> {
+    for entry in &report.entries {
+        match &entry.outcome {
+            Outcome::NotDue { .. } => {
+                context.ui.result("Certificate not yet due for renewal; no action taken.\n");
+            }
+            Outcome::Renewed { not_after, .. } => {
+                let store = context.store()?;
+                let lineage = context.lineage(&store, name)?;
+                context.ui.result(&renewal::received(
+                    lineage.live_path(Kind::Fullchain),
+                    lineage.live_path(Kind::Privkey),
+                    *not_after,
+                ));
+            }
+            Outcome::Simulated => context.ui.result("The dry run was successful.\n"),
+            Outcome::Failed { failure, .. } => renewal::not_obtained(&entry.name, failure).say(context.ui),
+            _ => renewal::outcome(entry).iter().for_each(|piece| piece.say(context.ui)),
+        }
+    }
+    renewal::loose_ends(report).iter().for_each(|piece| piece.say(context.ui));
+    Ok(())
+}
