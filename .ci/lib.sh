@@ -48,29 +48,23 @@ need() {
     done
 }
 
-install_packages() {
+# In a subshell, so that its trap does not replace the caller's.
+install_packages() (
     say "installing: $*"
     command -v apt-get >/dev/null || fail "please install $*; this script can do it only where there is apt-get"
     if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
         fail "please run as root: apt-get install -y --no-install-recommends $*"
     fi
     # 101 means "forbidden by policy" to invoke-rc.d. A policy that the owner has set stays in force instead of ours.
-    local policy=/usr/sbin/policy-rc.d ours=no status=0
-    if ! as_root test -e "$policy" && ! as_root test -L "$policy"; then
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ] && [ ! -L "$policy" ]; then
+        trap 'as_root rm -f "$policy"' EXIT
         as_root install -m 755 /dev/stdin "$policy" <<<$'#!/bin/sh\nexit 101'
-        ours=yes
-        # Interrupted or not, the machine is left without it.
-        trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
     fi
     as_root apt-get -q -o Acquire::Retries=3 update </dev/null >/dev/null || true
     retry as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=3 \
-        -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" </dev/null || status=$?
-    if [ "$ours" = yes ]; then
-        as_root rm -f "$policy"
-        trap - EXIT
-    fi
-    [ "$status" = 0 ] || fail "apt-get could not install: $*"
-}
+        -o Dpkg::Use-Pty=0 install --no-install-recommends "$@" </dev/null || fail "apt-get could not install: $*"
+)
 
 # The folder that cargo builds in.
 target_dir() {

@@ -1,4 +1,4 @@
-//! Obtains a certificate with a challenge solver of its own: obtain DIRECTORY_URL NAME FOLDER
+//! Obtains a certificate with a challenge solver of its own: `obtain DIRECTORY_URL NAME FOLDER`
 //! FOLDER is what a web server shows at http://NAME/.well-known/acme-challenge/.
 use std::{error::Error, fs, path::PathBuf};
 

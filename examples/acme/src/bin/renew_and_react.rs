@@ -1,4 +1,4 @@
-//! Renews what is due in a certbot tree and reacts to the report: renew_and_react CONFIG_DIR
+//! Renews what is due in a certbot tree and reacts to the report: `renew_and_react CONFIG_DIR`
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! Lists what expires soon in a certbot tree, with certkit-core alone: list_expiring [CONFIG_DIR [DAYS]]
+//! Lists what expires soon in a certbot tree, with certkit-core alone: `list_expiring [CONFIG_DIR [DAYS]]`
 
 use std::error::Error;
 use std::time::SystemTime;

@@ -1,5 +1,5 @@
 //! Decides with a policy of its own: certkit's rule, but only at night, unless it gets tight. Asks nobody, writes nothing.
-//! own_policy CONFIG_DIR [HOUR_UTC]
+//! `own_policy CONFIG_DIR [HOUR_UTC]`
 
 use std::error::Error;
 use std::time::SystemTime;
