@@ -120,8 +120,7 @@ impl<'a> Hooks<'a> {
         for target in targets {
             let _turn = self.turn.lock().await;
             let control = subject.server_control(target);
-            let (outcome, result) =
-                deploy(target, &subject.live_dir, &domains, control.as_ref(), self.commands).await;
+            let (outcome, result) = deploy(target, &subject.live_dir, &domains, control.as_ref(), self.commands).await;
             let command = match target {
                 DeployTarget::DirectoryHook(command) | DeployTarget::Hook(command) => command.clone(),
                 DeployTarget::Installer(server) => format!("reload of {server}"),

@@ -92,7 +92,11 @@ impl Subject {
             conf,
             is_new: false,
             live_version,
-            replaced_authority: lineage.conf().params().effective_server().map_or(AuthorityKind::Unknown, authority_kind),
+            replaced_authority: lineage
+                .conf()
+                .params()
+                .effective_server()
+                .map_or(AuthorityKind::Unknown, authority_kind),
             certificate,
             identifiers,
             key_in_use,
@@ -226,7 +230,11 @@ impl Subject {
 
 impl Job {
     /// Resolves what an attempt needs. Nothing is asked of anybody.
-    pub(super) fn resolve(subject: Subject, because: DueReason, request: &Request) -> Result<Self, Box<(Subject, Failure)>> {
+    pub(super) fn resolve(
+        subject: Subject,
+        because: DueReason,
+        request: &Request,
+    ) -> Result<Self, Box<(Subject, Failure)>> {
         match Settings::read(&subject, request) {
             Ok(settings) => Ok(Self {
                 because,

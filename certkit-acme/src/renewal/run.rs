@@ -274,16 +274,13 @@ impl Run<'_> {
         }
         match workshop.attempt(&work.job, &work.targets).await {
             Ok(Achieved::Committed { version, not_after }) => {
-                let deployed =
-                    hooks.deploy(self.inventory, subject, version, &work.targets).await;
+                let deployed = hooks.deploy(self.inventory, subject, version, &work.targets).await;
                 (line(subject, Outcome::Renewed { version, not_after }), deployed)
             }
             Ok(Achieved::Simulated) => {
                 let run_hooks = matches!(self.request.mode, Mode::DryRun { run_deploy_hooks: true });
                 let deployed = match subject.live_version {
-                    Some(version) if run_hooks => {
-                        hooks.deploy(self.inventory, subject, version, &work.targets).await
-                    }
+                    Some(version) if run_hooks => hooks.deploy(self.inventory, subject, version, &work.targets).await,
                     _ => Ok(()),
                 };
                 (line(subject, Outcome::Simulated), deployed)
@@ -381,7 +378,9 @@ fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
 fn read(lineage: &Lineage, request: &Request) -> Seen {
     match Subject::read(lineage, request) {
         Ok(subject) => Seen::Usable(Box::new(subject)),
-        Err(reason) => Seen::Broken(Box::new(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason))),
+        Err(reason) => {
+            Seen::Broken(Box::new(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason)))
+        }
     }
 }
 

@@ -58,7 +58,9 @@ fn tree_of(document: &Document<'_>) -> Vec<(Vec<String>, Value)> {
 
 #[test]
 fn a_thousand_confs_are_read_as_pythons_configobj_reads_them() {
-    let corpus: Vec<(String, Option<Vec<(Vec<String>, Value)>>)> =
+    /// A conf, and what Python made of it: nothing where it refused.
+    type Reading = (String, Option<Vec<(Vec<String>, Value)>>);
+    let corpus: Vec<Reading> =
         serde_json::from_str(include_str!("../../../tests/data/renewal-confs/corpus.json")).unwrap();
     assert!(corpus.len() > 900);
     for (text, expected) in corpus {
