@@ -66,7 +66,7 @@ pub(crate) fn sharing_archive(store: &Store, name: &LineageName) -> Result<Optio
     let Ok(Some(lineage)) = store.lineage(name) else { return Ok(None) };
     let own = real(lineage.archive_dir());
     let other =
-        store.lineages()?.into_iter().flatten().find(|other| other.name() != name && real(other.archive_dir()) == own);
+        store.lineages()?.flatten().find(|other| other.name() != name && real(other.archive_dir()) == own);
     Ok(other.map(|other| other.name().clone()))
 }
 

@@ -143,7 +143,7 @@ pub(crate) fn refuse_test_over_real(
     if !to_test || renewal.dry_run || renewal.break_my_certs {
         return Ok(());
     }
-    for lineage in store.lineages()?.into_iter().flatten() {
+    for lineage in store.lineages()?.flatten() {
         let real = !lineage.conf().params().server.as_deref().is_some_and(is_test_authority);
         if real && only.is_none_or(|only| only == lineage.name()) {
             return Err(CommandError::failed(format!(
@@ -182,7 +182,7 @@ pub(crate) fn mode(context: &Context<'_>) -> Mode {
 
 /// The names that each lineage's certificate holds, for messages.
 fn names_of_all(store: &Store) -> BTreeMap<LineageName, Vec<String>> {
-    let lineages = store.lineages().unwrap_or_default().into_iter().flatten();
+    let lineages = store.lineages().into_iter().flatten().flatten();
     lineages.filter_map(|one| Some((one.name().clone(), one.certificate().ok()?.listed_names()))).collect()
 }
 

@@ -123,7 +123,7 @@ fn target(context: &Context<'_>, store: &Store) -> Result<Target, CommandError> 
 
 /// The lineage of which this is the live certificate or an older version.
 fn lineage_of(store: &Store, certificate: &Certificate) -> Result<Option<Lineage>, CommandError> {
-    for lineage in store.lineages()?.into_iter().flatten() {
+    for lineage in store.lineages()?.flatten() {
         let live = lineage.certificate().is_ok_and(|live| live == *certificate);
         let older = || {
             lineage.versions().unwrap_or_default().into_keys().any(|version| {

@@ -42,7 +42,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let lineages: Vec<Lineage> = match context.invocation.cert_name()? {
         Some(name) => vec![context.lineage(&store, &name)?],
         None => {
-            let (usable, broken): (Vec<_>, Vec<_>) = store.lineages()?.into_iter().partition(Result::is_ok);
+            let (usable, broken): (Vec<_>, Vec<_>) = store.lineages()?.partition(Result::is_ok);
             for broken in broken.into_iter().filter_map(Result::err) {
                 context.ui.failure(&format!(
                     "Renewal configuration file {} is broken: {}\n",

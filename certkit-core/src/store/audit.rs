@@ -14,7 +14,7 @@ impl Store {
     /// versions that are not live, pending orders, readable keys, certificates set aside, damaged state files.
     /// Broken lineages are among them.
     pub fn audit(&self) -> Result<Vec<Finding>, StoreError> {
-        let lineages = self.lineages()?;
+        let lineages: Vec<_> = self.lineages()?.collect();
         let mut audit = Audit { store: self, findings: Vec::new(), used: BTreeSet::new() };
         for lineage in &lineages {
             match lineage {

@@ -144,15 +144,16 @@ pub struct VersionFiles {
 }
 
 impl Store {
-    /// All lineages in certbot's listing order (`renewal/*.conf`, bytewise by path). One that is broken is an `Err` in the list.
-    pub fn lineages(&self) -> Result<Vec<Result<Lineage, BrokenLineage>>, StoreError> {
+    /// All lineages in certbot's listing order (`renewal/*.conf`, bytewise by path), each read when the iterator comes to
+    /// it. One that is broken is an `Err` of the iterator; one that is removed meanwhile is passed over.
+    pub fn lineages(&self) -> Result<Lineages<'_>, StoreError> {
         let dir = self.paths.renewal_dir();
         let mut names = super::folder_names(&dir)?;
         // What the shell pattern `*.conf` matches: names that begin with a dot are not shown.
         names.retain(|name| name.as_bytes().ends_with(b".conf") && !name.as_bytes().starts_with(b"."));
         // `x-0001.conf` comes before `x.conf`, because the endings are compared too.
         names.sort_unstable();
-        Ok(names.iter().filter_map(|name| self.load(dir.join(name), name).transpose()).collect())
+        Ok(Lineages { store: self, dir, names: names.into_iter() })
     }
 
     /// One lineage; `Ok(None)` when there is no such conf.
@@ -186,15 +187,44 @@ impl Store {
     }
 }
 
+/// The lineages of a store, see [`Store::lineages`].
+#[derive(Debug)]
+pub struct Lineages<'a> {
+    store: &'a Store,
+    dir: PathBuf,
+    names: std::vec::IntoIter<std::ffi::OsString>,
+}
+
+impl Iterator for Lineages<'_> {
+    type Item = Result<Lineage, BrokenLineage>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Self { store, dir, names } = self;
+        names.find_map(|name| store.load(dir.join(&name), &name).transpose())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.names.len()))
+    }
+}
+
 fn read_lineage(conf_path: &Path, file_name: &OsStr, read: &mut Option<RenewalConf>) -> Result<Lineage, BrokenReason> {
     let stem = file_name.to_str().ok_or(BrokenReason::NameNotUtf8)?;
     let name = LineageName::new(stem.strip_suffix(".conf").unwrap_or(stem))?;
     let conf = RenewalConf::parse(&bounded(conf_path, RenewalConf::MAX_BYTES)?)?;
-    let conf = read.insert(conf);
-    conf.check_complete()?;
-    let links = Kind::ALL.map(|kind| PathBuf::from(conf.live_path(kind).unwrap_or_default()));
-    let targets = targets::targets(&links)?;
-    Ok(Lineage { name, conf_path: conf_path.to_owned(), conf: conf.clone(), links, targets })
+    let links_and_targets = || {
+        conf.check_complete()?;
+        let links = Kind::ALL.map(|kind| PathBuf::from(conf.live_path(kind).unwrap_or_default()));
+        let targets = targets::targets(&links)?;
+        Ok((links, targets))
+    };
+    match links_and_targets() {
+        Ok((links, targets)) => Ok(Lineage { name, conf_path: conf_path.to_owned(), conf, links, targets }),
+        Err(reason) => {
+            *read = Some(conf);
+            Err(reason)
+        }
+    }
 }
 
 impl Lineage {

@@ -26,7 +26,7 @@ mod layout;
 pub use layout::{Kind, StorePaths};
 
 mod lineage;
-pub use lineage::{BrokenLineage, BrokenReason, Lineage, VersionFiles};
+pub use lineage::{BrokenLineage, BrokenReason, Lineage, Lineages, VersionFiles};
 
 mod links;
 

@@ -105,6 +105,10 @@ fn split(path: &Path) -> Option<(&Path, &std::ffi::OsStr)> {
 
 /// Absolute, with `.` and `..` resolved by name alone.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    let plain = |component| matches!(component, Component::RootDir | Component::Normal(_));
+    if path.is_absolute() && path.components().all(plain) {
+        return Ok(path.to_owned());
+    }
     let absolute = std::path::absolute(path).map_err(|error| StoreError::new("resolve", path, error))?;
     let mut out = PathBuf::with_capacity(absolute.as_os_str().len());
     for component in absolute.components() {

@@ -40,7 +40,7 @@ fn reading_writes_nothing() {
     let before = snapshot(dir.path());
 
     let store = store(dir.path());
-    for lineage in store.lineages().unwrap().iter().flatten() {
+    for lineage in store.lineages().unwrap().flatten() {
         lineage.certificate().unwrap();
         lineage.check_live(None).unwrap();
         lineage.read_version(Version(1)).unwrap();

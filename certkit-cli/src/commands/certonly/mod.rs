@@ -143,7 +143,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 }
 
 fn existing(store: &Store) -> Result<Vec<Existing>, CommandError> {
-    let lineages = store.lineages()?.into_iter().flatten();
+    let lineages = store.lineages()?.flatten();
     Ok(lineages
         .filter_map(|lineage| {
             let identifiers = lineage.certificate().ok()?.identifiers().ok()?;

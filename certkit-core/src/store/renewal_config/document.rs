@@ -44,7 +44,9 @@ pub(super) struct Entry<'a> {
 impl<'a> Document<'a> {
     /// Reads a text, whose byte-order mark is already off.
     pub(super) fn parse(text: &'a str) -> Result<Self, ConfError> {
-        let lines: Vec<&'a str> = text.split_inclusive('\n').collect();
+        // Room for usual lines at once: thousands of confs are read in a row.
+        let mut lines = Vec::with_capacity(text.len() / 24 + 1);
+        lines.extend(text.split_inclusive('\n'));
         let mut document = Self { lines, sections: vec![Section::new(None, 0, 0, None)] };
         let mut current = 0;
         let mut index = 0;
@@ -166,7 +168,7 @@ impl<'a> Document<'a> {
 
 impl<'a> Section<'a> {
     fn new(name: Option<&'a str>, parent: usize, depth: usize, header: Option<usize>) -> Self {
-        Self { name, parent, depth, header, entries: Vec::new(), children: Vec::new(), names: HashSet::new() }
+        Self { name, parent, depth, header, entries: Vec::new(), children: Vec::new(), names: HashSet::with_capacity(14) }
     }
 
     pub(super) fn entry(&self, key: &str) -> Option<&Entry<'a>> {

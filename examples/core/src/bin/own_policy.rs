@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let hour = arguments.next().map_or_else(|| Ok(now.hour()), |hour| hour.parse())?;
     let at_night = (1..5).contains(&hour);
 
-    for lineage in Store::open(StorePaths::within(config_dir))?.lineages()?.into_iter().flatten() {
+    for lineage in Store::open(StorePaths::within(config_dir))?.lineages()?.flatten() {
         let validity = lineage.certificate()?.validity();
         let interval = lineage.conf().renew_before_expiry().map(str::to_owned);
         let wish = RenewalWish::new(interval, lineage.conf().params().autorenew);
