@@ -185,7 +185,7 @@ async fn a_lineage_is_obtained_by_the_same_path_and_rolled_back() {
     let report = world.run_request(obtain.forced()).await;
     assert!(report.is_success(), "{report:?}");
     let first = world.lineage("new.example.com").read_version(certkit_core::Version(1)).unwrap().chain.leaf;
-    let report = world.renewer().roll_back(&name, None, &certkit_acme::Stop::new()).await.unwrap();
+    let report = world.renewer().roll_back(&RollBack::of(name), &certkit_acme::Stop::new()).await.unwrap();
     assert!(report.is_success(), "{report:?}");
     assert_eq!(world.whole_version("new.example.com"), 3);
     assert_eq!(world.lineage("new.example.com").certificate().unwrap(), first);
