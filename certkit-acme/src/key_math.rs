@@ -100,7 +100,7 @@ fn verification(algorithm: &[u8], key: &PublicKey<'_>) -> Result<&'static dyn Ve
     let oid = parts.expect(der::OBJECT_IDENTIFIER).unwrap_or_default();
     let mismatch = || {
         let (oid, key) = (der::dotted(oid), der::dotted(key.algorithm));
-        unsupported(format!("{oid} under an issuer's key of the kind {key}"))
+        unsupported(format!("{oid} under a signer's key of the kind {key}"))
     };
     if oid == OID_ED25519 {
         return if key.algorithm == OID_ED25519 { Ok(&sig::ED25519) } else { mismatch() };

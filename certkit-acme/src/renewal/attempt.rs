@@ -101,7 +101,8 @@ impl<'a> Workshop<'a> {
         inventory.record(name, started).await.map_err(store_failure)?;
         let authority = self.authority(&job.directory).await?;
         self.check_clock(&authority)?;
-        let OpenAccount { account, id: account_id } = self.account(&authority, &job.directory, job.wanted_account.as_deref()).await?;
+        let OpenAccount { account, id: account_id } =
+            self.account(&authority, &job.directory, job.wanted_account.as_deref()).await?;
         let solver = job.authenticator.solver(&self.servers, self.commands)?;
         let turn = match &job.authenticator {
             Authenticator::Manual { .. } => Some(self.manual.lock().await),

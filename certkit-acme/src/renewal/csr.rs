@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use certkit_core::store::{ConfEdits, Expectations, RenewalConf, verify_for_request};
-use certkit_core::{CertificateRequest, Chain, Failure, FailureClass};
+use certkit_core::{CertificateRequest, Chain, Failure, FailureClass, KeyMathError};
 
 use super::attempt::{Workshop, verify_failure};
 use super::deploying::Hooks;
@@ -12,7 +12,6 @@ use super::issue::{NewOrderFor, place, profile};
 use super::job::{Settings, authority_kind};
 use super::run::hook_dir;
 use super::{HookRun, Mode, Renewer, Request, RunError};
-use crate::challenge::Authenticator;
 use crate::deploy::HookStage;
 use crate::issuing::{Issuing, KeyHolder, NoJournal, interrupted};
 use crate::{AwsLcKeyMath, Stop, StopReason};
@@ -78,10 +77,11 @@ impl Renewer {
         let conf = RenewalConf::new(&request.edits)
             .map_err(|error| Failure::new(FailureClass::Settings, error.to_string()))?;
         let csr = order.csr.clone();
-        // The CA would find out only after every name was validated.
-        blocking(move || AwsLcKeyMath::new().verify_request(&csr))
-            .await
-            .map_err(|error| Failure::new(FailureClass::BadCsr, format!("the certificate request: {error}")))?;
+        // The CA would find out only after every name was validated. What it makes of other algorithms is its own affair.
+        if blocking(move || AwsLcKeyMath::new().verify_request(&csr)).await == Err(KeyMathError::BadSignature) {
+            let what = "the certificate request is not signed by its own key: it was changed or damaged";
+            return Err(Failure::new(FailureClass::BadCsr, what).into());
+        }
         let settings = Settings::read(&conf, &"the command line", order.csr.identifiers(), &request)?;
         let inventory =
             Inventory::lock(&self.store, order.mode, Arc::clone(&self.observer), Arc::clone(&self.clock)).await?;
@@ -116,7 +116,7 @@ impl Renewer {
         workshop.check_clock(&authority)?;
         let wanted = settings.wanted_account.as_deref();
         let account = workshop.account(&authority, &settings.directory, wanted).await?.account;
-        let solver = Authenticator::solver(&settings.authenticator, &workshop.servers, &self.commands)?;
+        let solver = settings.authenticator.solver(&workshop.servers, &self.commands)?;
         let profile = profile(&settings.profile, &authority)?;
         let placed = NewOrderFor { account: &account, identifiers, profile, is_dry_run: inventory.is_dry_run() };
         let issuing = Issuing {

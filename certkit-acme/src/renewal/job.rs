@@ -259,14 +259,13 @@ impl Job {
         because: DueReason,
         request: &Request,
     ) -> Result<Self, Box<(Subject, Failure)>> {
-        let read =
-            Settings::read(&subject.conf, &subject.conf_path.display(), &subject.identifiers, request).and_then(
-                |settings| {
-                    subject.refuse_a_test_certificate(&settings.directory, request)?;
-                    subject.refuse_another_kind_of_kept_key(request)?;
-                    Ok(settings)
-                },
-            );
+        let read = Settings::read(&subject.conf, &subject.conf_path.display(), &subject.identifiers, request).and_then(
+            |settings| {
+                subject.refuse_a_test_certificate(&settings.directory, request)?;
+                subject.refuse_another_kind_of_kept_key(request)?;
+                Ok(settings)
+            },
+        );
         match read {
             Ok(settings) => Ok(Self {
                 because,
