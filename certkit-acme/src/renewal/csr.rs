@@ -80,7 +80,7 @@ impl Renewer {
         // The CA would find out only after every name was validated. What it makes of other algorithms is its own affair.
         if blocking(move || AwsLcKeyMath::new().verify_request(&csr)).await == Err(KeyMathError::BadSignature) {
             let what = "the certificate request is not signed by its own key: it was changed or damaged";
-            return Err(Failure::new(FailureClass::BadCsr, what).into());
+            return Err(Failure::new(FailureClass::Settings, what).into());
         }
         let settings = Settings::read(&conf, &"the command line", order.csr.identifiers(), &request)?;
         let inventory =

@@ -50,7 +50,7 @@ mod tests {
     fn the_text_is_certbots_and_says_that_nothing_renews_it() {
         let saved = Saved { cert: "/a/0000_cert.pem".into(), chain: "/a/x\n".into(), fullchain: "/a/f".into() };
         let text = received(&saved, DateTime::from_timestamp(1_800_000_000, 0).unwrap());
-        let certbots = "\nSuccessfully received certificate.\nCertificate is saved at:            /a/0000_cert.pem\nIntermediate CA chain is saved at:  /a/x\\n\nFull certificate chain is saved at: /a/f\nThis certificate expires on 2027-01-15.\n";
+        let certbots = "\nSuccessfully received certificate.\nCertificate is saved at:            /a/0000_cert.pem\nIntermediate CA chain is saved at:  /a/x\\u{a}\nFull certificate chain is saved at: /a/f\nThis certificate expires on 2027-01-15.\n";
         assert!(text.starts_with(certbots), "{text}");
         assert!(text.contains("will not be renewed automatically"), "{text}");
     }

@@ -335,3 +335,6 @@ pub(crate) fn received(fullchain: &Path, privkey: &Path, not_after: chrono::Date
         date(not_after)
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,11 +93,15 @@ fn tell(context: &Context<'_>, report: &CsrReport, saved: Option<&Saved>, mode: 
 /// A certificate that cannot be saved is printed: another one would have to be ordered.
 fn save(context: &Context<'_>, destinations: &Destinations, chain: &Chain) -> Result<Saved, CommandError> {
     destinations.save(chain).map_err(|error| {
-        if context.ui.voice().json {
-            return error;
-        }
-        context.ui.plain(&chain.fullchain_pem());
-        error.with_cure("the certificate and its chain are on standard output: save them from there")
+        // Standard output holds one document and nothing else with --json.
+        let place = if context.ui.voice().json {
+            context.ui.failure(&chain.fullchain_pem());
+            "standard error"
+        } else {
+            context.ui.plain(&chain.fullchain_pem());
+            "standard output"
+        };
+        error.with_cure(format!("the certificate and its chain are on {place}: save them from there"))
     })
 }
 

@@ -79,7 +79,9 @@ impl Destinations {
             let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
             rustix::fs::access(folder, access).map_err(|problem| {
                 CommandError::failed(format!("cannot write to {}: {}", shown(folder), io::Error::from(problem)))
-                    .with_cure("go to another directory, or name files with --cert-path, --chain-path and --fullchain-path")
+                    .with_cure(
+                        "go to another directory, or name files with --cert-path, --chain-path and --fullchain-path",
+                    )
             })?;
         }
         Ok(())
