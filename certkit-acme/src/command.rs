@@ -111,6 +111,11 @@ impl Default for CommandSettings {
 }
 
 impl CommandOutcome {
+    /// A command that ended like this and said nothing.
+    pub fn new(ending: CommandEnding) -> Self {
+        Self { ending, stdout: String::new(), stderr: String::new() }
+    }
+
     /// Whether it ended with status 0.
     pub fn success(&self) -> bool {
         self.ending == CommandEnding::Exited(0)

@@ -1,7 +1,7 @@
 //! Key arithmetic on aws-lc-rs.
 
 use aws_lc_rs::signature::{self as sig, UnparsedPublicKey, VerificationAlgorithm};
-use certkit_core::{Certificate, KeyMath, KeyMathError, PrivateKey};
+use certkit_core::{Certificate, CertificateRequest, KeyMath, KeyMathError, PrivateKey};
 
 use crate::der::{self, Reader};
 use crate::key_material::{Curve, KeyMaterial, OID_EC, OID_ED25519, OID_RSA};
@@ -17,6 +17,14 @@ impl AwsLcKeyMath {
     pub fn new() -> Self {
         Self
     }
+
+    /// Checks that a certificate request is signed by its own key: that whoever made it had that key, and that nothing
+    /// was changed since (RFC 2986 section 3).
+    pub fn verify_request(&self, request: &CertificateRequest) -> Result<(), KeyMathError> {
+        let algorithm = request.signature_algorithm_der();
+        let signed = Signed { message: request.info_der(), algorithm, signature: request.signature() };
+        signed.verify(request.spki_der())
+    }
 }
 
 impl KeyMath for AwsLcKeyMath {
@@ -26,17 +34,32 @@ impl KeyMath for AwsLcKeyMath {
         if signed_algorithm(certificate.tbs_der()).is_some_and(|signed| signed != algorithm) {
             return Err(KeyMathError::BadSignature);
         }
-        let key = PublicKey::read(issuer.spki_der())
-            .ok_or_else(|| KeyMathError::UnsupportedAlgorithm("of the issuer's key, which cannot be read".into()))?;
-        let verification = verification(algorithm, &key)?;
-        UnparsedPublicKey::new(verification, key.bits)
-            .verify(certificate.tbs_der(), certificate.signature())
-            .map_err(|_| KeyMathError::BadSignature)
+        let signed = Signed { message: certificate.tbs_der(), algorithm, signature: certificate.signature() };
+        signed.verify(issuer.spki_der())
     }
 
     fn public_spki_der(&self, key: &PrivateKey) -> Result<Vec<u8>, KeyMathError> {
         let unusable = KeyMathError::UnusableKey;
         KeyMaterial::load(key).map_err(unusable)?.spki_der().map_err(unusable)
+    }
+}
+
+/// Bytes and what vouches for them.
+struct Signed<'a> {
+    message: &'a [u8],
+    /// AlgorithmIdentifier (DER).
+    algorithm: &'a [u8],
+    signature: &'a [u8],
+}
+
+impl Signed<'_> {
+    fn verify(&self, spki: &[u8]) -> Result<(), KeyMathError> {
+        let key = PublicKey::read(spki)
+            .ok_or_else(|| KeyMathError::UnsupportedAlgorithm("of the signer's key, which cannot be read".into()))?;
+        let verification = verification(self.algorithm, &key)?;
+        UnparsedPublicKey::new(verification, key.bits)
+            .verify(self.message, self.signature)
+            .map_err(|_| KeyMathError::BadSignature)
     }
 }
 
@@ -77,7 +100,7 @@ fn verification(algorithm: &[u8], key: &PublicKey<'_>) -> Result<&'static dyn Ve
     let oid = parts.expect(der::OBJECT_IDENTIFIER).unwrap_or_default();
     let mismatch = || {
         let (oid, key) = (der::dotted(oid), der::dotted(key.algorithm));
-        unsupported(format!("{oid} under an issuer's key of the kind {key}"))
+        unsupported(format!("{oid} under a signer's key of the kind {key}"))
     };
     if oid == OID_ED25519 {
         return if key.algorithm == OID_ED25519 { Ok(&sig::ED25519) } else { mismatch() };

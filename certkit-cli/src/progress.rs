@@ -26,7 +26,8 @@ pub(crate) enum Work {
 }
 
 impl Work {
-    fn words(self) -> &'static str {
+    /// The beginning of certbot's sentence.
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Renewing => "Renewing an existing certificate",
             Self::SimulatingRenewal => "Simulating renewal of an existing certificate",

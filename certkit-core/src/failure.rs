@@ -225,7 +225,9 @@ impl FailureClass {
             Self::AuthenticatorUnsupported => {
                 "change how the names are validated: certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
             }
-            Self::BadCsr => "the CA refused the certificate request: try another --key-type or --rsa-key-size",
+            Self::BadCsr => {
+                "the CA refused the certificate request: try another --key-type or --rsa-key-size, or give another --csr"
+            }
             Self::Bug => "this is an error in certkit: please report it with the log",
             Self::CertificateUnfit => {
                 "the certificate was not installed and the old one is still in use: read why, and use --force-renewal only if the new one is what you want"

@@ -6,7 +6,9 @@ mod bundle;
 pub use bundle::{Bundle, BundleProblem, read_bundle};
 
 mod certificate;
-pub use certificate::{AriCertificateId, Certificate, KeyType, ReadError, Serial};
+pub use certificate::{
+    AriCertificateId, Certificate, CertificateRequest, CertificateRequestError, KeyType, ReadError, Serial,
+};
 
 mod chain;
 pub use chain::{Chain, possible_issuers};

@@ -11,7 +11,7 @@ pub(crate) use validate::deactivate_valid;
 
 use std::time::Duration;
 
-use certkit_core::{Failure, FailureClass, IdentifierSet, PrivateKey};
+use certkit_core::{CertificateRequest, Failure, FailureClass, IdentifierSet, PrivateKey};
 use tokio::time::Instant;
 
 use crate::challenge::Solver;
@@ -30,11 +30,20 @@ pub(crate) struct Issuing<'a> {
     pub(crate) account: &'a Account,
     pub(crate) identifiers: &'a IdentifierSet,
     pub(crate) solver: &'a dyn Solver,
-    pub(crate) key: &'a PrivateKey,
+    pub(crate) key: KeyHolder<'a>,
     /// The common name of the topmost issuer that is wanted; the CA's default chain without.
     pub(crate) preferred_chain: Option<&'a str>,
     pub(crate) journal: &'a dyn Journal,
     pub(crate) stop: &'a Stop,
+}
+
+/// Who has the key of the certificate: that decides who makes the request that is sent to the CA.
+#[derive(Clone, Copy)]
+pub(crate) enum KeyHolder<'a> {
+    /// We have it.
+    Us(&'a PrivateKey),
+    /// Somebody else, who has made the request.
+    Requester(&'a CertificateRequest),
 }
 
 /// Is told of each step before it is taken (and of the certificate once it is there), and can refuse it.
@@ -93,12 +102,7 @@ impl Issuing<'_> {
 
     /// Sends the CSR. The journal says so first: after a cut connection the order is read before anything is repeated.
     async fn finalize(&self, order: &Order) -> Result<(), Failure> {
-        let (key, identifiers) = (self.key.clone(), self.identifiers.clone());
-        // Signing with a large RSA key is slow enough to be done elsewhere.
-        let csr = tokio::task::spawn_blocking(move || certificate_signing_request(&key, &identifiers))
-            .await
-            .map_err(|_| interrupted())?
-            .map_err(|error| Failure::new(FailureClass::Settings, error.to_string()))?;
+        let csr = self.request().await?;
         self.journal.note(OrderStep::Finalizing { order }).await?;
         match self.account.finalize(order, &csr).await {
             Ok(_) => Ok(()),
@@ -108,6 +112,19 @@ impl Issuing<'_> {
             Err(error) if error.problem_kind() == Some("orderNotReady") => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The CSR in DER: ours, or the one that was given, byte for byte.
+    async fn request(&self) -> Result<Vec<u8>, Failure> {
+        let (key, identifiers) = match self.key {
+            KeyHolder::Us(key) => (key.clone(), self.identifiers.clone()),
+            KeyHolder::Requester(csr) => return Ok(csr.der().to_vec()),
+        };
+        // Signing with a large RSA key is slow enough to be done elsewhere.
+        tokio::task::spawn_blocking(move || certificate_signing_request(&key, &identifiers))
+            .await
+            .map_err(|_| interrupted())?
+            .map_err(|error| Failure::new(FailureClass::Settings, error.to_string()))
     }
 
     async fn download(&self, order: &Order) -> Result<IssuedChain, Failure> {
@@ -140,7 +157,7 @@ fn invalid_order(order: &Order) -> Failure {
 }
 
 /// For programs that keep nothing.
-struct NoJournal;
+pub(crate) struct NoJournal;
 
 impl Journal for NoJournal {
     fn note<'a>(&'a self, _step: OrderStep<'a>) -> BoxFuture<'a, Result<(), Failure>> {

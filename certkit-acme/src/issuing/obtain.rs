@@ -2,7 +2,7 @@
 
 use certkit_core::{Failure, IdentifierSet, PrivateKey};
 
-use super::{Issuing, NoJournal};
+use super::{Issuing, KeyHolder, NoJournal};
 use crate::Stop;
 use crate::challenge::Solver;
 use crate::protocol::{Account, IssuedChain, NewOrder};
@@ -19,6 +19,7 @@ pub async fn obtain(
     stop: &Stop,
 ) -> Result<IssuedChain, Failure> {
     let order = account.new_order(&NewOrder::new(identifiers.clone())).await?;
+    let key = KeyHolder::Us(key);
     let issuing = Issuing { account, identifiers, solver, key, preferred_chain: None, journal: &NoJournal, stop };
     issuing.finish(order).await
 }

@@ -42,8 +42,8 @@ type Connected = Result<Authority, Failure>;
 
 /// An account and its id in the store.
 #[derive(Clone)]
-struct OpenAccount {
-    account: Account,
+pub(super) struct OpenAccount {
+    pub(super) account: Account,
     id: String,
 }
 
@@ -101,7 +101,8 @@ impl<'a> Workshop<'a> {
         inventory.record(name, started).await.map_err(store_failure)?;
         let authority = self.authority(&job.directory).await?;
         self.check_clock(&authority)?;
-        let OpenAccount { account, id: account_id } = self.account(&authority, job).await?;
+        let OpenAccount { account, id: account_id } =
+            self.account(&authority, &job.directory, job.wanted_account.as_deref()).await?;
         let solver = job.authenticator.solver(&self.servers, self.commands)?;
         let turn = match &job.authenticator {
             Authenticator::Manual { .. } => Some(self.manual.lock().await),
@@ -202,7 +203,7 @@ impl<'a> Workshop<'a> {
         }
     }
 
-    async fn authority(&self, directory: &AcmeUrl) -> Result<Authority, Failure> {
+    pub(super) async fn authority(&self, directory: &AcmeUrl) -> Result<Authority, Failure> {
         let cell = Arc::clone(self.authorities.lock().await.entry(directory.clone()).or_default());
         cell.get_or_init(|| async {
             tokio::select! {
@@ -215,9 +216,14 @@ impl<'a> Workshop<'a> {
     }
 
     /// The account by certbot's rules. A dry run at a staging CA makes one when there is none, as certbot does.
-    async fn account(&self, authority: &Authority, job: &Job) -> Result<OpenAccount, Failure> {
+    pub(super) async fn account(
+        &self,
+        authority: &Authority,
+        directory: &AcmeUrl,
+        wanted: Option<&str>,
+    ) -> Result<OpenAccount, Failure> {
         let mut known = self.accounts.lock().await;
-        let key = (job.directory.clone(), job.wanted_account.clone());
+        let key = (directory.clone(), wanted.map(str::to_owned));
         if let Some(open) = known.get(&key) {
             return Ok(open.clone());
         }
@@ -229,9 +235,9 @@ impl<'a> Workshop<'a> {
             Choice::Account(stored) => {
                 OpenAccount { account: accounts::open_account(authority, &stored)?, id: stored.id }
             }
-            Choice::NoAccount if self.makes_an_account(&job.directory) => self.register(authority).await?,
+            Choice::NoAccount if self.makes_an_account(directory) => self.register(authority).await?,
             Choice::NoAccount => {
-                let what = format!("there is no account for {} yet", job.directory);
+                let what = format!("there is no account for {directory} yet");
                 return Err(Failure::new(FailureClass::AccountUnknown, what));
             }
         };
@@ -251,7 +257,7 @@ impl<'a> Workshop<'a> {
         Ok(OpenAccount { account: saved.account, id: saved.stored.id })
     }
 
-    fn check_clock(&self, authority: &Authority) -> Result<(), Failure> {
+    pub(super) fn check_clock(&self, authority: &Authority) -> Result<(), Failure> {
         let Some(theirs) = authority.directory().date else { return Ok(()) };
         let off = self.inventory.now() - theirs;
         if off.abs() <= LARGEST_CLOCK_SKEW {
@@ -264,7 +270,7 @@ impl<'a> Workshop<'a> {
     }
 }
 
-fn verify_failure(error: &VerifyError) -> Failure {
+pub(super) fn verify_failure(error: &VerifyError) -> Failure {
     let class = match error {
         VerifyError::KeyMath(KeyMathError::UnusableKey(_)) => FailureClass::Settings,
         _ => FailureClass::CertificateUnfit,

@@ -94,12 +94,12 @@ impl<'a> Hooks<'a> {
                     self.run(HookStage::Post, &command, &variables).await;
                 }
             }
-            Err(failure) => self.keep(HookRun {
-                stage: HookStage::Post,
-                command: certkit_core::escape(&self.directories[2].to_string_lossy()).into_owned(),
-                lineage: None,
-                outcome: CommandOutcome::not_started(failure.detail),
-            }),
+            Err(failure) => self.keep(HookRun::new(
+                HookStage::Post,
+                &self.directories[2].to_string_lossy(),
+                None,
+                CommandOutcome::not_started(failure.detail),
+            )),
         }
         for command in distinct(commands) {
             if !self.is_directory_hook(HookStage::Post, &command) {
@@ -126,12 +126,7 @@ impl<'a> Hooks<'a> {
                 DeployTarget::Installer(server) => format!("reload of {server}"),
                 _ => String::new(),
             };
-            self.keep(HookRun {
-                stage: HookStage::Deploy,
-                command: certkit_core::escape(&command).into_owned(),
-                lineage: Some(name.clone()),
-                outcome,
-            });
+            self.keep(HookRun::new(HookStage::Deploy, &command, Some(name.clone()), outcome));
             let event = match result {
                 Ok(()) => Event::Deployed { target: target.clone(), version },
                 Err(failure) => Event::DeployFailed { target: target.clone(), version, failure },

@@ -2,12 +2,12 @@
 
 use certkit_core::state::Event;
 use certkit_core::store::{Pending, PendingOrder};
-use certkit_core::{Chain, Failure, FailureClass, PrivateKey, Version};
+use certkit_core::{Chain, Failure, FailureClass, IdentifierSet, PrivateKey, Version};
 
 use super::inventory::{Inventory, blocking, store_failure};
 use super::job::{Job, ProfileWish};
 use crate::challenge::Solver;
-use crate::issuing::{Issuing, Journal, OrderStep, deactivate_valid, patiently};
+use crate::issuing::{Issuing, Journal, KeyHolder, OrderStep, deactivate_valid, patiently};
 use crate::keys::KeySpec;
 use crate::protocol::{Account, AcmeError, Authority, IssuedChain, NewOrder, Order, OrderStatus};
 use crate::{BoxFuture, Stop};
@@ -55,7 +55,7 @@ async fn issue_once(exchange: &Exchange<'_>) -> Result<Issued, Failure> {
         account: exchange.account,
         identifiers: &exchange.job.subject.identifiers,
         solver: exchange.solver,
-        key: &key,
+        key: KeyHolder::Us(&key),
         preferred_chain: exchange.job.preferred_chain.as_deref(),
         journal: exchange,
         stop: exchange.stop,
@@ -97,7 +97,8 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
     let Pending { order: journalled, key, .. } = pending;
     let same = journalled.directory == job.directory
         && journalled.account_url == *account.url()
-        && journalled.identifiers.same_as(&job.subject.identifiers);
+        && journalled.identifiers.same_as(&job.subject.identifiers)
+        && !job.subject.key_to_leave.as_ref().is_some_and(|left| left.der() == key.der());
     if !same {
         drop_order(exchange, "something-else-is-wanted").await?;
         return Ok(None);
@@ -146,15 +147,14 @@ async fn begin(exchange: &Exchange<'_>) -> Result<UnderWay, Failure> {
                 .map_err(|error| Failure::new(FailureClass::Settings, error.to_string()))?
         }
     };
-    let mut wanted = NewOrder::new(job.subject.identifiers.clone());
-    wanted.profile = profile(&job.profile, authority)?;
-    let mut order = account.new_order(&wanted).await.map_err(Failure::from)?;
-    if inventory.is_dry_run() {
-        // Names that the CA remembers as validated would not be tried.
-        if deactivate_valid(account, &order).await? {
-            order = account.new_order(&wanted).await.map_err(Failure::from)?;
-        }
-    } else {
+    let order = place(NewOrderFor {
+        account,
+        identifiers: &job.subject.identifiers,
+        profile: profile(&job.profile, authority)?,
+        is_dry_run: inventory.is_dry_run(),
+    })
+    .await?;
+    if !inventory.is_dry_run() {
         let journalled = PendingOrder::new(
             order.url.clone(),
             job.directory.clone(),
@@ -170,6 +170,27 @@ async fn begin(exchange: &Exchange<'_>) -> Result<UnderWay, Failure> {
         .await
         .map_err(store_failure)?;
     Ok(UnderWay { order, key, replaces: job.subject.live_version })
+}
+
+/// What an order is placed for.
+pub(super) struct NewOrderFor<'a> {
+    pub(super) account: &'a Account,
+    pub(super) identifiers: &'a IdentifierSet,
+    pub(super) profile: Option<String>,
+    pub(super) is_dry_run: bool,
+}
+
+/// Places an order. That of a dry run has every name validated anew.
+pub(super) async fn place(wanted: NewOrderFor<'_>) -> Result<Order, Failure> {
+    let NewOrderFor { account, identifiers, profile, is_dry_run } = wanted;
+    let mut new = NewOrder::new(identifiers.clone());
+    new.profile = profile;
+    let order = account.new_order(&new).await.map_err(Failure::from)?;
+    // Names that the CA remembers as validated would not be tried.
+    if is_dry_run && deactivate_valid(account, &order).await? {
+        return account.new_order(&new).await.map_err(Failure::from);
+    }
+    Ok(order)
 }
 
 /// Notes each step of an order in the store before it is taken.
@@ -200,7 +221,7 @@ impl Journal for Exchange<'_> {
 }
 
 /// Only a profile that the directory offers is sent (draft-ietf-acme-profiles section 4).
-fn profile(wish: &ProfileWish, authority: &Authority) -> Result<Option<String>, Failure> {
+pub(super) fn profile(wish: &ProfileWish, authority: &Authority) -> Result<Option<String>, Failure> {
     let offered = &authority.directory().profiles;
     match wish {
         ProfileWish::None => Ok(None),

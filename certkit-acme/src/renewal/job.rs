@@ -36,6 +36,8 @@ pub(super) struct Subject {
     pub(super) identifiers: IdentifierSet,
     /// Kept when `reuse_key` says so.
     pub(super) key_in_use: Option<PrivateKey>,
+    /// Would be kept by `reuse_key`, but the owner wants another one, once.
+    pub(super) key_to_leave: Option<PrivateKey>,
 }
 
 /// What an attempt at a lineage needs besides.
@@ -83,6 +85,7 @@ impl Subject {
         } else {
             None
         };
+        let (key_in_use, key_to_leave) = if request.new_key { (None, key_in_use) } else { (key_in_use, None) };
         let fullchain = lineage.live_path(Kind::Fullchain).to_owned();
         Ok(Self {
             name: lineage.name().clone(),
@@ -100,6 +103,7 @@ impl Subject {
             certificate,
             identifiers,
             key_in_use,
+            key_to_leave,
         })
     }
 
@@ -194,8 +198,28 @@ impl Subject {
         })
     }
 
-    fn would_become_a_test_certificate(&self, directory: &AcmeUrl) -> bool {
-        authority_kind(directory.as_str()) == AuthorityKind::Test && self.replaced_authority == AuthorityKind::Public
+    fn refuse_a_test_certificate(&self, directory: &AcmeUrl, request: &Request) -> Result<(), Failure> {
+        let would_become_one = authority_kind(directory.as_str()) == AuthorityKind::Test
+            && self.replaced_authority == AuthorityKind::Public;
+        if request.mode == Mode::Real && !request.may_be_test && would_become_one {
+            return Err(unusable(format!(
+                "{directory} is a test CA, whose certificates no client trusts, and the certificate in use is a trusted one"
+            )));
+        }
+        Ok(())
+    }
+
+    /// certbot's rule: a key that is kept is of the kind that it is.
+    fn refuse_another_kind_of_kept_key(&self, request: &Request) -> Result<(), Failure> {
+        match &self.certificate {
+            Some(certificate) if self.key_in_use.is_some() && !self.key_fits(certificate, request) => {
+                Err(unusable(format!(
+                    "the kind of the key of {} cannot change because its key is reused: add --new-key or --no-reuse-key",
+                    self.name
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The conf's hook of a stage.
@@ -235,7 +259,14 @@ impl Job {
         because: DueReason,
         request: &Request,
     ) -> Result<Self, Box<(Subject, Failure)>> {
-        match Settings::read(&subject, request) {
+        let read = Settings::read(&subject.conf, &subject.conf_path.display(), &subject.identifiers, request).and_then(
+            |settings| {
+                subject.refuse_a_test_certificate(&settings.directory, request)?;
+                subject.refuse_another_kind_of_kept_key(request)?;
+                Ok(settings)
+            },
+        );
+        match read {
             Ok(settings) => Ok(Self {
                 because,
                 directory: settings.directory,
@@ -253,21 +284,25 @@ impl Job {
     }
 }
 
-struct Settings {
-    directory: AcmeUrl,
-    wanted_account: Option<String>,
-    authenticator: Authenticator,
-    key: KeySpec,
-    profile: ProfileWish,
+/// What a conf and the command line say together.
+pub(super) struct Settings {
+    pub(super) directory: AcmeUrl,
+    pub(super) wanted_account: Option<String>,
+    pub(super) authenticator: Authenticator,
+    pub(super) key: KeySpec,
+    pub(super) profile: ProfileWish,
 }
 
 impl Settings {
-    fn read(subject: &Subject, request: &Request) -> Result<Self, Failure> {
-        let params = subject.conf.params();
-        let unusable = |what: String| Failure::new(FailureClass::Settings, what);
-        let server = params
-            .effective_server()
-            .ok_or_else(|| unusable(format!("{} names no server", subject.conf_path.display())))?;
+    /// `source` names the conf for people.
+    pub(super) fn read(
+        conf: &RenewalConf,
+        source: &dyn std::fmt::Display,
+        identifiers: &IdentifierSet,
+        request: &Request,
+    ) -> Result<Self, Failure> {
+        let params = conf.params();
+        let server = params.effective_server().ok_or_else(|| unusable(format!("{source} names no server")))?;
         let own_directory = AcmeUrl::parse(server).map_err(|error| unusable(error.to_string()))?;
         let mut wanted_account = request.account.clone();
         let directory = match (request.mode, authorities::staging_of(&own_directory)) {
@@ -281,21 +316,20 @@ impl Settings {
                 own_directory
             }
         };
-        if request.mode == Mode::Real && !request.may_be_test && subject.would_become_a_test_certificate(&directory) {
-            return Err(unusable(format!(
-                "{directory} is a test CA, whose certificates no client trusts, and the certificate in use is a trusted one"
-            )));
-        }
         let authenticator = Authenticator::from_params(params)?;
-        authenticator.supports(&subject.identifiers)?;
+        authenticator.supports(identifiers)?;
         let profile = match (&params.required_profile, &params.preferred_profile) {
             (Some(name), _) => ProfileWish::Required(name.clone()),
             (None, Some(name)) => ProfileWish::Preferred(name.clone()),
             (None, None) => ProfileWish::None,
         };
-        let key = key_spec(&subject.conf).map_err(|error| unusable(error.to_string()))?;
+        let key = key_spec(conf).map_err(|error| unusable(error.to_string()))?;
         Ok(Self { directory, wanted_account, authenticator, key, profile })
     }
+}
+
+fn unusable(what: String) -> Failure {
+    Failure::new(FailureClass::Settings, what)
 }
 
 /// What a CA is for, as far as its directory tells.

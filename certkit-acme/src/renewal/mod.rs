@@ -2,6 +2,9 @@
 
 mod attempt;
 
+mod csr;
+pub use csr::{CsrOrder, CsrReport};
+
 mod deploying;
 
 mod inventory;
@@ -17,6 +20,7 @@ mod request;
 pub use request::{Mode, Request, Selection, Urgency};
 
 mod roll_back;
+pub use roll_back::RollBack;
 
 mod run;
 

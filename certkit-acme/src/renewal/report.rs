@@ -102,7 +102,8 @@ pub struct HookRun {
 }
 
 impl Report {
-    pub(super) fn new(now: DateTime<Utc>, dry_run: bool) -> Self {
+    /// The report of a run that begins now and has not done anything yet.
+    pub fn new(now: DateTime<Utc>, dry_run: bool) -> Self {
         Self { now, dry_run, entries: Vec::new(), hooks: Vec::new(), findings: Vec::new(), stopped: None }
     }
 
@@ -118,6 +119,28 @@ impl Report {
         self.stopped.is_none()
             && self.hooks.iter().all(|hook| hook.outcome.success())
             && self.entries.iter().all(|entry| entry.deploy_pending.is_empty() && entry.outcome.is_success())
+    }
+}
+
+impl ReportEntry {
+    /// An entry that says nothing but this. `name` has to be escaped already when it may not be a valid one.
+    pub fn new(name: impl Into<String>, conf_path: impl Into<std::path::PathBuf>, outcome: Outcome) -> Self {
+        Self {
+            name: name.into(),
+            conf_path: conf_path.into(),
+            fullchain: None,
+            identifiers: IdentifierSet::default(),
+            not_after: None,
+            outcome,
+            deploy_pending: Vec::new(),
+        }
+    }
+}
+
+impl HookRun {
+    /// A hook that ended; `command` is escaped here.
+    pub fn new(stage: HookStage, command: &str, lineage: Option<LineageName>, outcome: CommandOutcome) -> Self {
+        Self { stage, command: certkit_core::escape(command).into_owned(), lineage, outcome }
     }
 }
 

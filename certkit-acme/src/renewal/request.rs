@@ -19,6 +19,8 @@ pub struct Request {
     pub directory_hooks: bool,
     /// A test CA's certificate may take the place of a trusted one (`--break-my-certs`).
     pub may_be_test: bool,
+    /// A key that `reuse_key` would keep is replaced, once (`--new-key`); the new one is kept from then on.
+    pub new_key: bool,
     /// An account id that the owner named (`--account`); otherwise certbot's rules choose.
     pub account: Option<String>,
     /// How many orders at once.
@@ -75,6 +77,7 @@ impl Request {
             edits: ConfEdits::default(),
             directory_hooks: true,
             may_be_test: false,
+            new_key: false,
             account: None,
             parallel_orders: 4,
         }

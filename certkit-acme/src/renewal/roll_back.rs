@@ -12,19 +12,47 @@ use super::inventory::{Inventory, blocking, store_failure};
 use super::job::Subject;
 use super::report::{Outcome, Report};
 use super::run::{hook_dir, line};
-use super::{Mode, Renewer, Request, RunError, Selection};
+use super::{Mode, Renewer, Request, RunError};
 use crate::Stop;
 use crate::deploy::HookStage;
 
+/// Which version is to be live again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RollBack {
+    /// The lineage.
+    pub name: LineageName,
+    /// The version; without it, the newest complete one before the live one.
+    pub to: Option<Version>,
+    /// Whether the directory `renewal-hooks/deploy` is run besides the conf's hook (`--no-directory-hooks`).
+    pub directory_hooks: bool,
+}
+
+impl RollBack {
+    /// To the version before the live one, with the directory's hooks.
+    pub fn of(name: LineageName) -> Self {
+        Self { name, to: None, directory_hooks: true }
+    }
+
+    /// The same to this version.
+    #[must_use]
+    pub fn to(mut self, version: Version) -> Self {
+        self.to = Some(version);
+        self
+    }
+}
+
 impl Renewer {
-    /// Commits an old version again as a new one and deploys it. Without `to`, the newest complete version before the
-    /// live one. A version that is expired or does not verify is refused.
-    pub async fn roll_back(&self, name: &LineageName, to: Option<Version>, stop: &Stop) -> Result<Report, RunError> {
+    /// Commits an old version again as a new one and deploys it. A version that is expired or does not verify is
+    /// refused.
+    pub async fn roll_back(&self, wanted: &RollBack, stop: &Stop) -> Result<Report, RunError> {
+        let RollBack { name, to, directory_hooks } = wanted;
         let observer = Arc::clone(&self.observer);
         let inventory = Inventory::lock(&self.store, Mode::Real, observer, Arc::clone(&self.clock)).await?;
         let mut report = Report::new(self.clock.now(), false);
         report.findings.extend(inventory.recover(Arc::clone(&self.math)).await?.into_iter().map(|one| one.finding));
-        let request = Request { selection: Selection::One(name.clone()), ..Request::renew() };
+        let mut request = Request::renew().only(name.clone());
+        request.directory_hooks = *directory_hooks;
         let lineage = {
             let (store, name) = (self.store.clone(), name.clone());
             blocking(move || store.lineage(&name).map_err(Box::new)).await
@@ -36,7 +64,7 @@ impl Renewer {
         };
         inventory.load_state(name).await?;
         let old = match to {
-            Some(version) => version,
+            Some(version) => *version,
             None => previous(&lineage)?,
         };
         let subject =

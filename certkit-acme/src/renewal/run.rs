@@ -305,15 +305,11 @@ enum Settled {
 }
 
 pub(super) fn line(subject: &Subject, outcome: Outcome) -> ReportEntry {
-    ReportEntry {
-        name: subject.name.to_string(),
-        conf_path: subject.conf_path.clone(),
-        fullchain: Some(subject.fullchain.clone()),
-        identifiers: subject.identifiers.clone(),
-        not_after: subject.certificate.as_ref().map(|certificate| certificate.validity().not_after),
-        outcome,
-        deploy_pending: Vec::new(),
-    }
+    let mut entry = ReportEntry::new(subject.name.to_string(), subject.conf_path.clone(), outcome);
+    entry.fullchain = Some(subject.fullchain.clone());
+    entry.identifiers = subject.identifiers.clone();
+    entry.not_after = subject.certificate.as_ref().map(|certificate| certificate.validity().not_after);
+    entry
 }
 
 fn unknown_step() -> Failure {
@@ -368,6 +364,7 @@ fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
                     certificate: None,
                     identifiers: identifiers.clone(),
                     key_in_use: None,
+                    key_to_leave: None,
                 }))])
             }
             Err(lineage) => Err(RunError::Broken { name: name.clone(), reason: lineage.reason.to_string() }),
@@ -389,13 +386,5 @@ fn broken(lineage: BrokenLineage) -> Seen {
 }
 
 fn broken_entry(name: String, conf_path: PathBuf, reason: String) -> ReportEntry {
-    ReportEntry {
-        name,
-        conf_path,
-        fullchain: None,
-        identifiers: Default::default(),
-        not_after: None,
-        outcome: Outcome::Broken { reason },
-        deploy_pending: Vec::new(),
-    }
+    ReportEntry::new(name, conf_path, Outcome::Broken { reason })
 }

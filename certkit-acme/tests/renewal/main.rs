@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crash;
+mod csr;
 mod hooks;
 mod orders;
 mod runs;

@@ -1,6 +1,6 @@
 //! Which lineages a run touches, and what becomes of the others.
 
-use certkit_acme::renewal::{Outcome, Request};
+use certkit_acme::renewal::{Outcome, Request, RollBack};
 use certkit_core::FailureClass;
 use certkit_core::store::Kind;
 use testkit::PebbleOptions;
@@ -170,6 +170,52 @@ async fn key_type_and_reuse_follow_the_conf() {
 }
 
 #[tokio::test]
+async fn a_kept_key_is_replaced_once_and_changes_its_kind_only_then() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due("same.example.com").param("reuse_key", "True").write();
+    let key = || std::fs::read(world.live("same.example.com", Kind::Privkey)).unwrap();
+    let first = key();
+    let mut request = Request::renew();
+    request.new_key = true;
+    assert!(world.run_request(request).await.is_success());
+    let second = key();
+    assert_ne!(second, first);
+    assert!(world.lineage("same.example.com").conf().params().reuse_key, "kept from then on");
+    assert!(world.run_request(Request::renew().forced()).await.is_success());
+    assert_eq!(key(), second);
+
+    let mut other_kind = Request::renew().forced();
+    other_kind.edits.param("key_type", Some("rsa"));
+    let report = world.run_request(other_kind.clone()).await;
+    let Outcome::Failed { failure, .. } = &entry(&report, "same.example.com").outcome else { panic!("{report:?}") };
+    assert!(failure.detail.contains("--new-key"), "{failure:?}");
+    assert_eq!(key(), second);
+    other_kind.new_key = true;
+    assert!(world.run_request(other_kind).await.is_success());
+    assert_eq!(world.lineage("same.example.com").certificate().unwrap().key_bits(), Some(2048));
+    assert_eq!(world.whole_version("same.example.com"), 4);
+}
+
+#[tokio::test]
+async fn an_order_with_the_kept_key_is_not_finished_when_another_key_is_wanted() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due("same.example.com").param("reuse_key", "True").write();
+    let first = std::fs::read(world.live("same.example.com", Kind::Privkey)).unwrap();
+    let stop = certkit_acme::Stop::new();
+    let asked = stop.clone();
+    world.seen.when("validating", move || asked.stop(certkit_acme::StopReason::Terminate));
+    let report = world.renewer().run(Request::renew(), &stop).await.unwrap();
+    assert!(!report.is_success(), "{report:?}");
+    world.seen.never();
+    let mut request = Request::renew().forced();
+    request.new_key = true;
+    let report = world.run_request(request).await;
+    assert!(report.is_success(), "{report:?}");
+    assert_ne!(std::fs::read(world.live("same.example.com", Kind::Privkey)).unwrap(), first);
+    assert!(world.seen.kinds("same.example.com").contains(&"order-dropped".to_owned()));
+}
+
+#[tokio::test]
 async fn a_lineage_is_obtained_by_the_same_path_and_rolled_back() {
     let world = World::new(PebbleOptions::default()).await;
     let name = certkit_core::LineageName::new("new.example.com").unwrap();
@@ -185,7 +231,7 @@ async fn a_lineage_is_obtained_by_the_same_path_and_rolled_back() {
     let report = world.run_request(obtain.forced()).await;
     assert!(report.is_success(), "{report:?}");
     let first = world.lineage("new.example.com").read_version(certkit_core::Version(1)).unwrap().chain.leaf;
-    let report = world.renewer().roll_back(&name, None, &certkit_acme::Stop::new()).await.unwrap();
+    let report = world.renewer().roll_back(&RollBack::of(name), &certkit_acme::Stop::new()).await.unwrap();
     assert!(report.is_success(), "{report:?}");
     assert_eq!(world.whole_version("new.example.com"), 3);
     assert_eq!(world.lineage("new.example.com").certificate().unwrap(), first);

@@ -32,8 +32,6 @@ const NO_SERVER_EDITING: &str =
 const USE_WEBROOT: &str =
     "use --webroot -w DIR with the document root that this server serves, and --deploy-hook to reload it";
 const USE_MANUAL: &str = "certkit has no DNS plugins yet: use --manual --manual-auth-hook COMMAND --manual-cleanup-hook COMMAND --preferred-challenges dns";
-const ONLY_WITH_CSR: &str =
-    "certkit stores certificates as lineages only: leave it out and read live/NAME/ in the config dir";
 const NO_PLUGINS: &str =
     "certkit has no plugins: see `certkit certonly --help` for the ways to prove control over names";
 const NOT_NEEDED: &str = "it changes nothing in this version";
@@ -66,7 +64,6 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     option("apache-vhost-root", Refused(USE_WEBROOT)),
     flag("authenticators", Refused(NO_PLUGINS)),
     flag("auto-hsts", Refused(NO_SERVER_EDITING)),
-    option("chain-path", Refused(ONLY_WITH_CSR)),
     option(
         "checkpoints",
         Refused(
@@ -74,12 +71,6 @@ pub(crate) const FOREIGN: &[Foreign] = &[
         ),
     ),
     option("configurator", Refused(USE_WEBROOT)),
-    option(
-        "csr",
-        Refused(
-            "certkit makes key and request itself, so that it can renew: use -d NAME with --key-type or --reuse-key",
-        ),
-    ),
     flag("debug", Ignored("failures are always told in full; -v says more")),
     flag(
         "debug-challenges",
@@ -88,7 +79,6 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     flag("disable-renew-updates", Ignored("certkit makes no such updates")),
     flag("eff-email", Ignored("certkit passes no address on to others")),
     flag("force-interactive", Refused("certkit asks when standard input is a terminal: leave it out")),
-    option("fullchain-path", Refused(ONLY_WITH_CSR)),
     flag("hsts", Refused(NO_SERVER_EDITING)),
     option("https-port", Ignored("no way of proving control over names uses it")),
     flag("init", Refused(NO_PLUGINS)),
@@ -97,7 +87,6 @@ pub(crate) const FOREIGN: &[Foreign] = &[
     flag("manual-public-ip-logging-ok", Ignored("certbot has dropped it, too")),
     option("max-log-backups", Ignored("certkit.log is bounded by itself")),
     flag("must-staple", Refused("Let's Encrypt and other CAs refuse such certificates since 2025: leave it out")),
-    flag("new-key", Refused("use --no-reuse-key for this run; --reuse-key sets it back")),
     flag("nginx", Refused(USE_WEBROOT)),
     option("nginx-ctl", Refused(USE_WEBROOT)),
     option("nginx-server-root", Refused(USE_WEBROOT)),

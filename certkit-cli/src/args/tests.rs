@@ -119,7 +119,8 @@ fn flags_without_effect_are_refused_or_told() {
     assert!(refusal("certonly -d a --must-staple").contains("--must-staple cannot be done by certkit"));
     assert!(refusal("renew --nginx").contains("--webroot -w DIR"));
     assert!(refusal("certonly --dns-cloudflare --dns-cloudflare-credentials /x -d a").contains("--manual-auth-hook"));
-    assert!(refusal("certonly --csr x.pem").contains("--csr"));
+    assert!(well("certonly --csr x.pem --fullchain-path y.pem").typed.csr.csr.is_some());
+    assert!(well("renew --new-key").typed.key.new_key);
     assert!(refusal("renew --allow-subset-of-names").contains("drops no name silently"));
     assert!(refusal("renew --unheard-of").contains("--unheard-of"));
     let invocation = well("renew --no-redirect --max-log-backups 3");

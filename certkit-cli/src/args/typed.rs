@@ -38,6 +38,8 @@ pub(crate) struct Typed {
     pub(crate) revocation: Revocation,
     #[command(flatten)]
     pub(crate) version_choice: VersionChoice,
+    #[command(flatten)]
+    pub(crate) csr: Csr,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -159,6 +161,9 @@ pub(crate) struct Key {
     /// Make a new private key at every renewal (the default)
     #[arg(long, overrides_with = "reuse_key")]
     pub(crate) no_reuse_key: bool,
+    /// Make a new private key this time although --reuse-key or the renewal configuration keeps it
+    #[arg(long)]
+    pub(crate) new_key: bool,
     /// Prefer the chain whose topmost certificate was issued by this name
     #[arg(long, value_name = "NAME")]
     pub(crate) preferred_chain: Option<String>,
@@ -263,7 +268,7 @@ pub(crate) struct Hooks {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Revoking")]
 pub(crate) struct Revocation {
-    /// The certificate to revoke
+    /// The certificate to revoke; with --csr, the new file for the certificate
     #[arg(long, value_name = "FILE")]
     pub(crate) cert_path: Option<PathBuf>,
     /// Revoke with the certificate's own key instead of the account
@@ -286,6 +291,20 @@ pub(crate) struct VersionChoice {
     /// The version to go back to [default: the one before the live one]
     #[arg(long, value_name = "N")]
     pub(crate) to: Option<u32>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "With a certificate request")]
+pub(crate) struct Csr {
+    /// A certificate signing request in PEM or DER: the certificate goes into files, and nothing renews it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csr: Option<PathBuf>,
+    /// With --csr, the new file for the certificate's issuers [default: NNNN_chain.pem]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chain_path: Option<PathBuf>,
+    /// With --csr, the new file for the certificate and its issuers [default: NNNN_chain.pem]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) fullchain_path: Option<PathBuf>,
 }
 
 impl Typed {

@@ -37,6 +37,7 @@ impl<'a> Context<'a> {
             return Err(CommandError::usage(format!("`certkit {}` knows no --dry-run", command.name))
                 .with_cure("--dry-run works with renew and certonly; reconfigure makes a test order by itself"));
         }
+        self.refuse_csr_elsewhere(command)?;
         if command.writes {
             let logs_dir = self.invocation.paths().logs_dir;
             match Log::open(&logs_dir, Utc::now) {
@@ -67,6 +68,31 @@ impl<'a> Context<'a> {
             );
         }
         Ok(())
+    }
+
+    /// --csr belongs to certonly, and the flags for its files to --csr: elsewhere they would do nothing.
+    fn refuse_csr_elsewhere(&self, command: &Command) -> Result<(), CommandError> {
+        let typed = &self.invocation.typed;
+        let takes = |flag: &str| command.flags.contains(&flag);
+        if typed.csr.csr.is_some() {
+            return if takes("csr") {
+                Ok(())
+            } else {
+                Err(CommandError::usage(
+                    "Currently, a CSR file may only be specified when obtaining a new or replacement via the certonly command. Please try the certonly command instead.",
+                ))
+            };
+        }
+        let files = [
+            ("cert_path", "--cert-path", takes("csr") && typed.revocation.cert_path.is_some()),
+            ("chain_path", "--chain-path", typed.csr.chain_path.is_some()),
+            ("fullchain_path", "--fullchain-path", typed.csr.fullchain_path.is_some()),
+        ];
+        match files.iter().find(|(id, _, given)| *given && !self.invocation.is_from_file(id)) {
+            Some((_, long, _)) => Err(CommandError::usage(format!("{long} names a file for the certificate of --csr"))
+                .with_cure("leave it out: certificates of the store are in live/NAME/ in the config dir")),
+            None => Ok(()),
+        }
     }
 
     /// The store, for reading.

@@ -18,6 +18,7 @@ mod update_account;
 mod versions;
 
 mod common;
+pub(crate) use certonly::Saved;
 pub(crate) use common::Context;
 
 use certkit_core::escape;

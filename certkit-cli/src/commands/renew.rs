@@ -55,6 +55,7 @@ pub(crate) const COMMAND: Command = Command {
         "elliptic_curve",
         "reuse_key",
         "no_reuse_key",
+        "new_key",
         "preferred_chain",
         "preferred_profile",
         "required_profile",
@@ -165,6 +166,7 @@ fn request(context: &Context<'_>, name: Option<LineageName>, edits: ConfEdits) -
         request.selection = Selection::One(name);
     }
     request.edits = edits;
+    request.new_key = typed.key.new_key;
     request.mode = mode(context);
     if typed.renewal.force_renewal {
         request.urgency = Urgency::Now;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args as _;
 
-use certkit_acme::renewal::Outcome;
+use certkit_acme::renewal::{Outcome, RollBack};
 use certkit_core::Version;
 
 use super::renew::conclude;
@@ -27,7 +27,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "rollback",
     describe: About::augment_args,
     usage: "--cert-name NAME",
-    flags: &["cert_name", "to", "hook_time_limit"],
+    flags: &["cert_name", "to", "no_directory_hooks", "hook_time_limit"],
     writes: true,
     operands: Operands::None,
     run,
@@ -36,10 +36,6 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let invocation = context.invocation;
     let name = invocation.needed_cert_name("rollback")?;
-    if invocation.typed.hooks.no_directory_hooks {
-        return Err(CommandError::usage("`certkit rollback` always runs the deploy hooks in renewal-hooks/")
-            .with_cure("leave --no-directory-hooks out; what serves the certificate has to get the older one"));
-    }
     let to = invocation.typed.version_choice.to.map(Version);
     let store = context.store()?;
     let lineage = context.lineage(&store, &name)?;
@@ -56,7 +52,10 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, BTreeMap::new());
     let renewer = context.renewer(&progress)?;
-    let result = runtime::block_on(|stop| async move { Ok(renewer.roll_back(&name, to, &stop).await?) });
+    let mut wanted = RollBack::of(name);
+    wanted.to = to;
+    wanted.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
+    let result = runtime::block_on(|stop| async move { Ok(renewer.roll_back(&wanted, &stop).await?) });
     progress.finish();
     let report = result?;
     for entry in &report.entries {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use certkit_acme::renewal::{Outcome, Report, ReportEntry};
+use certkit_acme::renewal::{HookRun, Outcome, Report, ReportEntry};
 use certkit_core::{Failure, FailureClass, Finding, Severity, escape};
 use serde_json::{Value, json};
 
@@ -159,11 +159,9 @@ fn summary(report: &Report, hooks_named: bool) -> Vec<Piece> {
     pieces
 }
 
-/// What is wrong besides the lineages: hooks, and deploys that are not done.
-pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    let failed_hooks: Vec<String> = report
-        .hooks
+/// The hooks that failed.
+pub(crate) fn loose_hooks(runs: &[HookRun]) -> Option<Piece> {
+    let failed_hooks: Vec<String> = runs
         .iter()
         .filter(|hook| !hook.outcome.success())
         .map(|hook| {
@@ -172,13 +170,18 @@ pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
             format!("  {stage}{whose} {}: {}\n", hooks::ending(&hook.outcome.ending), escape(&hook.command))
         })
         .collect();
-    if !failed_hooks.is_empty() {
-        pieces.push(Piece::Err(format!(
+    (!failed_hooks.is_empty()).then(|| {
+        Piece::Err(format!(
             "The following hooks failed:\n{}What to do: {}.\n",
             failed_hooks.concat(),
             FailureClass::Hook.cure()
-        )));
-    }
+        ))
+    })
+}
+
+/// What is wrong besides the lineages: hooks, and deploys that are not done.
+pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = loose_hooks(&report.hooks).into_iter().collect();
     let pending: Vec<String> = pending(report).map(|(name, target)| format!("  {name}: {target}\n")).collect();
     if !pending.is_empty() {
         pieces.push(Piece::Err(format!(
@@ -276,22 +279,12 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
         Outcome::Held { until, by } => {
             ("held", json!({ "name": name, "until": json_time(*until), "by": class_code(by.class) }))
         }
-        Outcome::Failed { failure, next_attempt } => (
-            "failed",
-            json!({
-                "name": name,
-                "what": failure.to_string(),
-                "cure": words::cure_for(failure.cure(), name),
-                "next_attempt": next_attempt.map(json_time),
-                "class": class_code(failure.class),
-                "identifiers": failure.per_identifier.iter().map(|one| json!({
-                    "identifier": one.identifier.to_string(),
-                    "type": one.problem.kind,
-                    "detail": one.problem.detail,
-                    "cure": one.problem.cure(),
-                })).collect::<Vec<_>>(),
-            }),
-        ),
+        Outcome::Failed { failure, next_attempt } => {
+            let mut row = failure_json(failure, name);
+            row["name"] = json!(name);
+            row["next_attempt"] = json!(next_attempt.map(json_time));
+            ("failed", row)
+        }
         Outcome::Broken { reason } => (
             "failed",
             json!({
@@ -307,7 +300,23 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
     }
 }
 
-fn hook(hook: &certkit_acme::renewal::HookRun) -> Value {
+/// A failure for machines; `name` stands in its cure.
+pub(crate) fn failure_json(failure: &Failure, name: &str) -> Value {
+    json!({
+        "what": failure.to_string(),
+        "cure": words::cure_for(failure.cure(), name),
+        "class": class_code(failure.class),
+        "identifiers": failure.per_identifier.iter().map(|one| json!({
+            "identifier": one.identifier.to_string(),
+            "type": one.problem.kind,
+            "detail": one.problem.detail,
+            "cure": one.problem.cure(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// A hook for machines.
+pub(crate) fn hook(hook: &HookRun) -> Value {
     json!({
         "stage": hooks::stage(hook.stage),
         "command": hook.command,
@@ -326,3 +335,6 @@ pub(crate) fn received(fullchain: &Path, privkey: &Path, not_after: chrono::Date
         date(not_after)
     )
 }
+
+#[cfg(test)]
+mod tests;

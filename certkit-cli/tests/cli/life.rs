@@ -1,6 +1,7 @@
 //! A certificate's life against Pebble: obtained, listed, renewed, rolled back, reconfigured, revoked.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use testkit::{Pebble, PebbleOptions};
 
@@ -57,10 +58,19 @@ fn from_the_first_order_to_revocation() {
     let hooked = fs::read_to_string(place.folder().join("hooked")).unwrap();
     assert!(hooked.contains("n.example.org more.n.example.org") || hooked.contains("n.example.org www"), "{hooked}");
 
-    let run = place.run(&["rollback", "--cert-name", "n.example.org", "--to", "2"]).ends_with(0);
+    let directory_hook = place.tree.config_dir().join("renewal-hooks/deploy/note");
+    let noted = place.folder().join("noted");
+    fs::write(&directory_hook, format!("#!/bin/sh\necho x >> {}\n", noted.display())).unwrap();
+    fs::set_permissions(&directory_hook, fs::Permissions::from_mode(0o755)).unwrap();
+    let run =
+        place.run(&["rollback", "--cert-name", "n.example.org", "--to", "2", "--no-directory-hooks"]).ends_with(0);
     assert!(run.stdout.contains("is in use again, as version 4"), "{}", run.stdout);
+    assert!(!noted.exists(), "the directory's hooks were left out");
+    place.run(&["rollback", "--cert-name", "n.example.org", "--to", "3"]).ends_with(0);
+    assert_eq!(fs::read_to_string(&noted).unwrap(), "x\n");
+    place.run(&["rollback", "--cert-name", "n.example.org", "--to", "2"]).ends_with(0);
     let document = place.run(&["versions", "--json"]).ends_with(0).json();
-    assert_eq!(document["lineages"][0]["live"], 4);
+    assert_eq!(document["lineages"][0]["live"], 6);
     let serial = |index: usize| document["lineages"][0]["versions"][index]["serial"].clone();
     assert_eq!(serial(3), serial(1));
 

@@ -43,13 +43,13 @@ pub(super) struct Extension<'a> {
 }
 
 impl Span {
-    fn new(range: Range<usize>) -> Result<Self, DerError> {
+    pub(super) fn new(range: Range<usize>) -> Result<Self, DerError> {
         let narrow =
             |at| u32::try_from(at).map_err(|_| DerError { offset: 0, what: "a certificate of more than 4 GiB" });
         Ok(Self { start: narrow(range.start)?, end: narrow(range.end)? })
     }
 
-    fn of(element: &Element<'_>) -> Result<Self, DerError> {
+    pub(super) fn of(element: &Element<'_>) -> Result<Self, DerError> {
         Self::new(element.offset..element.offset + element.raw.len())
     }
 
@@ -89,11 +89,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Layout, Validity), ReadError> {
     let issuer = name(&mut fields)?;
     let validity = validity(&mut fields)?;
     let subject = name(&mut fields)?;
-    let spki = fields.expect(der::SEQUENCE, "the public key is not a SEQUENCE")?;
-    let mut key = spki.inside();
-    algorithm(&mut key)?;
-    key.expect(der::BIT_STRING, "the public key has no BIT STRING")?.bit_string_octets()?;
-    key.end("data after the public key")?;
+    let spki = public_key(&mut fields)?;
     // issuerUniqueID and subjectUniqueID mean nothing to anyone today.
     fields.optional(der::implicit(1))?;
     fields.optional(der::implicit(2))?;
@@ -144,7 +140,7 @@ fn version(fields: &mut Reader<'_>) -> Result<(), DerError> {
     }
 }
 
-fn algorithm<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, DerError> {
+pub(super) fn algorithm<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, DerError> {
     let algorithm = fields.expect(der::SEQUENCE, "an AlgorithmIdentifier is not a SEQUENCE")?;
     let mut inside = algorithm.inside();
     inside.expect(der::OID, "an AlgorithmIdentifier does not begin with an OID")?;
@@ -155,7 +151,7 @@ fn algorithm<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, DerError> {
     Ok(algorithm)
 }
 
-fn name<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, DerError> {
+pub(super) fn name<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, DerError> {
     let name = fields.expect(der::SEQUENCE, "a name is not a SEQUENCE")?;
     let mut names = name.inside();
     while !names.is_empty() {
@@ -168,6 +164,15 @@ fn name<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, DerError> {
         }
     }
     Ok(name)
+}
+
+pub(super) fn public_key<'a>(fields: &mut Reader<'a>) -> Result<Element<'a>, DerError> {
+    let spki = fields.expect(der::SEQUENCE, "the public key is not a SEQUENCE")?;
+    let mut key = spki.inside();
+    algorithm(&mut key)?;
+    key.expect(der::BIT_STRING, "the public key has no BIT STRING")?.bit_string_octets()?;
+    key.end("data after the public key")?;
+    Ok(spki)
 }
 
 fn validity(fields: &mut Reader<'_>) -> Result<Validity, ReadError> {
@@ -191,7 +196,7 @@ fn time(fields: &mut Reader<'_>) -> Result<DateTime<chrono::Utc>, DerError> {
     DateTime::from_timestamp(time.timestamp(), 0).ok_or_else(|| fail("a time that does not exist"))
 }
 
-fn extension_list<'a>(wrapped: &Element<'a>) -> Result<Element<'a>, DerError> {
+pub(super) fn extension_list<'a>(wrapped: &Element<'a>) -> Result<Element<'a>, DerError> {
     let mut inside = wrapped.inside();
     let list = inside.expect(der::SEQUENCE, "the extensions are not a SEQUENCE")?;
     inside.end("data after the extensions")?;

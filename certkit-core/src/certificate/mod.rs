@@ -18,6 +18,7 @@ mod key;
 mod layout;
 mod name;
 mod oid;
+mod request;
 #[cfg(test)]
 pub(crate) mod sample;
 mod serial;
@@ -27,6 +28,7 @@ pub use error::ReadError;
 pub use key::KeyType;
 use layout::Layout;
 use oid::dotted;
+pub use request::{CertificateRequest, CertificateRequestError};
 pub use serial::{AriCertificateId, Serial};
 
 /// An X.509 certificate (RFC 5280). Cheap to clone; names and extensions are parsed when they are asked for, so that one

@@ -59,7 +59,7 @@ mod targets;
 mod version_texts;
 
 mod verify;
-pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError};
+pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError, verify_for_request};
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

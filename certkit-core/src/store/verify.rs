@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::{Certificate, Chain, Identifier, IdentifierSet, KeyMath, KeyMathError, PrivateKey};
+use crate::{Certificate, CertificateRequest, Chain, Identifier, IdentifierSet, KeyMath, KeyMathError, PrivateKey};
 
 /// A chain and its key that passed every check. [`VerifiedVersion::verify`] is its only constructor.
 #[derive(Debug)]
@@ -51,6 +51,9 @@ pub enum VerifyError {
     /// The key does not belong to the certificate.
     #[error("the certificate does not belong to the private key")]
     KeyMismatch,
+    /// The key of the certificate is not that of the request.
+    #[error("the certificate is for another key than the request")]
+    NotTheRequestedKey,
     /// A key operation failed.
     #[error(transparent)]
     KeyMath(#[from] KeyMathError),
@@ -182,8 +185,7 @@ impl VerifiedVersion {
         expectations: &Expectations,
         math: &dyn KeyMath,
     ) -> Result<Self, VerifyError> {
-        check_leaf(&chain.leaf, expectations)?;
-        check_chain(&chain, expectations.now, math)?;
+        check(&chain, expectations, math)?;
         if math.public_spki_der(&key)? != chain.leaf.spki_der() {
             return Err(VerifyError::KeyMismatch);
         }
@@ -199,6 +201,23 @@ impl VerifiedVersion {
     pub fn key(&self) -> &PrivateKey {
         &self.key
     }
+}
+
+/// The same checks for a certificate whose key is in somebody else's hands: it has to be that of the request.
+pub fn verify_for_request(
+    chain: &Chain,
+    request: &CertificateRequest,
+    expectations: &Expectations,
+    math: &dyn KeyMath,
+) -> Result<(), VerifyError> {
+    check(chain, expectations, math)?;
+    if chain.leaf.spki_der() == request.spki_der() { Ok(()) } else { Err(VerifyError::NotTheRequestedKey) }
+}
+
+/// All but the key.
+fn check(chain: &Chain, expectations: &Expectations, math: &dyn KeyMath) -> Result<(), VerifyError> {
+    check_leaf(&chain.leaf, expectations)?;
+    check_chain(chain, expectations.now, math)
 }
 
 fn check_leaf(leaf: &Certificate, expectations: &Expectations) -> Result<(), VerifyError> {

@@ -1,7 +1,7 @@
 //! A good certificate is never replaced by a worse one.
 
-use certkit_core::store::{AuthorityKind, Expectations, VerifiedVersion, VerifyError};
-use certkit_core::{Chain, KeyMathError, PrivateKey};
+use certkit_core::store::{AuthorityKind, Expectations, VerifiedVersion, VerifyError, verify_for_request};
+use certkit_core::{CertificateRequest, Chain, KeyMathError, PrivateKey};
 
 use crate::support::*;
 
@@ -39,6 +39,30 @@ fn what_is_worse_is_refused_with_the_fact_that_makes_it_so() {
     assert!(matches!(refused("v1"), VerifyError::EndsEarlier { .. }));
     assert_eq!(verify(chain("v3"), key("v2"), &expectations()).unwrap_err(), VerifyError::KeyMismatch);
     assert_eq!(refused("fewer-names").to_string(), "the certificate does not cover www.a.example.org");
+}
+
+/// A request made by openssl for the key of a fixture.
+fn request(leaf: &str) -> CertificateRequest {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key.pem"), data(&format!("{leaf}.key.pem"))).unwrap();
+    let made = std::process::Command::new("openssl")
+        .current_dir(folder.path())
+        .args(["req", "-new", "-key", "key.pem", "-subj", "/CN=a.example.org"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    CertificateRequest::from_pem_or_der(&made.stdout).unwrap()
+}
+
+#[test]
+fn a_certificate_for_a_request_is_checked_like_every_other_and_has_its_key() {
+    let at = |leaf, request_of| {
+        verify_for_request(&chain(leaf), &request(request_of), &expectations(), &TestMath::default())
+    };
+    at("v3", "v3").unwrap();
+    assert_eq!(at("v3", "v2"), Err(VerifyError::NotTheRequestedKey));
+    assert!(matches!(at("fewer-names", "fewer-names"), Err(VerifyError::MissingNames { .. })));
+    assert!(matches!(at("expired", "expired"), Err(VerifyError::Expired { .. })));
 }
 
 #[test]

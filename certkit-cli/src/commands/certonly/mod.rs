@@ -1,6 +1,8 @@
 //! `certonly`: obtains a certificate as a lineage.
 
 mod choose;
+mod csr;
+mod files;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,8 @@ use certkit_acme::authorities;
 use certkit_acme::renewal::{Mode, Outcome, Report, Request, Urgency};
 use certkit_core::store::{ConfEdits, ConfValue, Kind, Lineage, Store};
 use certkit_core::{AcmeUrl, LineageName};
+
+pub(crate) use self::files::Saved;
 
 use self::choose::{Choice, Existing, Flags, choose};
 use super::renew::{Start, conclude, mode, perform, refuse_test_over_real};
@@ -24,6 +28,10 @@ use crate::runtime;
 /// Obtains a certificate for the names of -d and stores it so that `certkit renew` (and certbot) renews it. With the
 /// names of a certificate that exists already, that one is renewed when it is due. An account is registered when there
 /// is none.
+///
+/// With --csr the names and the key are those of a certificate signing request. The certificate goes into new files,
+/// 0000_cert.pem, 0000_chain.pem and 0001_chain.pem in the current directory or those of --cert-path, --chain-path and
+/// --fullchain-path. It is in no lineage, and nothing renews it.
 #[derive(clap::Args)]
 struct About {}
 
@@ -31,11 +39,15 @@ struct About {}
 pub(crate) const COMMAND: Command = Command {
     name: "certonly",
     describe: About::augment_args,
-    usage: "-d NAME…",
+    usage: "-d NAME… or --csr FILE",
     flags: &[
         "domains",
         "ip_address",
         "cert_name",
+        "csr",
+        "cert_path",
+        "chain_path",
+        "fullchain_path",
         "standalone",
         "webroot",
         "manual",
@@ -61,6 +73,7 @@ pub(crate) const COMMAND: Command = Command {
         "elliptic_curve",
         "reuse_key",
         "no_reuse_key",
+        "new_key",
         "preferred_chain",
         "preferred_profile",
         "required_profile",
@@ -90,6 +103,9 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let invocation = context.invocation;
+    if let Some(file) = &invocation.typed.csr.csr {
+        return csr::run(context, file);
+    }
     let wanted = invocation.identifiers()?;
     let named = invocation.cert_name()?;
     let mut edits = invocation.edits()?;
@@ -130,6 +146,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     };
     let mut request = Request::obtain(name.clone(), identifiers, edits);
     request.may_be_test = context.invocation.typed.renewal.break_my_certs;
+    request.new_key = invocation.typed.key.new_key;
     request.mode = mode(context);
     if renewal.force_renewal {
         request.urgency = Urgency::Now;
