@@ -98,7 +98,7 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
     let same = journalled.directory == job.directory
         && journalled.account_url == *account.url()
         && journalled.identifiers.same_as(&job.subject.identifiers)
-        && !job.subject.key_to_leave.as_ref().is_some_and(|left| left.der() == key.der());
+        && job.subject.key_to_leave.as_ref().is_none_or(|left| left.der() != key.der());
     if !same {
         drop_order(exchange, "something-else-is-wanted").await?;
         return Ok(None);
