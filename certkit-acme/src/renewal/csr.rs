@@ -13,7 +13,7 @@ use super::job::{Settings, authority_kind};
 use super::run::hook_dir;
 use super::{HookRun, Mode, Renewer, Request, RunError};
 use crate::deploy::HookStage;
-use crate::issuing::{Issuing, KeyHolder, NoJournal, interrupted};
+use crate::issuing::{GRACE, heeding, Issuing, KeyHolder, NoJournal, interrupted};
 use crate::{AwsLcKeyMath, Stop, StopReason};
 
 /// What is wanted for a certificate signing request (`certonly --csr`).
@@ -118,7 +118,7 @@ impl Renewer {
         let account = workshop.account(&authority, &settings.directory, wanted).await?.account;
         let solver = settings.authenticator.solver(&workshop.servers, &self.commands)?;
         let profile = profile(&settings.profile, &authority)?;
-        let placed = NewOrderFor { account: &account, identifiers, profile, is_dry_run: inventory.is_dry_run() };
+        let placed = NewOrderFor { account: &account, identifiers, profile, is_dry_run: inventory.is_dry_run(), stop };
         let issuing = Issuing {
             account: &account,
             identifiers,
@@ -128,7 +128,8 @@ impl Renewer {
             journal: &NoJournal,
             stop,
         };
-        let chain = issuing.finish(place(placed).await?).await?.chain;
+        let under_way = heeding(stop, GRACE, place(placed)).await?;
+        let chain = issuing.finish(under_way).await?.chain;
         let mut expectations = Expectations::new(identifiers.clone(), None, inventory.now());
         expectations.authority = authority_kind(settings.directory.as_str());
         let (csr, math) = (order.csr.clone(), Arc::clone(&self.math));

@@ -95,6 +95,11 @@ impl Inventory {
         blocking(move || locked.store().pending(&name)).await
     }
 
+    pub(super) async fn reserve(&self, name: &LineageName, key: PrivateKey) -> Result<(), StoreError> {
+        let (locked, name) = (Arc::clone(&self.locked), name.clone());
+        blocking(move || locked.reserve(&name, &key)).await
+    }
+
     pub(super) async fn begin(
         &self,
         name: &LineageName,

@@ -1,17 +1,18 @@
 //! The run as a whole.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
 use certkit_core::store::{AuthorityKind, BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
-use certkit_core::{Failure, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
+use certkit_core::{Failure, Finding, Identifier, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
 use futures_util::stream::{self, StreamExt};
 
 use super::attempt::{Achieved, Workshop};
 use super::deploying::{Hooks, PreHooks};
-use super::inventory::{Inventory, blocking};
+use super::inventory::{Inventory, blocking, store_failure};
 use super::job::{Job, Subject};
 use super::report::{Outcome, Report, ReportEntry};
 use super::{Mode, Renewer, Request, RunError, Selection};
@@ -98,15 +99,26 @@ impl Run<'_> {
         for one in seen {
             match one {
                 Seen::Usable(subject) => {
-                    let (state, finding) = self.inventory.load_state(&subject.name).await?;
-                    report.findings.extend(finding);
-                    self.notice_foreign_changes(&subject, &state, made_live.contains(&subject.name)).await?;
-                    subjects.push(*subject);
+                    let by_recovery = made_live.contains(&subject.name);
+                    match self.remember(&subject, by_recovery).await {
+                        Ok(finding) => {
+                            report.findings.extend(finding);
+                            subjects.push(*subject);
+                        }
+                        // Without its memory a lineage could be ordered again and again. The others go on.
+                        Err(error) => report.entries.push(self.failed(&subject, store_failure(error))),
+                    }
                 }
                 Seen::Broken(entry) => report.entries.push(*entry),
             }
         }
         Ok(subjects)
+    }
+
+    async fn remember(&self, subject: &Subject, made_live_by_recovery: bool) -> Result<Option<Finding>, StoreError> {
+        let (state, finding) = self.inventory.load_state(&subject.name).await?;
+        self.notice_foreign_changes(subject, &state, made_live_by_recovery).await?;
+        Ok(finding)
     }
 
     /// The version found live at first, or that another tool installed, counts as deployed: no hook runs for it.
@@ -179,7 +191,12 @@ impl Run<'_> {
             if *version != live || self.stop.reason().is_some() {
                 continue;
             }
-            let targets: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
+            let pending: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
+            let targets = self.targets(subject).map_or_else(|_| pending.clone(), |now| still_wanted(&pending, now));
+            if targets != pending {
+                let replanned = Event::DeployReplanned { version: live, targets: targets.clone() };
+                self.inventory.record(&subject.name, replanned).await?;
+            }
             hooks.deploy(self.inventory, subject, live, &targets).await?;
         }
         Ok(())
@@ -220,7 +237,8 @@ impl Run<'_> {
     }
 
     /// Pre hooks, then all attempts, a bounded number at once, then post hooks, whatever happened.
-    async fn attempt_all(&self, works: Vec<Work>, hooks: &Hooks<'_>, report: &mut Report) -> Result<(), RunError> {
+    async fn attempt_all(&self, mut works: Vec<Work>, hooks: &Hooks<'_>, report: &mut Report) -> Result<(), RunError> {
+        mark_shared_names(&mut works);
         let commands = |stage: HookStage| -> Vec<String> {
             works.iter().filter_map(|work| work.job.subject.hook(stage).cloned()).collect()
         };
@@ -299,6 +317,24 @@ impl Run<'_> {
     }
 }
 
+/// Pending targets that the owner still wants. A hook that was replaced hands its turn to the one that replaced it.
+fn still_wanted(pending: &[DeployTarget], now: Vec<DeployTarget>) -> Vec<DeployTarget> {
+    let is_hook = |target: &DeployTarget| matches!(target, DeployTarget::Hook(_));
+    let replaced = pending.iter().any(|target| is_hook(target) && !now.contains(target));
+    now.into_iter().filter(|target| pending.contains(target) || (replaced && is_hook(target))).collect()
+}
+
+fn mark_shared_names(works: &mut [Work]) {
+    let mut seen: BTreeMap<Identifier, usize> = BTreeMap::new();
+    for identifier in works.iter().flat_map(|work| work.job.subject.identifiers.iter()) {
+        *seen.entry(identifier.clone()).or_default() += 1;
+    }
+    for work in works {
+        let shared = |identifier: &Identifier| seen.get(identifier).is_some_and(|times| *times > 1);
+        work.job.shares_a_name = work.job.subject.identifiers.iter().any(shared);
+    }
+}
+
 enum Settled {
     Work(Box<Work>),
     Done(Box<ReportEntry>),
@@ -365,6 +401,7 @@ fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
                     identifiers: identifiers.clone(),
                     key_in_use: None,
                     key_to_leave: None,
+                    dead: None,
                 }))])
             }
             Err(lineage) => Err(RunError::Broken { name: name.clone(), reason: lineage.reason.to_string() }),

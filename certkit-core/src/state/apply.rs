@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Event, LineageState, PendingDeploy, RememberedFailure, Stage};
+use super::{DeployTarget, Event, LineageState, PendingDeploy, RememberedFailure, Stage};
 use crate::Failure;
 
 impl LineageState {
@@ -56,6 +56,17 @@ impl LineageState {
                         pending.failures = pending.failures.saturating_add(1);
                     }
                 }
+            }
+            Event::DeployReplanned { version, targets } => {
+                let failures = |target: &DeployTarget| {
+                    let old = self.deploy_pending.iter().find(|pending| pending.target == *target);
+                    old.map_or(0, |pending| pending.failures)
+                };
+                self.deploy_pending = targets
+                    .iter()
+                    .map(|target| PendingDeploy { target: target.clone(), version: *version, failures: failures(target) })
+                    .collect();
+                self.finish_deploy_when_nothing_is_pending();
             }
             Event::AttemptFailed { failure } => self.remember(failure, at),
             Event::AttemptStarted { .. }
