@@ -198,7 +198,7 @@ mod tests {
             assert_eq!(failure.class, FailureClass::Settings);
             assert!(failure.detail.contains(&format!("{cure} {}", path.display())), "{failure}");
         };
-        let accepted = || assert_eq!(directory_hooks(&directory).unwrap(), [hook.clone()]);
+        let accepted = || assert_eq!(directory_hooks(&directory).unwrap(), std::slice::from_ref(&hook));
         set(&directory, 0o777);
         assert_eq!(directory_hooks(&directory).unwrap(), [] as [PathBuf; 0], "nothing would run");
         file(&hook, 0o755);
