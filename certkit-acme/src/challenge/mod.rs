@@ -15,7 +15,7 @@ pub use webroot::{WebrootProblem, WebrootSolver};
 use std::fmt;
 use std::net::IpAddr;
 
-use certkit_core::{Failure, Identifier, IdentifierSet};
+use certkit_core::{Failure, FailureClass, Identifier, IdentifierSet};
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::BoxFuture;
@@ -60,6 +60,14 @@ pub trait Solver: Send + Sync {
 
     /// Removes the answers. Idempotent, also for challenges that were never set up.
     fn withdraw<'a>(&'a self, all: &'a [Challenge]) -> BoxFuture<'a, Result<(), SolveError>>;
+
+    /// Removes the answers that another process may have set up and not removed, because it was killed: for an order that
+    /// was found under way and is given up. The same as `withdraw` where what is left can be told for what it is (a token
+    /// file by its content) or went with the process (a responder's sockets). [`ManualSolver`] cannot tell: it runs the
+    /// cleanup hook for all of them, with an empty CERTBOT_AUTH_OUTPUT, because what the auth hook printed is lost.
+    fn withdraw_abandoned<'a>(&'a self, all: &'a [Challenge]) -> BoxFuture<'a, Result<(), SolveError>> {
+        self.withdraw(all)
+    }
 }
 
 /// Challenges could not be set up or removed.
@@ -98,6 +106,9 @@ pub enum SolveError {
     /// An auth or cleanup hook failed.
     #[error("{0}")]
     Hook(String),
+    /// Somebody asked to stop before all were set up. Nothing stays set up.
+    #[error("stopped before all challenges were set up")]
+    Stopped,
 }
 
 impl Token {
@@ -167,7 +178,11 @@ impl fmt::Display for ChallengeKind {
 
 impl From<SolveError> for Failure {
     fn from(error: SolveError) -> Self {
-        Self::new(certkit_core::FailureClass::ChallengeSetup, error.to_string())
+        let class = match error {
+            SolveError::Stopped => FailureClass::Interrupted,
+            _ => FailureClass::ChallengeSetup,
+        };
+        Self::new(class, error.to_string())
     }
 }
 
@@ -235,7 +250,8 @@ mod tests {
             text.starts_with("port 80 of all IPv4 addresses is taken by nginx (process 812): use --webroot"),
             "{text}"
         );
-        assert_eq!(Failure::from(error).class, certkit_core::FailureClass::ChallengeSetup);
+        assert_eq!(Failure::from(error).class, FailureClass::ChallengeSetup);
+        assert_eq!(Failure::from(SolveError::Stopped).class, FailureClass::Interrupted);
     }
 
     #[test]
