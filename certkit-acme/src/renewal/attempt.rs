@@ -114,7 +114,7 @@ impl<'a> Workshop<'a> {
         self.check_clock(&authority)?;
         let OpenAccount { account, id: account_id } =
             self.account(&authority, &job.directory, job.wanted_account.as_deref()).await?;
-        let solver = job.authenticator.solver(&self.servers, self.commands)?;
+        let solver = job.authenticator.solver_stopping(&self.servers, self.commands, self.stop)?;
         let turn = if inventory.is_dry_run() && job.shares_a_name { Some(self.trial.lock().await) } else { None };
         let exchange = Exchange {
             inventory,

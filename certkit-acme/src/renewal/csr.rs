@@ -116,7 +116,7 @@ impl Renewer {
         workshop.check_clock(&authority)?;
         let wanted = settings.wanted_account.as_deref();
         let account = workshop.account(&authority, &settings.directory, wanted).await?.account;
-        let solver = settings.authenticator.solver(&workshop.servers, &self.commands)?;
+        let solver = settings.authenticator.solver_stopping(&workshop.servers, &self.commands, stop)?;
         let profile = profile(&settings.profile, &authority)?;
         let placed = NewOrderFor { account: &account, identifiers, profile, is_dry_run: inventory.is_dry_run(), stop };
         let issuing = Issuing {

@@ -69,8 +69,8 @@ impl LineageState {
                 self.finish_deploy_when_nothing_is_pending();
             }
             Event::AttemptFailed { failure } => self.remember(failure, at),
-            Event::AttemptStarted { .. }
-            | Event::Validating { .. }
+            Event::AttemptStarted { directory, .. } => self.attempted_directory = Some(directory.clone()),
+            Event::Validating { .. }
             | Event::Authorized
             | Event::DryRunSucceeded
             | Event::Revoked { .. } => {}
@@ -87,6 +87,7 @@ impl LineageState {
             class: failure.class,
             retry: failure.retry,
             asked_the_ca,
+            directory: self.attempted_directory.clone(),
             per_identifier: failure
                 .per_identifier
                 .iter()

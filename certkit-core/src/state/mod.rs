@@ -23,6 +23,8 @@ pub struct LineageState {
     pub stage: Stage,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,
+    /// The directory of the CA of the attempt under way or of the last one.
+    pub attempted_directory: Option<AcmeUrl>,
     /// The last failure, as codes.
     pub last_failure: Option<RememberedFailure>,
     /// When a new version was last committed.
@@ -82,6 +84,9 @@ pub struct RememberedFailure {
     /// Whether the CA was (or may have been) asked, so that back-off applies.
     #[serde(default = "yes")]
     pub asked_the_ca: bool,
+    /// The directory of the CA that was tried: another CA need not wait.
+    #[serde(default)]
+    pub directory: Option<AcmeUrl>,
     /// The types of the CA's problems by identifier, for example `connection`.
     pub per_identifier: Vec<(String, String)>,
 }
