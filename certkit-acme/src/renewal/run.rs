@@ -7,7 +7,7 @@ use std::sync::Arc;
 use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
 use certkit_core::store::{AuthorityKind, BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
-use certkit_core::{Failure, Finding, Identifier, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
+use certkit_core::{AcmeUrl, Failure, Finding, Identifier, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
 use futures_util::stream::{self, StreamExt};
 
 use super::attempt::{Achieved, Workshop};
@@ -355,6 +355,7 @@ fn unknown_step() -> Failure {
 fn input(subject: &Subject, request: &Request, state: LineageState) -> PlanInput {
     let validity = subject.certificate.as_ref().map(|certificate| certificate.validity());
     let mut input = PlanInput::new(subject.name.clone(), validity, subject.wish(request)).remembering(state);
+    input.directory = subject.conf.params().effective_server().and_then(|server| AcmeUrl::parse(server).ok());
     // A dry run finishes nothing; it tries everything anew.
     input.order_under_way &= request.mode == Mode::Real;
     input
