@@ -113,17 +113,37 @@ pub enum SolveError {
 
 impl Token {
     /// Checks a token.
-    pub fn parse(text: &str) -> Result<Self, SolveError> {
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
         const LONGEST: usize = 256;
         let good = !text.is_empty()
             && text.len() <= LONGEST
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if good { Ok(Self(text.to_owned())) } else { Err(SolveError::Setup("the CA sent an invalid token".into())) }
+        if good { Ok(Self(text.to_owned())) } else { Err(TokenError { identifier: None, missing: text.is_empty() }) }
     }
 
     /// The token.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// A CA sent no token, or one that could leave a path or a line. Nothing on this machine is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the CA sent {} token{}",
+    if *.missing { "no" } else { "an invalid" },
+    .identifier.as_ref().map(|identifier| format!(" for {identifier}")).unwrap_or_default()
+)]
+pub struct TokenError {
+    identifier: Option<Identifier>,
+    missing: bool,
+}
+
+impl TokenError {
+    /// The same with the name or address that the challenge is for.
+    #[must_use]
+    pub fn of(self, identifier: &Identifier) -> Self {
+        Self { identifier: Some(identifier.clone()), ..self }
     }
 }
 
@@ -186,6 +206,12 @@ impl From<SolveError> for Failure {
     }
 }
 
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        Self::new(certkit_core::FailureClass::Protocol, error.to_string())
+    }
+}
+
 /// For the solvers that can only do http-01.
 fn check_http01(all: &[Challenge]) -> Result<(), SolveError> {
     match all.iter().find(|challenge| challenge.kind != ChallengeKind::Http01 || challenge.wildcard) {
@@ -227,6 +253,18 @@ mod tests {
             assert!(Token::parse(bad).is_err(), "{bad:?}");
         }
         assert!(Token::parse("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA").is_ok());
+    }
+
+    #[test]
+    fn a_bad_token_is_the_cas_fault() {
+        let name = Identifier::parse("a.example").unwrap();
+        for (text, says) in [
+            ("../\u{1b}[31m", "the CA sent an invalid token for a.example"),
+            ("", "the CA sent no token for a.example"),
+        ] {
+            let failure = Failure::from(Token::parse(text).unwrap_err().of(&name));
+            assert_eq!((failure.class, failure.detail.as_str()), (certkit_core::FailureClass::Protocol, says));
+        }
     }
 
     #[test]
