@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn an_order_under_way_is_finished_although_nothing_is_due() {
         let mut state = LineageState::default();
-        let order_url = crate::AcmeUrl::parse("https://ca.example/order/1").unwrap();
+        let order_url = AcmeUrl::parse("https://ca.example/order/1").unwrap();
         state.apply(&Event::OrderPlaced { order_url }, at(0));
         assert!(matches!(
             step(expiring_in(80).remembering(state), at(1)),

@@ -208,7 +208,7 @@ impl From<SolveError> for Failure {
 
 impl From<TokenError> for Failure {
     fn from(error: TokenError) -> Self {
-        Self::new(certkit_core::FailureClass::Protocol, error.to_string())
+        Self::new(FailureClass::Protocol, error.to_string())
     }
 }
 
@@ -263,7 +263,7 @@ mod tests {
             ("", "the CA sent no token for a.example"),
         ] {
             let failure = Failure::from(Token::parse(text).unwrap_err().of(&name));
-            assert_eq!((failure.class, failure.detail.as_str()), (certkit_core::FailureClass::Protocol, says));
+            assert_eq!((failure.class, failure.detail.as_str()), (FailureClass::Protocol, says));
         }
     }
 

@@ -28,8 +28,18 @@ pub async fn deploy(
         DeployTarget::Hook(line) => (OwnersCommand::Shell(line.clone()), format!("the deploy hook `{line}`")),
         DeployTarget::DirectoryHook(path) => {
             // It was noted when it was listed, which may be days ago: what it has become since then is what would run.
-            let hooks = [PathBuf::from(path)];
-            let checked = tokio::task::spawn_blocking(move || check_writers(&hooks)).await;
+            let hook = PathBuf::from(path);
+            let checked = tokio::task::spawn_blocking(move || {
+                // A directory stands for its hooks, which were refused: what refuses them now is what there is to say.
+                if hook.is_dir() {
+                    let hooks = directory_hooks(&hook)?;
+                    let count = hooks.len();
+                    let what = format!("its {count} hooks are accepted now and run for the next version");
+                    return Err(Failure::new(FailureClass::Hook, what));
+                }
+                check_writers(&[hook])
+            })
+            .await;
             match checked {
                 Ok(Ok(())) => {}
                 Ok(Err(failure)) => return impossible(failure.detail),

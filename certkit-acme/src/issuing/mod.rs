@@ -178,7 +178,13 @@ fn invalid_order(order: &Order) -> Failure {
     let Some(problem) = order.error.clone() else {
         return Failure::new(FailureClass::OrderLost, "the CA made the order invalid and gave no reason");
     };
-    let class = if order.per_identifier.is_empty() { FailureClass::Refused } else { FailureClass::ChallengeFailed };
+    // An authorization that was given up, or that became too old, takes the order with it; a new order cures that.
+    let died = matches!(problem.kind.as_str(), "deactivated" | "expired" | "revoked");
+    let class = match (died, order.per_identifier.is_empty()) {
+        (true, _) => FailureClass::OrderLost,
+        (false, true) => FailureClass::Refused,
+        (false, false) => FailureClass::ChallengeFailed,
+    };
     Failure::new(class, format!("the CA made the order invalid: {}: {}", problem.kind, problem.detail))
         .with_problem(problem)
         .with_identifiers(order.per_identifier.clone())

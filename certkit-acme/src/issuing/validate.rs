@@ -64,7 +64,7 @@ pub(crate) async fn clean_up_after(order: &Order, account: &Account, solver: &dy
         .filter_map(|authorization| choose(authorization, solver, account).ok())
         .map(|wanted| wanted.challenge)
         .collect();
-    let _ = solver.withdraw(&challenges).await;
+    let _ = solver.withdraw_abandoned(&challenges).await;
 }
 
 /// Gives up the authorizations that are valid already. Says whether there were any.
@@ -106,7 +106,7 @@ fn choose(authorization: &Authorization, solver: &dyn Solver, account: &Account)
     let kinds = solver.kinds(identifier, *wildcard);
     for kind in &kinds {
         let Some(offer) = challenges.iter().find(|offer| offer.kind == kind.as_str()) else { continue };
-        let token = Token::parse(offer.token.as_deref().unwrap_or_default())?;
+        let token = Token::parse(offer.token.as_deref().unwrap_or_default()).map_err(|error| error.of(identifier))?;
         let key_authorization = account.key_authorization(token.as_str());
         let challenge = Challenge::new(identifier.clone(), *wildcard, *kind, token, key_authorization);
         return Ok(Wanted { challenge, offer: offer.clone(), authorization: authorization.clone() });

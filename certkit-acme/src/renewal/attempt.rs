@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use certkit_core::state::{DeployTarget, Event};
@@ -84,9 +85,6 @@ impl<'a> Workshop<'a> {
         let name = &job.subject.name;
         let mut outcome = self.try_once(job, targets).await;
         if let Err(failure) = &mut outcome {
-            if failure.concerns_whole_ca() {
-                self.refusals.lock().await.entry(job.directory.clone()).or_insert_with(|| failure.clone());
-            }
             // The failure is what matters to the owner; a state that cannot be written is told besides.
             if let Err(error) = self.inventory.record(name, Event::AttemptFailed { failure: failure.clone() }).await {
                 failure.detail = format!("{}; it could not be recorded either: {error}", failure.detail);
@@ -123,8 +121,18 @@ impl<'a> Workshop<'a> {
             account: &account,
             solver: solver.as_ref(),
             stop: self.stop,
+            has_order: AtomicBool::new(false),
         };
-        let issued = issue(&exchange).await?;
+        let issued = match issue(&exchange).await {
+            Ok(issued) => issued,
+            Err(failure) => {
+                // One order's trouble is not that of the others.
+                if !exchange.has_order.load(Ordering::Relaxed) && failure.concerns_whole_ca() {
+                    self.refusals.lock().await.entry(job.directory.clone()).or_insert_with(|| failure.clone());
+                }
+                return Err(failure);
+            }
+        };
         drop(turn);
         let verified = match self.verify(job, issued.chain, issued.key).await {
             Ok(verified) => verified,

@@ -1,5 +1,7 @@
 //! One certificate from the CA for a lineage: the order under way is resumed, or a new one placed and journalled.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use certkit_core::state::Event;
 use certkit_core::store::{Pending, PendingOrder};
 use certkit_core::{Chain, Failure, FailureClass, IdentifierSet, PrivateKey, Version};
@@ -39,6 +41,8 @@ pub(super) struct Exchange<'a> {
     pub(super) account: &'a Account,
     pub(super) solver: &'a dyn Solver,
     pub(super) stop: &'a Stop,
+    /// Whether the CA has an order: what fails from then on concerns this order.
+    pub(super) has_order: AtomicBool,
 }
 
 /// Obtains a certificate. An order of an earlier run is resumed; one that turns out to be lost is replaced, once.
@@ -54,6 +58,7 @@ pub(super) async fn issue(exchange: &Exchange<'_>) -> Result<Issued, Failure> {
 }
 
 async fn finish(exchange: &Exchange<'_>, under_way: UnderWay) -> Result<Issued, Failure> {
+    exchange.has_order.store(true, Ordering::Relaxed);
     let UnderWay { order, key, replaces } = under_way;
     let issuing = Issuing {
         account: exchange.account,

@@ -179,11 +179,16 @@ impl Subject {
         &self,
         request: &Request,
         deploy_dir: &std::path::Path,
-    ) -> Result<Vec<DeployTarget>, Failure> {
+    ) -> Vec<DeployTarget> {
         let mut targets = Vec::new();
         if request.directory_hooks {
-            for hook in directory_hooks(deploy_dir)? {
-                targets.push(DeployTarget::DirectoryHook(hook.to_string_lossy().into_owned()));
+            match directory_hooks(deploy_dir) {
+                Ok(hooks) => {
+                    targets.extend(hooks.iter().map(|hook| DeployTarget::DirectoryHook(hook.to_string_lossy().into_owned())));
+                }
+                // A directory whose hooks are refused must not keep a certificate from being renewed: it stands for
+                // them, fails to be run, and stays pending until the owner has put it right.
+                Err(_) => targets.push(DeployTarget::DirectoryHook(deploy_dir.to_string_lossy().into_owned())),
             }
         }
         let params = self.conf.params();
@@ -198,7 +203,7 @@ impl Subject {
         {
             targets.push(DeployTarget::Installer(installer.clone()));
         }
-        Ok(targets)
+        targets
     }
 
     /// Its names as hooks are told them.

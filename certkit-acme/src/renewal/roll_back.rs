@@ -69,7 +69,7 @@ impl Renewer {
         };
         let subject =
             Subject::read(&lineage, &request).map_err(|reason| RunError::Broken { name: name.clone(), reason })?;
-        let targets = subject.deploy_targets(&request, &hook_dir(self.store.paths(), HookStage::Deploy))?;
+        let targets = subject.deploy_targets(&request, &hook_dir(self.store.paths(), HookStage::Deploy));
         let verified = self.verify_old(lineage, old, inventory.now()).await?;
         let not_after = verified.chain().leaf.validity().not_after;
         let committed = inventory

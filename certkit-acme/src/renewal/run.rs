@@ -1,7 +1,7 @@
 //! The run as a whole.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certkit_core::decision::DueReason;
@@ -143,7 +143,7 @@ impl Run<'_> {
                 version,
                 not_after: not_after.unwrap_or_default(),
                 directory: None,
-                targets: self.targets(subject).unwrap_or_default(),
+                targets: self.targets(subject),
             };
             return self.inventory.record(&subject.name, committed).await;
         }
@@ -192,7 +192,8 @@ impl Run<'_> {
                 continue;
             }
             let pending: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
-            let targets = self.targets(subject).map_or_else(|_| pending.clone(), |now| still_wanted(&pending, now));
+            let deploy_dir = hook_dir(self.renewer.store.paths(), HookStage::Deploy);
+            let targets = still_wanted(&pending, self.targets(subject), &deploy_dir);
             if targets != pending {
                 let replanned = Event::DeployReplanned { version: live, targets: targets.clone() };
                 self.inventory.record(&subject.name, replanned).await?;
@@ -224,15 +225,12 @@ impl Run<'_> {
     }
 
     fn prepare(&self, subject: Subject, because: DueReason) -> Result<Work, Box<(Subject, Failure)>> {
-        let targets = match self.targets(&subject) {
-            Ok(targets) => targets,
-            Err(failure) => return Err(Box::new((subject, failure))),
-        };
+        let targets = self.targets(&subject);
         let job = Job::resolve(subject, because, self.request)?;
         Ok(Work { job, targets })
     }
 
-    fn targets(&self, subject: &Subject) -> Result<Vec<DeployTarget>, Failure> {
+    fn targets(&self, subject: &Subject) -> Vec<DeployTarget> {
         subject.deploy_targets(self.request, &hook_dir(self.renewer.store.paths(), HookStage::Deploy))
     }
 
@@ -317,11 +315,21 @@ impl Run<'_> {
     }
 }
 
-/// Pending targets that the owner still wants. A hook that was replaced hands its turn to the one that replaced it.
-fn still_wanted(pending: &[DeployTarget], now: Vec<DeployTarget>) -> Vec<DeployTarget> {
+/// Pending targets that the owner still wants. A hook that was replaced hands its turn to the one that replaced it, and
+/// a directory whose hooks were refused to its hooks.
+fn still_wanted(pending: &[DeployTarget], now: Vec<DeployTarget>, deploy_dir: &Path) -> Vec<DeployTarget> {
     let is_hook = |target: &DeployTarget| matches!(target, DeployTarget::Hook(_));
     let replaced = pending.iter().any(|target| is_hook(target) && !now.contains(target));
-    now.into_iter().filter(|target| pending.contains(target) || (replaced && is_hook(target))).collect()
+    let directory = DeployTarget::DirectoryHook(deploy_dir.to_string_lossy().into_owned());
+    let whole_directory = pending.contains(&directory);
+    let is_directory_hook = |target: &DeployTarget| matches!(target, DeployTarget::DirectoryHook(_));
+    now.into_iter()
+        .filter(|target| {
+            pending.contains(target)
+                || (replaced && is_hook(target))
+                || (whole_directory && is_directory_hook(target))
+        })
+        .collect()
 }
 
 fn mark_shared_names(works: &mut [Work]) {
@@ -374,7 +382,6 @@ fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
     match &request.selection {
         Selection::All => Ok(store
             .lineages()?
-            .into_iter()
             .map(|lineage| lineage.map_or_else(broken, |one| read(&one, request)))
             .collect()),
         Selection::One(name) => match store.lineage(name) {

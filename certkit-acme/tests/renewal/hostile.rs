@@ -180,7 +180,8 @@ async fn a_refusal_that_concerns_all_is_asked_for_once_and_then_waited_for() {
 #[tokio::test]
 async fn an_order_that_is_dead_in_whatever_way_does_not_hold_a_lineage_for_ever() {
     let name = "l1.example.com";
-    let dead: [(&str, fn(&str, &str) -> Answer); 5] = [
+    type Answers = fn(&str, &str) -> Answer;
+    let dead: [(&str, Answers); 5] = [
         ("gone", |path, _| (path == "/order").then(|| (404, "", problem("malformed")))),
         ("no longer ours", |path, _| (path == "/order").then(|| (403, "", problem("unauthorized")))),
         ("deactivated", |path, _| (path == "/order").then(|| (200, "", order("deactivated", "l1.example.com")))),
@@ -195,7 +196,7 @@ async fn an_order_that_is_dead_in_whatever_way_does_not_hold_a_lineage_for_ever(
         let ca = started(move |path, base| match path {
             "/new-order" => placed("pending", "l1.example.com", base),
             // Good at first: the order is placed and journalled, and the run fails later.
-            "/authz" if what != "without its authorization" => Some((503, "", problem("serverInternal"))),
+            "/authz" if what != "without its authorization" => Some((503, "Retry-After: 600\r\n", problem("serverInternal"))),
             _ => answers(path, base),
         });
         let lineages = Lineages::new(&ca, 1);
