@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::args::{Environment, Invocation, ParseError};
+use crate::args::{Environment, Invocation};
 use crate::commands::Context;
 use crate::exit::{CommandError, Exit};
 use crate::ui::{Ui, Voice};
@@ -32,11 +32,8 @@ fn run(arguments: &[OsString]) -> Exit {
         Ok(invocation) => invocation,
         Err(error) => {
             let ui = Ui::for_process(Voice { json: asks_for_json(arguments), ..Voice::default() });
-            match error {
-                ParseError::Flag(error) => ui.error(&error),
-                ParseError::Usage(text) => ui.error(&CommandError::usage(text)),
-            }
-            return Exit::Usage;
+            ui.error(&error);
+            return error.exit;
         }
     };
     let general = &invocation.typed.general;

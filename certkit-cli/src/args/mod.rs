@@ -64,13 +64,7 @@ pub(crate) struct WebrootOf {
 }
 
 /// Why no command runs.
-#[derive(Clone, Debug)]
-pub(crate) enum ParseError {
-    /// A flag is unknown, or its value cannot be used.
-    Flag(Box<CommandError>),
-    /// Our own words.
-    Usage(String),
-}
+pub(crate) type ParseError = Box<CommandError>;
 
 impl Invocation {
     /// Reads the arguments (without the program's name) and the files they lead to.
@@ -78,7 +72,7 @@ impl Invocation {
         let parser = parser();
         let mut from_file = BTreeMap::new();
         let matches = parse(&parser, arguments, &from_file)?;
-        let refused = |error: clap::Error| ParseError::Flag(Box::new(refusal::of(&error, arguments, &BTreeMap::new())));
+        let refused = |error: clap::Error| Box::new(refusal::of(&error, arguments, &BTreeMap::new()));
         let typed = Typed::from_matches(&matches).map_err(refused)?;
         let mut tokens: Vec<OsString> = Vec::new();
         // Help and version have to work with a broken file, too.
@@ -142,11 +136,15 @@ fn parse(
     parser
         .clone()
         .try_get_matches_from(program.chain(arguments.iter().cloned()))
-        .map_err(|error| ParseError::Flag(Box::new(refusal::of(&error, arguments, from_file))))
+        .map_err(|error| Box::new(refusal::of(&error, arguments, from_file)))
 }
 
 fn usage(error: IniError) -> ParseError {
-    ParseError::Usage(error.to_string())
+    let cure = match error.line {
+        Some(_) => "correct the line or remove it",
+        None => "correct the file, or leave it out",
+    };
+    Box::new(CommandError::usage(error.to_string()).with_cure(cure))
 }
 
 /// In certbot's order: the later ones win.
@@ -274,7 +272,9 @@ fn judge_foreign(
                 notes.push(format!("{place} is ignored: this command has no use for it."));
             }
             Fate::Refused(cure) => {
-                return Err(ParseError::Usage(format!("{place} cannot be done by certkit: {cure}.")));
+                return Err(Box::new(
+                    CommandError::usage(format!("{place} cannot be done by certkit")).with_cure(cure),
+                ));
             }
         }
     }
@@ -295,8 +295,9 @@ fn webroots(matches: &ArgMatches) -> Result<Vec<WebrootOf>, ParseError> {
             Some((_, root)) => root,
             None if roots.len() == 1 => first,
             None => {
-                return Err(ParseError::Usage(
-                    "with several -w, one of them must stand before all -d: -w DIR -d NAME -w DIR -d NAME.".to_owned(),
+                return Err(Box::new(
+                    CommandError::usage("with several -w, one of them must stand before all -d")
+                        .with_cure("write -w DIR -d NAME -w DIR -d NAME"),
                 ));
             }
         };

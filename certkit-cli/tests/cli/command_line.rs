@@ -33,6 +33,7 @@ fn a_command_line_that_cannot_be_read_is_a_document_when_one_was_asked_for() {
         let mut keys: Vec<&String> = document.as_object().unwrap().keys().collect();
         keys.sort();
         assert_eq!(keys, ["cure", "error", "schema"], "{arguments:?}");
+        assert!(document["cure"].is_string(), "{arguments:?}: {document}");
     }
     let run = place.run(&["renew", "--frobnicate"]).ends_with(2);
     assert_eq!(run.stderr.lines().count(), 2, "{}", run.stderr);
