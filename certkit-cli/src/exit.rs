@@ -81,7 +81,7 @@ impl fmt::Display for CommandError {
 
 impl From<Failure> for CommandError {
     fn from(failure: Failure) -> Self {
-        Self::failed(failure.to_string()).with_cure(failure.cure())
+        Self::failed(failure.to_string()).with_cure(words::failure_cure(&failure))
     }
 }
 

@@ -103,7 +103,7 @@ fn failure_details(failure: &Failure, name: &str) -> String {
     } else if let Some(problem) = &failure.problem {
         text.push_str(&format!("  Type:   {}\n  Detail: {}\n", escape(&problem.kind), escape(&problem.detail)));
     }
-    text.push_str(&format!("What to do: {}.\n", words::cure_for(failure.cure(), name)));
+    text.push_str(&format!("What to do: {}.\n", words::cure_for(words::failure_cure(failure), name)));
     text
 }
 
@@ -309,7 +309,7 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
 pub(crate) fn failure_json(failure: &Failure, name: &str) -> Value {
     json!({
         "what": failure.to_string(),
-        "cure": words::cure_for(failure.cure(), name),
+        "cure": words::cure_for(words::failure_cure(failure), name),
         "class": class_code(failure.class),
         "identifiers": failure.per_identifier.iter().map(|one| json!({
             "identifier": one.identifier.to_string(),

@@ -1,7 +1,7 @@
 //! Events, lists and durations in words.
 
 use certkit_core::state::{DeployTarget, Event, RememberedFailure};
-use certkit_core::{FailureClass, FindingCode, Problem, escape};
+use certkit_core::{Failure, FailureClass, FindingCode, Problem, escape};
 use chrono::TimeDelta;
 
 use super::date;
@@ -32,6 +32,15 @@ pub(crate) fn broken_cure(reason: &str) -> &'static str {
         "correct the line that the message names"
     } else {
         FindingCode::BrokenLineage.cure()
+    }
+}
+
+/// What to do about a failure: the class's cure, unless what stands in the way is known better.
+pub(crate) fn failure_cure(failure: &Failure) -> &'static str {
+    match failure.class {
+        FailureClass::Settings if failure.detail.contains("only be validated with dns-01") => FindingCode::DNS_BY_HOOKS,
+        FailureClass::Store if is_denied(&failure.detail) => FindingCode::Unreadable.cure(),
+        _ => failure.cure(),
     }
 }
 

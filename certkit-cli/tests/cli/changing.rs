@@ -92,6 +92,16 @@ fn a_document_root_is_for_every_name_of_the_certificate() {
 }
 
 #[test]
+fn a_hook_around_the_run_is_not_pending() {
+    let ca = Pebble::start(PebbleOptions::default());
+    let place = Place::new();
+    certonly(&place, &ca, &["-d", "q.example.org"]).ends_with(0);
+    let arguments = ["renew", "--force-renewal", "--disable-hook-validation", "--post-hook", "exit 3"];
+    let run = place.run_trusting(&ca, &arguments).ends_with(1);
+    assert!(run.stderr.contains("post-hook") && !run.stderr.contains("pending"), "{}", run.stderr);
+}
+
+#[test]
 fn a_dry_run_registers_no_account() {
     let ca = Pebble::start(PebbleOptions::default());
     let place = Place::new();

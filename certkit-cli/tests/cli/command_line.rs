@@ -106,6 +106,10 @@ fn settings_that_do_not_fit_are_refused_with_the_ones_that_do() {
     place.tree.lineage("s.example.org").standalone(80).write();
     let run = place.run(&["certonly", "--standalone", "-d", "*.a.example.org"]).ends_with(2);
     assert!(run.stderr.contains("--manual --preferred-challenges dns"), "{}", run.stderr);
+    let wild = place.tree.lineage("w.example.org").names(["w.example.org", "*.w.example.org"]).standalone(80);
+    wild.server("https://127.0.0.1:1/dir").days_left(5).write();
+    let run = place.run(&["renew", "--cert-name", "w.example.org", "--no-random-sleep-on-renew"]).ends_with(1);
+    assert!(run.stderr.contains("What to do: use --manual --preferred-challenges dns"), "{}", run.stderr);
     let run = place.run(&["reconfigure", "--cert-name", "s.example.org", "--webroot"]).ends_with(2);
     assert!(run.stderr.contains("-w DIR"), "{}", run.stderr);
     fs::write(place.tree.config_dir().join("cli.ini"), "must-staple = true\n").unwrap();
