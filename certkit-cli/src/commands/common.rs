@@ -55,7 +55,7 @@ impl<'a> Context<'a> {
             self.ui.detail(note);
         }
         if let Some(installer) = &self.invocation.typed.validation.installer
-            && (self.invocation.installer()?.is_none() || !command.flags.contains(&"installer"))
+            && !command.flags.contains(&"installer")
         {
             self.ui.detail(&format!(
                 "--installer {} is ignored: certkit edits no server configuration (`certkit reconfigure --installer` makes it reload the server).",

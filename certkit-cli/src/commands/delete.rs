@@ -65,8 +65,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 pub(crate) fn sharing_archive(store: &Store, name: &LineageName) -> Result<Option<LineageName>, CommandError> {
     let Ok(Some(lineage)) = store.lineage(name) else { return Ok(None) };
     let own = real(lineage.archive_dir());
-    let other =
-        store.lineages()?.flatten().find(|other| other.name() != name && real(other.archive_dir()) == own);
+    let other = store.lineages()?.flatten().find(|other| other.name() != name && real(other.archive_dir()) == own);
     Ok(other.map(|other| other.name().clone()))
 }
 
