@@ -108,8 +108,7 @@ fn plan_one(input: PlanInput, now: DateTime<Utc>) -> PlanEntry {
     let step = match decision.at {
         Some(at) if now >= at => match input.state.held_until() {
             // The owner's word overrides our own caution.
-            Some((until, by))
-                if now < until && input.wish.now.is_none() && concerns(by, input.directory.as_ref()) => {
+            Some((until, by)) if now < until && input.wish.now.is_none() && concerns(by, input.directory.as_ref()) => {
                 Step::Held { due: at, until, by: by.clone() }
             }
             _ => Step::Attempt { because: decision.reason.clone() },

@@ -153,8 +153,7 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
             // The CA may have had the answer although we did not hear it: the authorization tells.
             Err(AcmeError::Transport(_)) => {}
             Err(error) => {
-                let authorization =
-                    patiently(stop, || account.authorization(&wanted.authorization.url)).await??;
+                let authorization = patiently(stop, || account.authorization(&wanted.authorization.url)).await??;
                 if authorization.status == AuthorizationStatus::Pending {
                     return Err(error.into());
                 }
@@ -163,8 +162,7 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
     }
     let mut asked = 0;
     loop {
-        let authorization =
-            patiently(stop, || account.authorization(&wanted.authorization.url)).await??;
+        let authorization = patiently(stop, || account.authorization(&wanted.authorization.url)).await??;
         match authorization.status {
             AuthorizationStatus::Valid => return Ok(None),
             AuthorizationStatus::Pending => {}

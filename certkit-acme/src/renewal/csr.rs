@@ -13,7 +13,7 @@ use super::job::{Settings, authority_kind};
 use super::run::hook_dir;
 use super::{HookRun, Mode, Renewer, Request, RunError};
 use crate::deploy::HookStage;
-use crate::issuing::{GRACE, heeding, Issuing, KeyHolder, NoJournal, interrupted};
+use crate::issuing::{GRACE, Issuing, KeyHolder, NoJournal, heeding, interrupted};
 use crate::{AwsLcKeyMath, Stop, StopReason};
 
 /// What is wanted for a certificate signing request (`certonly --csr`).
@@ -83,8 +83,14 @@ impl Renewer {
             return Err(Failure::new(FailureClass::Settings, what).into());
         }
         let settings = Settings::read(&conf, &"the command line", order.csr.identifiers(), &request)?;
-        let inventory =
-            Inventory::lock(&self.store, order.mode, Arc::clone(&self.observer), Arc::clone(&self.clock)).await?;
+        let inventory = Inventory::lock(
+            &self.store,
+            order.mode,
+            Arc::clone(&self.observer),
+            Arc::clone(&self.clock),
+            self.live_switch,
+        )
+        .await?;
         let directories =
             [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
         let hooks = Hooks::new(self.observer.as_ref(), &self.commands, directories, &request);

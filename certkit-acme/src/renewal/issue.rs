@@ -11,7 +11,9 @@ use super::job::{Job, ProfileWish};
 use chrono::TimeDelta;
 
 use crate::challenge::Solver;
-use crate::issuing::{GRACE, clean_up_after, heeding, Issuing, Journal, KeyHolder, OrderStep, deactivate_valid, patiently};
+use crate::issuing::{
+    GRACE, Issuing, Journal, KeyHolder, OrderStep, clean_up_after, deactivate_valid, heeding, patiently,
+};
 use crate::keys::KeySpec;
 use crate::protocol::{Account, Authority, IssuedChain, NewOrder, Order, OrderStatus};
 use crate::{BoxFuture, Stop};
@@ -91,7 +93,11 @@ struct UnderWay {
 fn is_of_no_more_use(failure: &Failure, failures_before: u32) -> bool {
     use FailureClass as Class;
     match failure.class {
-        Class::BadCsr | Class::ChallengeFailed | Class::IdentifierRefused | Class::OrderLost | Class::ProfileRefused => true,
+        Class::BadCsr
+        | Class::ChallengeFailed
+        | Class::IdentifierRefused
+        | Class::OrderLost
+        | Class::ProfileRefused => true,
         Class::Interrupted | Class::Network | Class::Store | Class::ChallengeSetup | Class::Settings => false,
         // These concern the account, not the order.
         Class::AccountUnknown

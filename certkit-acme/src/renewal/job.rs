@@ -175,16 +175,14 @@ impl Subject {
     }
 
     /// What has to receive a new version, in certbot's order: the directory's hooks, the conf's, the web server.
-    pub(super) fn deploy_targets(
-        &self,
-        request: &Request,
-        deploy_dir: &std::path::Path,
-    ) -> Vec<DeployTarget> {
+    pub(super) fn deploy_targets(&self, request: &Request, deploy_dir: &std::path::Path) -> Vec<DeployTarget> {
         let mut targets = Vec::new();
         if request.directory_hooks {
             match directory_hooks(deploy_dir) {
                 Ok(hooks) => {
-                    targets.extend(hooks.iter().map(|hook| DeployTarget::DirectoryHook(hook.to_string_lossy().into_owned())));
+                    targets.extend(
+                        hooks.iter().map(|hook| DeployTarget::DirectoryHook(hook.to_string_lossy().into_owned())),
+                    );
                 }
                 // A directory whose hooks are refused must not keep a certificate from being renewed: it stands for
                 // them, fails to be run, and stays pending until the owner has put it right.

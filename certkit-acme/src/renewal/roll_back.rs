@@ -48,7 +48,8 @@ impl Renewer {
     pub async fn roll_back(&self, wanted: &RollBack, stop: &Stop) -> Result<Report, RunError> {
         let RollBack { name, to, directory_hooks } = wanted;
         let observer = Arc::clone(&self.observer);
-        let inventory = Inventory::lock(&self.store, Mode::Real, observer, Arc::clone(&self.clock)).await?;
+        let inventory =
+            Inventory::lock(&self.store, Mode::Real, observer, Arc::clone(&self.clock), self.live_switch).await?;
         let mut report = Report::new(self.clock.now(), false);
         report.findings.extend(inventory.recover(Arc::clone(&self.math)).await?.into_iter().map(|one| one.finding));
         let mut request = Request::renew().only(name.clone());

@@ -39,8 +39,14 @@ impl Renewer {
     /// Renews what is to be renewed, deploys it, and tells everything. Other lineages go on when one fails.
     pub async fn run(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
         let now = self.clock.now();
-        let inventory =
-            Inventory::lock(&self.store, request.mode, Arc::clone(&self.observer), Arc::clone(&self.clock)).await?;
+        let inventory = Inventory::lock(
+            &self.store,
+            request.mode,
+            Arc::clone(&self.observer),
+            Arc::clone(&self.clock),
+            self.live_switch,
+        )
+        .await?;
         let run = Run { renewer: self, inventory: &inventory, request: &request, stop };
         let mut report = Report::new(now, inventory.is_dry_run());
         let made_live = run.recover(&mut report).await?;
@@ -325,9 +331,7 @@ fn still_wanted(pending: &[DeployTarget], now: Vec<DeployTarget>, deploy_dir: &P
     let is_directory_hook = |target: &DeployTarget| matches!(target, DeployTarget::DirectoryHook(_));
     now.into_iter()
         .filter(|target| {
-            pending.contains(target)
-                || (replaced && is_hook(target))
-                || (whole_directory && is_directory_hook(target))
+            pending.contains(target) || (replaced && is_hook(target)) || (whole_directory && is_directory_hook(target))
         })
         .collect()
 }
@@ -380,10 +384,9 @@ pub(super) fn hook_dir(paths: &StorePaths, stage: HookStage) -> PathBuf {
 /// The lineages that a request is about, read.
 fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
     match &request.selection {
-        Selection::All => Ok(store
-            .lineages()?
-            .map(|lineage| lineage.map_or_else(broken, |one| read(&one, request)))
-            .collect()),
+        Selection::All => {
+            Ok(store.lineages()?.map(|lineage| lineage.map_or_else(broken, |one| read(&one, request))).collect())
+        }
         Selection::One(name) => match store.lineage(name) {
             Ok(Some(lineage)) => Ok(vec![read(&lineage, request)]),
             Ok(None) => Err(RunError::NoSuchLineage(name.clone())),

@@ -36,7 +36,9 @@ impl HostileCa {
                 let Some(path) = path_of(&mut stream) else { continue };
                 *counted.lock().unwrap().entry(path.clone()).or_default() += 1;
                 match standard(&path, &own).or_else(|| answers(&path)) {
-                    Some((status, headers, body)) => answer(&mut stream, status, headers, &body.replace("{base}", &own)),
+                    Some((status, headers, body)) => {
+                        answer(&mut stream, status, headers, &body.replace("{base}", &own))
+                    }
                     None => held.push(stream),
                 }
             }
@@ -196,7 +198,9 @@ async fn an_order_that_is_dead_in_whatever_way_does_not_hold_a_lineage_for_ever(
         let ca = started(move |path, base| match path {
             "/new-order" => placed("pending", "l1.example.com", base),
             // Good at first: the order is placed and journalled, and the run fails later.
-            "/authz" if what != "without its authorization" => Some((503, "Retry-After: 600\r\n", problem("serverInternal"))),
+            "/authz" if what != "without its authorization" => {
+                Some((503, "Retry-After: 600\r\n", problem("serverInternal")))
+            }
             _ => answers(path, base),
         });
         let lineages = Lineages::new(&ca, 1);
@@ -211,7 +215,8 @@ async fn an_order_that_is_dead_in_whatever_way_does_not_hold_a_lineage_for_ever(
 
 #[tokio::test]
 async fn names_that_were_not_ordered_are_not_proved() {
-    let ca = started(|path, base| match path {
+    let ca = started(|path, base| {
+        match path {
         "/new-order" => placed("pending", "l1.example.com", base),
         "/order" => Some((200, "", order("pending", "l1.example.com"))),
         "/authz" => Some((
@@ -220,6 +225,7 @@ async fn names_that_were_not_ordered_are_not_proved() {
             r#"{"status":"pending","identifier":{"type":"dns","value":"evil.example.com"},"challenges":[{"type":"http-01","url":"{base}/chall","token":"abc","status":"pending"}]}"#.to_owned(),
         )),
         _ => None,
+    }
     });
     let lineages = Lineages::new(&ca, 1);
     let report = lineages.run(Request::renew()).await;

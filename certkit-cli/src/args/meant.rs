@@ -9,7 +9,7 @@ use certkit_acme::authorities;
 use certkit_acme::command::CommandSettings;
 use certkit_acme::deploy::{HookStage, validate_hook};
 use certkit_acme::transport::{TlsVerification, TransportSettings};
-use certkit_core::store::{ConfEdits, ConfValue, StorePaths};
+use certkit_core::store::{ConfEdits, ConfValue, LiveSwitch, StorePaths};
 use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName, escape};
 
 use super::typed::Typed;
@@ -50,6 +50,14 @@ impl Invocation {
             settings.user_agent_comment.clone_from(&general.user_agent_comment);
         }
         settings
+    }
+
+    /// How a new version goes live.
+    pub(crate) fn live_switch(&self) -> LiveSwitch {
+        match self.typed.hooks.live_switch.as_deref() {
+            Some("links") => LiveSwitch::Links,
+            _ => LiveSwitch::Exchange,
+        }
     }
 
     /// How hooks are run.

@@ -115,6 +115,7 @@ impl<'a> Context<'a> {
         let renewer = Renewer::builder(self.store()?)
             .transport(self.invocation.transport())
             .commands(self.invocation.commands())
+            .live_switch(self.invocation.live_switch())
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
             .build()?;
         Ok(renewer)

@@ -50,6 +50,7 @@ pub(crate) const COMMAND: Command = Command {
         "no_directory_hooks",
         "disable_hook_validation",
         "hook_time_limit",
+        "live_switch",
         "key_type",
         "rsa_key_size",
         "elliptic_curve",

@@ -64,16 +64,17 @@ impl LineageState {
                 };
                 self.deploy_pending = targets
                     .iter()
-                    .map(|target| PendingDeploy { target: target.clone(), version: *version, failures: failures(target) })
+                    .map(|target| PendingDeploy {
+                        target: target.clone(),
+                        version: *version,
+                        failures: failures(target),
+                    })
                     .collect();
                 self.finish_deploy_when_nothing_is_pending();
             }
             Event::AttemptFailed { failure } => self.remember(failure, at),
             Event::AttemptStarted { directory, .. } => self.attempted_directory = Some(directory.clone()),
-            Event::Validating { .. }
-            | Event::Authorized
-            | Event::DryRunSucceeded
-            | Event::Revoked { .. } => {}
+            Event::Validating { .. } | Event::Authorized | Event::DryRunSucceeded | Event::Revoked { .. } => {}
         }
     }
 

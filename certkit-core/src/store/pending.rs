@@ -146,7 +146,8 @@ impl LockedStore {
     pub fn begin(&self, name: &LineageName, key: &PrivateKey, order: PendingOrder) -> Result<Pending, StoreError> {
         let dir = self.paths().pending(name);
         let reserved = files::read_if_there(&dir.join(KEY_FILE))?.map(Zeroizing::new);
-        let is_reserved = reserved.is_some_and(|pem| *pem == key.to_pem().as_bytes()) && self.store.pending(name)?.is_none();
+        let is_reserved =
+            reserved.is_some_and(|pem| *pem == key.to_pem().as_bytes()) && self.store.pending(name)?.is_none();
         if !is_reserved {
             self.reserve(name, key)?;
         }

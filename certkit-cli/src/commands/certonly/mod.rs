@@ -90,6 +90,7 @@ pub(crate) const COMMAND: Command = Command {
         "disable_hook_validation",
         "no_directory_hooks",
         "hook_time_limit",
+        "live_switch",
         "server",
         "staging",
         "ca_bundle",
