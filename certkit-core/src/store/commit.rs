@@ -188,7 +188,7 @@ impl LockedStore {
         self.ensure_live_dir(live)?;
         let mut leftovers = switch(self, name, live, version)?;
         note(&mut leftovers, self.consume_pending(name, &journal));
-        self.remove_old_versions(live, &dirs, version, &mut leftovers);
+        self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
         Ok(Committed { version, leftovers })
     }
 
