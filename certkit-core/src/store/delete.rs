@@ -170,6 +170,7 @@ impl LockedStore {
             removed.push(pending);
         }
         for file in [paths.state_file(name), paths.journal(name)] {
+            files::make_way_for_file(&file)?;
             if files::remove_file(&file)? {
                 removed.push(file);
             }
