@@ -28,7 +28,11 @@ impl Log {
     }
 
     fn open_bounded(directory: &Path, clock: fn() -> DateTime<Utc>, max_bytes: u64) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        if !directory.exists() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            // Whatever the umask is.
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))?;
+        }
         let path = directory.join("certkit.log");
         let file = open_file(&path)?;
         Ok(Self { path, clock, max_bytes, file: Mutex::new(Some(file)) })
@@ -68,7 +72,8 @@ fn open_file(path: &Path) -> io::Result<File> {
     if !meta.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    if meta.permissions().mode() & 0o077 != 0 {
+    // Others' rights are taken away, and the owner's given where the umask took them.
+    if meta.permissions().mode() & 0o777 != 0o600 {
         file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     }
     Ok(file)
@@ -97,6 +102,20 @@ mod tests {
         );
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::metadata(dir.path().join("a/b")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_file_without_rights_gets_its_owners_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("certkit.log");
+        for mode in [0o000, 0o644, 0o200] {
+            File::create(&path).unwrap().set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
+            // Who is not root could not open it at all, which is what a new file under such a umask does not need.
+            if Log::open(dir.path(), clock).is_ok() {
+                assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            }
+            std::fs::remove_file(&path).unwrap();
+        }
     }
 
     #[test]

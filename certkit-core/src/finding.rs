@@ -50,6 +50,8 @@ pub enum FindingCode {
     InterruptedCommit,
     /// certbot's journal links of an interrupted switch.
     InterruptedSwitch,
+    /// What is live cannot be used: a file is empty or damaged, or the key is another's.
+    LiveVersionDamaged,
     /// `live/NAME` without a conf.
     LiveWithoutConf,
     /// The live links point to different versions.
@@ -124,6 +126,7 @@ impl FindingCode {
             Self::ForeignLink => "a live link does not point to a version in this certificate's own archive",
             Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
             Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
+            Self::LiveVersionDamaged => "the version in use is damaged",
             Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
             Self::MixedVersions => "the live links point to different versions, so key and certificate may not match",
             Self::NewerVersionNotLive => "a newer complete version is stored but not in use",
@@ -163,6 +166,9 @@ impl FindingCode {
             Self::InterruptedSwitch | Self::MixedVersions | Self::NewerVersionNotLive => {
                 "nothing to do: the next `certkit renew` puts it right"
             }
+            Self::LiveVersionDamaged => {
+                "nothing to do if another version was made live or the certificate is being renewed; otherwise restore the file from a backup"
+            }
             Self::OrderPending => "nothing to do: the next `certkit renew` resumes it",
             Self::PrivateKeyReadable => "chmod o-rwx the file, unless you meant it",
             Self::RenewBeforeExpiryTooLong | Self::RenewBeforeExpiryUnreadable => {
@@ -178,7 +184,7 @@ impl FindingCode {
     /// How bad it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::BrokenLineage | Self::MixedVersions | Self::Unreadable => Severity::Error,
+            Self::BrokenLineage | Self::LiveVersionDamaged | Self::MixedVersions | Self::Unreadable => Severity::Error,
             Self::AccountUnusable
             | Self::ArchiveWithoutConf
             | Self::DeployPending

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// The name of a lineage: what certbot calls the certificate name. It is a file name in three directories, so it can
-/// hold no `/`, no control character, no leading `-` or `.`, and at most 200 bytes.
+/// hold no `/`, no control character, no leading `-` or `.`, and at most 200 bytes; nor is it `README`, a file in `live/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct LineageName(String);
@@ -26,6 +26,8 @@ impl LineageName {
             "it contains a slash"
         } else if text.starts_with(['.', '-']) {
             "it begins with a dot or a hyphen"
+        } else if text == "README" {
+            "certbot's live directory has a file of that name"
         } else if crate::escape(&text) != text {
             "it contains a control character"
         } else {

@@ -37,7 +37,7 @@ impl HostileCa {
                 *counted.lock().unwrap().entry(path.clone()).or_default() += 1;
                 match standard(&path, &own).or_else(|| answers(&path)) {
                     Some((status, headers, body)) => {
-                        answer(&mut stream, status, headers, &body.replace("{base}", &own))
+                        answer(&mut stream, status, headers, &body.replace("{base}", &own));
                     }
                     None => held.push(stream),
                 }

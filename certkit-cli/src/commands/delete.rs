@@ -32,20 +32,18 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let name = context.invocation.needed_cert_name("delete")?;
     let store = context.store()?;
-    if matches!(store.lineage(&name), Ok(None)) {
+    if matches!(store.lineage(&name), Ok(None)) && !is_left_over(&store, &name)? {
         return Err(no_such_certificate(&store, &name));
     }
-    if let Some(other) = sharing_archive(&store, &name)? {
-        return Err(CommandError::failed(format!(
-            "the certificate `{other}` keeps its versions in the same archive directory"
-        ))
-        .with_cure(format!(
-            "correct archive_dir in one of the two renewal configurations, or delete `{other}` by hand first"
-        )));
-    }
-    let question = format!(
-        "The certificate `{name}` and all its versions will be deleted. A server that still uses it will stop working at its next restart.\nDelete it?"
-    );
+    let sharing = sharing(&store, &name)?;
+    let question = match &sharing {
+        None => format!(
+            "The certificate `{name}` and all its versions will be deleted. A server that still uses it will stop working at its next restart.\nDelete it?"
+        ),
+        Some(others) => format!(
+            "The renewal configuration `{name}` will be deleted. Live links and versions that {others} uses too stay.\nDelete it?"
+        ),
+    };
     if context.ui.voice().interactive && !context.ui.confirm(&question, false) {
         return Err(CommandError::failed("nothing was deleted"));
     }
@@ -53,7 +51,12 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     for path in &removed {
         context.ui.detail(&format!("Removed {}.", shown(path)));
     }
-    context.ui.result(&format!("Deleted all files relating to certificate {name}.\n"));
+    match &sharing {
+        None => context.ui.result(&format!("Deleted all files relating to certificate {name}.\n")),
+        Some(others) => context.ui.result(&format!(
+            "Deleted what belongs to {name} alone. Live links and versions that {others} uses too stay.\n"
+        )),
+    }
     if context.ui.voice().json {
         let removed: Vec<_> = removed.iter().map(|path| path.to_string_lossy()).collect();
         context.ui.json(&json!({ "schema": 1, "deleted": name.as_str(), "removed": removed }));
@@ -61,14 +64,21 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     Ok(Exit::Well)
 }
 
-/// Another lineage whose versions lie in the same directory.
-pub(crate) fn sharing_archive(store: &Store, name: &LineageName) -> Result<Option<LineageName>, CommandError> {
-    let Ok(Some(lineage)) = store.lineage(name) else { return Ok(None) };
-    let own = real(lineage.archive_dir());
-    let other = store.lineages()?.flatten().find(|other| other.name() != name && real(other.archive_dir()) == own);
-    Ok(other.map(|other| other.name().clone()))
+/// Whether an interrupted removal, or another tool, left something of a certificate without its configuration.
+fn is_left_over(store: &Store, name: &LineageName) -> Result<bool, CommandError> {
+    let paths = store.paths();
+    for path in [paths.live(name), paths.archive(name), paths.pending(name)] {
+        match std::fs::symlink_metadata(&path) {
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(CommandError::failed(format!("{} cannot be read: {error}", shown(&path)))),
+        }
+    }
+    Ok(false)
 }
 
-fn real(path: &std::path::Path) -> std::path::PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+/// The other renewal configurations, in words, that use the same live links or versions.
+pub(crate) fn sharing(store: &Store, name: &LineageName) -> Result<Option<String>, CommandError> {
+    let others: Vec<_> = store.sharing(name)?.iter().map(|other| format!("`{other}`")).collect();
+    Ok((!others.is_empty()).then(|| others.join(", ")))
 }

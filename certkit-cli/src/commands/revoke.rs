@@ -11,7 +11,7 @@ use certkit_core::store::{Lineage, Store};
 use certkit_core::{AcmeUrl, Certificate, LineageName, PrivateKey, escape};
 use serde_json::json;
 
-use super::delete::sharing_archive;
+use super::delete::sharing;
 use super::{Command, Context, Operands, account};
 use crate::exit::{CommandError, Exit};
 use crate::runtime;
@@ -186,7 +186,7 @@ fn after(
     if !delete {
         return Ok(false);
     }
-    if let Some(other) = sharing_archive(store, name)? {
+    if let Some(other) = sharing(store, name)? {
         context.ui.warning(&format!(
             "Not deleting revoked certificates due to overlapping archive dirs. More than one certificate is using {} (also {other}).",
             shown(lineage.archive_dir())

@@ -85,6 +85,10 @@ pub fn due(subject: &str, validity: Validity, wish: &RenewalWish, now: DateTime<
     let mut findings = Vec::new();
     if let Some(text) = &wish.renew_before_expiry {
         match parse_interval(text) {
+            // Due at the very end is due too late, whatever was meant.
+            Ok(interval) if interval <= TimeDelta::zero() => {
+                findings.push(Finding::new(FindingCode::RenewBeforeExpiryUnreadable, subject, text));
+            }
             Ok(interval) if interval >= lifetime => {
                 findings.push(Finding::new(
                     FindingCode::RenewBeforeExpiryTooLong,
@@ -201,8 +205,11 @@ mod tests {
         let decision = due("a", lasting(6 * DAY), &wish("30 days"), at(0));
         assert_eq!(decision.reason, DueReason::HalfOfLifetime);
         assert_eq!(decision.findings[0].code, FindingCode::RenewBeforeExpiryTooLong);
-        let decision = due("a", lasting(90 * DAY), &wish("whenever"), at(0));
-        assert_eq!(decision.findings[0].code, FindingCode::RenewBeforeExpiryUnreadable);
+        for text in ["whenever", "0", "0 days", "1 day -24 hours"] {
+            let decision = due("a", lasting(90 * DAY), &wish(text), at(0));
+            assert_eq!(decision.findings[0].code, FindingCode::RenewBeforeExpiryUnreadable, "{text}");
+            assert_eq!(decision.reason, DueReason::ThirdOfLifetime, "{text}");
+        }
     }
 
     #[test]

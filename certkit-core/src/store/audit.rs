@@ -1,6 +1,6 @@
 //! What is inconsistent in the tree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,15 @@ impl Store {
     /// Broken lineages are among them.
     pub fn audit(&self) -> Result<Vec<Finding>, StoreError> {
         let lineages: Vec<_> = self.lineages()?.collect();
-        let mut audit = Audit { store: self, findings: Vec::new(), used: BTreeSet::new() };
+        let mut archives: BTreeMap<PathBuf, Vec<LineageName>> = BTreeMap::new();
+        for lineage in lineages.iter().flatten() {
+            let dir = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
+                Some(dir) => absolute(Path::new(dir))?,
+                None => self.paths.archive(lineage.name()),
+            };
+            archives.entry(dir).or_default().push(lineage.name().clone());
+        }
+        let mut audit = Audit { store: self, findings: Vec::new(), used: BTreeSet::new(), archives };
         for lineage in &lineages {
             match lineage {
                 Ok(lineage) => audit.lineage(lineage)?,
@@ -36,6 +44,8 @@ struct Audit<'s> {
     findings: Vec<Finding>,
     /// The folders that some conf speaks of.
     used: BTreeSet<PathBuf>,
+    /// Where confs say that versions lie, and which do.
+    archives: BTreeMap<PathBuf, Vec<LineageName>>,
 }
 
 impl Audit<'_> {
@@ -46,6 +56,7 @@ impl Audit<'_> {
         self.used.extend(targets.iter().filter_map(|target| target.parent()).map(Path::to_owned));
 
         self.journal_links(name, Kind::ALL.map(|kind| lineage.live_path(kind)));
+        self.archive_of_another(lineage)?;
         let live = lineage.live_version();
         let foreign = if live.is_none() { self.foreign_links(lineage) } else { Vec::new() };
         if live.is_none() && foreign.is_empty() {
@@ -89,6 +100,31 @@ impl Audit<'_> {
             }
         }
         self.add(FindingCode::BrokenLineage, &broken.name, broken.reason.to_string());
+        Ok(())
+    }
+
+    /// Links into the archive of another lineage, and links that mean something else to certbot.
+    fn archive_of_another(&mut self, lineage: &Lineage) -> Result<(), StoreError> {
+        let (name, dir) = (lineage.name(), lineage.archive_dir());
+        let own = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
+            Some(dir) => absolute(Path::new(dir))?,
+            None => self.store.paths.archive(name),
+        };
+        let others: Vec<_> = self.archives.get(dir).into_iter().flatten().filter(|other| *other != name).collect();
+        let is_home = others.iter().any(|other| self.store.paths.archive(other) == dir);
+        if !others.is_empty() && (is_home || own != dir) {
+            let others: Vec<_> = others.iter().map(|other| format!("`{other}`")).collect();
+            let evidence = format!("its links lead into {}, the archive of {}", self.shown(dir), others.join(", "));
+            self.add(FindingCode::ForeignLink, name.as_str(), evidence);
+        }
+        let link = lineage.live_path(Kind::Cert);
+        if let (Ok(to_system), Ok(by_name)) =
+            (std::fs::canonicalize(link), std::fs::canonicalize(lineage.target(Kind::Cert)))
+            && to_system != by_name
+        {
+            let evidence = format!("{} means {} to the system", self.shown(link), to_system.display());
+            self.add(FindingCode::ForeignLink, name.as_str(), evidence);
+        }
         Ok(())
     }
 

@@ -24,6 +24,9 @@ use super::version_texts::{ArchiveFiles, VersionTexts};
 use super::{ConfEdits, ConfError, Kind, LockedStore, RenewalConf, StoreError, VerifiedVersion};
 use crate::{LineageName, Version};
 
+/// A version number above this was never counted up to: with a new version every hour it takes a century.
+pub(crate) const GREATEST_PLAUSIBLE: Version = Version(1_000_000);
+
 /// What the conf has to say after the commit.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -113,6 +116,12 @@ impl LockedStore {
                 return Err(CommitError::Refused(format!("{} is not a symbolic link", shown(live.path(kind)))));
             }
         }
+        if !live.agree() && !holds_versions(live.conf_archive().as_deref())? {
+            return Err(CommitError::Refused(format!(
+                "the live links of {name} do not lead to versions in one directory: make each point to KINDn.pem in \
+                 archive/{name}, the same n in all four"
+            )));
+        }
         Ok((conf, live))
     }
 
@@ -146,7 +155,8 @@ impl LockedStore {
         let conf_path = self.real_conf(name)?;
         let new_conf = old_conf.edited(&plan.edits)?;
         let dirs = archive_dirs(live)?;
-        let version = next_version(&dirs, self.paths().archive(name))?;
+        self.check_own_archive(name, live, &dirs)?;
+        let version = self.next_version(name, live, &dirs)?;
         let files = ArchiveFiles::new(&dirs, version);
         let conf_temp = files::temp_name(&conf_path);
 
@@ -162,7 +172,8 @@ impl LockedStore {
                 files::sync_parent(&conf_path)?;
             }
             files.write_temps(texts, |kind| {
-                let predecessor = live.target(kind);
+                // Rights that a file elsewhere has say nothing about the versions.
+                let predecessor = live.agree().then(|| live.target(kind)).flatten();
                 match kind {
                     Kind::Privkey => Attributes::key_like(predecessor.as_deref()),
                     Kind::Cert | Kind::Chain | Kind::Fullchain => Attributes::public_like(predecessor.as_deref()),
@@ -188,8 +199,33 @@ impl LockedStore {
         self.ensure_live_dir(live)?;
         let mut leftovers = switch(self, name, live, version)?;
         note(&mut leftovers, self.consume_pending(name, &journal));
-        self.remove_old_versions(live, &dirs, version, &mut leftovers);
+        self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
         Ok(Committed { version, leftovers })
+    }
+
+    /// One more than the greatest number that any file of the four kinds has: holes and orphans are skipped, as certbot
+    /// does. A number that no lineage can have reached is somebody's file, unless it is live.
+    pub(crate) fn next_version(
+        &self,
+        name: &LineageName,
+        live: &LiveLinks,
+        dirs: &[PathBuf; 4],
+    ) -> Result<Version, CommitError> {
+        let mut newest =
+            Kind::ALL.iter().filter_map(|kind| live.version_of(*kind)).max().map_or(0, |version| version.0);
+        for dir in dirs.iter().chain([&self.paths().archive(name)]) {
+            for file in files::list(dir)?.unwrap_or_default() {
+                let version = file.to_str().and_then(|file| Kind::ALL.iter().find_map(|kind| kind.version_of(file)));
+                let version = version.filter(|version| version.0 <= GREATEST_PLAUSIBLE.0);
+                newest = newest.max(version.map_or(0, |version| version.0));
+            }
+        }
+        newest.checked_add(1).map(Version).ok_or_else(|| {
+            CommitError::Refused(format!(
+                "the live links of {name} point to the greatest version number there is: rename these files, and make \
+                 the links point to a smaller one"
+            ))
+        })
     }
 
     /// Makes the directories of the links where somebody removed them.
@@ -210,19 +246,12 @@ pub(crate) fn archive_dirs(live: &LiveLinks) -> Result<[PathBuf; 4], StoreError>
     Ok([cert?, privkey?, chain?, fullchain?])
 }
 
-/// One more than the greatest number that any file of the four kinds has: holes and orphans are skipped, as certbot does.
-fn next_version(dirs: &[PathBuf; 4], usual: PathBuf) -> Result<Version, CommitError> {
-    let mut newest = 0;
-    for dir in dirs.iter().chain([&usual]) {
-        for file in files::list(dir)?.unwrap_or_default() {
-            let version = file.to_str().and_then(|file| Kind::ALL.iter().find_map(|kind| kind.version_of(file)));
-            newest = newest.max(version.map_or(0, |version| version.0));
-        }
-    }
-    newest
-        .checked_add(1)
-        .map(Version)
-        .ok_or_else(|| CommitError::Refused("the archive holds a file with the greatest version number".to_owned()))
+fn holds_versions(dir: Option<&std::path::Path>) -> Result<bool, StoreError> {
+    let Some(dir) = dir else { return Ok(false) };
+    let is_version = |file: &std::ffi::OsString| {
+        file.to_str().is_some_and(|file| Kind::ALL.iter().any(|kind| kind.version_of(file).is_some()))
+    };
+    Ok(files::list(dir)?.unwrap_or_default().iter().any(is_version))
 }
 
 /// A path for a message.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
-use super::commit::{CommitError, archive_dirs};
+use super::commit::{CommitError, archive_dirs, shown};
+use super::in_use::real;
+use super::links::LiveLinks;
 use super::{Kind, LockedStore, StoreError};
 use crate::LineageName;
 
@@ -29,9 +31,25 @@ impl LockedStore {
     pub fn check_committable(&self, name: &LineageName) -> Result<(), CommitError> {
         let paths = self.paths();
         let mut dirs = BTreeSet::from([paths.own_dir(), paths.live_dir()]);
+        // A certificate is paid for before these are written to.
+        dirs.extend(
+            [paths.pending(name), paths.journal(name), paths.state_file(name), paths.history_file(name)]
+                .iter()
+                .filter_map(|path| path.parent().map(Path::to_owned)),
+        );
         if super::files::lstat(&paths.conf(name))?.is_some() {
             let (_, live) = self.conf_and_links(name)?;
-            dirs.extend(archive_dirs(&live)?);
+            if !live.mean_the_same_by_name()? {
+                return Err(CommitError::Refused(format!(
+                    "{} is reached through a link, so that its links mean something else to certbot than to the system: \
+                     make the links in it absolute",
+                    shown(live.path(Kind::Cert))
+                )));
+            }
+            let archives = archive_dirs(&live)?;
+            self.check_own_archive(name, &live, &archives)?;
+            self.next_version(name, &live, &archives)?;
+            dirs.extend(archives);
             dirs.extend(Kind::ALL.iter().filter_map(|kind| live.path(*kind).parent().map(Path::to_owned)));
             dirs.extend(self.real_conf(name)?.parent().map(Path::to_owned));
         } else {
@@ -48,6 +66,37 @@ impl LockedStore {
             check_writable(&dir, &meta)?;
             if devices.insert(meta.dev()) {
                 check_room(&dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether new versions would not be mixed with those of another lineage, whose archive the links were made to point
+    /// into.
+    pub(crate) fn check_own_archive(
+        &self,
+        name: &LineageName,
+        live: &LiveLinks,
+        dirs: &[PathBuf; 4],
+    ) -> Result<(), CommitError> {
+        let top = real(&self.paths().archive_dir())?;
+        for dir in dirs {
+            let file_name = dir.file_name().and_then(|file| file.to_str());
+            let home = file_name.filter(|file| dir.parent() == top.as_deref() && *file != name.as_str());
+            let home = home.and_then(|file| LineageName::new(file).ok());
+            let is_home = match home {
+                Some(other) => super::files::exists(&self.paths().conf(&other))?,
+                None => false,
+            };
+            // What cannot be read there is the trouble of another lineage.
+            let in_use = self.known_in_use().ok();
+            let is_anothers = in_use.map_or(is_home, |in_use| in_use.is_archive_of_another(dir, name));
+            if is_anothers && (is_home || live.conf_archive().as_ref() != Some(dir)) {
+                return Err(CommitError::Refused(format!(
+                    "the live links of {name} lead into {}, which holds the versions of another certificate: make them \
+                     point into archive/{name}, or delete one of the two",
+                    shown(dir)
+                )));
             }
         }
         Ok(())

@@ -1,10 +1,13 @@
 //! Removing a lineage.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files;
 use super::first_version::Staging;
+use super::in_use::{InUse, real};
 use super::links::{Link, LiveLinks, read_link};
 use super::switch::previous_name;
 use super::{Kind, LockedStore, RenewalConf, StoreError};
@@ -12,19 +15,24 @@ use crate::LineageName;
 
 impl LockedStore {
     /// Removes a lineage as certbot does: conf, live directory, archive directory, and certkit's own memory of it but
-    /// for its history and certificates kept aside. Works on broken lineages too; nothing outside the config dir is
-    /// removed, nor a directory of versions that another lineage's links point into. What was removed is returned.
+    /// for its history and certificates kept aside. Works on broken lineages too, and on what an interrupted removal
+    /// left. Nothing outside the config dir is removed, nor live links and versions that another lineage's conf or links
+    /// use ([`super::Store::sharing`]). What was removed is returned.
+    ///
+    /// What others use is found out before anything is removed: where that cannot be read, nothing is.
     ///
     /// The conf goes first: what an interruption leaves is then an orphan that [`super::Store::audit`] reports, and not a
-    /// lineage that fails at every renewal.
+    /// lineage that fails at every renewal. The links go last, because they lead to the versions that are left.
     pub fn delete(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
         let _writing = self.writing();
+        self.forget_in_use();
         let paths = self.paths();
         let conf_path = paths.conf(name);
         let conf = match files::read_if_there(&conf_path) {
             Ok(content) => content.and_then(|content| RenewalConf::parse(&content).ok()),
             // A directory or something else of that name; it is an error below if it cannot be removed.
-            Err(_) => None,
+            Err(error) if error.source.kind() == io::ErrorKind::InvalidInput => None,
+            Err(error) => return Err(error),
         };
         let live = match &conf {
             Some(conf) => LiveLinks::read(paths, name, conf)?,
@@ -34,43 +42,83 @@ impl LockedStore {
         let mut archives = vec![paths.archive(name)];
         if let Some(live) = &live {
             links.extend(Kind::ALL.iter().map(|kind| live.path(*kind).to_owned()));
-            archives.extend(Kind::ALL.iter().filter_map(|kind| live.target(*kind)?.parent().map(Path::to_owned)));
             archives.extend(live.conf_archive());
         }
-        // Resolved before the links are gone that the way may lead through.
-        let archives: Vec<PathBuf> = archives.iter().filter_map(|dir| fs::canonicalize(dir).ok()).collect();
+        for link in &links {
+            if let Link::To(target) = read_link(link)? {
+                archives.extend(link.parent().and_then(|dir| dir.join(target).parent().map(Path::to_owned)));
+            }
+        }
+        // Resolved and judged before anything is gone that the way may lead through.
+        let in_use = self.store().in_use()?;
+        let links = self.own_links(name, links, &in_use)?;
+        let going = links.keys().map(|dir| real(dir)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let archives = self.own_archives(name, archives, &going, &in_use)?;
 
         let mut removed = Vec::new();
         if files::remove_file(&conf_path)? {
             files::sync_parent(&conf_path)?;
             removed.push(conf_path);
         }
-        self.delete_links(name, links, &mut removed)?;
         self.delete_archives(archives, &mut removed)?;
+        self.delete_links(links, &mut removed)?;
         self.delete_memory(name, &mut removed)?;
         Ok(removed)
     }
 
-    fn delete_links(
+    /// The links that are the lineage's alone, by directory; a directory of which nothing may go is not among them.
+    fn own_links(
         &self,
         name: &LineageName,
-        mut links: Vec<PathBuf>,
-        removed: &mut Vec<PathBuf>,
-    ) -> Result<(), StoreError> {
-        links.sort();
-        links.dedup();
-        links.retain(|link| link.parent().is_some_and(|dir| self.is_inside(dir) && !self.has_conf(dir)));
-        let mut dirs: Vec<PathBuf> = links.iter().filter_map(|link| link.parent().map(Path::to_owned)).collect();
-        dirs.push(self.paths().live(name));
-        dirs.dedup();
+        links: Vec<PathBuf>,
+        in_use: &InUse,
+    ) -> Result<BTreeMap<PathBuf, BTreeSet<PathBuf>>, StoreError> {
+        let mut own: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
         for link in links {
-            // A copy that somebody put there in place of a link goes too, as with certbot; a directory does not.
-            if !matches!(files::lstat(&link)?, Some(meta) if meta.is_dir()) && files::remove_file(&link)? {
-                removed.push(link);
+            let Some(dir) = link.parent() else { continue };
+            if self.is_inside(dir)? && !self.has_conf(dir, name)? && !self.is_used(dir, name, in_use)? {
+                own.entry(dir.to_owned()).or_default().insert(link);
             }
         }
-        for dir in dirs {
-            if read_link(&dir)? != Link::Other || !self.is_inside(&dir) || self.has_conf(&dir) {
+        Ok(own)
+    }
+
+    /// The directories of versions that are the lineage's alone.
+    fn own_archives(
+        &self,
+        name: &LineageName,
+        archives: Vec<PathBuf>,
+        going: &BTreeSet<PathBuf>,
+        in_use: &InUse,
+    ) -> Result<BTreeSet<PathBuf>, StoreError> {
+        let mut own = BTreeSet::new();
+        for dir in archives {
+            let Some(dir) = real(&dir)? else { continue };
+            let is_dir = files::lstat(&dir)?.is_some_and(|meta| meta.is_dir());
+            if is_dir
+                && self.is_inside(&dir)?
+                && !self.has_conf(&dir, name)?
+                && in_use.users_of(&dir, name, going).is_empty()
+            {
+                own.insert(dir);
+            }
+        }
+        Ok(own)
+    }
+
+    fn delete_links(
+        &self,
+        own: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+        removed: &mut Vec<PathBuf>,
+    ) -> Result<(), StoreError> {
+        for (dir, links) in own {
+            for link in links {
+                // A copy that somebody put there in place of a link goes too, as with certbot; a directory does not.
+                if !matches!(files::lstat(&link)?, Some(meta) if meta.is_dir()) && files::remove_file(&link)? {
+                    removed.push(link);
+                }
+            }
+            if read_link(&dir)? != Link::Other {
                 continue;
             }
             for name in files::list(&dir)?.unwrap_or_default() {
@@ -80,24 +128,19 @@ impl LockedStore {
                 }
             }
             // The owner's own files stay, and the directory with them.
-            if fs::remove_dir(&dir).is_ok() {
-                removed.push(dir.clone());
+            if remove_empty(&dir)? {
+                files::sync_parent(&dir)?;
+                removed.push(dir);
+            } else {
+                files::sync_dir(&dir)?;
             }
-            files::sync_parent(&dir)?;
         }
         Ok(())
     }
 
-    fn delete_archives(&self, mut archives: Vec<PathBuf>, removed: &mut Vec<PathBuf>) -> Result<(), StoreError> {
-        archives.sort();
-        archives.dedup();
-        let in_use = self.in_use()?;
-        let top = fs::canonicalize(self.paths().archive_dir()).ok();
-        for dir in archives {
-            let shared = in_use.iter().any(|path| path.parent() == Some(dir.as_path()));
-            if shared || self.has_conf(&dir) || !self.is_inside(&dir) || !dir.is_dir() {
-                continue;
-            }
+    fn delete_archives(&self, own: BTreeSet<PathBuf>, removed: &mut Vec<PathBuf>) -> Result<(), StoreError> {
+        let top = real(&self.paths().archive_dir())?;
+        for dir in own {
             if dir.parent() == top.as_deref() {
                 fs::remove_dir_all(&dir).map_err(|error| StoreError::new("remove", &dir, error))?;
             } else {
@@ -108,7 +151,8 @@ impl LockedStore {
                         files::remove_file(&dir.join(file))?;
                     }
                 }
-                if fs::remove_dir(&dir).is_err() {
+                if !remove_empty(&dir)? {
+                    files::sync_dir(&dir)?;
                     continue;
                 }
             }
@@ -126,6 +170,7 @@ impl LockedStore {
             removed.push(pending);
         }
         for file in [paths.state_file(name), paths.journal(name)] {
+            files::make_way_for_file(&file)?;
             if files::remove_file(&file)? {
                 removed.push(file);
             }
@@ -139,21 +184,36 @@ impl LockedStore {
     }
 
     /// Whether a directory lies below the config dir, links in its path resolved, and is none of the tree's own.
-    fn is_inside(&self, dir: &Path) -> bool {
-        let (Ok(dir), Ok(config)) = (fs::canonicalize(dir), fs::canonicalize(&self.paths().config_dir)) else {
-            return false;
-        };
+    fn is_inside(&self, dir: &Path) -> Result<bool, StoreError> {
+        let (Some(dir), Some(config)) = (real(dir)?, real(&self.paths().config_dir)?) else { return Ok(false) };
         // At least `live/NAME`: never the config dir, `live` or `archive` themselves, nor certkit's own or the accounts.
-        let Ok(inside) = dir.strip_prefix(&config) else { return false };
+        let Ok(inside) = dir.strip_prefix(&config) else { return Ok(false) };
         let first = inside.components().next().map(|part| part.as_os_str().to_owned());
-        inside.components().count() >= 2
-            && !["accounts", "renewal", "renewal-hooks", "certkit"].iter().any(|own| first == Some((*own).into()))
+        Ok(inside.components().count() >= 2
+            && !["accounts", "renewal", "renewal-hooks", "certkit"].iter().any(|own| first == Some((*own).into())))
     }
 
-    /// Whether there is a conf of this directory's name: then it is that lineage's. The conf of the lineage that is being
-    /// removed is gone by then.
-    fn has_conf(&self, dir: &Path) -> bool {
+    fn is_used(&self, dir: &Path, name: &LineageName, in_use: &InUse) -> Result<bool, StoreError> {
+        Ok(real(dir)?.is_some_and(|dir| !in_use.users_of(&dir, name, &BTreeSet::from([dir.clone()])).is_empty()))
+    }
+
+    /// Whether there is a conf of this directory's name: then it is that lineage's.
+    fn has_conf(&self, dir: &Path, except: &LineageName) -> Result<bool, StoreError> {
         let name = dir.file_name().and_then(|name| name.to_str()).and_then(|name| LineageName::new(name).ok());
-        name.is_some_and(|name| self.paths().conf(&name).exists())
+        match name.filter(|name| name != except) {
+            Some(name) => files::exists(&self.paths().conf(&name)),
+            None => Ok(false),
+        }
+    }
+}
+
+/// Removes a directory when it is empty; one that is not, or is in use as a mount point, stays.
+fn remove_empty(dir: &Path) -> Result<bool, StoreError> {
+    match fs::remove_dir(dir) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::ResourceBusy) => {
+            Ok(false)
+        }
+        Err(error) => Err(StoreError::new("remove", dir, error)),
     }
 }

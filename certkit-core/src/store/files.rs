@@ -26,6 +26,9 @@ const FOLDER_SUFFIX: &str = ".certkit-new";
 /// More than any file of a lineage holds (a certificate with 10,000 names is below 1 MiB), and little enough for memory.
 pub(crate) const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
 
+/// So many are set aside under one name: more means that something keeps damaging it.
+const MAX_SET_ASIDE: u32 = 99;
+
 /// What a new file takes over from the one that it replaces.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attributes {
@@ -214,6 +217,33 @@ pub(crate) fn remove_file(path: &Path) -> Result<bool, StoreError> {
         Err(error) if is_absence(&error) => Ok(false),
         Err(error) => Err(StoreError::new("remove", path, error)),
     }
+}
+
+/// Renames something that must not be where it is to a hidden name beside it, where nobody looks, and returns that.
+pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let name = path.file_name().unwrap_or_default();
+    for number in 1..=MAX_SET_ASIDE {
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".damaged-{number}"));
+        let aside = path.with_file_name(hidden);
+        if !exists(&aside)? {
+            rename_new(path, &aside)?;
+            sync_parent(path)?;
+            return Ok(aside);
+        }
+    }
+    Err(StoreError::new("rename", path, io::Error::other("too many damaged ones were set aside before")))
+}
+
+/// Sets aside a directory in the place of a file.
+pub(crate) fn make_way_for_file(path: &Path) -> Result<(), StoreError> {
+    if lstat(path)?.is_some_and(|meta| meta.is_dir()) { set_aside(path).map(|_| ()) } else { Ok(()) }
+}
+
+/// Whether what is there can never be the file that was looked for, unlike one that just cannot be read now.
+pub(crate) fn is_damage(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge | io::ErrorKind::IsADirectory)
 }
 
 /// Removes a directory that holds no directories; none there is fine. A directory inside is an error, and stays.

@@ -80,7 +80,10 @@ impl StorePaths {
 impl Store {
     /// The journal of a lineage; one that is damaged says nothing.
     pub(crate) fn journal(&self, name: &LineageName) -> Result<Option<Journal>, StoreError> {
-        let content = files::read_if_there(&self.paths().journal(name))?;
+        let content = match files::read_if_there(&self.paths().journal(name)) {
+            Err(error) if files::is_damage(&error.source) => return Ok(None),
+            content => content?,
+        };
         let journal = content.and_then(|content| serde_json::from_slice::<Journal>(&content).ok());
         Ok(journal.filter(|journal| journal.schema <= SCHEMA))
     }
@@ -101,6 +104,7 @@ impl LockedStore {
         let mut content = serde_json::to_vec(journal)
             .map_err(|error| StoreError::new("write", &path, std::io::Error::from(error)))?;
         content.push(b'\n');
+        files::make_way_for_file(&path)?;
         files::replace(&path, &content, &Attributes::mode(0o600))
     }
 

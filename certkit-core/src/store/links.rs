@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files;
+use super::in_use::real;
 use super::{ConfValue, Kind, RenewalConf, StoreError, StorePaths};
 use crate::{LineageName, Version};
 
@@ -15,6 +16,8 @@ pub(crate) struct LiveLinks {
     links: [Link; 4],
     /// Where the conf (or its absence) says that the versions are.
     conf_archive: PathBuf,
+    /// Whether the links that are there are named as certbot names versions, and lead into one directory.
+    agree: bool,
 }
 
 /// What is at a live path.
@@ -44,7 +47,41 @@ impl LiveLinks {
         };
         let (all_paths, links): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         let (Ok(paths), Ok(links)) = (all_paths.try_into(), links.try_into()) else { return Ok(None) };
-        Ok(Some(Self { paths, links, conf_archive }))
+        let mut live = Self { paths, links, conf_archive, agree: true };
+        live.agree = live.do_agree();
+        Ok(Some(live))
+    }
+
+    /// Whether the links that are there are named as certbot names versions, and lead into one directory: then new
+    /// versions go there. A link to a file of another name, or alone in another directory, is no place for new keys.
+    pub(crate) fn agree(&self) -> bool {
+        self.agree
+    }
+
+    fn do_agree(&self) -> bool {
+        let there = || Kind::ALL.into_iter().filter(|kind| matches!(self.link(*kind), Link::To(_)));
+        if there().any(|kind| self.version_of(kind).is_none()) {
+            return false;
+        }
+        let written: Vec<_> = there().filter_map(|kind| Some(self.target(kind)?.parent()?.to_owned())).collect();
+        let same = |dirs: &[PathBuf]| dirs.windows(2).all(|pair| pair.first() == pair.last());
+        // Healthy lineages write the same directory four times, so nothing needs to be looked up.
+        same(&written)
+            || written.iter().map(fs::canonicalize).collect::<Result<Vec<_>, _>>().is_ok_and(|real| same(&real))
+    }
+
+    /// Whether `..` in the links means the same to the system, which follows links in the path before it goes up, and to
+    /// certbot, which resolves it by name.
+    pub(crate) fn mean_the_same_by_name(&self) -> Result<bool, StoreError> {
+        for kind in Kind::ALL {
+            let Some(target) = self.target(kind) else { continue };
+            let by_name = super::targets::absolute(&target)?;
+            let (Some(dir), Some(by_name)) = (target.parent(), by_name.parent()) else { continue };
+            if dir != by_name && real(dir)? != real(by_name)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The path of the link.
@@ -89,7 +126,8 @@ impl LiveLinks {
     }
 
     /// What the new link of this kind has to contain: the style and directory of the existing link is kept, as certbot
-    /// does; where there is none, that of another one; else certbot's relative form, or the conf's `archive_dir`.
+    /// does; where there is none, that of another one; else, or where they do not agree, certbot's relative form, or the
+    /// conf's `archive_dir`.
     pub(crate) fn new_content(&self, kind: Kind, version: Version) -> PathBuf {
         self.base(kind).join(kind.archive_file(version))
     }
@@ -104,6 +142,9 @@ impl LiveLinks {
 
     /// The one directory that all four links point into.
     pub(crate) fn single_archive(&self) -> Option<PathBuf> {
+        if !self.agree {
+            return None;
+        }
         let first = self.archive_dir(Kind::Cert).ok()?;
         let base = self.base(Kind::Cert);
         // Healthy lineages write the same directory four times; it is looked up once.
@@ -124,7 +165,8 @@ impl LiveLinks {
             Link::To(target) => target.parent().map(Path::to_owned),
             Link::Missing | Link::Other => None,
         };
-        of(kind).or_else(|| Kind::ALL.into_iter().find_map(of)).unwrap_or_else(|| {
+        let existing = || of(kind).or_else(|| Kind::ALL.into_iter().find_map(of));
+        self.agree.then(existing).flatten().unwrap_or_else(|| {
             relative_archive(self.path(kind).parent().unwrap_or_else(|| Path::new("/")), &self.conf_archive)
         })
     }

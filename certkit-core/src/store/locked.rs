@@ -1,9 +1,10 @@
 //! The store while it is locked.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::files::{self, Attributes};
+use super::in_use::InUse;
 use super::lock::HeldLock;
 use super::{ConfEdits, ConfError, LiveSwitch, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
@@ -15,12 +16,19 @@ pub struct LockedStore {
     pub(crate) store: Store,
     live_switch: LiveSwitch,
     writing: Mutex<()>,
+    pub(crate) in_use: Mutex<Option<Arc<InUse>>>,
     _locks: Vec<HeldLock>,
 }
 
 impl LockedStore {
     pub(crate) fn new(store: Store, locks: Vec<HeldLock>) -> Self {
-        Self { store, live_switch: LiveSwitch::default(), writing: Mutex::new(()), _locks: locks }
+        Self {
+            store,
+            live_switch: LiveSwitch::default(),
+            writing: Mutex::new(()),
+            in_use: Mutex::new(None),
+            _locks: locks,
+        }
     }
 
     /// The store, for reading.
@@ -47,6 +55,7 @@ impl LockedStore {
         let old = files::read(&path)?;
         let conf = RenewalConf::parse(&old)?.edited(edits)?;
         if conf.text().as_bytes() != old {
+            self.forget_in_use();
             files::replace(&path, conf.text().as_bytes(), &Attributes::public_like(Some(&path)))?;
         }
         Ok(())

@@ -20,6 +20,8 @@ mod files;
 
 mod first_version;
 
+mod in_use;
+
 mod journal;
 
 mod layout;

@@ -1,14 +1,14 @@
 //! Old versions: as certbot does, the current one and the five before it are kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
 use super::files;
-use super::links::{Link, LiveLinks, read_link};
+use super::links::LiveLinks;
 use super::switch::note;
 use super::{Kind, LockedStore, StoreError};
-use crate::Version;
+use crate::{LineageName, Version};
 
 /// certbot's number of versions before the current one.
 const KEPT_BEFORE_CURRENT: usize = 5;
@@ -18,12 +18,13 @@ impl LockedStore {
     /// among the kept files (certbot once shared keys so), leads to, stays.
     pub(crate) fn remove_old_versions(
         &self,
+        name: &LineageName,
         live: &LiveLinks,
         dirs: &[PathBuf; 4],
         current: Version,
         leftovers: &mut Vec<String>,
     ) {
-        match self.old_files(live, dirs, current) {
+        match self.old_files(name, live, dirs, current) {
             Ok(old) => {
                 for path in old {
                     note(leftovers, files::remove_file(&path));
@@ -33,7 +34,13 @@ impl LockedStore {
         }
     }
 
-    fn old_files(&self, live: &LiveLinks, dirs: &[PathBuf; 4], current: Version) -> Result<Vec<PathBuf>, StoreError> {
+    fn old_files(
+        &self,
+        name: &LineageName,
+        live: &LiveLinks,
+        dirs: &[PathBuf; 4],
+        current: Version,
+    ) -> Result<Vec<PathBuf>, StoreError> {
         let mut found: Vec<(Version, PathBuf)> = Vec::new();
         let mut kinds: BTreeMap<Version, usize> = BTreeMap::new();
         for (kind, dir) in Kind::ALL.iter().zip(dirs) {
@@ -48,7 +55,8 @@ impl LockedStore {
         if found.iter().all(|(version, _)| *version >= oldest_kept) {
             return Ok(Vec::new());
         }
-        let mut in_use = self.in_use()?;
+        let mut in_use = self.known_in_use()?.files_of_others(dirs, name);
+        in_use.extend(self.store().files_of(name)?);
         in_use.extend(Kind::ALL.iter().filter_map(|kind| fs::canonicalize(live.path(*kind)).ok()));
         for (version, path) in &found {
             if *version >= oldest_kept {
@@ -61,24 +69,5 @@ impl LockedStore {
                 && fs::canonicalize(path).map_or(true, |real| real == *path || !in_use.contains(&real))
         };
         Ok(found.into_iter().filter(is_old).map(|(_, path)| path).collect())
-    }
-
-    /// What the live links of all lineages lead to: the first step and the end.
-    pub(crate) fn in_use(&self) -> Result<BTreeSet<PathBuf>, StoreError> {
-        let mut in_use = BTreeSet::new();
-        let live = self.paths().live_dir();
-        for lineage in files::list(&live)?.unwrap_or_default() {
-            let dir = live.join(lineage);
-            for kind in Kind::ALL {
-                let path = dir.join(kind.live_file());
-                let Link::To(target) = read_link(&path)? else { continue };
-                let step = dir.join(target);
-                if let (Some(Ok(parent)), Some(file)) = (step.parent().map(fs::canonicalize), step.file_name()) {
-                    in_use.insert(parent.join(file));
-                }
-                in_use.extend(fs::canonicalize(&path));
-            }
-        }
-        Ok(in_use)
     }
 }

@@ -88,8 +88,8 @@ impl Store {
     /// The order under way of a lineage. One that is damaged counts as none.
     pub fn pending(&self, name: &LineageName) -> Result<Option<Pending>, StoreError> {
         let dir = self.paths().pending(name);
-        let Some(order) = files::read_if_there(&dir.join(ORDER_FILE))? else { return Ok(None) };
-        let Some(key) = files::read_if_there(&dir.join(KEY_FILE))? else { return Ok(None) };
+        let Some(order) = read_unless_damaged(&dir.join(ORDER_FILE))? else { return Ok(None) };
+        let Some(key) = read_unless_damaged(&dir.join(KEY_FILE))? else { return Ok(None) };
         let key = Zeroizing::new(key);
         match serde_json::from_slice::<Schema>(&order) {
             // It is whole, so it is not for us to drop.
@@ -178,14 +178,40 @@ impl LockedStore {
     /// rest is a leftover, never an order without its key.
     pub(crate) fn remove_pending(&self, name: &LineageName) -> Result<(), StoreError> {
         let dir = self.paths().pending(name);
-        if files::lstat(&dir)?.is_none() {
-            return Ok(());
+        let Some(meta) = files::lstat(&dir)? else { return Ok(()) };
+        if !meta.is_dir() {
+            files::remove_file(&dir)?;
+            return files::sync_parent(&dir);
+        }
+        if has_folders(&dir)? {
+            // Nothing of ours looks so. The key goes; the rest is somebody's, and must not stop the next order.
+            if files::lstat(&dir.join(KEY_FILE))?.is_some_and(|meta| !meta.is_dir()) {
+                files::remove_file(&dir.join(KEY_FILE))?;
+            }
+            return files::set_aside(&dir).map(|_| ());
         }
         if files::remove_file(&dir.join(ORDER_FILE))? {
             files::sync_dir(&dir)?;
         }
         files::remove_flat_dir(&dir)?;
         files::sync_parent(&dir)
+    }
+}
+
+fn has_folders(dir: &Path) -> Result<bool, StoreError> {
+    for file in files::list(dir)?.unwrap_or_default() {
+        if files::lstat(&dir.join(file))?.is_some_and(|meta| meta.is_dir()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// None also where a directory or something else is in the place of the file.
+fn read_unless_damaged(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match files::read_if_there(path) {
+        Err(error) if files::is_damage(&error.source) => Ok(None),
+        content => content,
     }
 }
 

@@ -46,7 +46,7 @@ impl Store {
         let content = match files::read_if_there(&path) {
             Ok(Some(content)) => content,
             Ok(None) => return Ok((LineageState::default(), None)),
-            Err(error) if is_damage(&error.source) => return damaged(error.source.to_string()),
+            Err(error) if files::is_damage(&error.source) => return damaged(error.source.to_string()),
             Err(error) => return Err(error),
         };
         match serde_json::from_slice::<Schema>(&content) {
@@ -92,10 +92,25 @@ impl LockedStore {
         let mut content = serde_json::to_vec_pretty(&StateFile { schema: SCHEMA, state })
             .map_err(|error| StoreError::new("write", &path, io::Error::from(error)))?;
         content.push(b'\n');
+        self.make_way_for_state(&path)?;
         files::replace(&path, &content, &Attributes::mode(0o600))?;
         // The state is durable; where this fails, the next run does it.
         let _ = self.end_journal(name, state);
         Ok(())
+    }
+
+    /// A newer certkit's memory is kept beside, so that it can be put back; a directory is no memory.
+    fn make_way_for_state(&self, path: &Path) -> Result<(), StoreError> {
+        files::make_way_for_file(path)?;
+        let old = match files::read_if_there(path) {
+            Ok(old) => old.unwrap_or_default(),
+            Err(error) if files::is_damage(&error.source) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match serde_json::from_slice::<Schema>(&old) {
+            Ok(Schema { schema }) if schema > SCHEMA => files::set_aside(path).map(|_| ()),
+            _ => Ok(()),
+        }
     }
 
     /// Appends events to a lineage's history; the oldest are dropped when it grows beyond its bound (1 MiB).
@@ -106,6 +121,7 @@ impl LockedStore {
         }
         let path = self.paths().history_file(name);
         ensure_dir_of(self, &path)?;
+        files::make_way_for_file(&path)?;
         let mut lines = Vec::new();
         for event in events {
             serde_json::to_writer(&mut lines, event)
@@ -181,9 +197,4 @@ fn newest_half(content: &[u8]) -> &[u8] {
     let tail = content.get(start..).unwrap_or_default();
     let line = tail.iter().position(|byte| *byte == b'\n').map_or(tail.len(), |at| at + 1);
     tail.get(line..).unwrap_or_default()
-}
-
-/// Whether what is there can never be a state file, unlike one that just cannot be read now.
-fn is_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge | io::ErrorKind::IsADirectory)
 }

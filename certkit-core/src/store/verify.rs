@@ -116,6 +116,12 @@ pub enum VerifyError {
         /// The missing ones.
         names: Vec<Identifier>,
     },
+    /// Names were not ordered.
+    #[error("the certificate is also for {}, which nobody asked for", list(names))]
+    UnaskedNames {
+        /// Those beyond the ordered ones.
+        names: Vec<Identifier>,
+    },
     /// The names cannot be read.
     #[error("the names of the certificate cannot be read: {0}")]
     UnreadableNames(crate::ReadError),
@@ -178,7 +184,7 @@ impl Expectations {
 impl VerifiedVersion {
     /// Checks that every certificate is signed by the next one, that the key belongs to the leaf, that all names are
     /// covered, that it is valid now (or within an hour) and does not end earlier than what it replaces. Names beyond
-    /// those expected are fine: some CAs add `www.`.
+    /// those expected are refused, but for `www.X` with X and X with `www.X`: some CAs add them.
     pub fn verify(
         chain: Chain,
         key: PrivateKey,
@@ -250,7 +256,24 @@ fn check_leaf(leaf: &Certificate, expectations: &Expectations) -> Result<(), Ver
     }
     let covered = leaf.identifiers().map_err(VerifyError::UnreadableNames)?;
     let names: Vec<_> = expectations.identifiers.iter().filter(|name| !covered.contains(name)).cloned().collect();
-    if names.is_empty() { Ok(()) } else { Err(VerifyError::MissingNames { names }) }
+    if !names.is_empty() {
+        return Err(VerifyError::MissingNames { names });
+    }
+    let unasked = |name: &&Identifier| !is_asked(name, &expectations.identifiers);
+    let names: Vec<_> = covered.iter().filter(unasked).cloned().collect();
+    if names.is_empty() { Ok(()) } else { Err(VerifyError::UnaskedNames { names }) }
+}
+
+/// Whether a name was ordered, or is one that some CAs add to an ordered one.
+fn is_asked(name: &Identifier, asked: &IdentifierSet) -> bool {
+    let added = || {
+        let name = name.as_dns().filter(|name| !name.is_wildcard())?.as_str();
+        asked
+            .dns()
+            .map(|asked| asked.as_str())
+            .find(|asked| name.strip_prefix("www.") == Some(asked) || asked.strip_prefix("www.") == Some(name))
+    };
+    asked.contains(name) || added().is_some()
 }
 
 fn check_chain(chain: &Chain, now: DateTime<Utc>, math: &dyn KeyMath) -> Result<(), VerifyError> {

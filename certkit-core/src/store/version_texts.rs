@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
 use super::files::{self, Attributes};
-use super::{Expectations, Kind, StoreError, VerifiedVersion, VerifyError};
-use crate::{Certificate, Chain, IdentifierSet, KeyMath, PrivateKey, PrivateKeyError, ReadError, Version};
+use super::{AuthorityKind, Expectations, Kind, StoreError, VerifiedVersion, VerifyError};
+use crate::{Certificate, Chain, KeyMath, PrivateKey, PrivateKeyError, ReadError, Version};
 
 /// The contents of a version's files, in the order of [`Kind::ALL`].
 pub(crate) struct VersionTexts([Zeroizing<Vec<u8>>; 4]);
@@ -72,18 +72,33 @@ impl VersionTexts {
         if self.leaf()? != chain.leaf {
             return Err(UnfitError::Inconsistent);
         }
-        let names = match &replaces {
-            // Where the names in use cannot be read, nothing can be missing.
-            Some(old) => old.identifiers().unwrap_or_default(),
-            None => IdentifierSet::default(),
-        };
-        let key = PrivateKey::from_pem(self.get(Kind::Privkey))?;
-        let expectations = Expectations::new(names, replaces, now);
-        match VerifiedVersion::verify(chain, key, &expectations, math) {
-            Err(VerifyError::MissingNames { .. }) => Err(UnfitError::FewerNames),
-            result => Ok(result?),
+        let names = chain.leaf.identifiers().map_err(VerifyError::UnreadableNames)?;
+        // Where the names in use cannot be read, nothing can be missing.
+        if let Some(Ok(old)) = replaces.as_ref().map(Certificate::identifiers)
+            && !names.is_superset(&old)
+        {
+            return Err(UnfitError::FewerNames);
         }
+        let key = PrivateKey::from_pem(self.get(Kind::Privkey))?;
+        let replaced_authority = replaces.as_ref().map_or(AuthorityKind::Unknown, authority_kind);
+        let mut expectations = Expectations::new(names, replaces, now);
+        expectations.authority = authority_kind(&chain.leaf);
+        expectations.replaced_authority = replaced_authority;
+        Ok(VerifiedVersion::verify(chain, key, &expectations, math)?)
     }
+}
+
+/// Whether a certificate was issued by a test authority, as far as its issuer's name says so: Let's Encrypt's staging
+/// hierarchy says `(STAGING)`, and called itself `Fake LE` before 2021.
+pub(crate) fn is_of_test_authority(leaf: &Certificate) -> bool {
+    let issuer = leaf.issuer();
+    issuer.contains("(STAGING)") || issuer.contains("Fake LE ")
+}
+
+/// Files do not tell the directory that a certificate came from: what does not call itself a test counts as trusted, so
+/// that nothing but a test replaces a test, and no test anything else.
+fn authority_kind(leaf: &Certificate) -> AuthorityKind {
+    if is_of_test_authority(leaf) { AuthorityKind::Test } else { AuthorityKind::Public }
 }
 
 /// The archive files of a version, final or temporary.

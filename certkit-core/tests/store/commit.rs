@@ -367,3 +367,102 @@ fn a_lineage_whose_links_are_gone_is_healed_by_a_new_version() {
     assert_eq!(plain(&store, "v3"), Version(3));
     assert_eq!(whole_version(dir.path(), &name()), (Version(3), chain("v3").leaf));
 }
+
+#[test]
+fn a_key_is_never_written_beside_a_file_elsewhere() {
+    let dir = laid();
+    let foreign = temp_dir();
+    fs::write(foreign.path().join("shadow"), data("v2.key.pem")).unwrap();
+    fs::set_permissions(foreign.path().join("shadow"), fs::Permissions::from_mode(0o644)).unwrap();
+    for target in ["shadow", "privkey2.pem"] {
+        let link = live(dir.path(), "privkey.pem");
+        fs::remove_file(&link).unwrap();
+        symlink(foreign.path().join(target), &link).unwrap();
+        let store = lock(dir.path());
+        store.check_committable(&name()).unwrap();
+        let version = store.commit(&name(), &verified("v3"), store_live(&store), &ConfPlan::default()).unwrap().version;
+        assert_eq!(whole_version(dir.path(), &name()).0, version);
+        assert_eq!(mode(archive(dir.path(), &Kind::Privkey.archive_file(version))), 0o600);
+        assert_eq!(fs::read_dir(foreign.path()).unwrap().count(), 1, "{target}");
+        let _ = fs::rename(foreign.path().join("shadow"), foreign.path().join("privkey2.pem"));
+    }
+    // With no archive of its own there is no place for it.
+    fs::remove_file(live(dir.path(), "privkey.pem")).unwrap();
+    symlink(foreign.path().join("privkey2.pem"), live(dir.path(), "privkey.pem")).unwrap();
+    fs::rename(dir.path().join("archive/a.example.org"), dir.path().join("archive/moved")).unwrap();
+    for kind in [Kind::Cert, Kind::Chain, Kind::Fullchain] {
+        fs::remove_file(live(dir.path(), &kind.live_file())).unwrap();
+        symlink(
+            dir.path().join("archive/moved").join(kind.archive_file(Version(2))),
+            live(dir.path(), &kind.live_file()),
+        )
+        .unwrap();
+    }
+    let refused = lock(dir.path()).check_committable(&name());
+    assert!(matches!(refused, Err(CommitError::Refused(_))), "{refused:?}");
+}
+
+fn store_live(store: &LockedStore) -> Option<Version> {
+    store.store().lineage(&name()).unwrap().unwrap().live_version()
+}
+
+#[test]
+fn nothing_is_ordered_for_links_into_another_archive() {
+    let dir = laid();
+    let other = LineageName::new("b.example.org").unwrap();
+    lay_lineage(dir.path(), &other, &["v1", "v2"]);
+    for kind in Kind::ALL {
+        fs::remove_file(live(dir.path(), &kind.live_file())).unwrap();
+        let target = format!("../../archive/b.example.org/{}", kind.archive_file(Version(2)));
+        symlink(target, live(dir.path(), &kind.live_file())).unwrap();
+    }
+    let store = lock(dir.path());
+    assert!(matches!(store.check_committable(&name()), Err(CommitError::Refused(_))));
+    let committed = store.commit(&name(), &verified("v3"), Some(Version(2)), &ConfPlan::default());
+    assert!(matches!(committed, Err(CommitError::Refused(_))), "{committed:?}");
+    store.check_committable(&other).unwrap();
+    assert!(!dir.path().join("archive/b.example.org/cert3.pem").exists());
+    let findings = store.store().audit().unwrap();
+    assert!(
+        findings.iter().any(|f| f.code == certkit_core::FindingCode::ForeignLink && f.subject == "a.example.org"),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn nothing_is_ordered_where_links_mean_two_things() {
+    let dir = laid();
+    // `..` from the real folder leads to other versions than `..` by name.
+    fs::create_dir_all(dir.path().join("mnt/live")).unwrap();
+    fs::create_dir_all(dir.path().join("mnt/archive")).unwrap();
+    fs::rename(live(dir.path(), ""), dir.path().join("mnt/live/real")).unwrap();
+    symlink(dir.path().join("mnt/live/real"), dir.path().join("live/a.example.org")).unwrap();
+    fs::create_dir(dir.path().join("mnt/archive/a.example.org")).unwrap();
+    for kind in Kind::ALL {
+        let file = kind.archive_file(Version(2));
+        fs::copy(archive(dir.path(), &file), dir.path().join("mnt/archive/a.example.org").join(&file)).unwrap();
+    }
+    let store = lock(dir.path());
+    assert!(matches!(store.check_committable(&name()), Err(CommitError::Refused(_))));
+    let findings = store.store().audit().unwrap();
+    assert!(findings.iter().any(|finding| finding.code == certkit_core::FindingCode::ForeignLink), "{findings:?}");
+}
+
+#[test]
+fn numbers_that_were_never_counted_up_to_are_passed_over() {
+    let dir = laid();
+    fs::write(archive(dir.path(), "cert4294967295.pem"), "somebody's").unwrap();
+    let store = lock(dir.path());
+    store.check_committable(&name()).unwrap();
+    assert_eq!(plain(&store, "v3"), Version(3));
+    drop(store);
+    for kind in Kind::ALL {
+        fs::copy(
+            archive(dir.path(), &kind.archive_file(Version(3))),
+            archive(dir.path(), &kind.archive_file(Version(u32::MAX))),
+        )
+        .unwrap();
+    }
+    point_links(dir.path(), &name(), u32::MAX);
+    assert!(matches!(lock(dir.path()).check_committable(&name()), Err(CommitError::Refused(_))));
+}

@@ -1,6 +1,7 @@
 //! Removing lineages, whole and broken ones.
 
 use std::fs;
+use std::path::Path;
 
 use certkit_core::LineageName;
 use certkit_core::store::ConfPlan;
@@ -95,4 +96,90 @@ fn versions_that_another_lineage_uses_stay() {
     }
     lock(dir.path()).delete(&name()).unwrap();
     whole_version(dir.path(), &other);
+}
+
+/// A conf of this name that speaks of the live links in `live`, with what `more` says.
+fn second_conf(dir: &Path, name: &str, live: &Path, more: &str) {
+    let live = live.display();
+    let conf = format!(
+        "cert = {live}/cert.pem\nprivkey = {live}/privkey.pem\nchain = {live}/chain.pem\nfullchain = {live}/fullchain.pem\n\
+         [renewalparams]\n{more}\n"
+    );
+    fs::write(dir.join(format!("renewal/{name}.conf")), conf).unwrap();
+}
+
+#[test]
+fn of_two_confs_for_one_lineage_either_goes_alone() {
+    // Healthy, with a bad value, and no conf at all.
+    for more in ["account = x", "http01_port = \"many\"", "[[["] {
+        for deleted in ["a.example.org", "copy"] {
+            let dir = temp_dir();
+            lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+            second_conf(dir.path(), "copy", &dir.path().join("live/a.example.org"), more);
+            let deleted = LineageName::new(deleted).unwrap();
+            let store = lock(dir.path());
+            assert_eq!(store.store().sharing(&deleted).unwrap().len(), 1, "{more}");
+            let conf = dir.path().join(format!("renewal/{deleted}.conf"));
+            assert_eq!(store.delete(&deleted).unwrap(), [conf], "{more}");
+            whole_version(dir.path(), &name());
+            // The other one is alone now, and takes everything with it that it can be seen to speak of.
+            let other = if deleted == name() { LineageName::new("copy").unwrap() } else { name() };
+            store.delete(&other).unwrap();
+            let live = dir.path().join("live/a.example.org");
+            assert_eq!(live.join("privkey.pem").exists(), more != "account = x" && other.as_str() == "copy", "{more}");
+        }
+    }
+}
+
+#[test]
+fn versions_that_links_elsewhere_lead_to_are_neither_removed_nor_pruned() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    let srv = dir.path().join("srv");
+    fs::create_dir(&srv).unwrap();
+    for kind in certkit_core::store::Kind::ALL {
+        let version = dir.path().join("archive/a.example.org").join(kind.archive_file(certkit_core::Version(1)));
+        std::os::unix::fs::symlink(version, srv.join(kind.live_file())).unwrap();
+    }
+    second_conf(dir.path(), "s", &srv, "account = x");
+    for version in 2..8 {
+        write_version(dir.path(), &name(), version, "v1");
+    }
+    point_links(dir.path(), &name(), 7);
+    let store = lock(dir.path());
+    renew(&store, "v2", &ConfPlan::default()).unwrap();
+    let archive = dir.path().join("archive/a.example.org");
+    assert!(!archive.join("privkey2.pem").exists() && archive.join("privkey3.pem").exists());
+    assert!(fs::read(srv.join("privkey.pem")).is_ok(), "pruned");
+    store.delete(&name()).unwrap();
+    assert!(fs::read(srv.join("privkey.pem")).is_ok(), "removed");
+}
+
+#[test]
+fn what_an_interrupted_removal_left_can_be_removed() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    fs::rename(dir.path().join("archive/a.example.org"), dir.path().join("archive/elsewhere")).unwrap();
+    for kind in certkit_core::store::Kind::ALL {
+        let link = dir.path().join("live/a.example.org").join(kind.live_file());
+        fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(format!("../../archive/elsewhere/{}1.pem", kind.as_str()), link).unwrap();
+    }
+    fs::remove_file(dir.path().join("renewal/a.example.org.conf")).unwrap();
+    lock(dir.path()).delete(&name()).unwrap();
+    for gone in ["live/a.example.org", "archive/elsewhere"] {
+        assert!(!dir.path().join(gone).exists(), "{gone}");
+    }
+}
+
+#[test]
+fn nothing_is_removed_where_the_uses_of_others_cannot_be_read() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    // A conf that is too large to be read could say anything.
+    fs::File::create(dir.path().join("renewal/b.conf")).unwrap().set_len(1 << 30).unwrap();
+    let store = lock(dir.path());
+    assert!(store.delete(&name()).is_err());
+    whole_version(dir.path(), &name());
+    assert!(dir.path().join("renewal/a.example.org.conf").exists());
 }

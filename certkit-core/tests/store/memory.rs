@@ -103,3 +103,65 @@ fn history_is_appended_bounded_and_a_torn_line_costs_only_itself() {
     assert!(many.ends_with(&history), "the newest ones, without a gap");
     assert_eq!(store.store().remembered().unwrap(), [name()]);
 }
+
+#[test]
+fn odd_entries_stop_neither_their_lineage_nor_others() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    let own = dir.path().join("certkit");
+    for folder in [
+        "pending/zzz/sub",
+        "pending/a.example.org/order.json",
+        "state/a.example.org.json",
+        "state/history/a.example.org.jsonl/x",
+        "commit/a.example.org.json/x",
+    ] {
+        fs::create_dir_all(own.join(folder)).unwrap();
+    }
+    fs::write(own.join("pending/a.example.org/privkey.pem"), "a key").unwrap();
+    fs::write(own.join("pending/file"), "no directory").unwrap();
+    let store = lock(dir.path());
+    store.recover(&TestMath::default(), now()).unwrap();
+    assert_eq!(store.store().pending_names().unwrap(), []);
+    assert!(walk(&own).iter().all(|path| !path.ends_with("privkey.pem")));
+    store.check_committable(&name()).unwrap();
+    assert_eq!(renew(&store, "v3", &Default::default()).unwrap().version, certkit_core::Version(3));
+    store.append_history(&name(), &[RecordedEvent::new(now(), event())]).unwrap();
+    assert_eq!(store.store().history(&name()).unwrap().len(), 1);
+    assert!(state(store.store()).deployed_version.is_some() || store.store().state(&name()).unwrap().1.is_none());
+    // With such a thing anew in their place, all of it goes with the lineage.
+    fs::remove_file(own.join("state/a.example.org.json")).unwrap();
+    fs::create_dir(own.join("state/a.example.org.json")).unwrap();
+    store.delete(&name()).unwrap();
+}
+
+#[test]
+fn nothing_is_ordered_where_it_could_not_be_remembered() {
+    for folder in ["pending", "commit", "state", "state/history"] {
+        let dir = temp_dir();
+        lay_lineage(dir.path(), &name(), &["v1"]);
+        let path = dir.path().join("certkit").join(folder);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "a file").unwrap();
+        assert!(lock(dir.path()).check_committable(&name()).is_err(), "{folder}");
+    }
+}
+
+#[test]
+fn the_memory_of_a_newer_version_is_kept() {
+    let dir = temp_dir();
+    let store = lock(dir.path());
+    let path = dir.path().join("certkit/state/a.example.org.json");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let newer = r#"{"schema": 2, "state": {"wisdom": 1}}"#;
+    fs::write(&path, newer).unwrap();
+    store.save_state(&name(), &Default::default()).unwrap();
+    store.save_state(&name(), &Default::default()).unwrap();
+    let kept = dir.path().join("certkit/state/.a.example.org.json.damaged-1");
+    assert_eq!(fs::read_to_string(kept).unwrap(), newer);
+    assert!(store.store().state(&name()).unwrap().1.is_none());
+}
+
+fn event() -> Event {
+    Event::Revoked { serial: "01".into() }
+}

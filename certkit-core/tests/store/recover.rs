@@ -344,3 +344,52 @@ fn a_thousand_sound_lineages_take_no_time_to_speak_of() {
     eprintln!("{each:?} a lineage");
     assert!(each < std::time::Duration::from_millis(5), "{each:?} a lineage");
 }
+
+#[test]
+fn a_dead_live_version_gives_way_to_the_newest_that_verifies() {
+    for damage in ["fullchain", "privkey", "foreign key", "not a certificate"] {
+        let dir = laid();
+        write_version(dir.path(), &name(), 3, "v3");
+        point_links(dir.path(), &name(), 3);
+        match damage {
+            "fullchain" => fs::write(archive(dir.path(), Kind::Fullchain, 3), "").unwrap(),
+            "privkey" => fs::write(archive(dir.path(), Kind::Privkey, 3), "").unwrap(),
+            "foreign key" => fs::write(archive(dir.path(), Kind::Privkey, 3), data("v1.key.pem")).unwrap(),
+            _ => fs::write(archive(dir.path(), Kind::Cert, 3), "-----BEG").unwrap(),
+        }
+        let expected = (FindingCode::LiveVersionDamaged, Some(Version(2)));
+        assert_eq!(only(&lock(dir.path()).recover(&TestMath::default(), now()).unwrap()), expected, "{damage}");
+        assert_eq!(whole_version(dir.path(), &name()).0, Version(2), "{damage}");
+    }
+    // With nothing to put in its place it is left, and said.
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    fs::write(archive(dir.path(), Kind::Fullchain, 1), "").unwrap();
+    assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::LiveVersionDamaged, None));
+}
+
+/// A version from the staging hierarchy of a public CA.
+fn write_staging(dir: &Path, version: u32) {
+    let (cert, issuer) = (data("staging.cert.pem"), data("staging-intermediate.pem"));
+    fs::write(archive(dir, Kind::Cert, version), &cert).unwrap();
+    fs::write(archive(dir, Kind::Chain, version), &issuer).unwrap();
+    fs::write(archive(dir, Kind::Fullchain, version), format!("{cert}{issuer}")).unwrap();
+    fs::write(archive(dir, Kind::Privkey, version), data("staging.key.pem")).unwrap();
+}
+
+#[test]
+fn a_test_certificate_does_not_replace_a_trusted_one() {
+    let dir = laid();
+    write_staging(dir.path(), 3);
+    assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::NewerVersionNotLive, None));
+    assert_eq!(whole_version(dir.path(), &name()).0, Version(2));
+    // Mixed links say nothing of what was live: the trusted one is better.
+    point_link(dir.path(), &name(), Kind::Cert, 3);
+    assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::MixedVersions, Some(Version(2))));
+    // A test replaces a test.
+    let dir = laid();
+    write_staging(dir.path(), 1);
+    write_staging(dir.path(), 2);
+    write_staging(dir.path(), 3);
+    assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::NewerVersionNotLive, Some(Version(3))));
+}

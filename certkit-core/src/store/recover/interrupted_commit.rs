@@ -85,7 +85,7 @@ impl LockedStore {
             files::remove_file(&conf_temp)?;
             let mut leftovers = follow_live(self, name, live);
             self.consume_pending(name, journal)?;
-            self.remove_old_versions(live, &dirs, version, &mut leftovers);
+            self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
             return Ok(Some(finished(name, journal)));
         }
         let Some(texts) = texts.filter(|texts| texts.verify(None, math, now).is_ok()) else {
@@ -109,7 +109,7 @@ impl LockedStore {
         self.ensure_live_dir(live)?;
         let mut leftovers = switch(self, name, live, version)?;
         self.consume_pending(name, journal)?;
-        self.remove_old_versions(live, &dirs, version, &mut leftovers);
+        self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
         Ok(Some(finished(name, journal)))
     }
 

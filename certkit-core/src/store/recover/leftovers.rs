@@ -50,7 +50,10 @@ impl LockedStore {
             match self.store().pending(&name) {
                 Ok(Some(_)) => {}
                 Ok(None) => {
-                    self.remove_pending(&name)?;
+                    if let Err(error) = self.remove_pending(&name) {
+                        found.push(Recovered::failed(&name, &error));
+                        continue;
+                    }
                     let subject = self.paths().relative(&self.paths().pending(&name)).display().to_string();
                     let evidence = "an order under way could not be read, and was removed";
                     let finding = Finding::new(FindingCode::StateDamaged, subject, evidence);

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::Recovered;
+use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files;
 use crate::store::journal::Journal;
 use crate::store::links::{Link, LiveLinks, read_link};
 use crate::store::switch::{follow_live, lags_behind, previous_name, switch};
-use crate::store::version_texts::VersionTexts;
-use crate::store::{Kind, LockedStore, RenewalConf, StoreError};
+use crate::store::version_texts::{VersionTexts, is_of_test_authority};
+use crate::store::{BrokenReason, Kind, LockedStore, RenewalConf, StoreError};
 use crate::{Certificate, FindingCode, KeyMath, LineageName, Version};
 
 /// So many versions are tried, newest first: certbot keeps six.
@@ -48,7 +49,7 @@ impl LockedStore {
         let (previous, temps) = look_around(&live)?;
         let Some(archive) = live.single_archive() else {
             let code = FindingCode::MixedVersions;
-            let evidence = "the live links point into different directories, or into one that does not exist";
+            let evidence = "the live links do not point to versions in one directory that exists";
             return Ok(Some(Recovered::new(code, name, evidence, None)));
         };
         if previous.is_empty() && Kind::ALL.iter().all(|kind| *live.link(*kind) == Link::Missing) {
@@ -75,10 +76,15 @@ impl LockedStore {
         now: DateTime<Utc>,
     ) -> Result<Option<Recovered>, StoreError> {
         let rolling_back = found.restorable();
+        let dead = if found.whole && rolling_back.is_none() { self.what_is_dead(name) } else { None };
         let (pool, replaces, code) = match (&rolling_back, found.whole) {
             // certbot was interrupted in the middle of a switch. It would put the previous version back, and link the
             // newest at the next renewal, without running the deploy hooks.
             (Some(previous), _) => (found.newer_than(Some(*previous)), Some(*previous), FindingCode::InterruptedSwitch),
+            (None, true) if found.is_own_archive() && dead.is_some() => {
+                let other = |version: &Version| Some(*version) != found.live.version();
+                (found.complete.iter().copied().filter(other).collect(), None, FindingCode::LiveVersionDamaged)
+            }
             (None, true) if found.is_own_archive() => {
                 (found.newer_than(found.live.version()), found.live.version(), FindingCode::NewerVersionNotLive)
             }
@@ -86,17 +92,28 @@ impl LockedStore {
             (None, false) => (found.complete.clone(), None, FindingCode::MixedVersions),
         };
         if found.whole && pool.is_empty() && found.previous.is_empty() {
-            return Ok(None);
+            return Ok(dead.map(|why| Recovered::new(FindingCode::LiveVersionDamaged, name, why, None)));
         }
         // What is replaced counts only when it could be used itself.
         let replaces = replaces.and_then(|version| found.verified_leaf(version, None, math, now).ok());
 
         let mut first_problem = None;
+        let mut test = None;
         for version in pool.iter().copied().take(MAX_CANDIDATES) {
             match found.verified_leaf(version, replaces.clone(), math, now) {
+                // Where nothing says what it would replace, one that clients trust comes first.
+                Ok(leaf) if replaces.is_none() && is_of_test_authority(&leaf) => {
+                    test = test.or(Some((version, leaf)));
+                }
                 Ok(leaf) => return self.go_forward(name, found, version, &leaf, code).map(Some),
                 Err(problem) => first_problem = first_problem.or_else(|| Some(format!("version {version}: {problem}"))),
             }
+        }
+        if let Some((version, leaf)) = test {
+            return self.go_forward(name, found, version, &leaf, code).map(Some);
+        }
+        if let Some(why) = dead {
+            return Ok(Some(Recovered::new(FindingCode::LiveVersionDamaged, name, why, None)));
         }
         let problem = first_problem.unwrap_or_else(|| "there is no complete version".to_owned());
         match (rolling_back, found.whole) {
@@ -114,6 +131,16 @@ impl LockedStore {
                 Ok(Some(Recovered::new(FindingCode::InterruptedSwitch, name, evidence, None)))
             }
             (_, false) => Ok(Some(Recovered::new(code, name, problem, None))),
+        }
+    }
+
+    /// Why what is live cannot serve anybody: a file is empty or no certificate or key, or the key is another's. A chain
+    /// that somebody completed by hand, and what just cannot be read now, is not that.
+    fn what_is_dead(&self, name: &LineageName) -> Option<String> {
+        let lineage = self.store().lineage(name).ok()??;
+        match lineage.check_live(None) {
+            Ok(()) | Err(BrokenReason::Unreadable(_) | BrokenReason::FullchainDiffers { .. }) => None,
+            Err(reason) => Some(reason.to_string()),
         }
     }
 
@@ -214,7 +241,8 @@ fn versions(archive: &Path) -> Result<(Vec<Version>, Vec<PathBuf>), StoreError> 
         let Some(name) = name.to_str() else { continue };
         for kind in Kind::ALL {
             // `cert01.pem` is version 1 by its number, but not the file that a link to version 1 would name.
-            if let Some(version) = kind.version_of(name).filter(|version| kind.archive_file(*version) == name) {
+            let version = kind.version_of(name).filter(|version| kind.archive_file(*version) == name);
+            if let Some(version) = version.filter(|version| *version <= GREATEST_PLAUSIBLE) {
                 *kinds.entry(version).or_default() += 1;
             }
         }

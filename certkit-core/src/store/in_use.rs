@@ -1,0 +1,251 @@
+//! What the confs and the live links of all lineages lead to: it must not be removed with another lineage.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use super::files;
+use super::links::{Link, read_link};
+use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
+use crate::LineageName;
+
+/// Everything that is in use, and by whom.
+#[derive(Debug, Default)]
+pub(crate) struct InUse {
+    uses: Vec<Use>,
+    /// Confs that cannot be parsed. What their text mentions counts as used.
+    unread: Vec<(OsString, String)>,
+}
+
+#[derive(Debug)]
+struct Use {
+    /// The conf or the live folder that says so, by the lineage's name.
+    by: OsString,
+    /// The live folder, without links in its path, where it is the one that says so.
+    folder: Option<PathBuf>,
+    what: Used,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Used {
+    /// A live link, by its place.
+    Link(PathBuf),
+    /// What a link leads to: the first step and the end.
+    File(PathBuf),
+    /// A conf's `archive_dir`.
+    Archive(PathBuf),
+}
+
+impl Store {
+    /// The confs of other lineages, by their names, that use live links or versions of this one too. A conf that cannot
+    /// be parsed counts when it mentions them. Where something cannot be read it is an error, because an unknown use is
+    /// no absence of one.
+    pub fn sharing(&self, name: &LineageName) -> Result<BTreeSet<String>, StoreError> {
+        let in_use = self.in_use()?;
+        let mut dirs = BTreeSet::new();
+        for one in in_use.uses.iter().filter(|one| one.by == name.as_str()) {
+            match &one.what {
+                Used::Link(path) | Used::File(path) => dirs.extend(path.parent().map(Path::to_owned)),
+                Used::Archive(path) => {
+                    dirs.insert(path.clone());
+                }
+            }
+        }
+        for dir in [self.paths.live(name), self.paths.archive(name)] {
+            dirs.extend(real(&dir)?);
+        }
+        Ok(dirs.iter().flat_map(|dir| in_use.users_of(dir, name, &dirs)).collect())
+    }
+
+    pub(crate) fn in_use(&self) -> Result<InUse, StoreError> {
+        let paths = self.paths();
+        let mut in_use = InUse::default();
+        for file in files::list(&paths.renewal_dir())?.unwrap_or_default() {
+            if let Some(by) = stem(&file) {
+                in_use.add_conf(paths, by, &paths.renewal_dir().join(&file))?;
+            }
+        }
+        for by in files::list(&paths.live_dir())?.unwrap_or_default() {
+            in_use.add_live(&by, &paths.live_dir().join(&by))?;
+        }
+        Ok(in_use)
+    }
+
+    /// What the links in `live/NAME` and of the conf lead to.
+    pub(crate) fn files_of(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
+        let (by, mut in_use) = (OsStr::new(name.as_str()), InUse::default());
+        in_use.add_conf(self.paths(), by, &self.paths().conf(name))?;
+        in_use.add_live(by, &self.paths().live(name))?;
+        let file = |one: Use| if let Used::File(path) = one.what { Some(path) } else { None };
+        Ok(in_use.uses.into_iter().filter_map(file).collect())
+    }
+}
+
+impl LockedStore {
+    /// As it was when this was first asked for; kept, because to read it for each of many lineages costs the square of
+    /// their number. What a lineage itself uses may be outdated: see [`InUse::files_of_others`].
+    pub(crate) fn known_in_use(&self) -> Result<Arc<InUse>, StoreError> {
+        let mut known = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*known {
+            return Ok(Arc::clone(known));
+        }
+        let read = Arc::new(self.store().in_use()?);
+        *known = Some(Arc::clone(&read));
+        Ok(read)
+    }
+
+    /// After a conf or a lineage of certkit's own was changed otherwise than by a commit.
+    pub(crate) fn forget_in_use(&self) {
+        *self.in_use.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+impl InUse {
+    /// The other lineages that use this directory (without links in its path) or what is directly in it. Links in the
+    /// folders that are `going` do not count by themselves.
+    pub(crate) fn users_of(&self, dir: &Path, except: &LineageName, going: &BTreeSet<PathBuf>) -> BTreeSet<String> {
+        let stays = |folder: &PathBuf| !going.contains(folder);
+        let others = self.uses.iter();
+        let others = others.filter(|one| one.by != except.as_str() && one.folder.as_ref().is_none_or(stays));
+        let mut users: BTreeSet<String> = others
+            .filter(|one| match &one.what {
+                Used::Link(path) | Used::File(path) => path.parent() == Some(dir),
+                Used::Archive(path) => path == dir,
+            })
+            .map(|one| shown(&one.by))
+            .collect();
+        let unread = self.unread.iter().filter(|(by, text)| by != except.as_str() && mentions(text, dir));
+        users.extend(unread.map(|(by, _)| shown(by)));
+        users
+    }
+
+    /// Whether another conf says that this directory is where its versions lie.
+    pub(crate) fn is_archive_of_another(&self, dir: &Path, except: &LineageName) -> bool {
+        self.uses.iter().any(|one| one.by != except.as_str() && matches!(&one.what, Used::Archive(path) if path == dir))
+    }
+
+    /// What others lead to in these directories.
+    pub(crate) fn files_of_others(&self, dirs: &[PathBuf], except: &LineageName) -> BTreeSet<PathBuf> {
+        let others = self.uses.iter().filter(|one| one.by != except.as_str());
+        let files = others.filter_map(|one| match &one.what {
+            Used::File(path) if dirs.iter().any(|dir| path.parent() == Some(dir)) => Some(path.clone()),
+            _ => None,
+        });
+        files.collect()
+    }
+
+    fn add_conf(&mut self, paths: &StorePaths, by: &OsStr, path: &Path) -> Result<(), StoreError> {
+        let content = match files::read_if_there(path) {
+            Ok(Some(content)) => content,
+            Ok(None) => return Ok(()),
+            // A directory or a pipe says nothing.
+            Err(error) if error.source.kind() == std::io::ErrorKind::InvalidInput => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let (links, archive) = match RenewalConf::parse(&content) {
+            Ok(conf) => (
+                Kind::ALL.iter().filter_map(|kind| conf.live_path(*kind).map(str::to_owned)).collect(),
+                conf.archive_dir().map(str::to_owned),
+            ),
+            Err(_) => {
+                let text = String::from_utf8_lossy(&content).into_owned();
+                let values = |key: &str| values_of(&text, key);
+                let found: (Vec<String>, _) = (
+                    Kind::ALL.iter().flat_map(|kind| values(kind.as_str())).collect(),
+                    values("archive_dir").into_iter().next(),
+                );
+                self.unread.push((by.to_owned(), text));
+                found
+            }
+        };
+        for link in links.iter().filter(|link| !link.is_empty()) {
+            self.add_link(by, None, &absolute(Path::new(link))?)?;
+        }
+        let archive = match archive.filter(|dir| !dir.is_empty()) {
+            Some(dir) => absolute(Path::new(&dir))?,
+            None => paths.archive_dir().join(by),
+        };
+        if let Some(dir) = real(&archive)? {
+            self.uses.push(Use { by: by.to_owned(), folder: None, what: Used::Archive(dir) });
+        }
+        Ok(())
+    }
+
+    fn add_live(&mut self, by: &OsStr, dir: &Path) -> Result<(), StoreError> {
+        let folder = real(dir)?;
+        for file in files::list(dir)?.unwrap_or_default() {
+            self.add_link(by, folder.as_ref(), &dir.join(file))?;
+        }
+        Ok(())
+    }
+
+    /// A live link: its place, its first step and its end.
+    fn add_link(&mut self, by: &OsStr, folder: Option<&PathBuf>, link: &Path) -> Result<(), StoreError> {
+        let mut add = |what| self.uses.push(Use { by: by.to_owned(), folder: folder.cloned(), what });
+        let Some(place) = real_place(link)? else { return Ok(()) };
+        add(Used::Link(place));
+        let Link::To(target) = read_link(link)? else { return Ok(()) };
+        let step = link.parent().unwrap_or_else(|| Path::new("/")).join(target);
+        let first = real_place(&step)?;
+        let end = real(&step)?;
+        // Where both are the same, once is enough.
+        let end = end.filter(|end| Some(end) != first.as_ref());
+        first.into_iter().chain(end).for_each(|path| add(Used::File(path)));
+        Ok(())
+    }
+}
+
+/// Without links in its path; none when it is not there.
+pub(crate) fn real(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    match fs::canonicalize(path) {
+        Ok(path) => Ok(Some(path)),
+        Err(error) if files::is_absence(&error) || is_loop(&error) => Ok(None),
+        Err(error) => Err(StoreError::new("read", path, error)),
+    }
+}
+
+/// The name in its directory, without links in the path of the latter.
+fn real_place(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    Ok(real(parent)?.map(|parent| parent.join(file)))
+}
+
+fn is_loop(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
+fn stem(file: &OsStr) -> Option<&OsStr> {
+    let stem = file.as_encoded_bytes().strip_suffix(b".conf").filter(|stem| !stem.starts_with(b"."))?;
+    Some(std::os::unix::ffi::OsStrExt::from_bytes(stem))
+}
+
+/// The values that the lines of a text which is no conf give a key.
+fn values_of(text: &str, key: &str) -> Vec<String> {
+    let values = text.lines().filter_map(|line| {
+        let (found, value) = line.split_once('=')?;
+        let unquote = |c: char| c.is_whitespace() || c == '"' || c == '\'';
+        (found.trim_matches(unquote) == key).then(|| value.trim_matches(unquote).to_owned())
+    });
+    values.collect()
+}
+
+/// Whether a text speaks of a directory, by the last two parts of its path: the ones before may be links.
+fn mentions(text: &str, dir: &Path) -> bool {
+    let Some(name) = dir.file_name() else { return false };
+    let parent = dir.parent().and_then(Path::file_name).unwrap_or_default();
+    let tail = format!("{}/{}", parent.to_string_lossy(), name.to_string_lossy());
+    text.match_indices(&tail).any(|(at, _)| {
+        let after = text.get(at + tail.len()..).and_then(|rest| rest.chars().next());
+        after.is_none_or(|c| c == '/' || c == '"' || c == '\'' || c == ',' || c == '#' || c.is_whitespace())
+    })
+}
+
+fn shown(by: &OsStr) -> String {
+    crate::escape(&by.to_string_lossy()).into_owned()
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path).map_err(|error| StoreError::new("read", path, error))
+}
