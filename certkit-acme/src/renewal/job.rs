@@ -325,16 +325,14 @@ impl Settings {
         let params = conf.params();
         let server = params.effective_server().ok_or_else(|| unusable(format!("{source} names no server")))?;
         let own_directory = AcmeUrl::parse(server).map_err(|error| unusable(error.to_string()))?;
-        let mut wanted_account = request.account.clone();
-        let directory = match (request.mode, authorities::staging_of(&own_directory)) {
-            (Mode::DryRun { .. }, Some(staging)) => staging,
+        let (directory, wanted_account) = match (request.mode, authorities::staging_of(&own_directory)) {
+            // Accounts belong to their CA: the staging CA knows none of the others.
+            (Mode::DryRun { .. }, Some(staging)) => (staging, None),
             _ => {
                 let edited = |key: &str| request.edits.params.iter().any(|(name, _)| name == key);
                 // The conf's account belongs to the conf's CA: a server from the command line has its own.
-                if wanted_account.is_none() && (!edited("server") || edited("account")) {
-                    wanted_account = params.account.clone();
-                }
-                own_directory
+                let conf_account = params.account.clone().filter(|_| !edited("server") || edited("account"));
+                (own_directory, request.account.clone().or(conf_account))
             }
         };
         let authenticator = Authenticator::from_params(params)?;
@@ -370,4 +368,53 @@ fn key_spec(conf: &RenewalConf) -> Result<KeySpec, crate::keys::KeyError> {
 fn names_of_newest_readable(lineage: &Lineage) -> Option<IdentifierSet> {
     let versions = lineage.versions().ok()?;
     versions.keys().rev().find_map(|version| lineage.read_version(*version).ok()?.chain.leaf.identifiers().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(server: &str, request: &Request) -> Settings {
+        let conf = format!("[renewalparams]\naccount = 0123\nserver = {server}\nauthenticator = standalone\n");
+        let conf = RenewalConf::parse(conf.as_bytes()).unwrap();
+        let identifiers = ["a.example.com".parse().unwrap()].into_iter().collect();
+        Settings::read(&conf, &"a.conf", &identifiers, request).unwrap()
+    }
+
+    #[test]
+    fn a_dry_run_at_lets_encrypt_goes_to_staging_with_an_account_of_its_own() {
+        let settings = read(authorities::LETS_ENCRYPT, &Request::renew().dry_run());
+        assert_eq!(settings.directory.as_str(), authorities::LETS_ENCRYPT_STAGING);
+        assert_eq!(settings.wanted_account, None);
+        let mut request = Request::renew().dry_run();
+        request.account = Some("4567".into());
+        assert_eq!(read(authorities::LETS_ENCRYPT, &request).wanted_account, None);
+        let settings = read(authorities::LETS_ENCRYPT, &Request::renew());
+        assert_eq!(
+            (settings.directory.as_str(), settings.wanted_account.as_deref()),
+            (authorities::LETS_ENCRYPT, Some("0123"))
+        );
+    }
+
+    #[test]
+    fn a_dry_run_at_any_other_ca_stays_there() {
+        let settings = read("https://ca.example/dir", &Request::renew().dry_run());
+        assert_eq!(
+            (settings.directory.as_str(), settings.wanted_account.as_deref()),
+            ("https://ca.example/dir", Some("0123"))
+        );
+    }
+
+    #[test]
+    fn the_confs_account_is_not_taken_to_another_ca() {
+        let mut request = Request::renew();
+        request.edits.param("server", Some("https://other.example/dir"));
+        let conf = RenewalConf::parse(
+            b"[renewalparams]\naccount = 0123\nserver = https://ca.example/dir\nauthenticator = standalone\n",
+        );
+        let conf = conf.unwrap().edited(&request.edits).unwrap();
+        let identifiers = ["a.example.com".parse().unwrap()].into_iter().collect();
+        let settings = Settings::read(&conf, &"a.conf", &identifiers, &request).unwrap();
+        assert_eq!((settings.directory.as_str(), settings.wanted_account), ("https://other.example/dir", None));
+    }
 }

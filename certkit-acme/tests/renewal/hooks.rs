@@ -201,3 +201,23 @@ async fn hooks_that_others_could_have_written_are_refused_without_stopping_the_r
     assert!(report.is_success(), "{report:?}");
     assert_eq!(lines(&log), ["ran"]);
 }
+
+#[tokio::test]
+async fn an_installer_of_the_conf_is_a_deploy_step_and_its_line_stays() {
+    let world = World::new(PebbleOptions::default()).await;
+    let (log, program) = (world.file("log"), world.file("nginx"));
+    std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" >> {}\n", log.display())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let paths =
+        world.due("a.example.com").param("installer", "nginx").param("nginx_ctl", program.to_str().unwrap()).write();
+    let report = world.run().await;
+    assert!(report.is_success(), "{report:?}");
+    // The configuration is checked before the reload.
+    assert_eq!(lines(&log), ["-t", "-s reload"]);
+    assert!(std::fs::read_to_string(&paths.conf).unwrap().contains("installer = nginx"));
+    // A configuration with an error is not loaded, and that is told.
+    std::fs::write(&program, "#!/bin/sh\necho broken >&2\nexit 1\n").unwrap();
+    let report = world.run_request(Request::renew().forced()).await;
+    assert!(!report.is_success());
+    assert_eq!(entry(&report, "a.example.com").deploy_pending.len(), 1);
+}
