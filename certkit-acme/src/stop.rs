@@ -18,6 +18,8 @@ pub enum StopReason {
     Interrupt,
     /// SIGTERM, or a host program that shuts down.
     Terminate,
+    /// SIGHUP: the terminal or the connection is gone.
+    Hangup,
 }
 
 impl Stop {

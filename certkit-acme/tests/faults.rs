@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use certkit_acme::protocol::{Account, AccountKey, AccountKeyType, AcmeError, Authority, NewAccount, NewOrder};
+use certkit_acme::protocol::{
+    Account, AccountKey, AccountKeyType, AcmeError, Authority, NewAccount, NewOrder, OrderStatus,
+};
 use certkit_acme::transport::{Transport, TransportError, TransportSettings};
 use certkit_core::{AcmeUrl, Failure, FailureClass, Identifier, Retry};
 use serde_json::json;
@@ -334,6 +336,19 @@ async fn nonces_that_never_work_come_to_an_end() {
     server.gives("/nonce", 503, "Retry-After: 60\r\n", "");
     let error = account.new_order(&order()).await.unwrap_err();
     assert!(matches!(Failure::from(error).retry, Retry::At(_)));
+
+    // One that refuses slowly gets no more time for all tries than for one exchange (2 s here).
+    server.gives("/nonce", 200, "Replay-Nonce: nonce\r\n", "");
+    let before = server.requests("/order");
+    let slow = http(400, "Replay-Nonce: again\r\n", bad_nonce.as_bytes());
+    server.on("/order", move |_| {
+        std::thread::sleep(Duration::from_millis(500));
+        slow.clone()
+    });
+    let begun = Instant::now();
+    let error = within(account.new_order(&order())).await.unwrap_err();
+    assert_eq!(error.problem_kind(), Some("badNonce"));
+    assert!((2..=6).contains(&(server.requests("/order") - before)) && begun.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
@@ -383,6 +398,20 @@ async fn orders_are_what_was_asked_for_or_refused() {
         document[field] = value;
         let error = place(&document).await.unwrap_err();
         assert!(matches!(error, AcmeError::NotAcme { .. }) && error.to_string().contains(says), "{error} / {says}");
+    }
+    // What nothing comes of any more is a dead order, whatever it is called.
+    for dead in ["deactivated", "expired", "revoked"] {
+        let mut document = good.clone();
+        document["status"] = dead.into();
+        let placed = place(&document).await.unwrap();
+        let error = placed.error.clone().unwrap();
+        assert_eq!((placed.status, error.kind.as_str()), (OrderStatus::Invalid, dead));
+        assert_eq!(error.detail, format!("the CA says that the order is {dead}"));
+        assert!(placed.is_for(&order().identifiers));
+        assert!(!placed.is_for(&[Identifier::parse("b.example").unwrap()].into_iter().collect()));
+        // The CA's own reason is the better one.
+        document["error"] = json!({ "type": "urn:ietf:params:acme:error:caa", "detail": "forbidden" });
+        assert_eq!(place(&document).await.unwrap().error.unwrap().kind, "caa");
     }
     // No authorization to be had, and a certificate already: legal.
     let mut document = good.clone();
@@ -503,7 +532,9 @@ async fn chains_that_are_none_are_called_what_they_are() {
     for (body, says) in [
         (String::new(), "an empty answer"),
         ("<html>".into(), "an HTML page"),
-        ("{}".into(), "JSON that is not a certificate chain"),
+        ("{}".into(), "JSON that is not a PEM certificate chain"),
+        ("garbage".into(), "7 bytes that are not a PEM certificate chain"),
+        ("\u{1}garbage".into(), "8 bytes that are not a PEM certificate chain"),
         (fullchain.replace("MII", "\0II"), "certificate chain"),
         (format!("{fullchain}{}", pki.intermediate_pem().repeat(1_000)), "a chain of 100"),
     ] {

@@ -75,7 +75,7 @@ async fn the_chain_and_the_verdict_are_kept_whatever_they_are() {
         (&["www.example.org", "127.0.0.1"][..], -day, day, None),
         (&["www.example.org"], -day * 9, -day, Some("expired")),
         (&["www.example.org"], day, day * 9, Some("not valid yet")),
-        (&["other.example.org"], -day, day, Some("not valid for name")),
+        (&["other.example.org"], -day, day, Some("is not valid for name www.example.org, but for other.example.org")),
     ] {
         let issued = world.issue(names, from, until);
         let address = serve(local().await, &issued).await;
@@ -103,6 +103,56 @@ async fn an_unknown_ca_is_a_verdict_and_a_broken_bundle_an_error() {
     settings.ca_bundles = vec!["/nonexistent/roots.pem".into()];
     let error = probe("127.0.0.1", address.port(), None, &settings).await.unwrap_err().to_string();
     assert!(error.contains("/nonexistent/roots.pem"), "{error}");
+}
+
+#[tokio::test]
+async fn roots_of_the_environment_that_cannot_be_read_are_a_verdict() {
+    let world = World::new();
+    let address = serve(local().await, &world.issue(&["127.0.0.1"], -TimeDelta::days(1), TimeDelta::days(1))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, empty) = (folder.path().join("missing.pem"), folder.path().join("empty.pem"));
+    std::fs::write(&empty, "").unwrap();
+    for bundle in [missing, empty] {
+        let mut settings = world.settings.clone();
+        settings.environment_ca_bundles = vec![bundle.clone()];
+        let served = probe("127.0.0.1", address.port(), None, &settings).await.unwrap();
+        assert_eq!(served.certificates.len(), 2);
+        let verdict = served.verdict.unwrap_err();
+        assert!(verdict.starts_with("the roots cannot be read: the CA bundle "), "{verdict}");
+        assert!(verdict.contains(&bundle.display().to_string()), "{verdict}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_vouches_for_itself_is_called_self_signed() {
+    let world = World::new();
+    for is_ca in [rcgen::IsCa::NoCa, rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained)] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        parameters.is_ca = is_ca;
+        let certificate = parameters.self_signed(&key).unwrap();
+        let mut issued = world.pki.for_localhost(testkit::now());
+        issued.fullchain = certificate.pem();
+        issued.privkey = key.serialize_pem();
+        let address = serve(local().await, &issued).await;
+        let verdict = probe("127.0.0.1", address.port(), Some("localhost"), &world.settings).await.unwrap().verdict;
+        assert!(verdict.as_ref().unwrap_err().contains("is self-signed"), "{verdict:?}");
+    }
+    // A CA's certificate that another CA issued.
+    let root = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let mut other = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    other.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    other.distinguished_name.push(rcgen::DnType::CommonName, "other");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = other.signed_by(&key, &rcgen::Issuer::new(parameters, root)).unwrap();
+    let mut issued = world.pki.for_localhost(testkit::now());
+    issued.fullchain = certificate.pem();
+    issued.privkey = key.serialize_pem();
+    let address = serve(local().await, &issued).await;
+    let verdict = probe("127.0.0.1", address.port(), Some("localhost"), &world.settings).await.unwrap().verdict;
+    assert_eq!(verdict.unwrap_err(), "the server's certificate is that of a CA (CA:TRUE), not that of a server");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use certkit_acme::protocol::Authority;
+use certkit_acme::protocol::{AccountKey, AccountKeyType, AcmeError, Authority, NewAccount};
 use certkit_acme::transport::{TlsVerification, Transport, TransportError, TransportSettings};
 use certkit_core::{AcmeUrl, Failure, FailureClass};
 use chrono::TimeDelta;
@@ -47,6 +47,10 @@ struct HiddenCa {
 
 impl HiddenCa {
     async fn start() -> Self {
+        Self::leading_to("https://ca.example.org/x").await
+    }
+
+    async fn leading_to(url: &'static str) -> Self {
         let (pki, folder) = (Pki::new(testkit::now()), tempfile::tempdir().unwrap());
         let bundle = folder.path().join("root.pem");
         std::fs::write(&bundle, pki.root_pem()).unwrap();
@@ -62,10 +66,14 @@ impl HiddenCa {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    read_head(&mut stream).await;
-                    let url = "https://ca.example.org/x";
-                    let body = format!(r#"{{"newNonce":"{url}","newAccount":"{url}","newOrder":"{url}"}}"#);
-                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    let head = read_head(&mut stream).await;
+                    let good = "https://ca.example.org/x";
+                    let body = format!(r#"{{"newNonce":"{good}","newAccount":"{good}","newOrder":"{url}"}}"#);
+                    let body = if head.starts_with("GET") { body } else { "{}".to_owned() };
+                    let length = body.len();
+                    let answer = format!(
+                        "HTTP/1.1 200 OK\r\nConnection: close\r\nReplay-Nonce: n\r\nLocation: http://127.0.0.1:2375/containers\r\nContent-Length: {length}\r\n\r\n{body}"
+                    );
                     let _ = stream.write_all(answer.as_bytes()).await;
                 });
             }
@@ -138,6 +146,29 @@ async fn http_proxies_lead_to_the_ca_with_the_users_name() {
 }
 
 #[tokio::test]
+async fn a_ca_elsewhere_does_not_make_us_call_this_machine() {
+    for url in ["http://127.0.0.1:2375/containers", "https://localhost/x", "https://169.254.169.254/latest"] {
+        let ca = HiddenCa::leading_to(url).await;
+        let (proxy, _) = http_proxy(ca.address, None).await;
+        let error = ca.ask(&format!("http://Aladdin:open%20sesame@{proxy}")).await.unwrap_err();
+        assert!(error.contains(&format!("https://ca.example.org/dir leads to {url}, which is refused")), "{error}");
+    }
+    let ca = HiddenCa::start().await;
+    let (proxy, heads) = http_proxy(ca.address, None).await;
+    let authority = ca.ask(&format!("http://Aladdin:open%20sesame@{proxy}")).await.unwrap();
+    // In a Location, and as the URL of an order that was kept.
+    let key = || AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+    let error = authority.register(key(), &NewAccount::new(Vec::new(), true), None).await.unwrap_err();
+    assert!(error.to_string().contains("leads to http://127.0.0.1:2375/containers"), "{error}");
+    let account = authority.account(key(), AcmeUrl::parse("https://ca.example.org/account/1").unwrap()).unwrap();
+    let asked = heads.lock().unwrap().len();
+    let error = account.order(&AcmeUrl::parse("http://127.0.0.1:2375/order").unwrap()).await.unwrap_err();
+    assert!(matches!(error, AcmeError::Misled { .. }), "{error}");
+    assert_eq!(Failure::from(error).class, FailureClass::Protocol);
+    assert_eq!(heads.lock().unwrap().len(), asked);
+}
+
+#[tokio::test]
 async fn socks_proxies_resolve_the_name_themselves() {
     let ca = HiddenCa::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -188,6 +219,12 @@ async fn certificates_are_checked_unless_the_owner_says_otherwise() {
     settings.ca_bundles = vec!["/nonexistent/bundle.pem".into()];
     let error = Transport::new(&settings).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/bundle.pem"), "{error}");
+    assert_eq!(Failure::from(error).class, FailureClass::Settings);
+
+    // What the environment names is nobody's wish in this run: it fails only where it is needed.
+    settings.environment_ca_bundles = std::mem::take(&mut settings.ca_bundles);
+    let error = Transport::new(&settings).unwrap().get(&url).await.unwrap_err();
+    assert!(matches!(error, TransportError::Roots { .. }), "{error}");
     assert_eq!(Failure::from(error).class, FailureClass::Settings);
 }
 

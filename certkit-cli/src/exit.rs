@@ -9,6 +9,8 @@ use certkit_acme::transport::TransportError;
 use certkit_core::store::{BrokenLineage, CommitError, EditConfError, LockError, StoreError};
 use certkit_core::{Failure, FailureClass, escape};
 
+use crate::render::words;
+
 /// How the process ends. A public table: scripts depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -18,7 +20,7 @@ pub(crate) enum Exit {
     Failed,
     /// 2: the command line is wrong.
     Usage,
-    /// 130 after SIGINT, 143 after SIGTERM; everything was cleaned up.
+    /// 129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM; everything was cleaned up.
     Stopped(StopReason),
 }
 
@@ -30,6 +32,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Stopped(StopReason::Terminate) => 143,
+            Self::Stopped(StopReason::Hangup) => 129,
             Self::Stopped(_) => 130,
         }
     }
@@ -78,7 +81,7 @@ impl fmt::Display for CommandError {
 
 impl From<Failure> for CommandError {
     fn from(failure: Failure) -> Self {
-        Self::failed(failure.to_string()).with_cure(failure.cure())
+        Self::failed(failure.to_string()).with_cure(words::failure_cure(&failure))
     }
 }
 
@@ -143,7 +146,8 @@ impl From<RunError> for CommandError {
             RunError::Transport(error) => error.into(),
             RunError::Failed(failure) => failure.into(),
             broken @ RunError::Broken { .. } => {
-                Self::failed(escape(&broken.to_string())).with_cure(certkit_core::FindingCode::BrokenLineage.cure())
+                let text = broken.to_string();
+                Self::failed(escape(&text)).with_cure(words::broken_cure(&text))
             }
             other => Self::failed(escape(&other.to_string())),
         }
@@ -158,7 +162,7 @@ impl From<BrokenLineage> for CommandError {
             broken.name,
             escape(&broken.reason.to_string())
         ))
-        .with_cure(certkit_core::FindingCode::BrokenLineage.cure())
+        .with_cure(words::cure_for(words::broken_cure(&broken.reason.to_string()), &escape(&broken.name)))
     }
 }
 
@@ -174,6 +178,7 @@ mod tests {
             (Exit::Usage, 2),
             (Exit::Stopped(StopReason::Interrupt), 130),
             (Exit::Stopped(StopReason::Terminate), 143),
+            (Exit::Stopped(StopReason::Hangup), 129),
         ];
         for (exit, status) in all {
             assert_eq!(exit.status(), status);

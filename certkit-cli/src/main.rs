@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::args::{Environment, Invocation, ParseError};
+use crate::args::{Environment, Invocation};
 use crate::commands::Context;
 use crate::exit::{CommandError, Exit};
 use crate::ui::{Ui, Voice};
@@ -31,12 +31,9 @@ fn run(arguments: &[OsString]) -> Exit {
     let invocation = match Invocation::read(arguments, environment()) {
         Ok(invocation) => invocation,
         Err(error) => {
-            let ui = Ui::for_process(Voice::default());
-            match error {
-                ParseError::Clap(text) => ui.failure(&text),
-                ParseError::Usage(text) => ui.error(&CommandError::usage(text)),
-            }
-            return Exit::Usage;
+            let ui = Ui::for_process(Voice { json: asks_for_json(arguments), ..Voice::default() });
+            ui.error(&error);
+            return error.exit;
         }
     };
     let general = &invocation.typed.general;
@@ -46,14 +43,32 @@ fn run(arguments: &[OsString]) -> Exit {
         verbose: general.verbose,
         interactive: std::io::stdin().is_terminal() && !general.non_interactive && !general.json,
     }));
-    if general.version {
-        return commands::help::version(&ui);
+    let exit = if general.version {
+        commands::help::version(&ui)
+    } else if invocation.wants_help() {
+        let word = if invocation.word() == Some("help") {
+            invocation.operands().first()
+        } else {
+            invocation.typed.words.first()
+        };
+        commands::help::show(word.map(String::as_str), &ui)
+    } else {
+        perform(&invocation, &ui)
+    };
+    // Whoever asked for a result and did not get it must not take this for success.
+    if let (Some(problem), Exit::Well) = (ui.lost_output(), exit) {
+        ui.error(
+            &CommandError::failed(format!("standard output cannot be written: {problem}"))
+                .with_cure("make room, or send the output elsewhere"),
+        );
+        return Exit::Failed;
     }
-    if general.help {
-        return commands::help::show(invocation.word(), &ui);
-    }
-    let result = commands::find(&invocation).and_then(|command| {
-        let context = Context::new(&invocation, &ui);
+    exit
+}
+
+fn perform(invocation: &Invocation, ui: &Arc<Ui>) -> Exit {
+    let result = commands::find(invocation).and_then(|command| {
+        let context = Context::new(invocation, ui);
         context.begin(command)?;
         (command.run)(&context)
     });
@@ -61,6 +76,12 @@ fn run(arguments: &[OsString]) -> Exit {
         ui.error(&error);
         error.exit
     })
+}
+
+/// When the command line cannot be read, its `--json` still counts; it may be shortened as any flag.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let texts = arguments.iter().map(|argument| argument.to_string_lossy());
+    texts.take_while(|text| text != "--").any(|text| text.len() > 2 && "--json".starts_with(text.as_ref()))
 }
 
 /// The only place where the command line's own variables are read.

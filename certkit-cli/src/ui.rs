@@ -34,6 +34,7 @@ pub(crate) struct Ui {
     out: Mutex<Box<dyn Write + Send>>,
     err: Mutex<Box<dyn Write + Send>>,
     log: Mutex<Option<Arc<Log>>>,
+    lost: Mutex<Option<String>>,
     bars: MultiProgress,
 }
 
@@ -53,7 +54,7 @@ impl Ui {
         if voice.quiet || !io::stderr().is_terminal() {
             bars.set_draw_target(indicatif::ProgressDrawTarget::hidden());
         }
-        Self { voice, out: Mutex::new(out), err: Mutex::new(err), log: Mutex::new(None), bars }
+        Self { voice, out: Mutex::new(out), err: Mutex::new(err), log: Mutex::new(None), lost: Mutex::new(None), bars }
     }
 
     /// How much is said.
@@ -137,6 +138,11 @@ impl Ui {
         }
     }
 
+    /// Why standard output could not be written, when a part of it was lost.
+    pub(crate) fn lost_output(&self) -> Option<String> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Asks. The caller has made sure that somebody can answer.
     pub(crate) fn confirm(&self, question: &str, default: bool) -> bool {
         let choices = if default { "[Y/n]" } else { "[y/N]" };
@@ -161,8 +167,13 @@ impl Ui {
 
     fn to_out(&self, text: &str) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         // A reader that went away (`| head`) is no failure of ours, and there is nobody left to tell.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        if let Err(problem) = written
+            && problem.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(problem.to_string());
+        }
     }
 
     fn to_err(&self, text: &str) {

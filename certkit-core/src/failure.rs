@@ -161,6 +161,33 @@ impl Failure {
     pub fn cure(&self) -> &'static str {
         self.class.cure()
     }
+
+    /// Whether the CA was (or may have been) asked, so that its limits are concerned and back-off applies.
+    pub fn asked_the_ca(&self) -> bool {
+        self.class.counts_against_the_ca() || self.http_status.is_some()
+    }
+
+    /// Whether every other certificate from the same CA and account would fail in the same way just now, so that asking
+    /// for them too only burdens the CA (and its limits).
+    pub fn concerns_whole_ca(&self) -> bool {
+        match self.class {
+            FailureClass::AccountUnknown
+            | FailureClass::ExternalAccountRequired
+            | FailureClass::Network
+            | FailureClass::ServerUnavailable
+            | FailureClass::TermsOfService => true,
+            FailureClass::RateLimited => self.per_identifier.is_empty() && !self.is_limit_of_names(),
+            _ => false,
+        }
+    }
+
+    /// Let's Encrypt names no identifiers in the problems of those limits that count by names, but its sentences are
+    /// known (letsencrypt.org/docs/rate-limits, 2025-06): certificates per registered domain, certificates per exact set
+    /// of identifiers, failed authorizations per identifier.
+    fn is_limit_of_names(&self) -> bool {
+        let detail = self.problem.as_ref().map_or("", |problem| problem.detail.as_str()).to_ascii_lowercase();
+        ["already issued for", "exact set of", "failed authorizations"].iter().any(|words| detail.contains(words))
+    }
 }
 
 impl std::fmt::Display for Failure {
@@ -275,12 +302,13 @@ impl FailureClass {
             | Self::Settings
             | Self::TermsOfService => Retry::AfterOwner,
             Self::Bug => Retry::Bug,
-            Self::Interrupted | Self::OrderLost => Retry::Now,
+            Self::Interrupted => Retry::Now,
             _ => Retry::AfterBackoff,
         }
     }
 
-    /// Whether the CA was (or may have been) asked, so that its limits are concerned and back-off applies.
+    /// Whether failures of this kind come from asking the CA, so that its limits are concerned and back-off applies. Of
+    /// the kinds that can arise on either side (no account, terms not agreed to), [`Failure::asked_the_ca`] knows more.
     pub fn counts_against_the_ca(self) -> bool {
         !matches!(
             self,
@@ -315,6 +343,51 @@ mod tests {
         assert_eq!(problem.kind, "dns");
         assert!(problem.detail.starts_with("\\u{1b}[2J"));
         assert_eq!(problem.detail.chars().count(), Failure::MAX_DETAIL_CHARS + 1);
+    }
+
+    #[test]
+    fn what_every_other_certificate_would_meet_too_concerns_the_whole_ca() {
+        let limited = |detail: &str| {
+            Failure::new(FailureClass::RateLimited, detail)
+                .with_http_status(429)
+                .with_problem(Problem::new("urn:ietf:params:acme:error:rateLimited", detail))
+        };
+        for class in [
+            FailureClass::AccountUnknown,
+            FailureClass::ExternalAccountRequired,
+            FailureClass::Network,
+            FailureClass::ServerUnavailable,
+            FailureClass::TermsOfService,
+        ] {
+            assert!(Failure::new(class, "x").concerns_whole_ca(), "{class:?}");
+        }
+        for class in [
+            FailureClass::ChallengeFailed,
+            FailureClass::IdentifierRefused,
+            FailureClass::OrderLost,
+            FailureClass::Paused,
+            FailureClass::Store,
+        ] {
+            assert!(!Failure::new(class, "x").concerns_whole_ca(), "{class:?}");
+        }
+        assert!(Failure::new(FailureClass::RateLimited, "HTTP 429").concerns_whole_ca());
+        assert!(limited("too many new orders (300) from this account in the last 3h0m0s").concerns_whole_ca());
+        for one_name in [
+            "too many certificates (50) already issued for \"example.org\" in the last 168h0m0s",
+            "too many certificates (5) already issued for this exact set of identifiers in the last 168h0m0s",
+            "too many failed authorizations (5) for \"example.org\" in the last 1h0m0s",
+        ] {
+            assert!(!limited(one_name).concerns_whole_ca(), "{one_name}");
+        }
+        let identifier = Identifier::parse("example.org").unwrap();
+        let by_name = IdentifierFailure::new(identifier, Problem::new("rateLimited", "x"));
+        assert!(!limited("several").with_identifiers(vec![by_name]).concerns_whole_ca());
+    }
+
+    #[test]
+    fn a_lost_order_waits_as_every_other_failure_at_the_ca() {
+        assert_eq!(FailureClass::OrderLost.usual_retry(), Retry::AfterBackoff);
+        assert!(FailureClass::OrderLost.counts_against_the_ca());
     }
 
     #[test]

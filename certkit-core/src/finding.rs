@@ -42,6 +42,8 @@ pub enum FindingCode {
     AuthenticatorUnsupported,
     /// A lineage cannot be used.
     BrokenLineage,
+    /// A deploy hook or a reload failed for the version in use, and is tried again.
+    DeployPending,
     /// A live link points somewhere that certbot would not have made it point to.
     ForeignLink,
     /// A commit of certkit that did not end.
@@ -91,13 +93,26 @@ impl Finding {
         if self.evidence.is_empty() { what.to_owned() } else { format!("{what}: {}", self.evidence) }
     }
 
-    /// What to do about it.
+    /// What to do about it: by the code, and where the evidence says so, by what really stands in the way.
     pub fn cure(&self) -> &'static str {
-        self.code.cure()
+        match self.code {
+            FindingCode::AccountUnusable | FindingCode::BrokenLineage | FindingCode::StateDamaged
+                if self.evidence.contains("(os error 13)") =>
+            {
+                FindingCode::Unreadable.cure()
+            }
+            FindingCode::AuthenticatorUnsupported if self.evidence.contains("dns-01") => {
+                "certkit reconfigure --cert-name NAME --manual --preferred-challenges dns --manual-auth-hook COMMAND --manual-cleanup-hook COMMAND"
+            }
+            code => code.cure(),
+        }
     }
 }
 
 impl FindingCode {
+    /// How names are validated that only DNS can validate: wildcards.
+    pub const DNS_BY_HOOKS: &str = "use --manual --preferred-challenges dns --manual-auth-hook COMMAND --manual-cleanup-hook COMMAND, with commands that set and remove the TXT record";
+
     /// What is wrong.
     pub fn what(self) -> &'static str {
         match self {
@@ -107,6 +122,7 @@ impl FindingCode {
                 "this way of validating names cannot be done by this version, so the next renewal would fail"
             }
             Self::BrokenLineage => "this certificate cannot be used or renewed as it stands",
+            Self::DeployPending => "the certificate in use is not deployed yet",
             Self::ForeignLink => "a live link does not point to a version in this certificate's own archive",
             Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
             Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
@@ -139,6 +155,9 @@ impl FindingCode {
                 "certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
             }
             Self::AccountUnusable => "restore the file from a backup, or move the account's directory away",
+            Self::DeployPending => {
+                "run the command by hand and put right what it says; the next `certkit renew` tries it again, and another one is set with certkit reconfigure --cert-name NAME --deploy-hook COMMAND"
+            }
             Self::ForeignLink => "make the link point to archive/NAME/KINDn.pem, the same n in all four",
             Self::BrokenLineage => {
                 "correct what the message names or restore it from a backup; otherwise remove the certificate (certkit delete --cert-name NAME) and obtain it again"
@@ -168,6 +187,7 @@ impl FindingCode {
             Self::BrokenLineage | Self::LiveVersionDamaged | Self::MixedVersions | Self::Unreadable => Severity::Error,
             Self::AccountUnusable
             | Self::ArchiveWithoutConf
+            | Self::DeployPending
             | Self::ForeignLink
             | Self::AuthenticatorUnsupported
             | Self::InterruptedSwitch
@@ -180,5 +200,25 @@ impl FindingCode {
             | Self::StateDamaged => Severity::Warning,
             Self::InterruptedCommit | Self::OrderPending | Self::SettingWithoutEffect => Severity::Notice,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_not_be_read_is_not_to_be_restored_from_a_backup() {
+        let finding = Finding::new(FindingCode::AccountUnusable, "accounts/x", "Permission denied (os error 13)");
+        assert_eq!(finding.cure(), FindingCode::Unreadable.cure());
+        let finding = Finding::new(FindingCode::AccountUnusable, "accounts/x", "no such field");
+        assert_eq!(finding.cure(), FindingCode::AccountUnusable.cure());
+    }
+
+    #[test]
+    fn a_wildcard_is_not_to_be_validated_by_webroot() {
+        let evidence = "*.a.example can only be validated with dns-01";
+        let cure = Finding::new(FindingCode::AuthenticatorUnsupported, "a.example", evidence).cure();
+        assert!(cure.contains("--manual") && !cure.contains("--webroot"), "{cure}");
     }
 }

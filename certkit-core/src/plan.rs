@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::decision::{DueDecision, DueReason, RenewalWish, due};
 use crate::state::{LineageState, RememberedFailure, Stage};
-use crate::{LineageName, Validity};
+use crate::{AcmeUrl, LineageName, Validity};
 
 /// What is known of a lineage when a plan is made.
 #[derive(Clone, Debug)]
@@ -20,12 +20,14 @@ pub struct PlanInput {
     pub state: LineageState,
     /// Whether an order of an earlier run waits to be finished.
     pub order_under_way: bool,
+    /// The directory of the CA that would be asked: failures at another one do not hold it.
+    pub directory: Option<AcmeUrl>,
 }
 
 impl PlanInput {
     /// The input of a lineage without a memory.
     pub fn new(name: LineageName, validity: Option<Validity>, wish: RenewalWish) -> Self {
-        Self { name, validity, wish, state: LineageState::default(), order_under_way: false }
+        Self { name, validity, wish, state: LineageState::default(), order_under_way: false, directory: None }
     }
 
     /// The same with what is remembered.
@@ -106,7 +108,7 @@ fn plan_one(input: PlanInput, now: DateTime<Utc>) -> PlanEntry {
     let step = match decision.at {
         Some(at) if now >= at => match input.state.held_until() {
             // The owner's word overrides our own caution.
-            Some((until, by)) if now < until && input.wish.now.is_none() => {
+            Some((until, by)) if now < until && input.wish.now.is_none() && concerns(by, input.directory.as_ref()) => {
                 Step::Held { due: at, until, by: by.clone() }
             }
             _ => Step::Attempt { because: decision.reason.clone() },
@@ -114,6 +116,13 @@ fn plan_one(input: PlanInput, now: DateTime<Utc>) -> PlanEntry {
         until => Step::NotDue { until, because: decision.reason.clone() },
     };
     PlanEntry { name: input.name, step, due: decision }
+}
+
+fn concerns(failure: &RememberedFailure, directory: Option<&AcmeUrl>) -> bool {
+    match (&failure.directory, directory) {
+        (Some(then), Some(now)) => then == now,
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -176,9 +185,22 @@ mod tests {
     }
 
     #[test]
+    fn another_ca_need_not_wait() {
+        let directory = |host: &str| AcmeUrl::parse(&format!("https://{host}/dir")).unwrap();
+        let mut state = LineageState::default();
+        state.apply(&Event::AttemptStarted { because: "x".into(), directory: directory("one.example") }, at(0));
+        state.apply(&Event::AttemptFailed { failure: Failure::new(FailureClass::ChallengeFailed, "no") }, at(0));
+        let mut input = expiring_in(5).remembering(state);
+        input.directory = Some(directory("one.example"));
+        assert!(matches!(step(input.clone(), at(1)), Step::Held { .. }));
+        input.directory = Some(directory("two.example"));
+        assert!(matches!(step(input, at(1)), Step::Attempt { .. }));
+    }
+
+    #[test]
     fn an_order_under_way_is_finished_although_nothing_is_due() {
         let mut state = LineageState::default();
-        let order_url = crate::AcmeUrl::parse("https://ca.example/order/1").unwrap();
+        let order_url = AcmeUrl::parse("https://ca.example/order/1").unwrap();
         state.apply(&Event::OrderPlaced { order_url }, at(0));
         assert!(matches!(
             step(expiring_in(80).remembering(state), at(1)),

@@ -1,6 +1,7 @@
 //! URLs that a CA may give us and that we may call.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,29 @@ impl AcmeUrl {
         rest.split(['/', '?']).next().unwrap_or_default()
     }
 
+    /// Whether a CA whose directory (or another resource) is at `self` may send us to `other`; why not, otherwise.
+    ///
+    /// What a CA answers must not make this machine call services that only this machine reaches: from https it goes on
+    /// to https alone (RFC 8555 section 6.1), and to this machine itself or the metadata services of clouds only from a
+    /// CA that is there too.
+    pub fn may_lead_to(&self, other: &Self) -> Result<(), &'static str> {
+        if self.is_https() && !other.is_https() {
+            return Err("an https URL must not lead to plain http");
+        }
+        if is_local(other.host()) && !is_local(self.host()) {
+            return Err("a CA elsewhere must not lead to an address that only this machine reaches");
+        }
+        Ok(())
+    }
+
+    fn is_https(&self) -> bool {
+        strip_scheme(&self.0, "https://").is_some()
+    }
+
+    fn host(&self) -> &str {
+        split_authority(self.authority()).0
+    }
+
     /// The path, beginning with `/`, or an empty string; without the query.
     pub fn path(&self) -> &str {
         let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
@@ -115,8 +139,29 @@ fn split_authority(authority: &str) -> (&str, Option<&str>) {
 
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a host stands for this machine, for its link or for a cloud's metadata service.
+fn is_local(host: &str) -> bool {
+    /// The metadata services of AWS over IPv6 and of Alibaba; the others are at link-local addresses.
+    const METADATA: [IpAddr; 2] =
+        [IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)), IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200))];
+    let bare = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_ascii_lowercase();
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        let address = address.to_canonical();
+        let is_link_local = match address {
+            IpAddr::V4(address) => address.is_link_local(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+        return address.is_loopback() || address.is_unspecified() || is_link_local || METADATA.contains(&address);
+    }
+    // Resolvers read `127.1`, `0x7f.1` and `2130706433` as addresses, too; no name ends in a number.
+    let last = bare.rsplit('.').next().unwrap_or_default();
+    let digits = last.strip_prefix("0x").unwrap_or(last);
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || (digits.len() < last.len() && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    last == "localhost" || is_number || bare.starts_with("fe80:")
 }
 
 #[cfg(test)]
@@ -158,5 +203,41 @@ mod tests {
         let url = AcmeUrl::parse("https://localhost:14000/dir?x=1").unwrap();
         assert_eq!((url.authority(), url.path()), ("localhost:14000", "/dir"));
         assert_eq!(AcmeUrl::parse("https://h").unwrap().path(), "");
+    }
+
+    #[test]
+    fn a_ca_elsewhere_does_not_lead_to_this_machine() {
+        let leads = |from: &str, to: &str| AcmeUrl::parse(from).unwrap().may_lead_to(&AcmeUrl::parse(to).unwrap());
+        let ca = "https://ca.example/directory";
+        for to in ["https://ca.example/x", "https://other.example/x", "https://10.0.0.7/x", "https://[2001:db8::1]:1/"]
+        {
+            assert_eq!(leads(ca, to), Ok(()), "{to}");
+        }
+        for to in [
+            "http://127.0.0.1:2375/containers/create",
+            "http://localhost/x",
+            "https://localhost/x",
+            "https://LOCALHOST./x",
+            "https://a.localhost/x",
+            "https://127.0.0.1:8443/x",
+            "https://127.1/x",
+            "https://2130706433/x",
+            "https://0x7f.0.0.0x1/x",
+            "https://0.0.0.0/x",
+            "https://[::1]/x",
+            "https://[::]/x",
+            "https://[::ffff:127.0.0.1]/x",
+            "https://169.254.169.254/latest",
+            "https://[fe80::1]/x",
+            "https://[fd00:ec2::254]/latest",
+            "https://100.100.100.200/latest",
+        ] {
+            assert!(leads(ca, to).is_err(), "{to}");
+        }
+        // A test CA on this machine.
+        assert_eq!(leads("https://localhost:14000/dir", "https://127.0.0.1:14000/x"), Ok(()));
+        assert_eq!(leads("http://127.0.0.1/dir", "http://127.0.0.1/x"), Ok(()));
+        assert_eq!(leads("http://127.0.0.1/dir", "https://ca.example/x"), Ok(()));
+        assert!(leads("https://localhost:14000/dir", "http://localhost:2375/x").is_err());
     }
 }

@@ -9,6 +9,7 @@ use certkit_core::{Failure, FailureClass, Identifier, IdentifierSet, escape};
 use super::manual::kinds;
 use super::{ChallengeKind, ManualSolver, Solver, StandaloneServers, WebrootSolver, name_list};
 use crate::command::CommandSettings;
+use crate::stop::Stop;
 
 /// How a lineage's names are validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +129,9 @@ impl Authenticator {
     }
 
     /// Whether the machine is ready as far as can be seen without changing anything: each webroot is a directory that can
-    /// be written to. For the time after the pre hooks and before ordering; it asks the file system.
+    /// be written to. For the time after the pre hooks and before ordering. It asks the file system, which can take as long
+    /// as a dead NFS server does: call it where blocking is allowed (`spawn_blocking` with a clone), as
+    /// [`WebrootSolver::check`].
     pub fn preflight(&self, identifiers: &IdentifierSet) -> Result<(), Failure> {
         match self {
             Self::Webroot { map, default } => Ok(WebrootSolver::new(map.clone(), default.clone()).check(identifiers)?),
@@ -138,6 +141,17 @@ impl Authenticator {
 
     /// The solver. `servers` is what all solvers of a run share.
     pub fn solver(&self, servers: &StandaloneServers, commands: &CommandSettings) -> Result<Box<dyn Solver>, Failure> {
+        self.solver_stopping(servers, commands, &Stop::new())
+    }
+
+    /// As [`Authenticator::solver`], for a run that can be asked to stop: no auth hook is started after that, see
+    /// [`ManualSolver::stopping_with`].
+    pub fn solver_stopping(
+        &self,
+        servers: &StandaloneServers,
+        commands: &CommandSettings,
+        stop: &Stop,
+    ) -> Result<Box<dyn Solver>, Failure> {
         Ok(match self {
             Self::Standalone { address, port } => Box::new(servers.solver(*address, *port)),
             Self::Webroot { map, default } => {
@@ -146,7 +160,7 @@ impl Authenticator {
             Self::Manual { auth_hook, cleanup_hook, preferred } => {
                 let solver =
                     ManualSolver::new(auth_hook.clone(), cleanup_hook.clone(), preferred.clone(), commands.clone());
-                Box::new(solver.shared_by(servers))
+                Box::new(solver.shared_by(servers).stopping_with(stop))
             }
             Self::Unsupported { .. } => return Err(self.unsupported()),
         })

@@ -15,7 +15,7 @@ pub use webroot::{WebrootProblem, WebrootSolver};
 use std::fmt;
 use std::net::IpAddr;
 
-use certkit_core::{Failure, Identifier, IdentifierSet};
+use certkit_core::{Failure, FailureClass, Identifier, IdentifierSet};
 use sha2::{Digest as _, Sha256};
 
 use crate::clock::BoxFuture;
@@ -60,6 +60,14 @@ pub trait Solver: Send + Sync {
 
     /// Removes the answers. Idempotent, also for challenges that were never set up.
     fn withdraw<'a>(&'a self, all: &'a [Challenge]) -> BoxFuture<'a, Result<(), SolveError>>;
+
+    /// Removes the answers that another process may have set up and not removed, because it was killed: for an order that
+    /// was found under way and is given up. The same as `withdraw` where what is left can be told for what it is (a token
+    /// file by its content) or went with the process (a responder's sockets). [`ManualSolver`] cannot tell: it runs the
+    /// cleanup hook for all of them, with an empty CERTBOT_AUTH_OUTPUT, because what the auth hook printed is lost.
+    fn withdraw_abandoned<'a>(&'a self, all: &'a [Challenge]) -> BoxFuture<'a, Result<(), SolveError>> {
+        self.withdraw(all)
+    }
 }
 
 /// Challenges could not be set up or removed.
@@ -98,21 +106,44 @@ pub enum SolveError {
     /// An auth or cleanup hook failed.
     #[error("{0}")]
     Hook(String),
+    /// Somebody asked to stop before all were set up. Nothing stays set up.
+    #[error("stopped before all challenges were set up")]
+    Stopped,
 }
 
 impl Token {
     /// Checks a token.
-    pub fn parse(text: &str) -> Result<Self, SolveError> {
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
         const LONGEST: usize = 256;
         let good = !text.is_empty()
             && text.len() <= LONGEST
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if good { Ok(Self(text.to_owned())) } else { Err(SolveError::Setup("the CA sent an invalid token".into())) }
+        if good { Ok(Self(text.to_owned())) } else { Err(TokenError { identifier: None, missing: text.is_empty() }) }
     }
 
     /// The token.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// A CA sent no token, or one that could leave a path or a line. Nothing on this machine is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the CA sent {} token{}",
+    if *.missing { "no" } else { "an invalid" },
+    .identifier.as_ref().map(|identifier| format!(" for {identifier}")).unwrap_or_default()
+)]
+pub struct TokenError {
+    identifier: Option<Identifier>,
+    missing: bool,
+}
+
+impl TokenError {
+    /// The same with the name or address that the challenge is for.
+    #[must_use]
+    pub fn of(self, identifier: &Identifier) -> Self {
+        Self { identifier: Some(identifier.clone()), ..self }
     }
 }
 
@@ -167,7 +198,17 @@ impl fmt::Display for ChallengeKind {
 
 impl From<SolveError> for Failure {
     fn from(error: SolveError) -> Self {
-        Self::new(certkit_core::FailureClass::ChallengeSetup, error.to_string())
+        let class = match error {
+            SolveError::Stopped => FailureClass::Interrupted,
+            _ => FailureClass::ChallengeSetup,
+        };
+        Self::new(class, error.to_string())
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        Self::new(FailureClass::Protocol, error.to_string())
     }
 }
 
@@ -215,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_token_is_the_cas_fault() {
+        let name = Identifier::parse("a.example").unwrap();
+        for (text, says) in [
+            ("../\u{1b}[31m", "the CA sent an invalid token for a.example"),
+            ("", "the CA sent no token for a.example"),
+        ] {
+            let failure = Failure::from(Token::parse(text).unwrap_err().of(&name));
+            assert_eq!((failure.class, failure.detail.as_str()), (FailureClass::Protocol, says));
+        }
+    }
+
+    #[test]
     fn a_txt_record_holds_the_digest() {
         // Computed with: printf %s "$KEY_AUTHORIZATION" | openssl dgst -sha256 -binary | basenc --base64url
         let key_authorization =
@@ -235,7 +288,8 @@ mod tests {
             text.starts_with("port 80 of all IPv4 addresses is taken by nginx (process 812): use --webroot"),
             "{text}"
         );
-        assert_eq!(Failure::from(error).class, certkit_core::FailureClass::ChallengeSetup);
+        assert_eq!(Failure::from(error).class, FailureClass::ChallengeSetup);
+        assert_eq!(Failure::from(SolveError::Stopped).class, FailureClass::Interrupted);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use certkit_core::{Failure, FailureClass, escape};
@@ -36,7 +37,11 @@ impl HookStage {
 
 /// The executables of a hook directory in certbot's order: regular files (links followed) that this user may execute,
 /// not ending in `~`, sorted bytewise. A missing directory has none; one that cannot be read is a failure, because hooks
-/// would be left out silently.
+/// would be left out silently. It asks the file system: call it where blocking is allowed.
+///
+/// A hook that somebody besides root and the running user can have written is a failure that names it and the cure: when
+/// it, or the directory that holds it, is writable for everybody or belongs to another user. Group-writable ones are
+/// left to the administrator.
 pub fn directory_hooks(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let unreadable = |error: io::Error| {
         Failure::new(FailureClass::Store, format!("the hook directory {} cannot be read: {error}", directory.display()))
@@ -54,7 +59,58 @@ pub fn directory_hooks(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     hooks.sort_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
+    check_writers(&hooks)?;
     Ok(hooks)
+}
+
+/// The failure when somebody besides root and the running user can have written one of these hooks. Missing files are
+/// not its business.
+pub(super) fn check_writers(hooks: &[PathBuf]) -> Result<(), Failure> {
+    let mut problems = Vec::new();
+    for hook in hooks {
+        // Of a link, what it leads to counts as well: whoever can exchange that decides what runs.
+        let target = fs::canonicalize(hook).ok();
+        let targets_directory = target.as_deref().and_then(Path::parent).map(|path| (path, Sticky::Protects));
+        let places = hook.parent().map(|path| (path, Sticky::IsNotEnough)).into_iter();
+        for (place, sticky) in places.chain(targets_directory).chain([(hook.as_path(), Sticky::IsNotEnough)]) {
+            if let Some(problem) = writers_problem(place, sticky)
+                && !problems.contains(&problem)
+            {
+                problems.push(problem);
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(FailureClass::Settings, format!("hooks are not run: {}", problems.join("; "))))
+}
+
+/// What the sticky bit of a directory that everybody can write to is good for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sticky {
+    /// The hook is named by its path, and nobody else can exchange it.
+    Protects,
+    /// The hook was found by listing, and everybody can add one.
+    IsNotEnough,
+}
+
+fn writers_problem(place: &Path, sticky: Sticky) -> Option<String> {
+    const WRITABLE_FOR_OTHERS: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    let metadata = fs::metadata(place).ok()?;
+    let shown = place.display();
+    let owner = metadata.uid();
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        return Some(format!(
+            "{shown} belongs to user {owner}, neither root nor the user who runs this: chown root {shown}"
+        ));
+    }
+    let protected = metadata.is_dir() && sticky == Sticky::Protects && metadata.mode() & STICKY != 0;
+    if metadata.mode() & WRITABLE_FOR_OTHERS != 0 && !protected {
+        return Some(format!("everybody on this machine can write to {shown}: chmod o-w {shown}"));
+    }
+    None
 }
 
 /// certbot's check of a hook command before anything is asked of a CA: its first word must be an executable, by its path
@@ -128,6 +184,61 @@ mod tests {
         let failure = directory_hooks(&directory.path().join("file")).unwrap_err();
         assert_eq!(failure.class, FailureClass::Store);
         assert!(failure.detail.contains("cannot be read"), "{}", failure.detail);
+    }
+
+    #[test]
+    fn hooks_that_others_can_have_written_are_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("deploy");
+        fs::create_dir(&directory).unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let hook = directory.join("hook");
+        let refused = |path: &Path, cure: &str| {
+            let failure = directory_hooks(&directory).unwrap_err();
+            assert_eq!(failure.class, FailureClass::Settings);
+            assert!(failure.detail.contains(&format!("{cure} {}", path.display())), "{failure}");
+        };
+        let accepted = || assert_eq!(directory_hooks(&directory).unwrap(), std::slice::from_ref(&hook));
+        set(&directory, 0o777);
+        assert_eq!(directory_hooks(&directory).unwrap(), [] as [PathBuf; 0], "nothing would run");
+        file(&hook, 0o755);
+        refused(&directory, "chmod o-w");
+        set(&directory, 0o1777);
+        refused(&directory, "chmod o-w");
+        set(&directory, 0o775);
+        accepted();
+        set(&hook, 0o757);
+        refused(&hook, "chmod o-w");
+        set(&hook, 0o775);
+        accepted();
+        // What is no hook is not looked at.
+        file(&directory.join("README"), 0o666);
+        accepted();
+
+        // Behind a link.
+        let elsewhere = parent.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::rename(&hook, elsewhere.join("target")).unwrap();
+        symlink(elsewhere.join("target"), &hook).unwrap();
+        accepted();
+        set(&elsewhere, 0o777);
+        refused(&fs::canonicalize(&elsewhere).unwrap(), "chmod o-w");
+        set(&elsewhere, 0o1777);
+        accepted();
+        set(&elsewhere, 0o755);
+        set(&elsewhere.join("target"), 0o757);
+        refused(&hook, "chmod o-w");
+        set(&elsewhere.join("target"), 0o755);
+
+        if rustix::process::geteuid().is_root() {
+            for path in [&directory, &elsewhere, &elsewhere.join("target")] {
+                std::os::unix::fs::chown(path, Some(65534), None).unwrap();
+                let named = if path.ends_with("target") { hook.clone() } else { path.clone() };
+                refused(&named, "chown root");
+                std::os::unix::fs::chown(path, Some(0), None).unwrap();
+                accepted();
+            }
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Hooks and reloads: what receives a new version.
 
 mod hooks;
+use hooks::check_writers;
 pub use hooks::{HookStage, directory_hooks, validate_hook};
 
 mod reload;
 pub use reload::{ServerControl, WebServer, reload, reload_with};
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use certkit_core::state::DeployTarget;
 use certkit_core::{Failure, FailureClass};
@@ -26,6 +27,24 @@ pub async fn deploy(
     let (command, what) = match target {
         DeployTarget::Hook(line) => (OwnersCommand::Shell(line.clone()), format!("the deploy hook `{line}`")),
         DeployTarget::DirectoryHook(path) => {
+            // It was noted when it was listed, which may be days ago: what it has become since then is what would run.
+            let hook = PathBuf::from(path);
+            let checked = tokio::task::spawn_blocking(move || {
+                // A directory stands for its hooks, which were refused: what refuses them now is what there is to say.
+                if hook.is_dir() {
+                    let hooks = directory_hooks(&hook)?;
+                    let count = hooks.len();
+                    let what = format!("its {count} hooks are accepted now and run for the next version");
+                    return Err(Failure::new(FailureClass::Hook, what));
+                }
+                check_writers(&[hook])
+            })
+            .await;
+            match checked {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => return impossible(failure.detail),
+                Err(error) => return impossible(format!("the deploy hook {path} could not be checked: {error}")),
+            }
             (OwnersCommand::Program(path.into(), Vec::new()), format!("the deploy hook {path}"))
         }
         DeployTarget::Installer(name) => match WebServer::from_installer(name) {

@@ -4,10 +4,10 @@ mod obtain;
 pub use obtain::obtain;
 
 mod patience;
-pub(crate) use patience::{interrupted, patiently};
+pub(crate) use patience::{GRACE, heeding, interrupted, patiently};
 
 mod validate;
-pub(crate) use validate::deactivate_valid;
+pub(crate) use validate::{clean_up_after, deactivate_valid};
 
 use std::time::Duration;
 
@@ -16,14 +16,23 @@ use tokio::time::Instant;
 
 use crate::challenge::Solver;
 use crate::keys::certificate_signing_request;
-use crate::protocol::{Account, AcmeError, IssuedChain, Order, OrderStatus};
+use crate::protocol::{Account, IssuedChain, Order, OrderStatus};
 use crate::{BoxFuture, Stop};
-use patience::pause;
+use patience::{may_mend, pause};
 use validate::validate;
 
 /// How long an order may stay in `processing` within one run. Amazon's CA takes up to ten minutes; an order that is
 /// journalled is resumed at the next run when it takes longer.
 const LONGEST_PROCESSING: Duration = Duration::from_secs(600);
+
+/// How often the CSR is sent while the CA fails and the order stays ready.
+const MOST_FINALIZE_TRIES: u32 = 3;
+
+/// How far sending the CSR has come in this run.
+enum Finalizing {
+    NotYet,
+    Tried { times: u32, failure: Option<Failure> },
+}
 
 /// Takes an order to its certificate.
 pub(crate) struct Issuing<'a> {
@@ -64,7 +73,7 @@ impl Issuing<'_> {
     pub(crate) async fn finish(&self, mut order: Order) -> Result<IssuedChain, Failure> {
         let deadline = Instant::now() + LONGEST_PROCESSING;
         let mut asked = 0;
-        let mut finalized = false;
+        let mut finalizing = Finalizing::NotYet;
         loop {
             if self.stop.reason().is_some() {
                 return Err(interrupted());
@@ -82,34 +91,52 @@ impl Issuing<'_> {
                         pause(asked, order.retry_after, self.stop).await?;
                     }
                 }
-                OrderStatus::Ready if !finalized => {
-                    self.journal.note(OrderStep::Authorized).await?;
-                    self.finalize(&order).await?;
-                    finalized = true;
+                OrderStatus::Ready => {
+                    finalizing = match finalizing {
+                        Finalizing::NotYet => {
+                            self.journal.note(OrderStep::Authorized).await?;
+                            self.finalize(&order, 1).await?
+                        }
+                        Finalizing::Tried { times, failure } if times >= MOST_FINALIZE_TRIES => {
+                            return Err(failure.unwrap_or_else(|| {
+                                let what = "the CA took the request but leaves the order as it was";
+                                Failure::new(FailureClass::ServerUnavailable, what)
+                            }));
+                        }
+                        Finalizing::Tried { times, .. } => {
+                            pause(asked, order.retry_after, self.stop).await?;
+                            self.finalize(&order, times + 1).await?
+                        }
+                    };
                 }
-                OrderStatus::Ready | OrderStatus::Processing if late => {
+                OrderStatus::Processing if late => {
                     let what = "the CA is still working on the order";
                     return Err(Failure::new(FailureClass::ServerUnavailable, what));
                 }
-                OrderStatus::Ready | OrderStatus::Processing => pause(asked, order.retry_after, self.stop).await?,
+                OrderStatus::Processing => pause(asked, order.retry_after, self.stop).await?,
                 OrderStatus::Valid => return self.download(&order).await,
                 OrderStatus::Invalid => return Err(invalid_order(&order)),
             }
             asked += 1;
-            order = patiently(|| self.account.order(&order.url)).await?;
+            order = patiently(self.stop, || self.account.order(&order.url)).await??;
+            if !order.is_for(self.identifiers) {
+                let what = "the CA says that the order is for other names than were ordered";
+                return Err(Failure::new(FailureClass::OrderLost, what));
+            }
         }
     }
 
     /// Sends the CSR. The journal says so first: after a cut connection the order is read before anything is repeated.
-    async fn finalize(&self, order: &Order) -> Result<(), Failure> {
+    async fn finalize(&self, order: &Order, times: u32) -> Result<Finalizing, Failure> {
         let csr = self.request().await?;
         self.journal.note(OrderStep::Finalizing { order }).await?;
-        match self.account.finalize(order, &csr).await {
-            Ok(_) => Ok(()),
+        let sent = heeding(self.stop, GRACE, async { Ok(self.account.finalize(order, &csr).await) }).await?;
+        match sent {
+            Ok(_) => Ok(Finalizing::Tried { times, failure: None }),
             // Nothing is known of the CSR's fate, or the CA has it already: the order tells (RFC 8555 section 7.4).
-            Err(AcmeError::Transport(_) | AcmeError::NotAcme { .. }) => Ok(()),
-            Err(AcmeError::Refused { status: 500..=599, .. }) => Ok(()),
-            Err(error) if error.problem_kind() == Some("orderNotReady") => Ok(()),
+            Err(error) if may_mend(&error) || error.problem_kind() == Some("orderNotReady") => {
+                Ok(Finalizing::Tried { times, failure: Some(error.into()) })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -131,7 +158,8 @@ impl Issuing<'_> {
         let Some(url) = &order.certificate else {
             return Err(Failure::new(FailureClass::Protocol, "the order is valid but names no certificate"));
         };
-        let chains = patiently(|| self.account.certificate(url, self.preferred_chain.is_some())).await?;
+        let with_alternates = self.preferred_chain.is_some();
+        let chains = patiently(self.stop, || self.account.certificate(url, with_alternates)).await??;
         let issued = choose_chain(chains, self.preferred_chain)
             .ok_or_else(|| Failure::new(FailureClass::Protocol, "the CA delivered no certificate"))?;
         self.journal.note(OrderStep::Issued { issued: &issued }).await?;
@@ -150,7 +178,13 @@ fn invalid_order(order: &Order) -> Failure {
     let Some(problem) = order.error.clone() else {
         return Failure::new(FailureClass::OrderLost, "the CA made the order invalid and gave no reason");
     };
-    let class = if order.per_identifier.is_empty() { FailureClass::Refused } else { FailureClass::ChallengeFailed };
+    // An authorization that was given up, or that became too old, takes the order with it; a new order cures that.
+    let died = matches!(problem.kind.as_str(), "deactivated" | "expired" | "revoked");
+    let class = match (died, order.per_identifier.is_empty()) {
+        (true, _) => FailureClass::OrderLost,
+        (false, true) => FailureClass::Refused,
+        (false, false) => FailureClass::ChallengeFailed,
+    };
     Failure::new(class, format!("the CA made the order invalid: {}: {}", problem.kind, problem.detail))
         .with_problem(problem)
         .with_identifiers(order.per_identifier.clone())

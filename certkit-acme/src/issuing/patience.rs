@@ -19,21 +19,60 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
 /// How often a read is repeated when the connection or the CA fails, and the pause before each.
 const READ_RETRIES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 
-/// Repeats a read when the connection or the CA fails: nothing is lost by asking again.
-pub(crate) async fn patiently<T, F: Future<Output = Result<T, AcmeError>>>(
-    mut read: impl FnMut() -> F,
-) -> Result<T, AcmeError> {
-    for pause in READ_RETRIES {
-        match read().await {
-            Err(
-                AcmeError::Transport(_)
-                | AcmeError::NotAcme { status: 500..=599, .. }
-                | AcmeError::Refused { status: 500..=599, .. },
-            ) => tokio::time::sleep(pause).await,
-            other => return other,
-        }
+/// How long something that may have happened at the CA already is waited for after the run was asked to stop, so that
+/// its outcome is known and journalled.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+/// Does `work`, but no longer than `grace` after the run was asked to stop.
+pub(crate) async fn heeding<T>(
+    stop: &Stop,
+    grace: Duration,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let give_up = async {
+        stop.stopped().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        biased;
+        outcome = work => outcome,
+        () = give_up => Err(interrupted()),
     }
-    read().await
+}
+
+/// Repeats a read when the connection or the CA fails: nothing is lost by asking again. A CA that names a longer pause
+/// is not asked again in this run. The outer error is that of a run that was asked to stop.
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, AcmeError>>>(
+    stop: &Stop,
+    mut read: impl FnMut() -> F,
+) -> Result<Result<T, AcmeError>, Failure> {
+    let work = async {
+        for pause in READ_RETRIES {
+            match read().await {
+                Err(error) if may_mend(&error) && !asks_for_more_than(pause, &error) => {
+                    tokio::time::sleep(pause).await;
+                }
+                other => return Ok(other),
+            }
+        }
+        Ok(read().await)
+    };
+    heeding(stop, Duration::ZERO, work).await
+}
+
+/// Whether the same request may succeed a moment later.
+pub(crate) fn may_mend(error: &AcmeError) -> bool {
+    matches!(
+        error,
+        AcmeError::Transport(_)
+            | AcmeError::NotAcme { status: 500..=599, .. }
+            | AcmeError::Refused { status: 500..=599, .. }
+    )
+}
+
+fn asks_for_more_than(pause: Duration, error: &AcmeError) -> bool {
+    let now: DateTime<Utc> = std::time::SystemTime::now().into();
+    error.retry_after().and_then(|at| (at - now).to_std().ok()).is_some_and(|wait| wait > pause)
 }
 
 /// Waits before the next look: as the CA asks within reason, else a little longer each time.

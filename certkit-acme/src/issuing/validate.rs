@@ -6,7 +6,7 @@ use certkit_core::{Failure, FailureClass, Identifier, IdentifierFailure, Identif
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::patience::{interrupted, patiently, pause};
+use super::patience::{GRACE, heeding, interrupted, patiently, pause};
 use super::{Issuing, OrderStep};
 use crate::Stop;
 use crate::challenge::{Challenge, ChallengeKind, Solver, Token};
@@ -18,7 +18,7 @@ const LONGEST_VALIDATION: Duration = Duration::from_secs(600);
 /// Has every authorization of the order validated. On failure every failing name is in the result, not only the first.
 pub(super) async fn validate(issuing: &Issuing<'_>, order: &Order) -> Result<(), Failure> {
     let Issuing { account, solver, stop, identifiers, .. } = issuing;
-    let authorizations = read_all(account, order).await?;
+    let authorizations = read_all(account, order, stop).await?;
     let mut lost: Vec<IdentifierFailure> = authorizations.iter().filter_map(failure_of).collect();
     if !lost.is_empty() {
         lost.sort_by_key(|one| identifiers.iter().position(|wanted| *wanted == one.identifier));
@@ -33,6 +33,11 @@ pub(super) async fn validate(issuing: &Issuing<'_>, order: &Order) -> Result<(),
     }
     // A CA may list authorizations in any order; people and hooks expect theirs.
     wanted.sort_by_key(|one| position(identifiers, &one.challenge));
+    // Hooks and web roots are told names of the owner's request only, whatever a CA would like to have proved.
+    if let Some(foreign) = wanted.iter().find(|one| position(identifiers, &one.challenge).is_none()) {
+        let what = format!("the CA wants {} validated, which was not ordered", foreign.challenge.identifier);
+        return Err(Failure::new(FailureClass::Protocol, what));
+    }
     let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
     issuing.journal.note(OrderStep::Validating { challenges: count }).await?;
     let challenges: Vec<Challenge> = wanted.iter().map(|one| one.challenge.clone()).collect();
@@ -50,13 +55,26 @@ pub(super) async fn validate(issuing: &Issuing<'_>, order: &Order) -> Result<(),
     withdrawn.map_err(Failure::from)
 }
 
+/// Removes what an earlier run, which was killed, may have set up for an order that is given up. What cannot be read or
+/// removed stays: nothing depends on it.
+pub(crate) async fn clean_up_after(order: &Order, account: &Account, solver: &dyn Solver, stop: &Stop) {
+    let Ok(authorizations) = read_all(account, order, stop).await else { return };
+    let challenges: Vec<Challenge> = authorizations
+        .iter()
+        .filter_map(|authorization| choose(authorization, solver, account).ok())
+        .map(|wanted| wanted.challenge)
+        .collect();
+    let _ = solver.withdraw_abandoned(&challenges).await;
+}
+
 /// Gives up the authorizations that are valid already. Says whether there were any.
-pub(crate) async fn deactivate_valid(account: &Account, order: &Order) -> Result<bool, Failure> {
-    let authorizations = read_all(account, order).await?;
+pub(crate) async fn deactivate_valid(account: &Account, order: &Order, stop: &Stop) -> Result<bool, Failure> {
+    let authorizations = read_all(account, order, stop).await?;
     let valid: Vec<&Authorization> =
         authorizations.iter().filter(|one| one.status == AuthorizationStatus::Valid).collect();
     for authorization in &valid {
-        account.deactivate_authorization(&authorization.url).await.map_err(Failure::from)?;
+        let given_up = async { Ok(account.deactivate_authorization(&authorization.url).await?) };
+        heeding(stop, GRACE, given_up).await?;
     }
     Ok(!valid.is_empty())
 }
@@ -77,9 +95,9 @@ struct Wanted {
     authorization: Authorization,
 }
 
-async fn read_all(account: &Account, order: &Order) -> Result<Vec<Authorization>, Failure> {
-    let reads = order.authorizations.iter().map(|url| patiently(move || account.authorization(url)));
-    join_all(reads).await.into_iter().map(|read| read.map_err(Failure::from)).collect()
+async fn read_all(account: &Account, order: &Order, stop: &Stop) -> Result<Vec<Authorization>, Failure> {
+    let reads = order.authorizations.iter().map(|url| patiently(stop, move || account.authorization(url)));
+    join_all(reads).await.into_iter().map(|read| Ok(read??)).collect()
 }
 
 /// The first kind of challenge that both sides can do.
@@ -88,7 +106,7 @@ fn choose(authorization: &Authorization, solver: &dyn Solver, account: &Account)
     let kinds = solver.kinds(identifier, *wildcard);
     for kind in &kinds {
         let Some(offer) = challenges.iter().find(|offer| offer.kind == kind.as_str()) else { continue };
-        let token = Token::parse(offer.token.as_deref().unwrap_or_default())?;
+        let token = Token::parse(offer.token.as_deref().unwrap_or_default()).map_err(|error| error.of(identifier))?;
         let key_authorization = account.key_authorization(token.as_str());
         let challenge = Challenge::new(identifier.clone(), *wildcard, *kind, token, key_authorization);
         return Ok(Wanted { challenge, offer: offer.clone(), authorization: authorization.clone() });
@@ -129,13 +147,13 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
     let deadline = Instant::now() + LONGEST_VALIDATION;
     // One that the CA is looking at already (a resumed order) must not be answered twice.
     if wanted.offer.status == ChallengeStatus::Pending {
-        match account.challenge_ready(&wanted.offer.url).await {
+        let told = heeding(stop, GRACE, async { Ok(account.challenge_ready(&wanted.offer.url).await) }).await?;
+        match told {
             Ok(()) => {}
             // The CA may have had the answer although we did not hear it: the authorization tells.
             Err(AcmeError::Transport(_)) => {}
             Err(error) => {
-                let authorization =
-                    patiently(|| account.authorization(&wanted.authorization.url)).await.map_err(Failure::from)?;
+                let authorization = patiently(stop, || account.authorization(&wanted.authorization.url)).await??;
                 if authorization.status == AuthorizationStatus::Pending {
                     return Err(error.into());
                 }
@@ -144,8 +162,7 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
     }
     let mut asked = 0;
     loop {
-        let authorization =
-            patiently(|| account.authorization(&wanted.authorization.url)).await.map_err(Failure::from)?;
+        let authorization = patiently(stop, || account.authorization(&wanted.authorization.url)).await??;
         match authorization.status {
             AuthorizationStatus::Valid => return Ok(None),
             AuthorizationStatus::Pending => {}

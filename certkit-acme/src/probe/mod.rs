@@ -47,8 +47,8 @@ pub async fn probe(
     };
     let name = server_name.unwrap_or(bare).trim_end_matches('.').to_owned();
     let name = ServerName::try_from(name).map_err(|_| unreachable("this is not a host name or address".into()))?;
-    let real = trust::verifier(&settings.ca_bundles).map_err(|error| unreachable(error.to_string()))?;
-    let recorder = Arc::new(Recorder { real, seen: Mutex::default() });
+    let real = trust::SystemRoots::new(settings).map_err(|error| unreachable(error.to_string()))?;
+    let recorder = Arc::new(Recorder { real: Arc::new(real), seen: Mutex::default() });
     let config = trust::config_with(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
         .map_err(|error| unreachable(error.to_string()))?;
 
@@ -122,7 +122,7 @@ impl ServerCertVerifier for Recorder {
             .real
             .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
             .map(drop)
-            .map_err(|error| told(&error));
+            .map_err(|error| refused(&error, end_entity));
         let chain = std::iter::once(end_entity).chain(intermediates).map(|der| der.to_vec()).collect();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Seen { chain, verdict });
         Ok(ServerCertVerified::assertion())
@@ -149,6 +149,18 @@ impl ServerCertVerifier for Recorder {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.real.supported_verify_schemes()
     }
+}
+
+/// Why a certificate is refused. That it vouches for itself is the whole story, whatever the checks trip over first.
+fn refused(error: &rustls::Error, end_entity: &CertificateDer<'_>) -> String {
+    use rustls::{CertificateError, Error as Tls};
+    let is_about_the_issuer =
+        matches!(error, Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_)));
+    let is_its_own = || Certificate::from_der(end_entity).is_ok_and(|certificate| certificate.is_self_issued());
+    if is_about_the_issuer && is_its_own() {
+        return "the server's certificate is self-signed (it names itself as its issuer)".to_owned();
+    }
+    told(error)
 }
 
 fn told(error: &rustls::Error) -> String {

@@ -135,7 +135,7 @@ impl Account {
         Ok(placed)
     }
 
-    /// Reads an order again.
+    /// Reads an order again. What it is for is what the CA says: see [`Order::is_for`] before anything follows from it.
     pub async fn order(&self, url: &AcmeUrl) -> Result<Order, AcmeError> {
         instant::order(self, url).await
     }
@@ -194,9 +194,10 @@ impl Account {
     async fn chain(&self, url: &AcmeUrl) -> Result<(IssuedChain, Vec<(String, AcmeUrl)>), AcmeError> {
         const PEM_CHAIN: &str = "application/pem-certificate-chain";
         let answer = success(url, self.send(url, "", Some(PEM_CHAIN)).await?, "a certificate chain")?;
-        let answer = due(url, answer, 200, "a certificate chain")?;
+        let mut answer = due(url, answer, 200, "a certificate chain")?;
+        answer.links.retain(|(_, target)| wire::may_lead(url, target).is_ok());
         let chain = Chain::from_pem(&answer.body).map_err(|error| {
-            let what = wire::came_instead(&answer, "a certificate chain");
+            let what = wire::came_instead_of_pem(&answer);
             not_acme(url, &answer, format!("{what} ({})", escape(&error.to_string())))
         })?;
         if chain.issuers.len() > LONGEST_CHAIN {
@@ -208,7 +209,7 @@ impl Account {
 
     /// RFC 8555 section 7.1.3: an order is for what was asked for. Another one must never be finalized.
     fn same_identifiers(&self, order: &Order, asked: &IdentifierSet) -> Result<(), AcmeError> {
-        if order.identifiers.same_as(asked) {
+        if order.is_for(asked) {
             return Ok(());
         }
         let list = |set: &IdentifierSet| set.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -37,6 +37,16 @@ pub enum AcmeError {
         /// When the server wants to be asked again, clamped.
         retry_after: Option<DateTime<Utc>>,
     },
+    /// The CA sends us where a CA must not send its clients. Nothing was called there.
+    #[error("{from} leads to {to}, which is refused: {why}")]
+    Misled {
+        /// The resource (or the directory) that leads there.
+        from: AcmeUrl,
+        /// Where to.
+        to: AcmeUrl,
+        /// Why not.
+        why: &'static str,
+    },
     /// No answer was had.
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -99,6 +109,7 @@ impl From<AcmeError> for Failure {
             AcmeError::Key(_) | AcmeError::Input(_) | AcmeError::NotOffered { .. } => {
                 Self::new(FailureClass::Settings, text)
             }
+            AcmeError::Misled { .. } => Self::new(FailureClass::Protocol, text),
             AcmeError::NotAcme { status, retry_after, .. } => {
                 let class = match status {
                     429 => FailureClass::RateLimited,
@@ -229,6 +240,7 @@ mod tests {
         let failure = Failure::from(error);
         assert_eq!((failure.class, failure.retry), (FailureClass::ServerUnavailable, Retry::At(at())));
         assert_eq!(failure.http_status, Some(503));
+        assert_eq!(failure.to_string().matches("503").count(), 1, "{failure}");
     }
 
     #[test]

@@ -133,6 +133,14 @@ pub struct IssuedChain {
     pub chain: Chain,
 }
 
+impl Order {
+    /// Whether it is for exactly these identifiers (RFC 8555 section 7.1.3). An order that is read again under a URL
+    /// that was kept must be asked: one for other names must never be finalized or installed.
+    pub fn is_for(&self, identifiers: &IdentifierSet) -> bool {
+        self.identifiers.same_as(identifiers)
+    }
+}
+
 impl NewOrder {
     /// An order for these identifiers.
     pub fn new(identifiers: IdentifierSet) -> Self {

@@ -1,18 +1,19 @@
 //! Signed requests: nonces, retries for badNonce, and the answer whatever its status.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use certkit_core::AcmeUrl;
 use serde_json::Value;
 
 use super::jws::{self, KeyName};
-use super::wire::{came_instead, not_acme, success};
+use super::wire::{came_instead, may_lead, not_acme, success};
 use super::{AccountSigner, AcmeError, Authority};
 use crate::transport::HttpAnswer;
 
 /// How often one request is sent anew for badNonce. Boulder behind several front ends refuses a few in a row; Pebble
-/// can be told to refuse nine of ten, and an order of fifteen requests must survive that with near certainty.
+/// can be told to refuse nine of ten, and an order of fifteen requests must survive that with near certainty. All tries
+/// together may also take no longer than one exchange: a server that refuses slowly must not hold a run up.
 const MOST_NONCE_TRIES: usize = 100;
 /// So many tries come without a pause; a server that refuses more is not to be hammered.
 const QUICK_NONCE_TRIES: usize = 8;
@@ -49,6 +50,9 @@ impl Authority {
         payload: &str,
         accept: Option<&'static str>,
     ) -> Result<HttpAnswer, AcmeError> {
+        // Whatever came between the directory and this URL (a stored account or order, for example).
+        may_lead(&self.directory.url, url)?;
+        let begun = Instant::now();
         let mut nonce = self.nonces.take();
         let mut tries = 0;
         loop {
@@ -60,7 +64,8 @@ impl Authority {
             let mut answer = self.transport.post_jws(url, request, accept).await?;
             tries += 1;
             let next = answer.replay_nonce.take();
-            if tries < MOST_NONCE_TRIES && is_bad_nonce(&answer) {
+            let another = tries < MOST_NONCE_TRIES && begun.elapsed() < self.transport.timeout();
+            if another && is_bad_nonce(&answer) {
                 nonce = next;
                 if tries >= QUICK_NONCE_TRIES {
                     tokio::time::sleep(PAUSE).await;

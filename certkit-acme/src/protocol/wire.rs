@@ -71,12 +71,24 @@ pub(super) fn came_instead(answer: &HttpAnswer, expected: &str) -> String {
     match serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body) {
         Ok(_) => format!("JSON that is not {expected}"),
         Err(error) if error.is_eof() => format!("JSON that breaks off instead of {expected}"),
-        Err(_) => {
-            let kind =
-                answer.content_type.as_deref().map_or_else(String::new, |kind| format!(" of type {}", quote(kind)));
-            format!("{} bytes{kind} that are not JSON instead of {expected}", answer.body.len())
-        }
+        Err(_) => format!("{} that are not JSON instead of {expected}", bytes(answer)),
     }
+}
+
+/// The same where a chain in PEM was asked for.
+pub(super) fn came_instead_of_pem(answer: &HttpAnswer) -> String {
+    const CHAIN: &str = "a PEM certificate chain";
+    let is_json = answer.body.first() == Some(&b'{');
+    match came_instead(answer, CHAIN) {
+        // It did not have to be JSON.
+        what if !is_json && what.contains("JSON") => format!("{} that are not {CHAIN}", bytes(answer)),
+        what => what,
+    }
+}
+
+fn bytes(answer: &HttpAnswer) -> String {
+    let kind = answer.content_type.as_deref().map_or_else(String::new, |kind| format!(" of type {}", quote(kind)));
+    format!("{} bytes{kind}", answer.body.len())
 }
 
 /// A problem document, escaped and cut. RFC 7807 section 3.1: without a type it is `about:blank`.
@@ -135,12 +147,19 @@ struct WireOrder {
 pub(super) fn order(called: &AcmeUrl, url: AcmeUrl, answer: &HttpAnswer) -> Result<Order, AcmeError> {
     let bad = |what: String| not_acme(called, answer, what);
     let wire: WireOrder = json(called, answer, "an order")?;
+    let mut error = wire.error.as_ref().filter(|error| error.is_object()).map(problem);
     let status = match wire.status.as_str() {
         "pending" => OrderStatus::Pending,
         "ready" => OrderStatus::Ready,
         "processing" => OrderStatus::Processing,
         "valid" => OrderStatus::Valid,
         "invalid" => OrderStatus::Invalid,
+        // RFC 8555 section 7.1.6 knows these of authorizations alone; Pebble says `deactivated` of an order, too, when
+        // one of its authorizations is. Nothing comes of such an order any more.
+        dead @ ("deactivated" | "expired" | "revoked") => {
+            error.get_or_insert_with(|| Problem::new(dead, &format!("the CA says that the order is {dead}")));
+            OrderStatus::Invalid
+        }
         other => return Err(bad(format!("an order of the unknown status `{}`", quote(other)))),
     };
     let identifiers = wire.identifiers.iter().map(WireIdentifier::read).collect::<Result<IdentifierSet, _>>();
@@ -168,7 +187,7 @@ pub(super) fn order(called: &AcmeUrl, url: AcmeUrl, answer: &HttpAnswer) -> Resu
         finalize: link(called, answer, &wire.finalize)?,
         certificate,
         expires: wire.expires.as_deref().and_then(instant),
-        error: wire.error.as_ref().filter(|error| error.is_object()).map(problem),
+        error,
         per_identifier: wire.error.as_ref().map(subproblems).unwrap_or_default(),
         retry_after: answer.retry_after,
     })
@@ -248,13 +267,20 @@ pub(super) fn account(url: &AcmeUrl, answer: &HttpAnswer) -> Result<AccountDetai
 
 /// A URL in a body, when it may be called.
 pub(super) fn link(called: &AcmeUrl, answer: &HttpAnswer, text: &str) -> Result<AcmeUrl, AcmeError> {
-    AcmeUrl::parse(text).map_err(|refused| not_acme(called, answer, refused.to_string()))
+    let url = AcmeUrl::parse(text).map_err(|refused| not_acme(called, answer, refused.to_string()))?;
+    may_lead(called, &url)?;
+    Ok(url)
+}
+
+/// Whether the CA at `from` may send us to `to`.
+pub(super) fn may_lead(from: &AcmeUrl, to: &AcmeUrl) -> Result<(), AcmeError> {
+    from.may_lead_to(to).map_err(|why| AcmeError::Misled { from: from.clone(), to: to.clone(), why })
 }
 
 /// The Location that an answer must have.
 pub(super) fn location(called: &AcmeUrl, answer: &HttpAnswer, expected: &str) -> Result<AcmeUrl, AcmeError> {
     match (&answer.location, &answer.refused_location) {
-        (Some(location), _) => Ok(location.clone()),
+        (Some(location), _) => may_lead(called, location).map(|()| location.clone()),
         (None, Some(refused)) => Err(not_acme(called, answer, refused.to_string())),
         (None, None) => Err(not_acme(called, answer, format!("{expected} without its URL (Location)"))),
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use certkit_core::state::{DeployTarget, Event};
 use certkit_core::store::{CommitError, ConfPlan, ConfValue, Expectations, VerifiedVersion, VerifyError};
@@ -13,8 +15,9 @@ use super::inventory::{Inventory, blocking, store_failure};
 use super::issue::{Exchange, issue};
 use super::job::{Job, authority_kind};
 use crate::accounts::Choice;
-use crate::challenge::{Authenticator, StandaloneServers};
+use crate::challenge::StandaloneServers;
 use crate::command::CommandSettings;
+use crate::issuing::{GRACE, heeding};
 use crate::protocol::{Account, Authority, NewAccount};
 use crate::transport::Transport;
 use crate::{Stop, accounts};
@@ -34,8 +37,10 @@ pub(super) struct Workshop<'a> {
     authorities: Mutex<BTreeMap<AcmeUrl, Arc<OnceCell<Connected>>>>,
     /// By directory and wanted id.
     accounts: Mutex<BTreeMap<(AcmeUrl, Option<String>), OpenAccount>>,
-    /// certbot's manual hooks expect to run one after another.
-    manual: Mutex<()>,
+    /// What a CA said that holds for everything asked of it: nothing more is asked in this run.
+    refusals: Mutex<BTreeMap<AcmeUrl, Failure>>,
+    /// Dry runs of lineages that share a name take turns: each gives up authorizations that the other has just earned.
+    trial: Mutex<()>,
 }
 
 type Connected = Result<Authority, Failure>;
@@ -70,19 +75,19 @@ impl<'a> Workshop<'a> {
             servers: StandaloneServers::new(),
             authorities: Mutex::default(),
             accounts: Mutex::default(),
-            manual: Mutex::default(),
+            refusals: Mutex::default(),
+            trial: Mutex::default(),
         }
     }
 
     /// Issues, verifies and commits. The failure is recorded here.
     pub(super) async fn attempt(&self, job: &Job, targets: &[DeployTarget]) -> Result<Achieved, Failure> {
         let name = &job.subject.name;
-        let outcome = self.try_once(job, targets).await;
-        if let Err(failure) = &outcome {
+        let mut outcome = self.try_once(job, targets).await;
+        if let Err(failure) = &mut outcome {
             // The failure is what matters to the owner; a state that cannot be written is told besides.
             if let Err(error) = self.inventory.record(name, Event::AttemptFailed { failure: failure.clone() }).await {
-                let detail = format!("{}; it could not be recorded either: {error}", failure.detail);
-                return Err(Failure::new(failure.class, detail).with_identifiers(failure.per_identifier.clone()));
+                failure.detail = format!("{}; it could not be recorded either: {error}", failure.detail);
             }
         }
         outcome
@@ -95,19 +100,20 @@ impl<'a> Workshop<'a> {
             // What cannot be stored is not ordered.
             inventory.check_committable(name).await.map_err(commit_failure)?;
         }
-        job.authenticator.preflight(&job.subject.identifiers)?;
+        let (authenticator, identifiers) = (job.authenticator.clone(), job.subject.identifiers.clone());
+        blocking(move || authenticator.preflight(&identifiers)).await?;
         let started =
             Event::AttemptStarted { because: job.because.code().to_owned(), directory: job.directory.clone() };
         inventory.record(name, started).await.map_err(store_failure)?;
+        if let Some(refusal) = self.refusals.lock().await.get(&job.directory) {
+            return Err(refusal.clone());
+        }
         let authority = self.authority(&job.directory).await?;
         self.check_clock(&authority)?;
         let OpenAccount { account, id: account_id } =
             self.account(&authority, &job.directory, job.wanted_account.as_deref()).await?;
-        let solver = job.authenticator.solver(&self.servers, self.commands)?;
-        let turn = match &job.authenticator {
-            Authenticator::Manual { .. } => Some(self.manual.lock().await),
-            _ => None,
-        };
+        let solver = job.authenticator.solver_stopping(&self.servers, self.commands, self.stop)?;
+        let turn = if inventory.is_dry_run() && job.shares_a_name { Some(self.trial.lock().await) } else { None };
         let exchange = Exchange {
             inventory,
             job,
@@ -115,8 +121,18 @@ impl<'a> Workshop<'a> {
             account: &account,
             solver: solver.as_ref(),
             stop: self.stop,
+            has_order: AtomicBool::new(false),
         };
-        let issued = issue(&exchange).await?;
+        let issued = match issue(&exchange).await {
+            Ok(issued) => issued,
+            Err(failure) => {
+                // One order's trouble is not that of the others.
+                if !exchange.has_order.load(Ordering::Relaxed) && failure.concerns_whole_ca() {
+                    self.refusals.lock().await.entry(job.directory.clone()).or_insert_with(|| failure.clone());
+                }
+                return Err(failure);
+            }
+        };
         drop(turn);
         let verified = match self.verify(job, issued.chain, issued.key).await {
             Ok(verified) => verified,
@@ -206,10 +222,8 @@ impl<'a> Workshop<'a> {
     pub(super) async fn authority(&self, directory: &AcmeUrl) -> Result<Authority, Failure> {
         let cell = Arc::clone(self.authorities.lock().await.entry(directory.clone()).or_default());
         cell.get_or_init(|| async {
-            tokio::select! {
-                connected = Authority::connect(self.transport.clone(), directory) => connected.map_err(Failure::from),
-                _ = self.stop.stopped() => Err(crate::issuing::interrupted()),
-            }
+            let connecting = async { Ok(Authority::connect(self.transport.clone(), directory).await?) };
+            heeding(self.stop, Duration::ZERO, connecting).await
         })
         .await
         .clone()
@@ -235,7 +249,9 @@ impl<'a> Workshop<'a> {
             Choice::Account(stored) => {
                 OpenAccount { account: accounts::open_account(authority, &stored)?, id: stored.id }
             }
-            Choice::NoAccount if self.makes_an_account(directory) => self.register(authority).await?,
+            Choice::NoAccount if self.makes_an_account(directory) => {
+                heeding(self.stop, GRACE, self.register(authority)).await?
+            }
             Choice::NoAccount => {
                 let what = format!("there is no account for {directory} yet");
                 return Err(Failure::new(FailureClass::AccountUnknown, what));

@@ -13,7 +13,7 @@ use super::job::{Settings, authority_kind};
 use super::run::hook_dir;
 use super::{HookRun, Mode, Renewer, Request, RunError};
 use crate::deploy::HookStage;
-use crate::issuing::{Issuing, KeyHolder, NoJournal, interrupted};
+use crate::issuing::{GRACE, Issuing, KeyHolder, NoJournal, heeding, interrupted};
 use crate::{AwsLcKeyMath, Stop, StopReason};
 
 /// What is wanted for a certificate signing request (`certonly --csr`).
@@ -83,8 +83,14 @@ impl Renewer {
             return Err(Failure::new(FailureClass::Settings, what).into());
         }
         let settings = Settings::read(&conf, &"the command line", order.csr.identifiers(), &request)?;
-        let inventory =
-            Inventory::lock(&self.store, order.mode, Arc::clone(&self.observer), Arc::clone(&self.clock)).await?;
+        let inventory = Inventory::lock(
+            &self.store,
+            order.mode,
+            Arc::clone(&self.observer),
+            Arc::clone(&self.clock),
+            self.live_switch,
+        )
+        .await?;
         let directories =
             [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
         let hooks = Hooks::new(self.observer.as_ref(), &self.commands, directories, &request);
@@ -116,9 +122,9 @@ impl Renewer {
         workshop.check_clock(&authority)?;
         let wanted = settings.wanted_account.as_deref();
         let account = workshop.account(&authority, &settings.directory, wanted).await?.account;
-        let solver = settings.authenticator.solver(&workshop.servers, &self.commands)?;
+        let solver = settings.authenticator.solver_stopping(&workshop.servers, &self.commands, stop)?;
         let profile = profile(&settings.profile, &authority)?;
-        let placed = NewOrderFor { account: &account, identifiers, profile, is_dry_run: inventory.is_dry_run() };
+        let placed = NewOrderFor { account: &account, identifiers, profile, is_dry_run: inventory.is_dry_run(), stop };
         let issuing = Issuing {
             account: &account,
             identifiers,
@@ -128,7 +134,8 @@ impl Renewer {
             journal: &NoJournal,
             stop,
         };
-        let chain = issuing.finish(place(placed).await?).await?.chain;
+        let under_way = heeding(stop, GRACE, place(placed)).await?;
+        let chain = issuing.finish(under_way).await?.chain;
         let mut expectations = Expectations::new(identifiers.clone(), None, inventory.now());
         expectations.authority = authority_kind(settings.directory.as_str());
         let (csr, math) = (order.csr.clone(), Arc::clone(&self.math));

@@ -149,7 +149,11 @@ impl<'a> Hooks<'a> {
 
     /// certbot runs a hook once even when a conf names a file of the directory as its command.
     fn is_directory_hook(&self, stage: HookStage, command: &str) -> bool {
-        self.directory(stage).is_ok_and(|hooks| hooks.iter().any(|hook| hook.to_string_lossy() == command))
+        match self.directory(stage) {
+            Ok(hooks) => hooks.iter().any(|hook| hook.to_string_lossy() == command),
+            // What the directory's refusal keeps from running does not run by another way.
+            Err(_) => std::path::Path::new(command).starts_with(&self.directories[stage as usize]),
+        }
     }
 
     async fn run(&self, stage: HookStage, command: &OwnersCommand, variables: &[(&str, String)]) -> CommandOutcome {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::state::{Event, LineageState, RecordedEvent};
 use certkit_core::store::{
-    CommitError, Committed, ConfPlan, LockError, LockedStore, Pending, PendingOrder, Recovered, Store, StoreError,
-    VerifiedVersion,
+    CommitError, Committed, ConfPlan, LiveSwitch, LockError, LockedStore, Pending, PendingOrder, Recovered, Store,
+    StoreError, VerifiedVersion,
 };
 use certkit_core::{Failure, FailureClass, Finding, KeyMath, LineageName, PrivateKey, Version};
 use chrono::{DateTime, Utc};
@@ -29,9 +29,10 @@ impl Inventory {
         mode: Mode,
         observer: Arc<dyn Observer>,
         clock: Arc<dyn Clock>,
+        live_switch: LiveSwitch,
     ) -> Result<Self, LockError> {
         let store = store.clone();
-        let locked = blocking(move || store.lock()).await?;
+        let locked = blocking(move || store.lock()).await?.with_live_switch(live_switch);
         Ok(Self { locked: Arc::new(locked), states: Mutex::default(), observer, clock, mode })
     }
 
@@ -93,6 +94,11 @@ impl Inventory {
     pub(super) async fn pending(&self, name: &LineageName) -> Result<Option<Pending>, StoreError> {
         let (locked, name) = (Arc::clone(&self.locked), name.clone());
         blocking(move || locked.store().pending(&name)).await
+    }
+
+    pub(super) async fn reserve(&self, name: &LineageName, key: PrivateKey) -> Result<(), StoreError> {
+        let (locked, name) = (Arc::clone(&self.locked), name.clone());
+        blocking(move || locked.reserve(&name, &key)).await
     }
 
     pub(super) async fn begin(

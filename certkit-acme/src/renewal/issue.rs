@@ -1,19 +1,31 @@
 //! One certificate from the CA for a lineage: the order under way is resumed, or a new one placed and journalled.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use certkit_core::state::Event;
 use certkit_core::store::{Pending, PendingOrder};
 use certkit_core::{Chain, Failure, FailureClass, IdentifierSet, PrivateKey, Version};
 
 use super::inventory::{Inventory, blocking, store_failure};
 use super::job::{Job, ProfileWish};
+use chrono::TimeDelta;
+
 use crate::challenge::Solver;
-use crate::issuing::{Issuing, Journal, KeyHolder, OrderStep, deactivate_valid, patiently};
+use crate::issuing::{
+    GRACE, Issuing, Journal, KeyHolder, OrderStep, clean_up_after, deactivate_valid, heeding, patiently,
+};
 use crate::keys::KeySpec;
-use crate::protocol::{Account, AcmeError, Authority, IssuedChain, NewOrder, Order, OrderStatus};
+use crate::protocol::{Account, Authority, IssuedChain, NewOrder, Order, OrderStatus};
 use crate::{BoxFuture, Stop};
 
-/// How often an order is begun anew within one attempt because the one under way turned out to be lost.
-const ORDERS_PER_ATTEMPT: usize = 2;
+/// After so many failures in a row an order is given up although the CA may still mend: by the back-off that is a day.
+const MOST_FAILURES_OF_AN_ORDER: u32 = 4;
+
+/// No CA keeps an order for longer (Let's Encrypt: 7 days at most, 2026-07-14).
+const LONGEST_LIFE_OF_AN_ORDER: TimeDelta = TimeDelta::days(7);
+
+/// How often a dry run gives up the authorizations that the CA reuses before it takes what it gets.
+const MOST_TRIAL_ORDERS: usize = 3;
 
 /// A chain from the CA and the key it belongs to.
 pub(super) struct Issued {
@@ -31,26 +43,25 @@ pub(super) struct Exchange<'a> {
     pub(super) account: &'a Account,
     pub(super) solver: &'a dyn Solver,
     pub(super) stop: &'a Stop,
+    /// Whether the CA has an order: what fails from then on concerns this order.
+    pub(super) has_order: AtomicBool,
 }
 
-/// Obtains a certificate. An order of an earlier run is resumed; one that is lost is dropped with its key and replaced.
+/// Obtains a certificate. An order of an earlier run is resumed; one that turns out to be lost is replaced, once.
 pub(super) async fn issue(exchange: &Exchange<'_>) -> Result<Issued, Failure> {
-    let mut last = None;
-    for _ in 0..ORDERS_PER_ATTEMPT {
-        match issue_once(exchange).await {
-            Err(failure) if failure.class == FailureClass::OrderLost => last = Some(failure),
+    if let Some(resumed) = resume(exchange).await? {
+        match finish(exchange, resumed).await {
+            Err(failure) if failure.class == FailureClass::OrderLost => {}
             other => return other,
         }
     }
-    // The loop ran at least once, and every pass that did not return left its failure.
-    Err(last.unwrap_or_else(|| Failure::new(FailureClass::Bug, "no order was tried")))
+    let begun = begin(exchange).await?;
+    finish(exchange, begun).await
 }
 
-async fn issue_once(exchange: &Exchange<'_>) -> Result<Issued, Failure> {
-    let UnderWay { order, key, replaces } = match resume(exchange).await? {
-        Some(under_way) => under_way,
-        None => begin(exchange).await?,
-    };
+async fn finish(exchange: &Exchange<'_>, under_way: UnderWay) -> Result<Issued, Failure> {
+    exchange.has_order.store(true, Ordering::Relaxed);
+    let UnderWay { order, key, replaces } = under_way;
     let issuing = Issuing {
         account: exchange.account,
         identifiers: &exchange.job.subject.identifiers,
@@ -62,9 +73,9 @@ async fn issue_once(exchange: &Exchange<'_>) -> Result<Issued, Failure> {
     };
     let outcome = issuing.finish(order).await.map(|issued| issued.chain);
     if let Err(failure) = &outcome
-        && gives_up_the_order(failure)
+        && is_of_no_more_use(failure, exchange.inventory.state(&exchange.job.subject.name).consecutive_failures)
     {
-        drop_order(exchange, "invalid").await?;
+        drop_order(exchange, "failed").await?;
     }
     outcome.map(|chain| Issued { chain, key, replaces })
 }
@@ -76,20 +87,34 @@ struct UnderWay {
     replaces: Option<Version>,
 }
 
-/// An order is of no use after these: the CA makes it invalid (RFC 8555 section 7.1.6).
-fn gives_up_the_order(failure: &Failure) -> bool {
-    matches!(
-        failure.class,
-        FailureClass::ChallengeFailed
-            | FailureClass::OrderLost
-            | FailureClass::BadCsr
-            | FailureClass::IdentifierRefused
-    )
+/// Whether an order is to be given up after this failure, so that the next attempt makes a new one. What the CA refuses
+/// for good it will refuse again; what it may still mend is tried a few times more, because the certificate may have
+/// been issued already.
+fn is_of_no_more_use(failure: &Failure, failures_before: u32) -> bool {
+    use FailureClass as Class;
+    match failure.class {
+        Class::BadCsr
+        | Class::ChallengeFailed
+        | Class::IdentifierRefused
+        | Class::OrderLost
+        | Class::ProfileRefused => true,
+        Class::Interrupted | Class::Network | Class::Store | Class::ChallengeSetup | Class::Settings => false,
+        // These concern the account, not the order.
+        Class::AccountUnknown
+        | Class::ExternalAccountRequired
+        | Class::Paused
+        | Class::RateLimited
+        | Class::TermsOfService => false,
+        _ => {
+            let refused_for_good = matches!(failure.http_status, Some(400..=407 | 409..=428 | 430..=499));
+            refused_for_good || failures_before >= MOST_FAILURES_OF_AN_ORDER
+        }
+    }
 }
 
 /// The order of an earlier run, when the CA still has it and it is for what is wanted now.
 async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
-    let Exchange { inventory, job, account, .. } = exchange;
+    let Exchange { inventory, job, account, solver, stop, .. } = exchange;
     if inventory.is_dry_run() {
         return Ok(None);
     }
@@ -98,45 +123,48 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
     let same = journalled.directory == job.directory
         && journalled.account_url == *account.url()
         && journalled.identifiers.same_as(&job.subject.identifiers)
-        && !job.subject.key_to_leave.as_ref().is_some_and(|left| left.der() == key.der());
+        && job.subject.key_to_leave.as_ref().is_none_or(|left| left.der() != key.der());
     if !same {
         drop_order(exchange, "something-else-is-wanted").await?;
         return Ok(None);
     }
-    match patiently(|| account.order(&journalled.order_url)).await {
-        Ok(order) if order.status == OrderStatus::Invalid => {
-            drop_order(exchange, "invalid").await?;
-            Ok(None)
+    let now = inventory.now();
+    let lost = match patiently(stop, || account.order(&journalled.order_url)).await? {
+        Ok(order) if order.status == OrderStatus::Valid && order.is_for(&job.subject.identifiers) => Ok(order),
+        Ok(order) if order.status == OrderStatus::Invalid => Err((Some(order), "invalid")),
+        Ok(order) if !order.is_for(&job.subject.identifiers) => Err((Some(order), "for-other-names")),
+        Ok(order) if order.expires.is_some_and(|at| at <= now) => Err((Some(order), "expired")),
+        Ok(order) => Ok(order),
+        Err(error) if error.is_gone() => Err((None, "unknown-to-the-ca")),
+        Err(error) => {
+            let failure = Failure::from(error);
+            let failures = inventory.state(&job.subject.name).consecutive_failures;
+            let old = now - journalled.placed > LONGEST_LIFE_OF_AN_ORDER;
+            if !old && !is_of_no_more_use(&failure, failures) {
+                return Err(failure);
+            }
+            Err((None, "unreadable"))
         }
-        Ok(order) if order.status == OrderStatus::Pending && order.expires.is_some_and(|at| at <= inventory.now()) => {
-            drop_order(exchange, "expired").await?;
-            Ok(None)
-        }
+    };
+    match lost {
         Ok(order) => {
-            inventory
-                .record(&job.subject.name, Event::OrderResumed { order_url: order.url.clone() })
-                .await
-                .map_err(store_failure)?;
+            let resumed = Event::OrderResumed { order_url: order.url.clone() };
+            inventory.record(&job.subject.name, resumed).await.map_err(store_failure)?;
             Ok(Some(UnderWay { order, key, replaces: journalled.replaces }))
         }
-        // The CA has forgotten it, or it belongs to nobody it knows.
-        Err(AcmeError::Refused { status: 400 | 403 | 404 | 410, problem, .. })
-            if matches!(problem.kind.as_str(), "malformed" | "unauthorized" | "about:blank" | "") =>
-        {
-            drop_order(exchange, "unknown-to-the-ca").await?;
+        Err((order, because)) => {
+            if let Some(order) = order {
+                clean_up_after(&order, account, *solver, stop).await;
+            }
+            drop_order(exchange, because).await?;
             Ok(None)
         }
-        Err(AcmeError::NotAcme { status: 404 | 410, .. }) => {
-            drop_order(exchange, "unknown-to-the-ca").await?;
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
     }
 }
 
 /// Places a new order and journals it, with its key, before anything else is done.
 async fn begin(exchange: &Exchange<'_>) -> Result<UnderWay, Failure> {
-    let Exchange { inventory, job, authority, account, .. } = exchange;
+    let Exchange { inventory, job, authority, account, stop, .. } = exchange;
     // The key comes first, so that nothing slow lies between the CA's answer and the journal.
     let key = match &job.subject.key_in_use {
         Some(key) => key.clone(),
@@ -147,28 +175,35 @@ async fn begin(exchange: &Exchange<'_>) -> Result<UnderWay, Failure> {
                 .map_err(|error| Failure::new(FailureClass::Settings, error.to_string()))?
         }
     };
-    let order = place(NewOrderFor {
-        account,
-        identifiers: &job.subject.identifiers,
-        profile: profile(&job.profile, authority)?,
-        is_dry_run: inventory.is_dry_run(),
-    })
-    .await?;
+    let name = &job.subject.name;
     if !inventory.is_dry_run() {
-        let journalled = PendingOrder::new(
-            order.url.clone(),
-            job.directory.clone(),
-            account.url().clone(),
-            job.subject.identifiers.clone(),
-            inventory.now(),
-        )
-        .replacing(job.subject.live_version);
-        inventory.begin(&job.subject.name, key.clone(), journalled).await.map_err(store_failure)?;
+        inventory.reserve(name, key.clone()).await.map_err(store_failure)?;
     }
-    inventory
-        .record(&job.subject.name, Event::OrderPlaced { order_url: order.url.clone() })
-        .await
-        .map_err(store_failure)?;
+    // An order that the CA may have accepted is waited for and journalled, also when the run is to stop.
+    let placed = async {
+        let order = place(NewOrderFor {
+            account,
+            identifiers: &job.subject.identifiers,
+            profile: profile(&job.profile, authority)?,
+            is_dry_run: inventory.is_dry_run(),
+            stop,
+        })
+        .await?;
+        if !inventory.is_dry_run() {
+            let journalled = PendingOrder::new(
+                order.url.clone(),
+                job.directory.clone(),
+                account.url().clone(),
+                job.subject.identifiers.clone(),
+                inventory.now(),
+            )
+            .replacing(job.subject.live_version);
+            inventory.begin(name, key.clone(), journalled).await.map_err(store_failure)?;
+        }
+        inventory.record(name, Event::OrderPlaced { order_url: order.url.clone() }).await.map_err(store_failure)?;
+        Ok(order)
+    };
+    let order = heeding(stop, GRACE, placed).await?;
     Ok(UnderWay { order, key, replaces: job.subject.live_version })
 }
 
@@ -178,17 +213,21 @@ pub(super) struct NewOrderFor<'a> {
     pub(super) identifiers: &'a IdentifierSet,
     pub(super) profile: Option<String>,
     pub(super) is_dry_run: bool,
+    pub(super) stop: &'a Stop,
 }
 
 /// Places an order. That of a dry run has every name validated anew.
 pub(super) async fn place(wanted: NewOrderFor<'_>) -> Result<Order, Failure> {
-    let NewOrderFor { account, identifiers, profile, is_dry_run } = wanted;
+    let NewOrderFor { account, identifiers, profile, is_dry_run, stop } = wanted;
     let mut new = NewOrder::new(identifiers.clone());
     new.profile = profile;
-    let order = account.new_order(&new).await.map_err(Failure::from)?;
-    // Names that the CA remembers as validated would not be tried.
-    if is_dry_run && deactivate_valid(account, &order).await? {
-        return account.new_order(&new).await.map_err(Failure::from);
+    let mut order = account.new_order(&new).await.map_err(Failure::from)?;
+    for _ in 1..MOST_TRIAL_ORDERS {
+        // Names that the CA remembers as validated would not be tried.
+        if !is_dry_run || !deactivate_valid(account, &order, stop).await? {
+            break;
+        }
+        order = account.new_order(&new).await.map_err(Failure::from)?;
     }
     Ok(order)
 }

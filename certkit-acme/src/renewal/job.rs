@@ -32,6 +32,8 @@ pub(super) struct Subject {
     /// What the CA is for that the conf names without the command line's changes.
     pub(super) replaced_authority: AuthorityKind,
     pub(super) certificate: Option<Certificate>,
+    /// Why what is live cannot be used; it is renewed at once.
+    pub(super) dead: Option<String>,
     /// What the certificate is to cover.
     pub(super) identifiers: IdentifierSet,
     /// Kept when `reuse_key` says so.
@@ -53,6 +55,8 @@ pub(super) struct Job {
     pub(super) preferred_chain: Option<String>,
     pub(super) edits: ConfEdits,
     pub(super) may_be_test: bool,
+    /// Another lineage of the run covers one of its names too.
+    pub(super) shares_a_name: bool,
 }
 
 /// certbot's `preferred_profile` and `required_profile`.
@@ -68,6 +72,8 @@ impl Subject {
     pub(super) fn read(lineage: &Lineage, request: &Request) -> Result<Self, String> {
         let conf = lineage.conf().edited(&request.edits).map_err(|error| error.to_string())?;
         let live_version = lineage.live_version();
+        // certbot 5.8 passes over a live version that no server can use (an empty fullchain, another key) as "not due".
+        let dead = lineage.check_live(None).err().map(|error| error.to_string());
         let (certificate, identifiers) = match (&request.selection, lineage.certificate()) {
             (Selection::Obtain { identifiers, .. }, certificate) => (certificate.ok(), identifiers.clone()),
             (_, Ok(certificate)) => {
@@ -77,6 +83,13 @@ impl Subject {
             // What is live cannot be read: the newest version that can tells which names are wanted.
             (_, Err(error)) => (None, names_of_newest_readable(lineage).ok_or_else(|| error.to_string())?),
         };
+        if let Some(dead) = &dead
+            && !conf.params().autorenew
+            && !matches!(request.selection, Selection::Obtain { .. })
+        {
+            return Err(format!("{dead}; autorenew = False keeps it from being renewed"));
+        }
+        let certificate = certificate.filter(|_| dead.is_none());
         if identifiers.is_empty() {
             return Err("the certificate covers no DNS name and no IP address".into());
         }
@@ -104,6 +117,7 @@ impl Subject {
             identifiers,
             key_in_use,
             key_to_leave,
+            dead,
         })
     }
 
@@ -132,6 +146,9 @@ impl Subject {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let params = self.conf.params();
         let mut findings = Vec::new();
+        if let Some(dead) = &self.dead {
+            findings.push(Finding::new(FindingCode::BrokenLineage, self.name.as_str(), dead));
+        }
         let conf = self.conf_path.display().to_string();
         if params.must_staple {
             findings.push(Finding::new(
@@ -158,15 +175,18 @@ impl Subject {
     }
 
     /// What has to receive a new version, in certbot's order: the directory's hooks, the conf's, the web server.
-    pub(super) fn deploy_targets(
-        &self,
-        request: &Request,
-        deploy_dir: &std::path::Path,
-    ) -> Result<Vec<DeployTarget>, Failure> {
+    pub(super) fn deploy_targets(&self, request: &Request, deploy_dir: &std::path::Path) -> Vec<DeployTarget> {
         let mut targets = Vec::new();
         if request.directory_hooks {
-            for hook in directory_hooks(deploy_dir)? {
-                targets.push(DeployTarget::DirectoryHook(hook.to_string_lossy().into_owned()));
+            match directory_hooks(deploy_dir) {
+                Ok(hooks) => {
+                    targets.extend(
+                        hooks.iter().map(|hook| DeployTarget::DirectoryHook(hook.to_string_lossy().into_owned())),
+                    );
+                }
+                // A directory whose hooks are refused must not keep a certificate from being renewed: it stands for
+                // them, fails to be run, and stays pending until the owner has put it right.
+                Err(_) => targets.push(DeployTarget::DirectoryHook(deploy_dir.to_string_lossy().into_owned())),
             }
         }
         let params = self.conf.params();
@@ -181,7 +201,7 @@ impl Subject {
         {
             targets.push(DeployTarget::Installer(installer.clone()));
         }
-        Ok(targets)
+        targets
     }
 
     /// Its names as hooks are told them.
@@ -277,6 +297,7 @@ impl Job {
                 preferred_chain: subject.conf.params().preferred_chain.clone(),
                 edits: request.edits.clone(),
                 may_be_test: request.may_be_test,
+                shares_a_name: false,
                 subject,
             }),
             Err(failure) => Err(Box::new((subject, failure))),

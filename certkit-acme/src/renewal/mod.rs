@@ -27,7 +27,7 @@ mod run;
 use std::sync::Arc;
 
 use certkit_core::state::Event;
-use certkit_core::store::{LockError, Store, StoreError};
+use certkit_core::store::{LiveSwitch, LockError, Store, StoreError};
 use certkit_core::{Failure, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
@@ -43,6 +43,7 @@ pub struct Renewer {
     observer: Arc<dyn Observer>,
     commands: CommandSettings,
     math: Arc<dyn KeyMath>,
+    live_switch: LiveSwitch,
 }
 
 /// Builds a [`Renewer`].
@@ -52,6 +53,7 @@ pub struct RenewerBuilder {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     commands: CommandSettings,
+    live_switch: LiveSwitch,
 }
 
 /// Is told what happens, after it is durable. Called on the run's own tasks: return soon.
@@ -72,6 +74,7 @@ impl Renewer {
             clock: Arc::new(SystemClock::new()),
             observer: Arc::new(Nobody),
             commands: CommandSettings::new(),
+            live_switch: LiveSwitch::default(),
         }
     }
 
@@ -110,6 +113,13 @@ impl RenewerBuilder {
         self
     }
 
+    /// How a new version goes live.
+    #[must_use]
+    pub fn live_switch(mut self, live_switch: LiveSwitch) -> Self {
+        self.live_switch = live_switch;
+        self
+    }
+
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
         let transport = Transport::with_clock(&self.transport, Arc::clone(&self.clock))?;
@@ -119,6 +129,7 @@ impl RenewerBuilder {
             clock: self.clock,
             observer: self.observer,
             commands: self.commands,
+            live_switch: self.live_switch,
             math: Arc::new(AwsLcKeyMath::new()),
         })
     }

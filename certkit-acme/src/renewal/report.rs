@@ -118,7 +118,10 @@ impl Report {
     pub fn is_success(&self) -> bool {
         self.stopped.is_none()
             && self.hooks.iter().all(|hook| hook.outcome.success())
-            && self.entries.iter().all(|entry| entry.deploy_pending.is_empty() && entry.outcome.is_success())
+            // A dry run neither deploys nor is it about what an earlier run could not deploy.
+            && self.entries.iter().all(|entry| {
+                (self.dry_run || entry.deploy_pending.is_empty()) && entry.outcome.is_success()
+            })
     }
 }
 

@@ -48,7 +48,8 @@ impl Renewer {
     pub async fn roll_back(&self, wanted: &RollBack, stop: &Stop) -> Result<Report, RunError> {
         let RollBack { name, to, directory_hooks } = wanted;
         let observer = Arc::clone(&self.observer);
-        let inventory = Inventory::lock(&self.store, Mode::Real, observer, Arc::clone(&self.clock)).await?;
+        let inventory =
+            Inventory::lock(&self.store, Mode::Real, observer, Arc::clone(&self.clock), self.live_switch).await?;
         let mut report = Report::new(self.clock.now(), false);
         report.findings.extend(inventory.recover(Arc::clone(&self.math)).await?.into_iter().map(|one| one.finding));
         let mut request = Request::renew().only(name.clone());
@@ -69,7 +70,7 @@ impl Renewer {
         };
         let subject =
             Subject::read(&lineage, &request).map_err(|reason| RunError::Broken { name: name.clone(), reason })?;
-        let targets = subject.deploy_targets(&request, &hook_dir(self.store.paths(), HookStage::Deploy))?;
+        let targets = subject.deploy_targets(&request, &hook_dir(self.store.paths(), HookStage::Deploy));
         let verified = self.verify_old(lineage, old, inventory.now()).await?;
         let not_after = verified.chain().leaf.validity().not_after;
         let committed = inventory

@@ -1,17 +1,18 @@
 //! The run as a whole.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
 use certkit_core::store::{AuthorityKind, BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
-use certkit_core::{Failure, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
+use certkit_core::{AcmeUrl, Failure, Finding, Identifier, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
 use futures_util::stream::{self, StreamExt};
 
 use super::attempt::{Achieved, Workshop};
 use super::deploying::{Hooks, PreHooks};
-use super::inventory::{Inventory, blocking};
+use super::inventory::{Inventory, blocking, store_failure};
 use super::job::{Job, Subject};
 use super::report::{Outcome, Report, ReportEntry};
 use super::{Mode, Renewer, Request, RunError, Selection};
@@ -38,8 +39,14 @@ impl Renewer {
     /// Renews what is to be renewed, deploys it, and tells everything. Other lineages go on when one fails.
     pub async fn run(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
         let now = self.clock.now();
-        let inventory =
-            Inventory::lock(&self.store, request.mode, Arc::clone(&self.observer), Arc::clone(&self.clock)).await?;
+        let inventory = Inventory::lock(
+            &self.store,
+            request.mode,
+            Arc::clone(&self.observer),
+            Arc::clone(&self.clock),
+            self.live_switch,
+        )
+        .await?;
         let run = Run { renewer: self, inventory: &inventory, request: &request, stop };
         let mut report = Report::new(now, inventory.is_dry_run());
         let made_live = run.recover(&mut report).await?;
@@ -98,15 +105,26 @@ impl Run<'_> {
         for one in seen {
             match one {
                 Seen::Usable(subject) => {
-                    let (state, finding) = self.inventory.load_state(&subject.name).await?;
-                    report.findings.extend(finding);
-                    self.notice_foreign_changes(&subject, &state, made_live.contains(&subject.name)).await?;
-                    subjects.push(*subject);
+                    let by_recovery = made_live.contains(&subject.name);
+                    match self.remember(&subject, by_recovery).await {
+                        Ok(finding) => {
+                            report.findings.extend(finding);
+                            subjects.push(*subject);
+                        }
+                        // Without its memory a lineage could be ordered again and again. The others go on.
+                        Err(error) => report.entries.push(self.failed(&subject, store_failure(error))),
+                    }
                 }
                 Seen::Broken(entry) => report.entries.push(*entry),
             }
         }
         Ok(subjects)
+    }
+
+    async fn remember(&self, subject: &Subject, made_live_by_recovery: bool) -> Result<Option<Finding>, StoreError> {
+        let (state, finding) = self.inventory.load_state(&subject.name).await?;
+        self.notice_foreign_changes(subject, &state, made_live_by_recovery).await?;
+        Ok(finding)
     }
 
     /// The version found live at first, or that another tool installed, counts as deployed: no hook runs for it.
@@ -131,7 +149,7 @@ impl Run<'_> {
                 version,
                 not_after: not_after.unwrap_or_default(),
                 directory: None,
-                targets: self.targets(subject).unwrap_or_default(),
+                targets: self.targets(subject),
             };
             return self.inventory.record(&subject.name, committed).await;
         }
@@ -179,7 +197,13 @@ impl Run<'_> {
             if *version != live || self.stop.reason().is_some() {
                 continue;
             }
-            let targets: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
+            let pending: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
+            let deploy_dir = hook_dir(self.renewer.store.paths(), HookStage::Deploy);
+            let targets = still_wanted(&pending, self.targets(subject), &deploy_dir);
+            if targets != pending {
+                let replanned = Event::DeployReplanned { version: live, targets: targets.clone() };
+                self.inventory.record(&subject.name, replanned).await?;
+            }
             hooks.deploy(self.inventory, subject, live, &targets).await?;
         }
         Ok(())
@@ -207,20 +231,18 @@ impl Run<'_> {
     }
 
     fn prepare(&self, subject: Subject, because: DueReason) -> Result<Work, Box<(Subject, Failure)>> {
-        let targets = match self.targets(&subject) {
-            Ok(targets) => targets,
-            Err(failure) => return Err(Box::new((subject, failure))),
-        };
+        let targets = self.targets(&subject);
         let job = Job::resolve(subject, because, self.request)?;
         Ok(Work { job, targets })
     }
 
-    fn targets(&self, subject: &Subject) -> Result<Vec<DeployTarget>, Failure> {
+    fn targets(&self, subject: &Subject) -> Vec<DeployTarget> {
         subject.deploy_targets(self.request, &hook_dir(self.renewer.store.paths(), HookStage::Deploy))
     }
 
     /// Pre hooks, then all attempts, a bounded number at once, then post hooks, whatever happened.
-    async fn attempt_all(&self, works: Vec<Work>, hooks: &Hooks<'_>, report: &mut Report) -> Result<(), RunError> {
+    async fn attempt_all(&self, mut works: Vec<Work>, hooks: &Hooks<'_>, report: &mut Report) -> Result<(), RunError> {
+        mark_shared_names(&mut works);
         let commands = |stage: HookStage| -> Vec<String> {
             works.iter().filter_map(|work| work.job.subject.hook(stage).cloned()).collect()
         };
@@ -299,6 +321,32 @@ impl Run<'_> {
     }
 }
 
+/// Pending targets that the owner still wants. A hook that was replaced hands its turn to the one that replaced it, and
+/// a directory whose hooks were refused to its hooks.
+fn still_wanted(pending: &[DeployTarget], now: Vec<DeployTarget>, deploy_dir: &Path) -> Vec<DeployTarget> {
+    let is_hook = |target: &DeployTarget| matches!(target, DeployTarget::Hook(_));
+    let replaced = pending.iter().any(|target| is_hook(target) && !now.contains(target));
+    let directory = DeployTarget::DirectoryHook(deploy_dir.to_string_lossy().into_owned());
+    let whole_directory = pending.contains(&directory);
+    let is_directory_hook = |target: &DeployTarget| matches!(target, DeployTarget::DirectoryHook(_));
+    now.into_iter()
+        .filter(|target| {
+            pending.contains(target) || (replaced && is_hook(target)) || (whole_directory && is_directory_hook(target))
+        })
+        .collect()
+}
+
+fn mark_shared_names(works: &mut [Work]) {
+    let mut seen: BTreeMap<Identifier, usize> = BTreeMap::new();
+    for identifier in works.iter().flat_map(|work| work.job.subject.identifiers.iter()) {
+        *seen.entry(identifier.clone()).or_default() += 1;
+    }
+    for work in works {
+        let shared = |identifier: &Identifier| seen.get(identifier).is_some_and(|times| *times > 1);
+        work.job.shares_a_name = work.job.subject.identifiers.iter().any(shared);
+    }
+}
+
 enum Settled {
     Work(Box<Work>),
     Done(Box<ReportEntry>),
@@ -319,6 +367,7 @@ fn unknown_step() -> Failure {
 fn input(subject: &Subject, request: &Request, state: LineageState) -> PlanInput {
     let validity = subject.certificate.as_ref().map(|certificate| certificate.validity());
     let mut input = PlanInput::new(subject.name.clone(), validity, subject.wish(request)).remembering(state);
+    input.directory = subject.conf.params().effective_server().and_then(|server| AcmeUrl::parse(server).ok());
     // A dry run finishes nothing; it tries everything anew.
     input.order_under_way &= request.mode == Mode::Real;
     input
@@ -335,11 +384,9 @@ pub(super) fn hook_dir(paths: &StorePaths, stage: HookStage) -> PathBuf {
 /// The lineages that a request is about, read.
 fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
     match &request.selection {
-        Selection::All => Ok(store
-            .lineages()?
-            .into_iter()
-            .map(|lineage| lineage.map_or_else(broken, |one| read(&one, request)))
-            .collect()),
+        Selection::All => {
+            Ok(store.lineages()?.map(|lineage| lineage.map_or_else(broken, |one| read(&one, request))).collect())
+        }
         Selection::One(name) => match store.lineage(name) {
             Ok(Some(lineage)) => Ok(vec![read(&lineage, request)]),
             Ok(None) => Err(RunError::NoSuchLineage(name.clone())),
@@ -365,6 +412,7 @@ fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
                     identifiers: identifiers.clone(),
                     key_in_use: None,
                     key_to_leave: None,
+                    dead: None,
                 }))])
             }
             Err(lineage) => Err(RunError::Broken { name: name.clone(), reason: lineage.reason.to_string() }),

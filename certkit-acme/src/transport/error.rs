@@ -122,18 +122,101 @@ pub(super) fn from_client(url: &AcmeUrl, error: &(dyn Error + 'static)) -> Trans
 
 /// What the TLS library says, in words that say what to do where it is known.
 pub(crate) fn tls_problem(error: &rustls::Error) -> String {
-    use rustls::{CertificateError, Error as Tls};
     match error {
-        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the server's certificate is not issued by a trusted root (UnknownIssuer); trust its root with --ca-bundle"
-                .into()
-        }
-        Tls::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
-            "the server's certificate is not valid yet; is the clock of this machine right?".into()
-        }
-        Tls::General(text) => text.clone(),
+        rustls::Error::InvalidCertificate(error) => format!("the server's certificate {}", certificate_problem(error)),
+        rustls::Error::General(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// The rest of a sentence on a certificate that is refused.
+fn certificate_problem(error: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as Refused;
+    let words = match error {
+        Refused::UnknownIssuer => {
+            "is not issued by a trusted root (UnknownIssuer); trust its root with --ca-bundle".to_owned()
+        }
+        Refused::NotValidYetContext { not_before, .. } => {
+            format!("is not valid yet (from {}); is the clock of this machine right?", instant(*not_before))
+        }
+        Refused::NotValidYet => "is not valid yet; is the clock of this machine right?".to_owned(),
+        Refused::ExpiredContext { not_after, .. } => format!("has expired (on {})", instant(*not_after)),
+        Refused::Expired => "has expired".to_owned(),
+        Refused::NotValidForNameContext { expected, presented } => {
+            format!("is not valid for name {}, but for {}", expected.to_str(), names(presented))
+        }
+        Refused::NotValidForName => "is not valid for this name".to_owned(),
+        Refused::BadEncoding => "is not well-formed".to_owned(),
+        Refused::BadSignature => "is not signed by the issuer that it names".to_owned(),
+        Refused::Revoked => "is revoked".to_owned(),
+        Refused::UnhandledCriticalExtension => "has a critical extension that is not known".to_owned(),
+        Refused::InvalidPurpose | Refused::InvalidPurposeContext { .. } => "is not for servers".to_owned(),
+        Refused::UnsupportedSignatureAlgorithmContext { .. }
+        | Refused::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "is signed with an algorithm that is not supported".to_owned()
+        }
+        Refused::Other(other) => other_certificate_problem(&other.0.to_string()),
+        other => format!("is refused: {other}"),
+    };
+    escape(&words).into_owned()
+}
+
+/// The errors of the library under the TLS library have only names.
+fn other_certificate_problem(name: &str) -> String {
+    // A name may have its values behind it.
+    match name.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default() {
+        "CaUsedAsEndEntity" => "is that of a CA (CA:TRUE), not that of a server".to_owned(),
+        "EndEntityUsedAsCa" => "is issued by a certificate that is none of a CA".to_owned(),
+        "NameConstraintViolation" => "has a name that its CA may not issue for".to_owned(),
+        "PathLenConstraintViolated" => "has more CAs above it than one of them allows".to_owned(),
+        "UnsupportedCertVersion" => "is of an old version (not X.509 version 3)".to_owned(),
+        "InvalidCertValidity" => "has a period of validity that ends before it begins".to_owned(),
+        "InvalidSerialNumber" => "has no valid serial number".to_owned(),
+        "ExtensionValueInvalid" | "MalformedExtensions" | "TrailingData" | "BadDer" | "BadDerTime" => {
+            "is not well-formed".to_owned()
+        }
+        "MaximumSignatureChecksExceeded"
+        | "MaximumPathBuildCallsExceeded"
+        | "MaximumPathDepthExceeded"
+        | "MaximumNameConstraintComparisonsExceeded" => "comes with a chain that is too complicated".to_owned(),
+        "certificate" => "is not for servers".to_owned(),
+        _ => format!("is refused: {}", apart(name)),
+    }
+}
+
+/// `AnErrorName` as `an error name`; sentences stay as they are.
+fn apart(name: &str) -> String {
+    if !name.chars().all(char::is_alphanumeric) {
+        return name.to_owned();
+    }
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(c.to_lowercase());
+    }
+    words
+}
+
+/// The names in a certificate, which the TLS library gives as `DnsName("example.org")` and `IpAddress(192.0.2.1)`.
+fn names(presented: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let bare = |name: &String| {
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+        inner.trim_matches('"').to_owned()
+    };
+    let shown: Vec<String> = presented.iter().take(SHOWN).map(bare).collect();
+    match presented.len().saturating_sub(SHOWN) {
+        _ if presented.is_empty() => "none".to_owned(),
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn instant(time: rustls_pki_types::UnixTime) -> String {
+    let at = i64::try_from(time.as_secs()).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    at.map_or_else(|| "an unknown time".to_owned(), |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 /// An error and its causes in one line, each said once, escaped.
@@ -176,6 +259,31 @@ mod tests {
         let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
         let io = std::io::Error::other(std::io::Error::other(tls));
         assert!(matches!(from_client(&url, &io), TransportError::Tls { .. }));
+    }
+
+    #[test]
+    fn what_is_refused_is_said_in_words() {
+        use rustls::CertificateError as Refused;
+        let all = [
+            Refused::BadEncoding,
+            Refused::BadSignature,
+            Refused::Expired,
+            Refused::InvalidPurpose,
+            Refused::NotValidForName,
+            Refused::NotValidYet,
+            Refused::Revoked,
+            Refused::UnhandledCriticalExtension,
+            Refused::Other(rustls::OtherError(std::sync::Arc::new(std::io::Error::other("SomethingQuiteNew")))),
+        ];
+        for refused in all {
+            let debug = format!("{refused:?}");
+            let text = tls_problem(&rustls::Error::InvalidCertificate(refused));
+            assert!(text.starts_with("the server's certificate ") && !text.contains(&debug), "{text}");
+            assert!(!text.contains("Other"), "{text}");
+        }
+        assert_eq!(other_certificate_problem("SomethingQuiteNew"), "is refused: something quite new");
+        let names = names(&["DnsName(\"a.example\")".to_owned(), "IpAddress(192.0.2.1)".to_owned()]);
+        assert_eq!(names, "a.example, 192.0.2.1");
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub struct Transport {
 
 struct Inner {
     client: Client<HttpsConnector<Route>, Full<Bytes>>,
+    roots: Option<Arc<trust::SystemRoots>>,
     clock: Arc<dyn Clock>,
     user_agent: HeaderValue,
     timeout: Duration,
@@ -78,14 +79,14 @@ pub struct HttpAnswer {
 }
 
 impl Transport {
-    /// Builds the client; roots are read here.
+    /// Builds the client. Roots that the owner named are read here, the others before the first https request.
     pub fn new(settings: &TransportSettings) -> Result<Self, TransportError> {
         Self::with_clock(settings, Arc::new(SystemClock::new()))
     }
 
     /// The same with another clock, by which Retry-After becomes an instant.
     pub fn with_clock(settings: &TransportSettings, clock: Arc<dyn Clock>) -> Result<Self, TransportError> {
-        let tls = trust::client_config(settings)?;
+        let (tls, roots) = trust::client_config(settings)?;
         let connector = Route::new(settings, tls)?.with_tls();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
@@ -96,12 +97,18 @@ impl Transport {
         Ok(Self {
             inner: Arc::new(Inner {
                 client,
+                roots,
                 clock,
                 user_agent: user_agent(settings.user_agent_comment.as_deref()),
                 timeout: settings.timeout,
                 max_body_bytes: settings.max_body_bytes,
             }),
         })
+    }
+
+    /// The limit for the whole of one exchange.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.inner.timeout
     }
 
     /// A plain GET.
@@ -146,6 +153,10 @@ impl Transport {
     ) -> Result<HttpAnswer, TransportError> {
         let broken = |problem: String| TransportError::Broken { url: url.clone(), problem };
         let uri: Uri = url.as_str().parse().map_err(|_| broken("this URL cannot be called".into()))?;
+        // Asked for here, too, so that unusable roots are told from a certificate that is refused.
+        if let Some(roots) = self.inner.roots.as_ref().filter(|_| uri.scheme_str() == Some("https")) {
+            roots.ready()?;
+        }
         let mut request = Request::builder().method(method).uri(uri).header(USER_AGENT, self.inner.user_agent.clone());
         if jws.is_some() {
             request = request.header(CONTENT_TYPE, "application/jose+json");

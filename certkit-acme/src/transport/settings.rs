@@ -8,9 +8,12 @@ use std::time::Duration;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct TransportSettings {
-    /// PEM files (or directories of them) with roots to trust besides the system's. The system's are those that
+    /// PEM files (or directories of them) with roots to trust besides the system's, read as soon as a transport is made. The system's are those that
     /// `rustls-native-certs` finds, which looks at SSL_CERT_FILE and SSL_CERT_DIR as OpenSSL does.
     pub ca_bundles: Vec<PathBuf>,
+    /// The same, as the environment names them. Nobody asked for these in this run, so they are read when the first
+    /// server has to be checked: a run that calls nobody does not fail for them.
+    pub environment_ca_bundles: Vec<PathBuf>,
     /// Whether the server's certificate is checked.
     pub tls_verification: TlsVerification,
     /// Appended to the User-Agent in parentheses. Characters that a header cannot hold are left out.
@@ -54,6 +57,7 @@ impl TransportSettings {
     pub fn new() -> Self {
         Self {
             ca_bundles: Vec::new(),
+            environment_ca_bundles: Vec::new(),
             tls_verification: TlsVerification::Full,
             user_agent_comment: None,
             https_proxy: None,
@@ -81,7 +85,7 @@ impl TransportSettings {
         let is_cgi = lookup("REQUEST_METHOD").is_some();
         let http_names: &[&str] = if is_cgi { &["http_proxy"] } else { &["http_proxy", "HTTP_PROXY"] };
         Self {
-            ca_bundles: ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"]
+            environment_ca_bundles: ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"]
                 .iter()
                 .filter_map(|name| lookup(name).filter(|value| !value.is_empty()))
                 .map(PathBuf::from)
@@ -105,6 +109,7 @@ impl fmt::Debug for TransportSettings {
         // A proxy's URL may hold a password.
         f.debug_struct("TransportSettings")
             .field("ca_bundles", &self.ca_bundles)
+            .field("environment_ca_bundles", &self.environment_ca_bundles)
             .field("tls_verification", &self.tls_verification)
             .field("https_proxy", &self.https_proxy.as_ref().map(|_| ".."))
             .field("no_proxy", &self.no_proxy)
@@ -142,7 +147,7 @@ mod tests {
     #[test]
     fn bundles_come_from_both_variables() {
         let settings = from(&[("SSL_CERT_FILE", "/a.pem"), ("REQUESTS_CA_BUNDLE", "/b.pem")]);
-        assert_eq!(settings.ca_bundles, [PathBuf::from("/a.pem"), PathBuf::from("/b.pem")]);
+        assert_eq!(settings.environment_ca_bundles, [PathBuf::from("/a.pem"), PathBuf::from("/b.pem")]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -21,13 +21,17 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// The TLS settings for reaching a CA.
-pub(crate) fn client_config(settings: &TransportSettings) -> Result<ClientConfig, TransportError> {
-    let verifier = match settings.tls_verification {
-        TlsVerification::Full => verifier(&settings.ca_bundles)?,
-        TlsVerification::Off => Arc::new(AnyCertificate(provider())),
-    };
-    config_with(verifier)
+/// The TLS settings for reaching a CA, and the roots that they go by.
+pub(crate) fn client_config(
+    settings: &TransportSettings,
+) -> Result<(ClientConfig, Option<Arc<SystemRoots>>), TransportError> {
+    match settings.tls_verification {
+        TlsVerification::Full => {
+            let roots = Arc::new(SystemRoots::new(settings)?);
+            Ok((config_with(Arc::clone(&roots) as Arc<dyn ServerCertVerifier>)?, Some(roots)))
+        }
+        TlsVerification::Off => Ok((config_with(Arc::new(AnyCertificate(provider())))?, None)),
+    }
 }
 
 /// TLS settings that believe `verifier`.
@@ -41,19 +45,50 @@ pub(crate) fn config_with(verifier: Arc<dyn ServerCertVerifier>) -> Result<Clien
     Ok(config)
 }
 
-/// The system's roots and those of the bundles. A system without any roots (a container) is no error as long as
-/// nothing has to be verified under them.
-pub(crate) fn verifier(bundles: &[PathBuf]) -> Result<Arc<dyn ServerCertVerifier>, TransportError> {
-    let mut extra = Vec::new();
+/// Believes what the system's roots and those of the bundles vouch for. Bundles that the owner named are read at once;
+/// the system's roots and what the environment names are read when the first certificate has to be checked.
+#[derive(Debug)]
+pub(crate) struct SystemRoots {
+    named: Vec<CertificateDer<'static>>,
+    environment: Vec<PathBuf>,
+    provider: Arc<CryptoProvider>,
+    read: Mutex<Option<Arc<dyn ServerCertVerifier>>>,
+}
+
+impl SystemRoots {
+    pub(crate) fn new(settings: &TransportSettings) -> Result<Self, TransportError> {
+        let named = read_all(&settings.ca_bundles)?;
+        let environment = settings.environment_ca_bundles.clone();
+        Ok(Self { named, environment, provider: provider(), read: Mutex::default() })
+    }
+
+    /// Reads what is not read yet. A system without any roots (a container) is no error as long as nothing has to be
+    /// verified under them.
+    pub(crate) fn ready(&self) -> Result<Arc<dyn ServerCertVerifier>, TransportError> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(verifier) = read.as_ref() {
+            return Ok(Arc::clone(verifier));
+        }
+        let mut extra = self.named.clone();
+        extra.extend(read_all(&self.environment)?);
+        let without_extra = extra.is_empty();
+        let provider = Arc::clone(&self.provider);
+        let verifier: Arc<dyn ServerCertVerifier> =
+            match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, Arc::clone(&provider)) {
+                Ok(verifier) => Arc::new(verifier),
+                Err(_) if without_extra => Arc::new(NoRoots(provider)),
+                Err(error) => return Err(TransportError::Setup(error.to_string())),
+            };
+        Ok(Arc::clone(read.insert(verifier)))
+    }
+}
+
+fn read_all(bundles: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+    let mut roots = Vec::new();
     for path in bundles {
-        extra.extend(read_roots(path)?);
+        roots.extend(read_roots(path)?);
     }
-    let without_extra = extra.is_empty();
-    match rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider()) {
-        Ok(verifier) => Ok(Arc::new(verifier)),
-        Err(_) if without_extra => Ok(Arc::new(NoRoots(provider()))),
-        Err(error) => Err(TransportError::Setup(error.to_string())),
-    }
+    Ok(roots)
 }
 
 /// The usable roots of a file, or of the files of a directory. None at all is an error that names the path.
@@ -107,6 +142,45 @@ struct AnyCertificate(Arc<CryptoProvider>);
 /// Believes none and says why: there is nothing to believe them by.
 #[derive(Debug)]
 struct NoRoots(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for SystemRoots {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let roots =
+            self.ready().map_err(|error| rustls::Error::General(format!("the roots cannot be read: {error}")))?;
+        roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -190,8 +264,17 @@ impl ServerCertVerifier for NoRoots {
 mod tests {
     use super::*;
 
+    fn named(path: &Path) -> TransportSettings {
+        TransportSettings { ca_bundles: vec![path.to_owned()], ..TransportSettings::new() }
+    }
+
     fn problem_of(path: &Path) -> String {
-        verifier(&[path.to_owned()]).unwrap_err().to_string()
+        let at_once = SystemRoots::new(&named(path)).unwrap_err().to_string();
+        let environment =
+            TransportSettings { environment_ca_bundles: vec![path.to_owned()], ..TransportSettings::new() };
+        let later = SystemRoots::new(&environment).unwrap().ready().unwrap_err().to_string();
+        assert_eq!(at_once, later);
+        at_once
     }
 
     #[test]
@@ -222,7 +305,7 @@ mod tests {
         std::fs::write(&pem, format!("my root\r\n{}{bad}", root.pem())).unwrap();
         std::fs::write(&der, root.der()).unwrap();
         for path in [pem.as_path(), der.as_path(), dir.path()] {
-            assert!(verifier(&[path.to_owned()]).is_ok(), "{path:?}");
+            assert!(SystemRoots::new(&named(path)).unwrap().ready().is_ok(), "{path:?}");
         }
     }
 }

@@ -33,6 +33,20 @@ async fn hooks_get_the_lineage_and_its_names() {
 }
 
 #[tokio::test]
+async fn a_noted_directory_hook_that_others_can_write_to_by_now_is_not_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let (script, ran) = (directory.path().join("hook"), directory.path().join("ran"));
+    fs::write(&script, format!("#!/bin/sh\ntouch {}\n", ran.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o777)).unwrap();
+    let target = DeployTarget::DirectoryHook(script.to_str().unwrap().into());
+    let (outcome, result) = deploy(&target, Path::new("/x"), &[], None, &CommandSettings::new()).await;
+    let failure = result.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Hook);
+    assert!(failure.detail.contains(&format!("chmod o-w {}", script.display())), "{failure}");
+    assert!(matches!(outcome.ending, CommandEnding::NotStarted(_)) && !ran.exists());
+}
+
+#[tokio::test]
 async fn a_failing_hook_is_a_failure_with_its_last_words() {
     let target = DeployTarget::Hook("echo ignored; echo 'unit \x1b[31m not found' >&2; exit 5".into());
     let (outcome, result) = deploy(&target, Path::new("/x"), &[], None, &CommandSettings::new()).await;

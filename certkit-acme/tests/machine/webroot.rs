@@ -154,6 +154,38 @@ async fn a_leftover_of_a_killed_run_is_replaced_and_can_be_removed() {
 }
 
 #[tokio::test]
+async fn only_what_is_certainly_a_leftover_of_ours_is_removed() {
+    let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::create_dir_all(token_file(root.path(), "")).unwrap();
+    let at = |token| token_file(root.path(), token);
+    // A link, though what it leads to has the very content; a longer file; a directory; another one's token.
+    fs::write(elsewhere.path().join("file"), "link.thumbprint").unwrap();
+    symlink(elsewhere.path().join("file"), at("link")).unwrap();
+    fs::write(at("longer"), "longer.thumbprint\n").unwrap();
+    fs::create_dir(at("directory")).unwrap();
+    fs::write(at("another"), "another.thumbprint").unwrap();
+    fs::write(at("ours"), "ours.thumbprint").unwrap();
+    let mut kept = vec!["link", "longer", "directory", "another"];
+    if is_root() {
+        fs::write(at("foreign"), "foreign.thumbprint").unwrap();
+        std::os::unix::fs::chown(at("foreign"), Some(65534), None).unwrap();
+        kept.push("foreign");
+    }
+    let solver = default_root(root.path());
+    let all: Vec<_> = ["link", "longer", "directory", "foreign", "missing", "ours"]
+        .iter()
+        .map(|token| http01("a.example", token))
+        .collect();
+    solver.withdraw(&all).await.unwrap();
+    solver.withdraw_abandoned(&all).await.unwrap();
+    for token in kept {
+        assert!(at(token).symlink_metadata().is_ok(), "{token}");
+    }
+    assert!(elsewhere.path().join("file").exists());
+    assert!(!at("ours").exists());
+}
+
+#[tokio::test]
 async fn every_failing_name_is_reported_and_nothing_is_left() {
     let (good, file) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
     let map = vec![

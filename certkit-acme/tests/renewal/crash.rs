@@ -121,3 +121,14 @@ async fn being_asked_to_stop_cleans_up_and_runs_post_hooks() {
     let report = world.run().await;
     assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }), "not held: {report:?}");
 }
+
+#[tokio::test]
+async fn a_dry_run_between_a_crash_and_the_next_run_costs_at_most_an_order() {
+    // The dry run gives up authorizations that the journalled order needs.
+    let world = World::new(PebbleOptions { authorization_reuse_percent: 100, ..PebbleOptions::default() }).await;
+    world.due("a.example.com").write();
+    crash_at(&world, "authorized").await;
+    assert!(world.run_request(Request::renew().dry_run()).await.is_success());
+    let report = world.run_request(Request::renew().forced()).await;
+    assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
+}

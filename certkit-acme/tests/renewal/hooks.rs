@@ -165,3 +165,39 @@ async fn manual_hooks_answer_challenges_and_a_failing_one_fails_the_lineage() {
     assert!(failure.detail.contains("sorry"), "{failure:?}");
     assert!(world.seen.hooks().is_empty(), "challenge hooks are not deploy hooks");
 }
+
+#[tokio::test]
+async fn a_hook_that_was_put_right_takes_the_place_of_the_one_that_failed() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due("a.example.com").deploy_hook("false").write();
+    assert!(!world.run().await.is_success());
+    let mut edits = certkit_core::store::ConfEdits::default();
+    edits.param("renew_hook", Some("true"));
+    world.store().lock().unwrap().edit_conf(&"a.example.com".parse().unwrap(), &edits).unwrap();
+    let report = world.run().await;
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(world.pebble.orders_placed(), 1);
+    // A dry run is not about what is pending.
+    world.due("b.example.com").deploy_hook("false").write();
+    assert!(!world.run().await.is_success());
+    assert!(world.run_request(Request::renew().dry_run()).await.is_success());
+}
+
+#[tokio::test]
+async fn hooks_that_others_could_have_written_are_refused_without_stopping_the_renewal() {
+    let world = World::new(PebbleOptions::default()).await;
+    let log = world.file("log");
+    directory_hook(&world, "deploy", "reload", &format!("echo ran >> {}", log.display()));
+    let hook = world.tree.config_dir().join("renewal-hooks/deploy/reload");
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o777)).unwrap();
+    world.due("a.example.com").write();
+    let report = world.run().await;
+    assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
+    assert!(!report.is_success() && !log.exists());
+    let shown = &report.hooks.last().unwrap().outcome;
+    assert!(format!("{shown:?}").contains("chmod o-w"), "{shown:?}");
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let report = world.run().await;
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(lines(&log), ["ran"]);
+}

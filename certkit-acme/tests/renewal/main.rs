@@ -4,6 +4,7 @@
 mod crash;
 mod csr;
 mod hooks;
+mod hostile;
 mod orders;
 mod runs;
 mod support;

@@ -248,3 +248,64 @@ fn without_times_of_folders(snapshot: Vec<(std::path::PathBuf, String)>) -> Vec<
         })
         .collect()
 }
+
+#[tokio::test]
+async fn dry_runs_of_lineages_that_share_a_name_do_not_fail_each_other() {
+    let world = World::new(PebbleOptions { authorization_reuse_percent: 100, ..PebbleOptions::default() }).await;
+    for number in 1..=4 {
+        let names = [format!("l{number}.example.com"), "shared.example.com".to_owned()];
+        world.due(&format!("l{number}.example.com")).names(names).write();
+    }
+    for _ in 0..2 {
+        let report = world.run_request(Request::renew().dry_run()).await;
+        assert!(report.is_success(), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_live_but_cannot_be_used_is_renewed_at_once() {
+    // certbot 5.8 calls a lineage whose fullchain.pem is empty "not yet due".
+    let world = World::new(PebbleOptions::default()).await;
+    let lineage = |name: &str| {
+        world
+            .tree
+            .lineage(name)
+            .days_left(60)
+            .server(&world.server())
+            .account(&world.account)
+            .standalone(world.pebble.http_port())
+            .write()
+    };
+    let empty = lineage("empty.example.com");
+    std::fs::write(empty.archive.join("fullchain1.pem"), "").unwrap();
+    let foreign = lineage("foreign.example.com");
+    std::fs::copy(empty.archive.join("privkey1.pem"), foreign.archive.join("privkey1.pem")).unwrap();
+    lineage("sound.example.com");
+    let report = world.run().await;
+    for name in ["empty.example.com", "foreign.example.com"] {
+        assert!(matches!(entry(&report, name).outcome, Outcome::Renewed { .. }), "{report:?}");
+        assert_eq!(world.whole_version(name), 2);
+    }
+    assert!(matches!(entry(&report, "sound.example.com").outcome, Outcome::NotDue { .. }));
+}
+
+#[tokio::test]
+async fn a_version_goes_live_in_one_step_or_link_by_link_as_the_owner_wants() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use certkit_acme::renewal::Renewer;
+    use certkit_core::store::LiveSwitch;
+    let world = World::new(PebbleOptions::default()).await;
+    let paths = world.due("a.example.com").write();
+    let folder = || std::fs::metadata(&paths.live).unwrap().ino();
+    let before = folder();
+    let renewer = |how| Renewer::builder(world.store()).transport(world.transport()).live_switch(how).build().unwrap();
+    let stop = certkit_acme::Stop::new();
+    let report = renewer(LiveSwitch::Links).run(Request::renew(), &stop).await.unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!((world.whole_version("a.example.com"), folder()), (2, before));
+    let report = renewer(LiveSwitch::Exchange).run(Request::renew().forced(), &stop).await.unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(world.whole_version("a.example.com"), 3);
+    assert_ne!(folder(), before);
+}

@@ -9,10 +9,10 @@ use certkit_acme::authorities;
 use certkit_acme::command::CommandSettings;
 use certkit_acme::deploy::{HookStage, validate_hook};
 use certkit_acme::transport::{TlsVerification, TransportSettings};
-use certkit_core::store::{ConfEdits, ConfValue, StorePaths};
+use certkit_core::store::{ConfEdits, ConfValue, LiveSwitch, StorePaths};
 use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName, escape};
 
-use super::typed::{Typed, Validation};
+use super::typed::Typed;
 use super::{Environment, Invocation, certbot};
 use crate::exit::CommandError;
 
@@ -50,6 +50,14 @@ impl Invocation {
             settings.user_agent_comment.clone_from(&general.user_agent_comment);
         }
         settings
+    }
+
+    /// How a new version goes live.
+    pub(crate) fn live_switch(&self) -> LiveSwitch {
+        match self.typed.hooks.live_switch.as_deref() {
+            Some("links") => LiveSwitch::Links,
+            _ => LiveSwitch::Exchange,
+        }
     }
 
     /// How hooks are run.
@@ -159,9 +167,32 @@ impl Invocation {
             }
             Some(name) => Err(CommandError::usage(format!("the authenticator `{}` is not known", escape(&name)))
                 .with_cure(certbot::authenticator_cure(&name))),
-            None if has_webroot(typed) => Ok(Some("webroot".to_owned())),
+            None if self.infers_webroot() => Ok(Some("webroot".to_owned())),
             None => Ok(None),
         }
+    }
+
+    /// A document root that was typed says how to prove control, where a certificate is obtained or changed. It must not
+    /// do so at renewals: there every certificate has its own way.
+    fn infers_webroot(&self) -> bool {
+        self.webroots_apply()
+            && matches!(self.word(), Some("certonly" | "auth" | "reconfigure"))
+            && !(self.is_from_file("webroot_path") || self.is_from_file("webroot_map"))
+    }
+
+    /// Whether document roots were given for the certificates of this command. Those in cli.ini are for new certificates,
+    /// as its `server` is: the existing ones would lose their own.
+    fn webroots_apply(&self) -> bool {
+        let typed = &self.typed.validation;
+        let of_file = |id: &str| self.is_from_file(id) && matches!(self.word(), Some("renew" | "reconfigure"));
+        (!typed.webroot_path.is_empty() && !of_file("webroot_path"))
+            || (typed.webroot_map.is_some() && !of_file("webroot_map"))
+    }
+
+    /// The document root for names that none was given for: the last `-w` of the command line itself.
+    pub(crate) fn webroot_typed(&self) -> Option<PathBuf> {
+        let last = self.typed.validation.webroot_path.last()?;
+        (!self.is_from_file("webroot_path")).then(|| absolute(last))
     }
 
     /// The web server to reload after a renewal; certbot's words for none are ignored.
@@ -204,7 +235,7 @@ impl Invocation {
 
     fn validation_edits(&self, edits: &mut ConfEdits) -> Result<(), CommandError> {
         let typed = &self.typed.validation;
-        if has_webroot(typed) {
+        if self.webroots_apply() {
             let mut roots: Vec<PathBuf> = Vec::new();
             for root in typed.webroot_path.iter().map(|root| absolute(root)) {
                 if !roots.contains(&root) {
@@ -227,7 +258,10 @@ impl Invocation {
                 }
             }
             edits.params.push(("webroot_path".to_owned(), Some(path_list(&roots)?)));
-            edits.webroot_map = Some(map);
+            // Without a name the path is for those that the map of the conf does not hold: the map itself stays.
+            if !map.is_empty() {
+                edits.webroot_map = Some(map);
+            }
         }
         if let Some(list) = &typed.preferred_challenges {
             let kinds = preferred_challenges(list)?;
@@ -320,10 +354,6 @@ pub(crate) fn lineage_name(text: &str) -> Result<LineageName, CommandError> {
 /// Escapes each line and keeps the line ends.
 pub(crate) fn escape_lines(text: &str) -> String {
     text.lines().map(escape).collect::<Vec<_>>().join("\n")
-}
-
-fn has_webroot(typed: &Validation) -> bool {
-    !typed.webroot_path.is_empty() || typed.webroot_map.is_some()
 }
 
 fn webroot_map(json: &str) -> Result<Vec<(String, PathBuf)>, CommandError> {

@@ -3,6 +3,7 @@
 pub(crate) mod certbot;
 pub(crate) mod cli_ini;
 pub(crate) mod meant;
+mod refusal;
 pub(crate) mod typed;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _};
 use self::certbot::Fate;
 use self::cli_ini::{IniError, Setting, Value};
 use self::typed::Typed;
+use crate::exit::CommandError;
 
 /// What the process was started with, besides its arguments.
 #[derive(Clone, Debug, Default)]
@@ -62,24 +64,19 @@ pub(crate) struct WebrootOf {
 }
 
 /// Why no command runs.
-#[derive(Clone, Debug)]
-pub(crate) enum ParseError {
-    /// clap's words, with colours.
-    Clap(String),
-    /// Our own words.
-    Usage(String),
-}
+pub(crate) type ParseError = Box<CommandError>;
 
 impl Invocation {
     /// Reads the arguments (without the program's name) and the files they lead to.
     pub(crate) fn read(arguments: &[OsString], environment: Environment) -> Result<Self, ParseError> {
         let parser = parser();
-        let matches = parse(&parser, arguments)?;
-        let typed = Typed::from_matches(&matches).map_err(|error| clap_error(&error))?;
         let mut from_file = BTreeMap::new();
+        let matches = parse(&parser, arguments, &from_file)?;
+        let refused = |error: clap::Error| Box::new(refusal::of(&error, arguments, &BTreeMap::new()));
+        let typed = Typed::from_matches(&matches).map_err(refused)?;
         let mut tokens: Vec<OsString> = Vec::new();
         // Help and version have to work with a broken file, too.
-        if !typed.general.help && !typed.general.version {
+        if !wants_help(&typed) && !typed.general.version {
             for file in config_files(&typed, &environment).iter().rev() {
                 let Some(settings) = read_file(file)? else { continue };
                 for setting in settings {
@@ -91,10 +88,10 @@ impl Invocation {
             matches
         } else {
             tokens.extend_from_slice(arguments);
-            parse(&parser, &tokens)?
+            parse(&parser, &tokens, &from_file)?
         };
-        let typed = Typed::from_matches(&matches).map_err(|error| clap_error(&error))?;
-        let notes = if typed.general.help { Vec::new() } else { judge_foreign(&matches, &from_file)? };
+        let typed = Typed::from_matches(&matches).map_err(refused)?;
+        let notes = if wants_help(&typed) { Vec::new() } else { judge_foreign(&matches, &from_file, &typed)? };
         let webroots = webroots(&matches)?;
         let flags = given(&parser, &matches).filter_map(Arg::get_long).map(str::to_owned).collect();
         Ok(Self { typed, environment, from_file, webroots, notes, flags })
@@ -103,6 +100,11 @@ impl Invocation {
     /// Whether the value of a flag (by id) comes from a file and not from the command line.
     pub(crate) fn is_from_file(&self, id: &str) -> bool {
         self.from_file.contains_key(id)
+    }
+
+    /// Whether help was asked for, by flag or by `help COMMAND`.
+    pub(crate) fn wants_help(&self) -> bool {
+        wants_help(&self.typed)
     }
 
     /// The command word.
@@ -121,17 +123,28 @@ pub(crate) fn parser() -> clap::Command {
     Typed::command().args(certbot::arguments())
 }
 
-fn parse(parser: &clap::Command, arguments: &[OsString]) -> Result<ArgMatches, ParseError> {
-    let program = std::iter::once(OsString::from("certkit"));
-    parser.clone().try_get_matches_from(program.chain(arguments.iter().cloned())).map_err(|error| clap_error(&error))
+fn wants_help(typed: &Typed) -> bool {
+    typed.general.help || typed.words.first().is_some_and(|word| word == "help")
 }
 
-fn clap_error(error: &clap::Error) -> ParseError {
-    ParseError::Clap(error.render().ansi().to_string())
+fn parse(
+    parser: &clap::Command,
+    arguments: &[OsString],
+    from_file: &BTreeMap<String, IniOrigin>,
+) -> Result<ArgMatches, ParseError> {
+    let program = std::iter::once(OsString::from("certkit"));
+    parser
+        .clone()
+        .try_get_matches_from(program.chain(arguments.iter().cloned()))
+        .map_err(|error| Box::new(refusal::of(&error, arguments, from_file)))
 }
 
 fn usage(error: IniError) -> ParseError {
-    ParseError::Usage(error.to_string())
+    let cure = match error.line {
+        Some(_) => "correct the line or remove it",
+        None => "correct the file, or leave it out",
+    };
+    Box::new(CommandError::usage(error.to_string()).with_cure(cure))
 }
 
 /// In certbot's order: the later ones win.
@@ -185,7 +198,8 @@ fn tokens_of(
     match setting.value {
         Value::Text(value) if is_flag => match value.to_lowercase().as_str() {
             "true" | "yes" | "on" | "1" => tokens.push(format!("--{long}").into()),
-            "false" | "no" | "off" | "0" => return Ok(()),
+            // Nothing to add, but a weaker file has no say any more.
+            "false" | "no" | "off" | "0" => {}
             other => match (arg.get_action(), other.parse::<u8>()) {
                 (ArgAction::Count, Ok(count)) => {
                     tokens.extend((0..count).map(|_| OsString::from(format!("--{long}"))));
@@ -234,8 +248,13 @@ fn given<'a>(parser: &'a clap::Command, matches: &'a ArgMatches) -> impl Iterato
     parser.get_arguments().filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
 }
 
-fn judge_foreign(matches: &ArgMatches, from_file: &BTreeMap<String, IniOrigin>) -> Result<Vec<String>, ParseError> {
+fn judge_foreign(
+    matches: &ArgMatches,
+    from_file: &BTreeMap<String, IniOrigin>,
+    typed: &Typed,
+) -> Result<Vec<String>, ParseError> {
     let mut notes = Vec::new();
+    let orders = matches!(typed.words.first().map(String::as_str), Some("certonly" | "auth" | "renew" | "reconfigure"));
     let parser = parser();
     for arg in given(&parser, matches) {
         let id = arg.get_id().as_str();
@@ -248,8 +267,14 @@ fn judge_foreign(matches: &ArgMatches, from_file: &BTreeMap<String, IniOrigin>) 
         };
         match fate {
             Fate::Ignored(why) => notes.push(format!("{place} is ignored: {why}.")),
+            // A file is for every command; only one that would use the flag has to refuse it.
+            Fate::Refused(_) if from_file.contains_key(id) && !orders => {
+                notes.push(format!("{place} is ignored: this command has no use for it."));
+            }
             Fate::Refused(cure) => {
-                return Err(ParseError::Usage(format!("{place} cannot be done by certkit: {cure}.")));
+                return Err(Box::new(
+                    CommandError::usage(format!("{place} cannot be done by certkit")).with_cure(cure),
+                ));
             }
         }
     }
@@ -270,8 +295,9 @@ fn webroots(matches: &ArgMatches) -> Result<Vec<WebrootOf>, ParseError> {
             Some((_, root)) => root,
             None if roots.len() == 1 => first,
             None => {
-                return Err(ParseError::Usage(
-                    "with several -w, one of them must stand before all -d: -w DIR -d NAME -w DIR -d NAME.".to_owned(),
+                return Err(Box::new(
+                    CommandError::usage("with several -w, one of them must stand before all -d")
+                        .with_cure("write -w DIR -d NAME -w DIR -d NAME"),
                 ));
             }
         };

@@ -24,7 +24,7 @@ fn well(line: &str) -> Invocation {
 
 fn refusal(line: &str) -> String {
     match read(line) {
-        Err(ParseError::Usage(text) | ParseError::Clap(text)) => anstream::adapter::strip_str(&text).to_string(),
+        Err(error) => format!("{} | {}", error.what, error.cure.unwrap_or_default()),
         Ok(_) => panic!("{line} was accepted"),
     }
 }
@@ -260,7 +260,7 @@ fn a_server_in_a_file_is_not_one_that_was_typed() {
 #[test]
 fn what_a_file_says_wrongly_is_named_with_its_line() {
     let refusal = |ini: &str| match with_ini(ini, "renew") {
-        Err(ParseError::Usage(text)) => text,
+        Err(error) => error.what,
         other => panic!("{ini}: {other:?}"),
     };
     assert!(refusal("\nkey-tipe = rsa\n").ends_with("cli.ini, line 2: `key-tipe` is not a flag of certkit"));
@@ -269,10 +269,8 @@ fn what_a_file_says_wrongly_is_named_with_its_line() {
     assert!(refusal("a = 1\nnginx = true\n").contains("line 1"));
     assert!(refusal("must-staple = true\n").contains("`must-staple`"));
     assert!(refusal("config = /x\n").contains("cannot be set in a file"));
-    assert!(matches!(with_ini("key-type = dsa\n", "renew"), Err(ParseError::Clap(_))));
-    assert!(
-        matches!(read("-c /nonexistent/x.ini renew"), Err(ParseError::Usage(text)) if text.contains("/nonexistent/x.ini"))
-    );
+    assert!(matches!(with_ini("key-type = dsa\n", "renew"), Err(error) if error.what.contains("`dsa`")));
+    assert!(matches!(read("-c /nonexistent/x.ini renew"), Err(error) if error.what.contains("/nonexistent/x.ini")));
 }
 
 #[test]
@@ -285,6 +283,64 @@ fn lists_in_a_file() {
     let invocation = with_ini("domains = [a.example, b.example]\nwebroot-path = /srv\n", "certonly").unwrap();
     assert_eq!(invocation.typed.selection.domains, ["a.example", "b.example"]);
     assert_eq!(invocation.edits().unwrap().webroot_map.unwrap().len(), 2);
+}
+
+#[test]
+fn a_document_root_says_how_to_prove_control_only_where_it_was_typed_for_a_certificate() {
+    for line in ["certonly -d a.example -w /srv", "reconfigure --cert-name a -w /srv"] {
+        assert_eq!(param(&well(line), "authenticator"), text("webroot"), "{line}");
+    }
+    // At renewals every certificate has its own way, and its own map.
+    let renewal = well("renew -w /srv");
+    assert_eq!(param(&renewal, "authenticator"), None);
+    assert!(param(&renewal, "webroot_path").is_some());
+    assert_eq!(renewal.edits().unwrap().webroot_map, None);
+    for line in ["renew", "reconfigure --cert-name a", "certificates"] {
+        let invocation = with_ini("webroot-path = /srv\n", line).unwrap();
+        assert_eq!(param(&invocation, "authenticator"), None, "{line}");
+        assert_eq!(invocation.webroot_typed(), None, "{line}");
+    }
+    assert!(with_ini("webroot-path = /srv\n", "renew").unwrap().edits().unwrap().is_empty());
+}
+
+#[test]
+fn a_stronger_file_can_say_no() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("letsencrypt")).unwrap();
+    std::fs::write(dir.path().join("cli.ini"), "dry-run = true\nquiet = true\n").unwrap();
+    std::fs::write(dir.path().join("letsencrypt/cli.ini"), "dry-run = false\n").unwrap();
+    let environment = Environment {
+        config_dir: Some(dir.path().to_owned()),
+        user_config_dir: Some(dir.path().to_owned()),
+        path: None,
+    };
+    let invocation = Invocation::read(&["renew".into()], environment).unwrap();
+    assert!(!invocation.typed.renewal.dry_run);
+    assert!(invocation.typed.general.quiet);
+}
+
+#[test]
+fn wrong_flags_are_told_in_two_lines_without_claps_tips() {
+    let text = refusal("renew --frobnicate");
+    assert_eq!(text, "`--frobnicate` is not a flag of certkit | `certkit renew --help` lists the flags");
+    assert!(refusal("renew --forse-renewal").contains("did you mean `--force-renewal`?"));
+    assert_eq!(refusal("certonly --key-type dsa"), "`dsa` is not possible for `--key-type` | use one of: rsa, ecdsa");
+    assert!(refusal("--http-01-port=x").starts_with("`x` is not possible for `--http-01-port` | "));
+    assert!(refusal("renew --cert-name").starts_with("`--cert-name` needs a value | "));
+    assert!(refusal("renew --quiet=yes").contains("takes no value"));
+    match with_ini("key-type = dsa\n", "renew") {
+        Err(error) => assert!(error.what.contains("cli.ini, line 1: `dsa`"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_file_is_for_every_command_and_refused_by_those_that_would_use_it() {
+    for line in ["renew", "certonly -d a", "reconfigure --cert-name a"] {
+        assert!(matches!(with_ini("must-staple = true\n", line), Err(error) if error.cure.is_some()), "{line}");
+    }
+    let invocation = with_ini("must-staple = true\ndns-cloudflare = true\n", "certificates").unwrap();
+    assert_eq!(invocation.notes.len(), 2, "{:?}", invocation.notes);
 }
 
 #[test]

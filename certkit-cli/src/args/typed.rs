@@ -263,6 +263,11 @@ pub(crate) struct Hooks {
     /// Seconds after which a hook is ended [default: 3600]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=604_800))]
     pub(crate) hook_time_limit: Option<u64>,
+
+    /// How a new version goes live: `exchange` replaces the whole live directory in one step, so that no program ever
+    /// reads a mixed pair; `links` replaces link by link, for programs that watch single links
+    #[arg(long, value_name = "HOW", value_parser = ["exchange", "links"])]
+    pub(crate) live_switch: Option<String>,
 }
 
 #[derive(Args, Clone, Debug, Default)]

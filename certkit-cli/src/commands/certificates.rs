@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::render::certificates::{CertificateFacts, Listed, Listing, json, text};
+use crate::render::words;
 use crate::ui::shown;
 
 /// List the stored certificates
@@ -50,6 +51,11 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             listing.lineages.push(listed);
         }
     }
+    if listing.filtered {
+        let names: Vec<String> =
+            wanted_name.iter().cloned().chain(listing.lineages.iter().map(|one| one.name.clone())).collect();
+        listing.findings.retain(|finding| names.iter().any(|name| concerns(finding, name)));
+    }
     context.ui.result(&text(&listing, context.now));
     if context.ui.voice().json {
         context.ui.json(&json(&listing, context.now));
@@ -60,8 +66,16 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             let reason = certkit_core::escape(broken.error.as_deref().unwrap_or_default()).into_owned();
             context.ui.failure(&format!("Renewal configuration file {conf} is broken: {reason}\n"));
         }
+        crate::render::renewal::tell_findings(&listing.findings, context.ui);
     }
     Ok(Exit::Well)
+}
+
+/// Whether a finding is about a certificate: its subject is the name itself or a path with it.
+fn concerns(finding: &Finding, name: &str) -> bool {
+    finding.subject.split('/').any(|part| {
+        part == name || [".conf", ".json", ".jsonl"].iter().any(|ending| part.strip_suffix(ending) == Some(name))
+    })
 }
 
 fn matches(listed: &Listed, name: Option<&str>, wanted: &[String]) -> bool {
@@ -134,6 +148,11 @@ fn due(
     let wish = RenewalWish::new(conf.renew_before_expiry().map(str::to_owned), conf.params().autorenew);
     let mut input = PlanInput::new(lineage.name().clone(), Some(certificate.validity()), wish);
     if let Ok((state, _)) = store.state(lineage.name()) {
+        let pending: Vec<String> =
+            state.deploy_pending.iter().map(|pending| words::deploy_target(&pending.target)).collect();
+        if !pending.is_empty() {
+            findings.push(Finding::new(FindingCode::DeployPending, lineage.name(), pending.join(", ")));
+        }
         input = input.remembering(state);
     }
     let decision = plan([input], now).entries.pop()?.due;

@@ -55,7 +55,7 @@ impl<'a> Context<'a> {
             self.ui.detail(note);
         }
         if let Some(installer) = &self.invocation.typed.validation.installer
-            && (self.invocation.installer()?.is_none() || !command.flags.contains(&"installer"))
+            && !command.flags.contains(&"installer")
         {
             self.ui.detail(&format!(
                 "--installer {} is ignored: certkit edits no server configuration (`certkit reconfigure --installer` makes it reload the server).",
@@ -115,6 +115,7 @@ impl<'a> Context<'a> {
         let renewer = Renewer::builder(self.store()?)
             .transport(self.invocation.transport())
             .commands(self.invocation.commands())
+            .live_switch(self.invocation.live_switch())
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
             .build()?;
         Ok(renewer)

@@ -6,9 +6,10 @@ use clap::Args as _;
 
 use certkit_acme::renewal::{Mode, Outcome, Request, Selection, Urgency};
 use certkit_core::escape;
-use certkit_core::store::{ConfEdits, ConfError, RenewalConf};
+use certkit_core::store::{ConfEdits, ConfError, ConfValue, RenewalConf};
 use serde_json::json;
 
+use super::certonly::point_to_typed_webroot;
 use super::renew::{Start, conclude, perform};
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
@@ -74,9 +75,17 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let store = context.store()?;
     let lineage = context.lineage(&store, &name)?;
     let mut edits = invocation.edits()?;
-    if let Some(installer) = invocation.installer()? {
-        edits.param("installer", Some(&installer));
+    match (invocation.installer()?, &invocation.typed.validation.installer) {
+        (Some(installer), _) => _ = edits.param("installer", Some(&installer)),
+        // certbot's words for none take the line away.
+        (None, Some(_)) => _ = edits.param("installer", None),
+        (None, None) => {}
     }
+    let certificate = lineage.certificate().ok();
+    if let Some(identifiers) = certificate.as_ref().and_then(|certificate| certificate.identifiers().ok()) {
+        point_to_typed_webroot(context, &mut edits, &identifiers);
+    }
+    refuse_webroot_without_root(lineage.conf(), &edits)?;
     if !changes(lineage.conf(), &edits)? {
         return Ok(say(context, "No changes were made to the renewal configuration.\n", false));
     }
@@ -86,11 +95,14 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     request.mode = Mode::DryRun { run_deploy_hooks: invocation.typed.renewal.run_deploy_hooks };
     request.urgency = Urgency::Now;
     request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
-    let names = lineage.certificate().map(|certificate| certificate.listed_names()).unwrap_or_default();
+    let names = certificate.map(|certificate| certificate.listed_names()).unwrap_or_default();
     let report =
         perform(context, Work::SimulatingRenewal, BTreeMap::from([(name.clone(), names)]), request, Start::AtOnce)?;
-    let passed = report.entries.iter().all(|entry| matches!(entry.outcome, Outcome::Simulated));
-    if !passed || !report.is_success() {
+    // By what this run did: what an earlier one could not deploy may be the very reason for the change.
+    let passed = report.stopped.is_none()
+        && report.entries.iter().all(|entry| matches!(entry.outcome, Outcome::Simulated))
+        && report.hooks.iter().all(|hook| hook.outcome.success());
+    if !passed {
         for entry in &report.entries {
             renewal::outcome(entry).iter().for_each(|piece| piece.say(context.ui));
         }
@@ -106,6 +118,19 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     context.locked()?.edit_conf(&name, &edits)?;
     renewal::tell_findings(&report.findings, context.ui);
     Ok(say(context, "\nSuccessfully updated configuration.\nChanges will apply when the certificate renews.\n", true))
+}
+
+/// `--webroot` needs to know where.
+fn refuse_webroot_without_root(conf: &RenewalConf, edits: &ConfEdits) -> Result<(), CommandError> {
+    let chosen = edits.params.iter().any(|(key, value)| {
+        key == "authenticator" && matches!(value, Some(ConfValue::Text(name)) if name == "webroot")
+    });
+    let given = edits.webroot_map.is_some() || edits.params.iter().any(|(key, _)| key == "webroot_path");
+    let known = !conf.params().webroot_path.is_empty() || !conf.params().webroot_map.is_empty();
+    if chosen && !given && !known {
+        return Err(CommandError::usage("--webroot needs the document root").with_cure("add -w DIR"));
+    }
+    Ok(())
 }
 
 /// certbot's list of what this command cannot change.

@@ -50,6 +50,7 @@ pub(crate) const COMMAND: Command = Command {
         "no_directory_hooks",
         "disable_hook_validation",
         "hook_time_limit",
+        "live_switch",
         "key_type",
         "rsa_key_size",
         "elliptic_curve",
@@ -93,7 +94,15 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     {
         return Err(no_such_certificate(&store, name));
     }
+    refuse_unknown_account(context, &store, name.as_ref())?;
     let mut edits = invocation.edits()?;
+    if (invocation.is_from_file("webroot_path") || invocation.is_from_file("webroot_map"))
+        && edits.webroot_map.is_none()
+    {
+        context
+            .ui
+            .detail("`webroot-path` in cli.ini is for new certificates: each certificate is renewed with its own.");
+    }
     if let Some(server) = invocation.server_typed()? {
         edits.param("server", Some(server.as_str()));
     } else if invocation.is_from_file("server") || invocation.is_from_file("staging") {
@@ -127,6 +136,37 @@ fn refuse_names(context: &Context<'_>) -> Result<(), CommandError> {
         .with_cure("to renew one certificate use --cert-name NAME; to change its names use certonly"));
     }
     Ok(())
+}
+
+/// An account that none of the certificates' CAs has is a slip: the ones there are help more than a failure of each.
+fn refuse_unknown_account(
+    context: &Context<'_>,
+    store: &Store,
+    only: Option<&LineageName>,
+) -> Result<(), CommandError> {
+    let Some(wanted) = context.invocation.typed.account.account.as_deref() else { return Ok(()) };
+    let mut servers: Vec<_> = Vec::new();
+    for lineage in store.lineages()?.flatten().filter(|lineage| only.is_none_or(|only| only == lineage.name())) {
+        let own = lineage.conf().params().server.as_deref().and_then(|server| crate::args::meant::resolve(server).ok());
+        servers.extend(own);
+    }
+    servers.extend(context.invocation.server_typed()?);
+    servers.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    servers.dedup();
+    let mut known = Vec::new();
+    for server in &servers {
+        let (accounts, _) = store.accounts(server)?;
+        if accounts.iter().any(|account| account.id == wanted) {
+            return Ok(());
+        }
+        known.extend(accounts.iter().map(|account| format!("{} ({server})", certkit_core::escape(&account.id))));
+    }
+    let error =
+        CommandError::failed(format!("there is no account `{}` that can be read", certkit_core::escape(wanted)));
+    Err(match known.as_slice() {
+        [] => error.with_cure("leave --account out, or register one: certkit register --server URL --agree-tos"),
+        _ => error.with_cure(format!("the accounts are: {}", known.join(", "))),
+    })
 }
 
 /// certbot's rule: a test certificate never takes the place of a real one by accident.
@@ -225,9 +265,18 @@ pub(crate) fn conclude(context: &Context<'_>, report: &Report) -> Exit {
     }
     match report.stopped {
         Some(reason) => Exit::Stopped(reason),
-        None if report.is_success() => Exit::Well,
+        None if is_well(report) => Exit::Well,
         None => Exit::Failed,
     }
+}
+
+/// A dry run is well when what it did went well: it deploys nothing, and so cannot settle what waits from before.
+fn is_well(report: &Report) -> bool {
+    if !report.dry_run {
+        return report.is_success();
+    }
+    report.entries.iter().all(|entry| entry.outcome.is_success())
+        && report.hooks.iter().all(|hook| hook.outcome.success())
 }
 
 /// Sleeps before the store is locked, and only when a timer started us and something is due.

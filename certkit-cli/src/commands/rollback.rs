@@ -27,7 +27,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "rollback",
     describe: About::augment_args,
     usage: "--cert-name NAME",
-    flags: &["cert_name", "to", "no_directory_hooks", "hook_time_limit"],
+    flags: &["cert_name", "to", "no_directory_hooks", "hook_time_limit", "live_switch"],
     writes: true,
     operands: Operands::None,
     run,

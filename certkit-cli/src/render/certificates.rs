@@ -64,7 +64,7 @@ pub(crate) fn text(listing: &Listing, now: DateTime<Utc>) -> String {
         lines.push("No certificates found.".to_owned());
     }
     // certbot prints this heading even when the filter leaves nothing.
-    if !usable.is_empty() || (listing.filtered && (broken.is_empty() || !usable.is_empty())) {
+    if !usable.is_empty() || listing.filtered {
         let matching = if listing.filtered { "matching " } else { "" };
         lines.push(format!("Found the following {matching}certs:"));
         if usable.is_empty() {
@@ -79,9 +79,10 @@ pub(crate) fn text(listing: &Listing, now: DateTime<Utc>) -> String {
         }
         lines.push("\nWhy they are invalid:".to_owned());
         for one in &broken {
-            lines.push(format!("  {}: {}", escape(&one.name), escape(one.error.as_deref().unwrap_or_default())));
+            let (name, reason) = (escape(&one.name), one.error.as_deref().unwrap_or_default());
+            lines.push(format!("  {name}: {}", escape(reason)));
+            lines.push(format!("    What to do: {}.", words::cure_for(words::broken_cure(reason), &name)));
         }
-        lines.push(format!("  What to do: {}.", certkit_core::FindingCode::BrokenLineage.cure()));
     }
     if !listing.findings.is_empty() {
         lines.push("\nProblems:".to_owned());
@@ -289,6 +290,11 @@ Found the following certs:
         assert_eq!(text(&empty, now()), format!("\n{FRAME}\nNo certificates found.\n{FRAME}\n"));
         let filtered = Listing { filtered: true, ..Listing::default() };
         assert_eq!(text(&filtered, now()), format!("\n{FRAME}\nFound the following matching certs:\n\n{FRAME}\n"));
+        let broken = Listed { name: "b".to_owned(), error: Some("x".to_owned()), ..Listed::default() };
+        let filtered = Listing { filtered: true, lineages: vec![broken], ..Listing::default() };
+        let start =
+            format!("\n{FRAME}\nFound the following matching certs:\n\n\nThe following renewal configurations were");
+        assert!(text(&filtered, now()).starts_with(&start), "{}", text(&filtered, now()));
     }
 
     #[test]

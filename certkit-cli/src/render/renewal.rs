@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use certkit_acme::deploy::HookStage;
 use certkit_acme::renewal::{HookRun, Outcome, Report, ReportEntry};
-use certkit_core::{Failure, FailureClass, Finding, Severity, escape};
+use certkit_core::{Failure, FailureClass, Finding, FindingCode, Severity, escape};
 use serde_json::{Value, json};
 
 use super::{FRAME, date, hooks, json_time, time, words};
@@ -44,10 +45,11 @@ pub(crate) fn report(report: &Report, hooks_named: bool) -> Vec<Piece> {
 }
 
 /// A first certificate that could not be obtained.
-pub(crate) fn not_obtained(name: &str, failure: &Failure) -> Piece {
-    let name = escape(name);
-    let details = failure_details(failure, &name);
-    Piece::Err(format!("Failed to obtain the certificate {name}: {failure}\n{details}"))
+pub(crate) fn not_obtained(names: &[String], failure: &Failure) -> Piece {
+    let list = escape(&names.join(", ")).into_owned();
+    // There is no lineage that a command in the cure could name.
+    let details = failure_details(failure, "NAME");
+    Piece::Err(format!("Failed to obtain a certificate for {list}: {failure}\n{details}"))
 }
 
 /// What happened to one lineage.
@@ -58,7 +60,7 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
             "Renewal configuration file {} is broken.\nThe error was: {}\nSkipping.\nWhat to do: {}.\n",
             shown(&entry.conf_path),
             escape(reason),
-            words::cure_for(certkit_core::FindingCode::BrokenLineage.cure(), &name),
+            words::cure_for(words::broken_cure(reason), &name),
         ))],
         Outcome::Failed { failure, next_attempt } => {
             let mut text = format!("Failed to renew certificate {name} with error: {failure}\n");
@@ -69,11 +71,11 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
             vec![Piece::Err(text)]
         }
         Outcome::Held { until, by } => vec![Piece::Err(format!(
-            "Certificate {name} is due, but it is not tried before {}, because of the failure of {} ({}).\nWhat to do: {}; --force-renewal tries at once.\n",
+            "Certificate {name} is due, but it is not tried before {}, because of the failure of {}: {}.\nWhat to do: {}; --force-renewal tries at once.\n",
             time(*until),
             time(by.at),
-            class_code(by.class),
-            words::cure_for(by.class.cure(), &name),
+            words::remembered(by),
+            words::remembered_cure(by, &name),
         ))],
         Outcome::NotDue { .. } => vec![Piece::Out("Certificate not yet due for renewal\n".to_owned())],
         Outcome::Renewed { version, not_after } => {
@@ -101,7 +103,7 @@ fn failure_details(failure: &Failure, name: &str) -> String {
     } else if let Some(problem) = &failure.problem {
         text.push_str(&format!("  Type:   {}\n  Detail: {}\n", escape(&problem.kind), escape(&problem.detail)));
     }
-    text.push_str(&format!("What to do: {}.\n", words::cure_for(failure.cure(), name)));
+    text.push_str(&format!("What to do: {}.\n", words::cure_for(words::failure_cure(failure), name)));
     text
 }
 
@@ -171,18 +173,19 @@ pub(crate) fn loose_hooks(runs: &[HookRun]) -> Option<Piece> {
         })
         .collect();
     (!failed_hooks.is_empty()).then(|| {
-        Piece::Err(format!(
-            "The following hooks failed:\n{}What to do: {}.\n",
-            failed_hooks.concat(),
-            FailureClass::Hook.cure()
-        ))
+        // Only a deploy hook stays pending.
+        let only_around = runs.iter().filter(|run| !run.outcome.success()).all(|run| run.stage != HookStage::Deploy);
+        let cure = if only_around { words::HOOK_CURE } else { FailureClass::Hook.cure() };
+        Piece::Err(format!("The following hooks failed:\n{}What to do: {cure}.\n", failed_hooks.concat()))
     })
 }
 
 /// What is wrong besides the lineages: hooks, and deploys that are not done.
 pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = loose_hooks(&report.hooks).into_iter().collect();
-    let pending: Vec<String> = pending(report).map(|(name, target)| format!("  {name}: {target}\n")).collect();
+    // A dry run deploys nothing: what waits from before is no result of it.
+    let pending = pending(report).filter(|_| !report.dry_run);
+    let pending: Vec<String> = pending.map(|(name, target)| format!("  {name}: {target}\n")).collect();
     if !pending.is_empty() {
         pieces.push(Piece::Err(format!(
             "The following are not done yet for the certificate in use, and are tried again at the next run:\n{}",
@@ -217,7 +220,9 @@ pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
             finding.what(),
             words::cure_for(finding.cure(), &finding.subject)
         );
+        // What announces a failure is told even when all is well now.
         match finding.severity {
+            _ if finding.code == FindingCode::AuthenticatorUnsupported => ui.failure(&format!("{text}\n")),
             Severity::Error => ui.failure(&format!("{text}\n")),
             Severity::Warning => ui.warning(&text),
             _ => ui.detail(&text),
@@ -290,7 +295,7 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
             json!({
                 "name": name,
                 "what": reason,
-                "cure": words::cure_for(certkit_core::FindingCode::BrokenLineage.cure(), name),
+                "cure": words::cure_for(words::broken_cure(reason), name),
                 "next_attempt": null,
                 "class": "broken",
                 "identifiers": [],
@@ -304,7 +309,7 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
 pub(crate) fn failure_json(failure: &Failure, name: &str) -> Value {
     json!({
         "what": failure.to_string(),
-        "cure": words::cure_for(failure.cure(), name),
+        "cure": words::cure_for(words::failure_cure(failure), name),
         "class": class_code(failure.class),
         "identifiers": failure.per_identifier.iter().map(|one| json!({
             "identifier": one.identifier.to_string(),

@@ -1,7 +1,7 @@
 //! Events, lists and durations in words.
 
-use certkit_core::escape;
-use certkit_core::state::{DeployTarget, Event};
+use certkit_core::state::{DeployTarget, Event, RememberedFailure};
+use certkit_core::{Failure, FailureClass, FindingCode, Problem, escape};
 use chrono::TimeDelta;
 
 use super::date;
@@ -19,6 +19,89 @@ pub(crate) fn names_in_short(names: &[String]) -> String {
 /// A cure with the certificate's own name in its commands.
 pub(crate) fn cure_for(cure: &str, name: &str) -> String {
     cure.replace("--cert-name NAME", &format!("--cert-name {name}"))
+}
+
+/// What to do about a pre or post hook: unlike a deploy hook it is not pending afterwards.
+pub(crate) const HOOK_CURE: &str = "run the command by hand as the same user and put right what it says";
+
+/// What to do about a lineage that cannot be used, by what is wrong with it.
+pub(crate) fn broken_cure(reason: &str) -> &'static str {
+    if is_denied(reason) {
+        FindingCode::Unreadable.cure()
+    } else if reason.starts_with("the renewal configuration cannot be used") && reason.contains("line ") {
+        "correct the line that the message names"
+    } else {
+        FindingCode::BrokenLineage.cure()
+    }
+}
+
+/// What to do about a failure: the class's cure, unless what stands in the way is known better.
+pub(crate) fn failure_cure(failure: &Failure) -> &'static str {
+    match failure.class {
+        FailureClass::Settings if failure.detail.contains("only be validated with dns-01") => FindingCode::DNS_BY_HOOKS,
+        FailureClass::Store if is_denied(&failure.detail) => FindingCode::Unreadable.cure(),
+        _ => failure.cure(),
+    }
+}
+
+/// EACCES and EPERM, as the standard library writes them.
+fn is_denied(reason: &str) -> bool {
+    ["(os error 13)", "(os error 1)"].iter().any(|code| reason.contains(code))
+}
+
+/// A failure of an earlier run.
+pub(crate) fn remembered(failure: &RememberedFailure) -> String {
+    let what = class(failure.class);
+    let names: Vec<String> =
+        failure.per_identifier.iter().map(|(name, kind)| format!("{}: {}", escape(name), escape(kind))).collect();
+    if names.is_empty() { what.to_owned() } else { format!("{what} ({})", names.join(", ")) }
+}
+
+/// What to do about it. The CA's words are in the history, not in the memory.
+pub(crate) fn remembered_cure(failure: &RememberedFailure, name: &str) -> String {
+    let history = format!("`certkit history --cert-name {name}` shows what the CA said");
+    let mut cures: Vec<&str> = Vec::new();
+    for (_, kind) in &failure.per_identifier {
+        let cure = Problem::new(kind, "").cure();
+        if !cures.contains(&cure) && cure != Problem::new("", "").cure() {
+            cures.push(cure);
+        }
+    }
+    match failure.class {
+        _ if !cures.is_empty() => cures.join("; "),
+        FailureClass::Refused | FailureClass::ChallengeFailed | FailureClass::Paused => history,
+        class => cure_for(class.cure(), name),
+    }
+}
+
+/// A class of failure in words.
+fn class(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::AccountUnknown => "the CA did not know the account, or there was none",
+        FailureClass::AuthenticatorUnsupported => "the names could not be validated in the configured way",
+        FailureClass::BadCsr => "the CA refused the certificate request",
+        FailureClass::Bug => "an error in certkit",
+        FailureClass::CertificateUnfit => "the CA delivered a certificate that does not fit",
+        FailureClass::ChallengeFailed => "the CA could not validate the names",
+        FailureClass::ChallengeSetup => "the challenge could not be set up on this machine",
+        FailureClass::Clock => "the clocks of this machine and of the CA differed too much",
+        FailureClass::ExternalAccountRequired => "the CA asked for an external account binding",
+        FailureClass::Hook => "a hook failed",
+        FailureClass::IdentifierRefused => "the CA does not issue for a name",
+        FailureClass::Interrupted => "the run was stopped",
+        FailureClass::Network => "the CA could not be reached",
+        FailureClass::OrderLost => "the order expired or became invalid",
+        FailureClass::Paused => "the CA has paused the names",
+        FailureClass::ProfileRefused => "the CA does not offer the certificate profile",
+        FailureClass::Protocol => "the CA's answer was not ACME",
+        FailureClass::RateLimited => "a rate limit of the CA was reached",
+        FailureClass::ServerUnavailable => "the CA had trouble of its own",
+        FailureClass::Settings => "a setting could not be used",
+        FailureClass::Store => "the store could not be read or written",
+        FailureClass::TermsOfService => "the CA's terms of service have to be agreed to",
+        FailureClass::Refused => "the CA refused",
+        _ => "a failure that this version has no words for",
+    }
 }
 
 /// What happened, in a fragment.
@@ -83,6 +166,28 @@ mod tests {
         assert_eq!(names(&["a"]), "a");
         assert_eq!(names(&["a", "b"]), "a and b");
         assert_eq!(names(&["a", "b", "c"]), "a and 2 more");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_to_be_deleted() {
+        let denied = broken_cure("the renewal configuration cannot be used: Permission denied (os error 13)");
+        assert!(denied.contains("usually root") && !denied.contains("backup"), "{denied}");
+        let syntax = broken_cure("the renewal configuration cannot be used: line 3: no value");
+        assert_eq!(syntax, "correct the line that the message names");
+        assert_eq!(broken_cure("/x is empty"), FindingCode::BrokenLineage.cure());
+    }
+
+    #[test]
+    fn a_remembered_failure_has_words_and_no_cure_without_them() {
+        let mut failure: RememberedFailure = serde_json::from_value(serde_json::json!({
+            "at": "2027-01-15T08:00:00Z", "class": "refused", "retry": "after-backoff", "per_identifier": []
+        }))
+        .unwrap();
+        assert_eq!(remembered(&failure), "the CA refused");
+        assert_eq!(remembered_cure(&failure, "a"), "`certkit history --cert-name a` shows what the CA said");
+        failure.per_identifier.push(("a.example".to_owned(), "caa".to_owned()));
+        assert_eq!(remembered(&failure), "the CA refused (a.example: caa)");
+        assert!(remembered_cure(&failure, "a").starts_with("a CAA record forbids"));
     }
 
     #[test]

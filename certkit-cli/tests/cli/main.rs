@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accounts;
+mod changing;
+mod command_line;
 mod csr;
 mod life;
 mod reading;

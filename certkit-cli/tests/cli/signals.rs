@@ -1,9 +1,10 @@
 //! A run that is asked to stop in the middle of an order.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use certkit_core::store::{Store, StorePaths};
@@ -57,4 +58,41 @@ fn sigterm_during_validation_cleans_up_runs_the_post_hook_and_frees_the_lock() {
     let paths =
         StorePaths::new(place.tree.config_dir().to_owned(), place.folder().join("work"), place.folder().join("log"));
     Store::open(paths).unwrap().lock().unwrap();
+}
+
+/// A run that waits until something is due may begin.
+fn sleeping(place: &Place, program: impl FnOnce(Command) -> Command) -> Child {
+    place.tree.lineage("h.example.org").days_left(5).server("https://127.0.0.1:1/dir").standalone(1).write();
+    let mut child = program(place.command(&["renew"])).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("Non-interactive renewal: random delay of "), "{line}");
+    child
+}
+
+#[test]
+fn sighup_ends_a_run_as_sigterm_does() {
+    let place = Place::new();
+    let mut child = sleeping(&place, |command| command);
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(129));
+}
+
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let place = Place::new();
+    let mut child = sleeping(&place, |command| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            shell.env(name, value.unwrap_or_default());
+        }
+        shell.stdin(Stdio::null());
+        shell
+    });
+    kill_process(Pid::from_child(&child), Signal::HUP).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none());
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Event, LineageState, PendingDeploy, RememberedFailure, Stage};
+use super::{DeployTarget, Event, LineageState, PendingDeploy, RememberedFailure, Stage};
 use crate::Failure;
 
 impl LineageState {
@@ -57,23 +57,38 @@ impl LineageState {
                     }
                 }
             }
+            Event::DeployReplanned { version, targets } => {
+                let failures = |target: &DeployTarget| {
+                    let old = self.deploy_pending.iter().find(|pending| pending.target == *target);
+                    old.map_or(0, |pending| pending.failures)
+                };
+                self.deploy_pending = targets
+                    .iter()
+                    .map(|target| PendingDeploy {
+                        target: target.clone(),
+                        version: *version,
+                        failures: failures(target),
+                    })
+                    .collect();
+                self.finish_deploy_when_nothing_is_pending();
+            }
             Event::AttemptFailed { failure } => self.remember(failure, at),
-            Event::AttemptStarted { .. }
-            | Event::Validating { .. }
-            | Event::Authorized
-            | Event::DryRunSucceeded
-            | Event::Revoked { .. } => {}
+            Event::AttemptStarted { directory, .. } => self.attempted_directory = Some(directory.clone()),
+            Event::Validating { .. } | Event::Authorized | Event::DryRunSucceeded | Event::Revoked { .. } => {}
         }
     }
 
     fn remember(&mut self, failure: &Failure, at: DateTime<Utc>) {
-        if failure.class.counts_against_the_ca() {
+        let asked_the_ca = failure.asked_the_ca();
+        if asked_the_ca {
             self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         }
         self.last_failure = Some(RememberedFailure {
             at,
             class: failure.class,
             retry: failure.retry,
+            asked_the_ca,
+            directory: self.attempted_directory.clone(),
             per_identifier: failure
                 .per_identifier
                 .iter()
@@ -150,6 +165,35 @@ mod tests {
         assert_eq!(state.consecutive_failures, 1);
         state.apply(&committed(2, Vec::new()), at(2));
         assert_eq!((state.consecutive_failures, state.last_failure), (0, None));
+    }
+
+    #[test]
+    fn an_account_that_the_ca_refuses_is_held_back_and_one_that_is_missing_here_is_not() {
+        for class in [FailureClass::AccountUnknown, FailureClass::TermsOfService] {
+            let mut state = LineageState::default();
+            state.apply(&Event::AttemptFailed { failure: Failure::new(class, "no account here") }, at(0));
+            assert_eq!((state.consecutive_failures, state.held_until()), (0, None), "{class:?}");
+            for times in 1..=2 {
+                let failure = Failure::new(class, "refused").with_http_status(403);
+                state.apply(&Event::AttemptFailed { failure }, at(0));
+                assert_eq!(state.consecutive_failures, times);
+                assert_eq!(state.held_until().unwrap().0, at(0) + crate::state::backoff(times), "{class:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_order_is_held_back() {
+        let mut state = LineageState::default();
+        state.apply(&Event::AttemptFailed { failure: Failure::new(FailureClass::OrderLost, "expired") }, at(0));
+        assert_eq!(state.consecutive_failures, 1);
+        assert_eq!(state.held_until().unwrap().0, at(60));
+    }
+
+    #[test]
+    fn a_failure_remembered_without_saying_who_was_asked_counts_as_asked() {
+        let text = r#"{"at":"2026-01-01T00:00:00Z","class":"network","retry":"after-backoff","per_identifier":[]}"#;
+        assert!(serde_json::from_str::<RememberedFailure>(text).unwrap().asked_the_ca);
     }
 
     #[test]

@@ -79,6 +79,13 @@ pub enum Event {
         /// Where it is kept.
         path: String,
     },
+    /// The owner changed what has to receive the version before everything had it.
+    DeployReplanned {
+        /// The version.
+        version: Version,
+        /// The targets that still have to receive it.
+        targets: Vec<DeployTarget>,
+    },
     /// A target has the version.
     Deployed {
         /// The target.

@@ -23,6 +23,8 @@ pub struct LineageState {
     pub stage: Stage,
     /// Failed attempts since the last success.
     pub consecutive_failures: u32,
+    /// The directory of the CA of the attempt under way or of the last one.
+    pub attempted_directory: Option<AcmeUrl>,
     /// The last failure, as codes.
     pub last_failure: Option<RememberedFailure>,
     /// When a new version was last committed.
@@ -79,6 +81,12 @@ pub struct RememberedFailure {
     pub class: FailureClass,
     /// When it makes sense to try again, as the failure said.
     pub retry: Retry,
+    /// Whether the CA was (or may have been) asked, so that back-off applies.
+    #[serde(default = "yes")]
+    pub asked_the_ca: bool,
+    /// The directory of the CA that was tried: another CA need not wait.
+    #[serde(default)]
+    pub directory: Option<AcmeUrl>,
     /// The types of the CA's problems by identifier, for example `connection`.
     pub per_identifier: Vec<(String, String)>,
 }
@@ -104,7 +112,7 @@ impl LineageState {
             Retry::At(at) => at.max(failure.at + backoff(self.consecutive_failures)),
             // The owner may have acted without our seeing it, so these are tried again too, at the slow rate.
             Retry::AfterBackoff | Retry::AfterOwner | Retry::Bug => {
-                if !failure.class.counts_against_the_ca() {
+                if !failure.asked_the_ca {
                     return None;
                 }
                 failure.at + backoff(self.consecutive_failures)
@@ -112,4 +120,9 @@ impl LineageState {
         };
         Some((until, failure))
     }
+}
+
+/// A memory that does not say so is taken for the careful case.
+fn yes() -> bool {
+    true
 }

@@ -113,9 +113,11 @@ impl Store {
 }
 
 impl LockedStore {
-    /// Journals an order with its key: both are durable when this returns. An order that is already under way is not
-    /// replaced, because its key may belong to a certificate that was issued: it has to be dropped first.
-    pub fn begin(&self, name: &LineageName, key: &PrivateKey, order: PendingOrder) -> Result<Pending, StoreError> {
+    /// Stores the key of an order that is about to be placed, durably, so that only one small file remains to be written
+    /// between the CA's answer and the journal. A key without an order is a leftover that [`LockedStore::recover`]
+    /// removes. An order that is already under way is not replaced, because its key may belong to a certificate that was
+    /// issued: it has to be dropped first.
+    pub fn reserve(&self, name: &LineageName, key: &PrivateKey) -> Result<(), StoreError> {
         let _writing = self.writing();
         let dir = self.paths().pending(name);
         if self.store.pending(name)?.is_some() {
@@ -129,12 +131,29 @@ impl LockedStore {
         let temp = files::temp_name(&dir);
         files::remove_flat_dir(&temp)?;
         files::make_dir(&temp, 0o700)?;
-        let result = fill(&temp, key, &order).and_then(|()| files::rename_new(&temp, &dir));
-        if let Err(error) = result {
+        let key_file = temp.join(KEY_FILE);
+        let filled = files::write_new(&key_file, key.to_pem().as_bytes(), &Attributes::mode(0o600))
+            .and_then(|()| files::sync_dir(&temp))
+            .and_then(|()| files::rename_new(&temp, &dir));
+        if let Err(error) = filled {
             let _ = files::remove_flat_dir(&temp);
             return Err(error);
         }
-        files::sync_parent(&dir)?;
+        files::sync_parent(&dir)
+    }
+
+    /// Journals an order with its key: both are durable when this returns. Quick when the key was reserved before.
+    pub fn begin(&self, name: &LineageName, key: &PrivateKey, order: PendingOrder) -> Result<Pending, StoreError> {
+        let dir = self.paths().pending(name);
+        let reserved = files::read_if_there(&dir.join(KEY_FILE))?.map(Zeroizing::new);
+        let is_reserved =
+            reserved.is_some_and(|pem| *pem == key.to_pem().as_bytes()) && self.store.pending(name)?.is_none();
+        if !is_reserved {
+            self.reserve(name, key)?;
+        }
+        let path = dir.join(ORDER_FILE);
+        // Of its own, and not under the lock of all writing: other lineages' commits must not delay it.
+        files::replace(&path, &order_json(&path, &order)?, &Attributes::mode(0o600))?;
         Ok(Pending { name: name.clone(), order, key: key.clone() })
     }
 
@@ -194,13 +213,6 @@ fn read_unless_damaged(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
         Err(error) if files::is_damage(&error.source) => Ok(None),
         content => content,
     }
-}
-
-fn fill(dir: &Path, key: &PrivateKey, order: &PendingOrder) -> Result<(), StoreError> {
-    files::write_new(&dir.join(KEY_FILE), key.to_pem().as_bytes(), &Attributes::mode(0o600))?;
-    let path = dir.join(ORDER_FILE);
-    files::write_new(&path, &order_json(&path, order)?, &Attributes::mode(0o600))?;
-    files::sync_dir(dir)
 }
 
 fn order_json(path: &Path, order: &PendingOrder) -> Result<Vec<u8>, StoreError> {

@@ -162,6 +162,6 @@ fn the_memory_of_a_newer_version_is_kept() {
     assert!(store.store().state(&name()).unwrap().1.is_none());
 }
 
-fn event() -> certkit_core::state::Event {
-    certkit_core::state::Event::Revoked { serial: "01".into() }
+fn event() -> Event {
+    Event::Revoked { serial: "01".into() }
 }

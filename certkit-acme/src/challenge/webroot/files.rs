@@ -272,3 +272,46 @@ fn system(errno: Errno) -> String {
         errno => std::io::Error::from(errno).to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use certkit_core::{Identifier, IdentifierSet};
+
+    use super::*;
+    use crate::challenge::{Challenge, ChallengeKind, Solver as _, WebrootSolver};
+
+    /// A file system that hangs (a dead NFS server) must not stop the responder and the signal handling, which live on the
+    /// same thread. The table's lock stands in for it.
+    #[tokio::test(flavor = "current_thread")]
+    async fn other_tasks_go_on_while_a_webroot_hangs() {
+        let root = tempfile::tempdir().unwrap();
+        let files = TokenFiles::default();
+        let solver = WebrootSolver::build(Vec::new(), Some(root.path().to_owned()), files.clone());
+        let token = Token::parse("t").unwrap();
+        let name = Identifier::parse("a.example").unwrap();
+        let all = [Challenge::new(name, false, ChallengeKind::Http01, token, "t.x".into())];
+        let none = IdentifierSet::default();
+        let mut works = [solver.present(&all, &none), solver.withdraw(&all)].into_iter();
+        while let Some(mut work) = works.next() {
+            let (hung, hanging) = std::sync::mpsc::channel();
+            let table = files.clone();
+            let server = std::thread::spawn(move || {
+                let held = table.0.lock().unwrap();
+                hung.send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(500));
+                drop(held);
+            });
+            hanging.recv().unwrap();
+            tokio::select! {
+                biased;
+                _ = &mut work => panic!("the thread was blocked ({} to go)", works.len()),
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            }
+            work.await.unwrap();
+            server.join().unwrap();
+        }
+        assert!(!root.path().join(".well-known").exists());
+    }
+}

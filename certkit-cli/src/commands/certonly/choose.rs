@@ -21,7 +21,16 @@ pub(super) enum Choice {
     /// This lineage with other names.
     Changed(LineageName, IdentifierSet),
     /// Somebody has to say that this lineage shall get other names.
-    Ask { name: LineageName, identifiers: IdentifierSet, question: String, cure: &'static str },
+    Ask { name: LineageName, identifiers: IdentifierSet, question: String, unattended: Unattended },
+}
+
+/// What happens where nobody can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unattended {
+    /// Nothing; what to do.
+    Refuse(&'static str),
+    /// It is done: the certificate was named, so that it is meant. These names are lost.
+    GoOn { lost: Vec<String> },
 }
 
 /// The flags that decide.
@@ -32,7 +41,8 @@ pub(super) struct Flags {
     pub(super) duplicate: bool,
 }
 
-/// certbot's rules, but for one: names are never replaced without a word from the owner.
+/// certbot's rules: a certificate that is named gets the names of the command line; one that is not is only replaced by
+/// one with more names, and only on the owner's word.
 pub(super) fn choose(
     existing: &[Existing],
     wanted: IdentifierSet,
@@ -51,7 +61,8 @@ pub(super) fn choose(
         if flags.replace_names || (flags.expand && grows) {
             return Ok(Choice::Changed(name.clone(), wanted));
         }
-        return Ok(ask_for_change(current, wanted, grows));
+        let lost = lost(current, &wanted);
+        return Ok(ask_for_change(current, wanted, Unattended::GoOn { lost }));
     }
     let Some(first) = wanted.iter().next() else {
         return Err(CommandError::usage("no names were given")
@@ -66,7 +77,8 @@ pub(super) fn choose(
             if flags.expand || flags.replace_names {
                 return Ok(Choice::Changed(part.name.clone(), wanted));
             }
-            return Ok(ask_for_change(part, wanted, true));
+            let cure = "pass --expand to replace it, or --duplicate for a certificate besides it";
+            return Ok(ask_for_change(part, wanted, Unattended::Refuse(cure)));
         }
     }
     let base = base_name(first);
@@ -90,10 +102,13 @@ fn new_with_name(
     Ok(Choice::New(name.clone(), wanted))
 }
 
-fn ask_for_change(current: &Existing, wanted: IdentifierSet, grows: bool) -> Choice {
+fn lost(current: &Existing, wanted: &IdentifierSet) -> Vec<String> {
+    current.identifiers.iter().filter(|one| !wanted.contains(one)).map(ToString::to_string).collect()
+}
+
+fn ask_for_change(current: &Existing, wanted: IdentifierSet, unattended: Unattended) -> Choice {
     let list = |set: &IdentifierSet| set.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let lost: Vec<String> =
-        current.identifiers.iter().filter(|one| !wanted.contains(one)).map(ToString::to_string).collect();
+    let lost = lost(current, &wanted);
     let lost = if lost.is_empty() { String::new() } else { format!("\nThese would be lost: {}.", lost.join(", ")) };
     let question = format!(
         "You have an existing certificate (name: {}).\nIt contains these names: {}.\nYou requested these names: {}.{lost}\nDo you want to replace this existing certificate with one for the requested names?",
@@ -101,12 +116,7 @@ fn ask_for_change(current: &Existing, wanted: IdentifierSet, grows: bool) -> Cho
         list(&current.identifiers),
         list(&wanted),
     );
-    let cure = if grows {
-        "pass --expand to replace it, or --duplicate for a certificate besides it"
-    } else {
-        "pass --renew-with-new-domains to replace it, or another --cert-name for a certificate besides it"
-    };
-    Choice::Ask { name: current.name.clone(), identifiers: wanted, question, cure }
+    Choice::Ask { name: current.name.clone(), identifiers: wanted, question, unattended }
 }
 
 /// The first name without `*.`.
@@ -167,19 +177,31 @@ mod tests {
     fn more_names_need_a_word_and_the_largest_part_is_replaced() {
         let wanted = ["a.example", "b.example", "c.example"];
         let asked = decide(&wanted, None, Flags::default()).unwrap();
-        assert!(matches!(asked, Choice::Ask { name, cure, .. } if name.as_str() == "ab" && cure.contains("--expand")));
+        assert!(
+            matches!(&asked, Choice::Ask { name, unattended: Unattended::Refuse(cure), .. } if name.as_str() == "ab" && cure.contains("--expand")),
+            "{asked:?}"
+        );
         let expand = Flags { expand: true, ..Flags::default() };
         assert_eq!(decide(&wanted, None, expand).unwrap(), Choice::Changed(name("ab"), set(&wanted)));
     }
 
     #[test]
+    fn a_named_certificate_grows_unattended() {
+        let asked = decide(&["a.example", "b.example", "c.example"], Some("ab"), Flags::default()).unwrap();
+        assert!(
+            matches!(&asked, Choice::Ask { unattended: Unattended::GoOn { lost }, .. } if lost.is_empty()),
+            "{asked:?}"
+        );
+    }
+
+    #[test]
     fn names_are_never_lost_silently() {
-        // certbot replaces the names in this case without a question when nobody is there to answer.
         let expand = Flags { expand: true, ..Flags::default() };
         for flags in [Flags::default(), expand] {
             let asked = decide(&["c.example"], Some("ab"), flags).unwrap();
             assert!(
-                matches!(&asked, Choice::Ask { question, .. } if question.contains("would be lost: a.example, b.example")),
+                matches!(&asked, Choice::Ask { question, unattended: Unattended::GoOn { lost }, .. }
+                    if question.contains("would be lost: a.example, b.example") && *lost == ["a.example", "b.example"]),
                 "{asked:?}"
             );
         }

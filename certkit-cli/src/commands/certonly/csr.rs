@@ -76,7 +76,7 @@ fn tell(context: &Context<'_>, report: &CsrReport, saved: Option<&Saved>, mode: 
         (Ok(chain), Some(saved)) => context.ui.result(&render::received(saved, chain.leaf.validity().not_after)),
         (Ok(_), None) => context.ui.result("The dry run was successful.\n"),
         (Err(failure), _) => {
-            renewal::not_obtained(names.first().map_or("", String::as_str), failure).say(context.ui);
+            renewal::not_obtained(names, failure).say(context.ui);
         }
     }
     renewal::loose_hooks(&report.hooks).iter().for_each(|piece| piece.say(context.ui));

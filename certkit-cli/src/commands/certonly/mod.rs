@@ -11,11 +11,11 @@ use clap::Args as _;
 use certkit_acme::authorities;
 use certkit_acme::renewal::{Mode, Outcome, Report, Request, Urgency};
 use certkit_core::store::{ConfEdits, ConfValue, Kind, Lineage, Store};
-use certkit_core::{AcmeUrl, LineageName};
+use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName};
 
 pub(crate) use self::files::Saved;
 
-use self::choose::{Choice, Existing, Flags, choose};
+use self::choose::{Choice, Existing, Flags, Unattended, choose};
 use super::renew::{Start, conclude, mode, perform, refuse_test_over_real};
 use super::{Command, Context, Operands, account};
 use crate::exit::{CommandError, Exit};
@@ -90,6 +90,7 @@ pub(crate) const COMMAND: Command = Command {
         "disable_hook_validation",
         "no_directory_hooks",
         "hook_time_limit",
+        "live_switch",
         "server",
         "staging",
         "ca_bundle",
@@ -119,16 +120,16 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         duplicate: renewal.duplicate,
     };
     let choice = choose(&existing(&store)?, wanted, named.as_ref(), flags, |name| taken(&store, name))?;
-    let (name, identifiers, is_new) = match choice {
-        Choice::New(name, identifiers) => (name, identifiers, true),
-        Choice::Same(name, identifiers) | Choice::Changed(name, identifiers) => (name, identifiers, false),
-        Choice::Ask { name, identifiers, question, cure } => {
-            if !context.ui.voice().interactive || !context.ui.confirm(&question, false) {
-                return Err(CommandError::failed(question).with_cure(cure));
-            }
-            (name, identifiers, false)
+    let (name, identifiers, novelty) = match choice {
+        Choice::New(name, identifiers) => (name, identifiers, Novelty::Lineage),
+        Choice::Same(name, identifiers) => (name, identifiers, Novelty::None),
+        Choice::Changed(name, identifiers) => (name, identifiers, Novelty::Content),
+        Choice::Ask { name, identifiers, question, unattended } => {
+            confirm(context, &name, &question, unattended)?;
+            (name, identifiers, Novelty::Content)
         }
     };
+    let is_new = novelty == Novelty::Lineage;
     let server = if is_new {
         complete_new(context, &mut edits)?
     } else {
@@ -136,7 +137,10 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     };
     if !is_new {
         refuse_test_over_real(context, &store, Some(&name), &edits)?;
+        point_to_typed_webroot(context, &mut edits, &identifiers);
     }
+    refuse_wildcards_without_dns(&edits, &identifiers)?;
+    let new_key = invocation.typed.key.new_key || (!is_new && changes_key(context, &store, &name, &edits)?);
     let shown_names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
     let work = match (is_new, renewal.dry_run) {
         (true, false) => Work::Requesting,
@@ -148,15 +152,100 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     request.may_be_test = context.invocation.typed.renewal.break_my_certs;
     request.new_key = invocation.typed.key.new_key;
     request.mode = mode(context);
-    if renewal.force_renewal {
+    // What was typed is wanted now: back-off is for the same thing tried again and again.
+    if renewal.force_renewal || novelty != Novelty::None || new_key {
         request.urgency = Urgency::Now;
     }
     request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
     request.account.clone_from(&invocation.typed.account.account);
     ensure_account(context, &store, &server, request.mode)?;
-    let report = perform(context, work, BTreeMap::from([(name.clone(), shown_names)]), request, Start::AtOnce)?;
-    tell(context, &report, &name)?;
+    let report = perform(context, work, BTreeMap::from([(name.clone(), shown_names.clone())]), request, Start::AtOnce)?;
+    tell(context, &report, &name, is_new.then_some(shown_names.as_slice()))?;
     Ok(conclude(context, &report))
+}
+
+/// What is new about a certificate that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Novelty {
+    /// Nothing.
+    None,
+    /// Its names.
+    Content,
+    /// It is the first one of its lineage.
+    Lineage,
+}
+
+/// Asks whether a lineage shall get other names. Without somebody to ask, certbot's default counts.
+fn confirm(
+    context: &Context<'_>,
+    name: &LineageName,
+    question: &str,
+    unattended: Unattended,
+) -> Result<(), CommandError> {
+    let asked = context.ui.voice().interactive;
+    if asked && context.ui.confirm(question, false) {
+        return Ok(());
+    }
+    match unattended {
+        Unattended::Refuse(cure) => Err(CommandError::failed(question).with_cure(cure)),
+        Unattended::GoOn { .. } if asked => {
+            Err(CommandError::failed(format!("the certificate `{name}` was not changed")))
+        }
+        Unattended::GoOn { lost } => {
+            if !lost.is_empty() {
+                context
+                    .ui
+                    .failure(&format!("These names are dropped from the certificate {name}: {}.\n", lost.join(", ")));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A typed `-w` without `-d` is meant for every name, and not only for those that the conf knows no document root for.
+pub(crate) fn point_to_typed_webroot(context: &Context<'_>, edits: &mut ConfEdits, identifiers: &IdentifierSet) {
+    if let (None, Some(root)) = (&edits.webroot_map, context.invocation.webroot_typed()) {
+        edits.webroot_map = Some(identifiers.iter().map(|one| (one.to_string(), root.clone())).collect());
+    }
+}
+
+/// No CA validates a wildcard by HTTP, so it is not asked.
+fn refuse_wildcards_without_dns(edits: &ConfEdits, identifiers: &IdentifierSet) -> Result<(), CommandError> {
+    let Some(ConfValue::Text(authenticator)) = value(edits, "authenticator") else { return Ok(()) };
+    let wildcard = identifiers.iter().find(|one| matches!(one, Identifier::Dns(name) if name.is_wildcard()));
+    match wildcard {
+        Some(name) if authenticator != "manual" => Err(CommandError::usage(format!(
+            "{name} can only be validated by DNS, which --{authenticator} does not do"
+        ))
+        .with_cure(certkit_core::FindingCode::DNS_BY_HOOKS)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a flag asks for another kind of key than the conf has.
+fn changes_key(
+    context: &Context<'_>,
+    store: &Store,
+    name: &LineageName,
+    edits: &ConfEdits,
+) -> Result<bool, CommandError> {
+    let params = context.lineage(store, name)?;
+    let params = params.conf().params();
+    let is = |key: &str, current: Option<String>| match value(edits, key) {
+        Some(ConfValue::Text(wanted)) => current.is_some_and(|current| !current.eq_ignore_ascii_case(wanted)),
+        _ => false,
+    };
+    let kind = params.key_type.clone().unwrap_or_else(|| "rsa".to_owned());
+    let size = params.rsa_key_size.unwrap_or(2048).to_string();
+    let curve = params.elliptic_curve.clone().unwrap_or_else(|| "secp256r1".to_owned());
+    // certbot writes both size and curve into a conf: only the one of the key's kind counts.
+    let rsa = match value(edits, "key_type") {
+        Some(ConfValue::Text(wanted)) => wanted == "rsa",
+        _ => kind.eq_ignore_ascii_case("rsa"),
+    };
+    Ok(is("key_type", Some(kind))
+        || (rsa && is("rsa_key_size", Some(size)))
+        || (!rsa && is("elliptic_curve", Some(curve))))
 }
 
 fn existing(store: &Store) -> Result<Vec<Existing>, CommandError> {
@@ -238,12 +327,23 @@ fn ensure_account(context: &Context<'_>, store: &Store, server: &AcmeUrl, mode: 
     if simulated_elsewhere || wanted.is_some() || !account::is_missing(store, server)? {
         return Ok(());
     }
+    if matches!(mode, Mode::DryRun { .. }) {
+        // It would stay: a dry run keeps nothing.
+        return Err(CommandError::failed(format!("a dry run at {server} needs an account there, and there is none"))
+            .with_cure(format!("register one first: certkit register --server {server} --agree-tos")));
+    }
     runtime::ask(account::register(context, server))?;
     context.ui.status("Account registered.");
     Ok(())
 }
 
-fn tell(context: &Context<'_>, report: &Report, name: &LineageName) -> Result<(), CommandError> {
+/// `requested` are the names of a new lineage.
+fn tell(
+    context: &Context<'_>,
+    report: &Report,
+    name: &LineageName,
+    requested: Option<&[String]>,
+) -> Result<(), CommandError> {
     for entry in &report.entries {
         match &entry.outcome {
             Outcome::NotDue { .. } => {
@@ -259,7 +359,9 @@ fn tell(context: &Context<'_>, report: &Report, name: &LineageName) -> Result<()
                 ));
             }
             Outcome::Simulated => context.ui.result("The dry run was successful.\n"),
-            Outcome::Failed { failure, .. } => renewal::not_obtained(&entry.name, failure).say(context.ui),
+            Outcome::Failed { failure, .. } if requested.is_some() => {
+                renewal::not_obtained(requested.unwrap_or_default(), failure).say(context.ui);
+            }
             _ => renewal::outcome(entry).iter().for_each(|piece| piece.say(context.ui)),
         }
     }

@@ -225,7 +225,7 @@ fn what_is_held_is_told_with_its_cause_and_is_no_success() {
     let report = report_of(false, vec![held]);
     let (out, err) = told(&report, false);
     let expected = format!(
-        "Certificate a.example is due, but it is not tried before 2027-01-15 09:00:00 UTC, because of the failure of 2027-01-15 06:00:00 UTC (account-unknown).
+        "Certificate a.example is due, but it is not tried before 2027-01-15 09:00:00 UTC, because of the failure of 2027-01-15 06:00:00 UTC: the CA did not know the account, or there was none.
 What to do: {}; --force-renewal tries at once.
 The following certificates are due, but wait because of earlier failures:
   /le/live/a.example/fullchain.pem until 2027-01-15 09:00:00 UTC (waiting)

@@ -168,7 +168,15 @@ impl<'a> Document<'a> {
 
 impl<'a> Section<'a> {
     fn new(name: Option<&'a str>, parent: usize, depth: usize, header: Option<usize>) -> Self {
-        Self { name, parent, depth, header, entries: Vec::new(), children: Vec::new(), names: HashSet::with_capacity(14) }
+        Self {
+            name,
+            parent,
+            depth,
+            header,
+            entries: Vec::new(),
+            children: Vec::new(),
+            names: HashSet::with_capacity(14),
+        }
     }
 
     pub(super) fn entry(&self, key: &str) -> Option<&Entry<'a>> {
