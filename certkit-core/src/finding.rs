@@ -56,6 +56,10 @@ pub enum FindingCode {
     LiveWithoutConf,
     /// The live links point to different versions.
     MixedVersions,
+    /// A newer version is stored that does not verify.
+    NewerVersionUnusable,
+    /// Something that an interrupted run had left was put right by this one.
+    PutRight,
     /// A complete version newer than the one in use.
     NewerVersionNotLive,
     /// An order is under way, or its key is kept.
@@ -129,6 +133,8 @@ impl FindingCode {
             Self::LiveVersionDamaged => "the version in use is damaged",
             Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
             Self::MixedVersions => "the live links point to different versions, so key and certificate may not match",
+            Self::NewerVersionUnusable => "a newer version is stored but does not verify, so it is not used",
+            Self::PutRight => "an interrupted run had left it unfinished, and this run put it right",
             Self::NewerVersionNotLive => "a newer complete version is stored but not in use",
             Self::OrderPending => "an order is under way and is resumed at the next run",
             Self::PrivateKeyReadable => "the private key can be read by every user",
@@ -162,7 +168,8 @@ impl FindingCode {
             Self::BrokenLineage => {
                 "correct what the message names or restore it from a backup; otherwise remove the certificate (certkit delete --cert-name NAME) and obtain it again"
             }
-            Self::InterruptedCommit => "nothing to do: it was put right",
+            Self::InterruptedCommit | Self::PutRight => "nothing to do: it was put right",
+            Self::NewerVersionUnusable => "nothing to do: the next renewal makes a version that comes after it",
             Self::InterruptedSwitch | Self::MixedVersions | Self::NewerVersionNotLive => {
                 "nothing to do: the next `certkit renew` puts it right"
             }
@@ -198,7 +205,11 @@ impl FindingCode {
             | Self::RenewBeforeExpiryUnreadable
             | Self::SetAside
             | Self::StateDamaged => Severity::Warning,
-            Self::InterruptedCommit | Self::OrderPending | Self::SettingWithoutEffect => Severity::Notice,
+            Self::InterruptedCommit
+            | Self::NewerVersionUnusable
+            | Self::OrderPending
+            | Self::PutRight
+            | Self::SettingWithoutEffect => Severity::Notice,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::deploying::Hooks;
 use super::inventory::{Inventory, blocking, store_failure};
 use super::job::Subject;
 use super::report::{Outcome, Report};
-use super::run::{hook_dir, line};
+use super::run::{hook_dir, line, told};
 use super::{Mode, Renewer, Request, RunError};
 use crate::Stop;
 use crate::deploy::HookStage;
@@ -51,7 +51,7 @@ impl Renewer {
         let inventory =
             Inventory::lock(&self.store, Mode::Real, observer, Arc::clone(&self.clock), self.live_switch).await?;
         let mut report = Report::new(self.clock.now(), false);
-        report.findings.extend(inventory.recover(Arc::clone(&self.math)).await?.into_iter().map(|one| one.finding));
+        report.findings.extend(inventory.recover(Arc::clone(&self.math)).await?.iter().map(told));
         let mut request = Request::renew().only(name.clone());
         request.directory_hooks = *directory_hooks;
         let lineage = {

@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
-use certkit_core::store::{AuthorityKind, BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
-use certkit_core::{AcmeUrl, Failure, Finding, Identifier, LineageName, Plan, PlanEntry, PlanInput, Step, plan};
+use certkit_core::store::{
+    AuthorityKind, BrokenLineage, Kind, Lineage, Recovered, RenewalConf, Store, StoreError, StorePaths,
+};
+use certkit_core::{
+    AcmeUrl, Failure, Finding, FindingCode, Identifier, LineageName, Plan, PlanEntry, PlanInput, Step, plan,
+};
 use futures_util::stream::{self, StreamExt};
 
 use super::attempt::{Achieved, Workshop};
@@ -89,7 +93,7 @@ impl Run<'_> {
     async fn recover(&self, report: &mut Report) -> Result<Vec<LineageName>, RunError> {
         let mut made_live = Vec::new();
         for recovered in self.inventory.recover(Arc::clone(&self.renewer.math)).await? {
-            report.findings.push(recovered.finding);
+            report.findings.push(told(&recovered));
             if let (Some(name), Some(_)) = (recovered.name, recovered.made_live) {
                 made_live.push(name);
             }
@@ -318,6 +322,18 @@ impl Run<'_> {
             self.inventory.state(&subject.name).held_until().map(|(until, _)| until)
         };
         line(subject, Outcome::Failed { failure, next_attempt })
+    }
+}
+
+/// What recovery found, as it stands after recovery.
+pub(super) fn told(recovered: &Recovered) -> Finding {
+    let found = &recovered.finding;
+    match (found.code, recovered.made_live) {
+        (_, Some(_)) => Finding::new(FindingCode::PutRight, &found.subject, found.what()),
+        (FindingCode::NewerVersionNotLive, None) => {
+            Finding::new(FindingCode::NewerVersionUnusable, &found.subject, &found.evidence)
+        }
+        _ => found.clone(),
     }
 }
 

@@ -309,3 +309,30 @@ async fn a_version_goes_live_in_one_step_or_link_by_link_as_the_owner_wants() {
     assert_eq!(world.whole_version("a.example.com"), 3);
     assert_ne!(folder(), before);
 }
+
+#[tokio::test]
+async fn a_version_that_certbot_stored_but_did_not_link_goes_live_and_is_deployed() {
+    // certbot links it at its next run, but runs no deploy hook: the server goes on with the old certificate.
+    let world = World::new(PebbleOptions::default()).await;
+    let log = world.file("log");
+    let paths = world
+        .tree
+        .lineage("a.example.com")
+        .versions(2)
+        .days_left(60)
+        .server(&world.server())
+        .account(&world.account)
+        .deploy_hook(&format!("echo $RENEWED_DOMAINS >> {}", log.display()))
+        .write();
+    for kind in Kind::ALL {
+        let link = paths.live.join(kind.live_file());
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(format!("../../archive/a.example.com/{}1.pem", kind.as_str()), link).unwrap();
+    }
+    let report = world.run().await;
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(world.whole_version("a.example.com"), 2);
+    assert_eq!(std::fs::read_to_string(&log).unwrap(), "a.example.com\n");
+    assert!(report.findings.iter().any(|finding| finding.code == certkit_core::FindingCode::PutRight), "{report:?}");
+    assert_eq!(world.pebble.orders_placed(), 0);
+}
