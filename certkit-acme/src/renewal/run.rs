@@ -32,7 +32,7 @@ impl Renewer {
             for seen in select(&store, &request)? {
                 if let Seen::Usable(subject) = seen {
                     let (state, _) = store.state(&subject.name)?;
-                    inputs.push(input(&subject, &request, state));
+                    inputs.push(input(&store, &subject, &request, state));
                 }
             }
             Ok(plan(inputs, now))
@@ -58,7 +58,7 @@ impl Renewer {
         let mut inputs = Vec::new();
         for subject in &subjects {
             report.findings.extend(subject.findings());
-            inputs.push(input(subject, &request, inventory.state(&subject.name)));
+            inputs.push(input(&self.store, subject, &request, inventory.state(&subject.name)));
         }
         let plan = plan(inputs, now);
         run.perform(plan, subjects, &mut report).await?;
@@ -380,12 +380,14 @@ fn unknown_step() -> Failure {
     Failure::new(certkit_core::FailureClass::Bug, "the plan holds a step that this version does not know")
 }
 
-fn input(subject: &Subject, request: &Request, state: LineageState) -> PlanInput {
+fn input(store: &Store, subject: &Subject, request: &Request, state: LineageState) -> PlanInput {
     let validity = subject.certificate.as_ref().map(|certificate| certificate.validity());
     let mut input = PlanInput::new(subject.name.clone(), validity, subject.wish(request)).remembering(state);
     input.directory = subject.conf.params().effective_server().and_then(|server| AcmeUrl::parse(server).ok());
     // A dry run finishes nothing; it tries everything anew.
     input.order_under_way &= request.mode == Mode::Real;
+    // The journal tells, not the memory: an order that is gone is no reason to place another one.
+    input.order_under_way = input.order_under_way && !matches!(store.pending(&subject.name), Ok(None));
     input
 }
 

@@ -308,7 +308,7 @@ async fn a_read_only_webroot_says_so() {
             exec \"$0\" --exact webroot::a_read_only_webroot_says_so";
         let mut child = std::process::Command::new("unshare");
         child.args(["-m", "/bin/sh", "-c", line]).arg(program).env("CERTKIT_TEST_READ_ONLY", root.path());
-        let Ok(output) = child.output() else { return };
+        let output = child.output().expect("unshare is missing: install util-linux (bash .ci/test.sh does)");
         // A container or a chroot may refuse mounts even to root, and says so before the line begins.
         let refused = String::from_utf8_lossy(&output.stderr).starts_with("unshare: ");
         let may_not_mount = output.status.code() == Some(77) || refused || !is_root();

@@ -9,12 +9,13 @@ use crate::support::{World, entry};
 
 /// Runs until an event of this kind is durable, and ends there as if the process had died.
 async fn crash_at(world: &World, event: &'static str) {
+    crash_of(world, Request::renew(), event).await;
+}
+
+async fn crash_of(world: &World, request: Request, event: &'static str) {
     world.seen.when(event, || panic!("the crash that this test wants"));
     let renewer = world.renewer();
-    let run =
-        tokio::spawn(
-            async move { renewer.run(Request::renew(), &Stop::new()).await.map(|report| format!("{report:?}")) },
-        );
+    let run = tokio::spawn(async move { renewer.run(request, &Stop::new()).await.map(|report| format!("{report:?}")) });
     match run.await {
         Err(died) if died.is_panic() => {}
         ended => panic!("the run went past {event}: {ended:?}"),
@@ -131,4 +132,16 @@ async fn a_dry_run_between_a_crash_and_the_next_run_costs_at_most_an_order() {
     assert!(world.run_request(Request::renew().dry_run()).await.is_success());
     let report = world.run_request(Request::renew().forced()).await;
     assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
+}
+
+#[tokio::test]
+async fn an_order_whose_journal_is_gone_is_no_reason_for_another_one() {
+    let world = World::new(PebbleOptions::default()).await;
+    let sound = world.tree.lineage("a.example.com").days_left(60).server(&world.server()).account(&world.account);
+    sound.standalone(world.pebble.http_port()).write();
+    crash_of(&world, Request::renew().forced(), "order-placed").await;
+    std::fs::remove_dir_all(world.tree.config_dir().join("certkit/pending")).unwrap();
+    let report = world.run().await;
+    assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::NotDue { .. }), "{report:?}");
+    assert_eq!(world.pebble.orders_placed(), 1);
 }
