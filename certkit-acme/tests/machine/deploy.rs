@@ -117,10 +117,7 @@ async fn until(what: impl Fn() -> bool) -> bool {
 #[tokio::test]
 async fn a_real_nginx_is_checked_and_reloaded() {
     let nginx = Path::new("/usr/sbin/nginx");
-    if !nginx.exists() {
-        assert!(std::env::var_os("CI").is_none(), "CI installs nginx");
-        return;
-    }
+    assert!(nginx.exists(), "nginx is missing: run `bash .ci/test.sh`, which installs it");
     let directory = tempfile::tempdir().unwrap();
     let (at, port) = (directory.path(), free_port());
     fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
@@ -146,7 +143,8 @@ async fn a_real_nginx_is_checked_and_reloaded() {
     let reloaded = until(|| served(port).as_deref() == Some("two")).await;
     write("three'; nonsense");
     let bad = reload_with(WebServer::Nginx, Some(&control), &settings).await;
-    let still = served(port);
+    // A worker of the first configuration may still answer for a moment.
+    let still = until(|| served(port).as_deref() == Some("two")).await;
     write("four");
     // SIGTERM, so that the master takes its workers along.
     std::process::Command::new("kill").arg(server.id().to_string()).status().unwrap();
@@ -158,7 +156,7 @@ async fn a_real_nginx_is_checked_and_reloaded() {
     assert!(reloaded, "nginx does not serve the new configuration");
     let failure = bad.1.unwrap_err();
     assert!(failure.detail.contains("configuration check") && failure.detail.contains("nonsense"), "{failure}");
-    assert_eq!(still.as_deref(), Some("two"), "a bad configuration is not loaded");
+    assert!(still, "a bad configuration is not loaded");
     let failure = down.1.unwrap_err();
     assert!(failure.detail.starts_with("nginx's reload failed with status 1"), "{failure}");
 }
