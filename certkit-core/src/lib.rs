@@ -43,6 +43,9 @@ pub use plan::{Plan, PlanEntry, PlanInput, Step, plan};
 mod private_key;
 pub use private_key::{PrivateKey, PrivateKeyError, PrivateKeyFormat};
 
+#[cfg(feature = "store")]
+pub mod settings;
+
 pub mod state;
 
 #[cfg(feature = "store")]

@@ -121,12 +121,22 @@ pub enum Event {
 #[serde(rename_all = "kebab-case", tag = "kind", content = "value")]
 #[non_exhaustive]
 pub enum DeployTarget {
+    /// A file with certificate, chain and key together, by its path (a target of the settings).
+    Combined(String),
+    /// A command of the settings, the command itself.
+    Command(String),
+    /// A folder that receives copies of the files, by its path (a target of the settings).
+    Copy(String),
+    /// A file with the leaf certificate in DER, by its path (a target of the settings).
+    Der(String),
     /// An executable of `renewal-hooks/deploy`, by its path.
     DirectoryHook(String),
     /// The deploy hook of the command line or the conf (`renew_hook`), the command itself.
     Hook(String),
     /// The reload of a web server because of `installer = nginx` or `apache`.
     Installer(String),
+    /// The reload of a systemd unit, by the unit's name (a target of the settings).
+    Reload(String),
 }
 
 /// An event with its instant, as the history keeps it.

@@ -1,0 +1,4 @@
+//! The owner's settings: what certbot's conf cannot express.
+
+mod deploy;
+pub use deploy::{DeploySetting, FileAccess, FileKinds};
