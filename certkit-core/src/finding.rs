@@ -40,10 +40,18 @@ pub enum FindingCode {
     ArchiveWithoutConf,
     /// The authenticator of a conf cannot be done by this version.
     AuthenticatorUnsupported,
+    /// A certificate is ordered before the CA's window begins.
+    BeforeTheWindow,
     /// A lineage cannot be used.
     BrokenLineage,
+    /// The CA has revoked the certificate in use.
+    CertificateRevoked,
+    /// This machine's clock and the CA's differ.
+    ClockOff,
     /// A deploy hook or a reload failed for the version in use, and is tried again.
     DeployPending,
+    /// The certificate was obtained from another CA than the conf's first, because that one fails.
+    FallbackAuthority,
     /// A live link points somewhere that certbot would not have made it point to.
     ForeignLink,
     /// A commit of certkit that did not end.
@@ -56,6 +64,8 @@ pub enum FindingCode {
     LiveWithoutConf,
     /// The live links point to different versions.
     MixedVersions,
+    /// Names were left out of a certificate, as `allow_subset_of_names` permits.
+    NamesLeftOut,
     /// A newer version is stored that does not verify.
     NewerVersionUnusable,
     /// Something that an interrupted run had left was put right by this one.
@@ -66,10 +76,22 @@ pub enum FindingCode {
     OrderPending,
     /// A private key that others may read.
     PrivateKeyReadable,
+    /// A certificate profile has effects that surprise.
+    ProfileEffects,
+    /// The preferred certificate profile was not to be had, so the CA's default was taken.
+    ProfileNotGranted,
     /// `renew_before_expiry` is as long as the lifetime, so that the certificate would be renewed at every run.
     RenewBeforeExpiryTooLong,
     /// `renew_before_expiry` cannot be understood.
     RenewBeforeExpiryUnreadable,
+    /// The CA explains why it wants a certificate to be renewed.
+    RenewalInformationExplained,
+    /// The CA's window leaves too little time.
+    RenewalInformationTooLate,
+    /// The renewal information or the revocation list of a CA cannot be had.
+    RenewalInformationUnavailable,
+    /// certkit is run too rarely for a certificate's lifetime.
+    RunTooRarely,
     /// A certificate was issued but another tool had renewed meanwhile: it is kept aside.
     SetAside,
     /// A file of certkit's own state is damaged; its content is ignored.
@@ -78,6 +100,8 @@ pub enum FindingCode {
     Unreadable,
     /// A setting in a conf has no effect here.
     SettingWithoutEffect,
+    /// A wish that was recorded cannot be fulfilled for now, so the certificate is renewed as it is.
+    WishPostponed,
 }
 
 impl Finding {
@@ -125,29 +149,53 @@ impl FindingCode {
             Self::AuthenticatorUnsupported => {
                 "this way of validating names cannot be done by this version, so the next renewal would fail"
             }
+            Self::BeforeTheWindow => {
+                "it is ordered before the CA's renewal window begins, since the next run would come too late for it; the order is not exempt from the CA's rate limits"
+            }
             Self::BrokenLineage => "this certificate cannot be used or renewed as it stands",
+            Self::CertificateRevoked => "the CA has revoked this certificate",
+            Self::ClockOff => "this machine's clock differs from the CA's",
             Self::DeployPending => "the certificate in use is not deployed yet",
+            Self::FallbackAuthority => "the certificate is from another CA than usual, because the first one fails",
             Self::ForeignLink => "a live link does not point to a version in this certificate's own archive",
             Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
             Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
             Self::LiveVersionDamaged => "the version in use is damaged",
             Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
             Self::MixedVersions => "the live links point to different versions, so key and certificate may not match",
+            Self::NamesLeftOut => {
+                "names could not be validated and were left out of the new certificate, as allow_subset_of_names permits; they are not served with a valid certificate any more"
+            }
             Self::NewerVersionUnusable => "a newer version is stored but does not verify, so it is not used",
             Self::PutRight => "an interrupted run had left it unfinished, and this run put it right",
             Self::NewerVersionNotLive => "a newer complete version is stored but not in use",
             Self::OrderPending => "an order is under way and is resumed at the next run",
             Self::PrivateKeyReadable => "the private key can be read by every user",
+            Self::ProfileEffects => "this certificate profile differs from the usual one",
+            Self::ProfileNotGranted => {
+                "the preferred certificate profile was not to be had, so the CA's default is used"
+            }
             Self::RenewBeforeExpiryTooLong => {
                 "renew_before_expiry is as long as the certificate's lifetime or longer, so it is ignored and a third of the lifetime applies"
             }
             Self::RenewBeforeExpiryUnreadable => {
                 "renew_before_expiry cannot be understood, so it is ignored and a third of the lifetime applies"
             }
+            Self::RenewalInformationExplained => "the CA explains why it wants this certificate to be renewed now",
+            Self::RenewalInformationTooLate => {
+                "the CA advises a renewal so late that no time would be left for a failure, so it is renewed earlier"
+            }
+            Self::RenewalInformationUnavailable => {
+                "the CA was asked about the certificate and gave no usable answer, so the rule of the lifetime applies"
+            }
+            Self::RunTooRarely => "certkit is run too rarely for the lifetime of this certificate",
             Self::SetAside => "a certificate was issued but not installed, because another tool had renewed meanwhile",
             Self::StateDamaged => "a file of certkit's own memory is damaged, and its content is ignored",
             Self::Unreadable => "it cannot be read",
             Self::SettingWithoutEffect => "a setting has no effect here",
+            Self::WishPostponed => {
+                "what was asked for fails, and the certificate is due: it is renewed as it is, and the change is tried again later"
+            }
         }
     }
 
@@ -161,10 +209,34 @@ impl FindingCode {
                 "certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
             }
             Self::AccountUnusable => "restore the file from a backup, or move the account's directory away",
+            Self::BeforeTheWindow => {
+                "nothing to do; a daemon or certkit's own timer, which wake at the exact instant, avoid it"
+            }
+            Self::CertificateRevoked => {
+                "nothing to do if it is renewed now; if its key may be known to others, renew with a new one: certkit renew --cert-name NAME --force-renewal --new-key"
+            }
+            Self::ClockOff => {
+                "set the clock of this machine (time synchronisation); from 24 hours on nothing is ordered"
+            }
             Self::DeployPending => {
                 "run the command by hand and put right what it says; the next `certkit renew` tries it again, and another one is set with certkit reconfigure --cert-name NAME --deploy-hook COMMAND"
             }
             Self::ForeignLink => "make the link point to archive/NAME/KINDn.pem, the same n in all four",
+            Self::FallbackAuthority => "nothing to do: the first CA is asked again when the certificate is due",
+            Self::NamesLeftOut => {
+                "put right why they fail, and run certkit renew --cert-name NAME --force-renewal; or give them up: certkit certonly --cert-name NAME -d … without them"
+            }
+            Self::ProfileEffects => {
+                "read it before the certificate is used; another profile is chosen with certkit reconfigure --cert-name NAME --preferred-profile PROFILE"
+            }
+            Self::ProfileNotGranted => {
+                "choose a profile that the CA offers to your account, or leave it: certkit reconfigure --cert-name NAME --preferred-profile PROFILE"
+            }
+            Self::RenewalInformationExplained => "read it; nothing else to do, it is renewed",
+            Self::RenewalInformationTooLate | Self::RenewalInformationUnavailable => {
+                "nothing to do; if it stays so, the CA can be left unasked: renewal_information = false in certkit/lineages/NAME.toml"
+            }
+            Self::RunTooRarely => "run it more often: at least eight times in a lifetime; or let certkit daemon run",
             Self::BrokenLineage => {
                 "correct what the message names or restore it from a backup; otherwise remove the certificate (certkit delete --cert-name NAME) and obtain it again"
             }
@@ -185,29 +257,45 @@ impl FindingCode {
             Self::StateDamaged => "nothing to do: it is written anew at the next run",
             Self::Unreadable => "run as the user who owns it (usually root), or correct its mode",
             Self::SettingWithoutEffect => "remove it, or change it to something that has an effect",
+            Self::WishPostponed => "put right why it fails; certkit history --cert-name NAME tells",
         }
     }
 
     /// How bad it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::BrokenLineage | Self::LiveVersionDamaged | Self::MixedVersions | Self::Unreadable => Severity::Error,
+            Self::BrokenLineage
+            | Self::CertificateRevoked
+            | Self::LiveVersionDamaged
+            | Self::MixedVersions
+            | Self::Unreadable => Severity::Error,
             Self::AccountUnusable
             | Self::ArchiveWithoutConf
+            | Self::ClockOff
             | Self::DeployPending
+            | Self::FallbackAuthority
             | Self::ForeignLink
             | Self::AuthenticatorUnsupported
             | Self::InterruptedSwitch
             | Self::LiveWithoutConf
+            | Self::NamesLeftOut
             | Self::NewerVersionNotLive
             | Self::PrivateKeyReadable
+            | Self::ProfileNotGranted
             | Self::RenewBeforeExpiryTooLong
             | Self::RenewBeforeExpiryUnreadable
+            | Self::RenewalInformationTooLate
+            | Self::RunTooRarely
+            | Self::WishPostponed
             | Self::SetAside
             | Self::StateDamaged => Severity::Warning,
-            Self::InterruptedCommit
+            Self::BeforeTheWindow
+            | Self::InterruptedCommit
             | Self::NewerVersionUnusable
             | Self::OrderPending
+            | Self::ProfileEffects
+            | Self::RenewalInformationExplained
+            | Self::RenewalInformationUnavailable
             | Self::PutRight
             | Self::SettingWithoutEffect => Severity::Notice,
         }

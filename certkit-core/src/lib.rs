@@ -38,7 +38,7 @@ pub use lineage_name::{LineageName, LineageNameError, Version};
 mod pem_block;
 
 mod plan;
-pub use plan::{Plan, PlanEntry, PlanInput, Step, plan};
+pub use plan::{HeldBy, Outlook, Plan, PlanEntry, PlanInput, Step, decide, plan};
 
 mod private_key;
 pub use private_key::{PrivateKey, PrivateKeyError, PrivateKeyFormat};

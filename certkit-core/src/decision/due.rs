@@ -1,14 +1,10 @@
-//! When a certificate is due, without the CA's advice: certbot's rule and the owner's exceptions to it.
+//! When a certificate is due: the owner's word, the CA's advice, the rule of the lifetime.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::parse_interval;
+use super::{Cadence, RenewalInformation, Seed, SuggestedWindow, latest_sensible, parse_interval, usual};
 use crate::{Finding, FindingCode, Validity};
-
-/// Below this lifetime half of it must be left, otherwise a third (Let's Encrypt's integration guide, 2025-06-23;
-/// certbot 4.0). In days.
-const SHORT_LIFETIME_DAYS: i64 = 10;
 
 /// What the owner wants of a lineage's renewal, as the conf and the command line say it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +32,28 @@ impl RenewalWish {
     }
 }
 
+/// What is known of a certificate when it is asked whether it is due.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DueFacts<'a> {
+    /// What findings are about: the lineage's name.
+    pub subject: &'a str,
+    /// Its validity.
+    pub validity: Validity,
+    /// What the owner wants.
+    pub wish: &'a RenewalWish,
+    /// What the CA said about this very certificate.
+    pub renewal_information: Option<&'a RenewalInformation>,
+    /// Since when the CA has revoked it.
+    pub revoked_since: Option<DateTime<Utc>>,
+    /// Since when the owner wishes something else than what it is, by a wish recorded through certkit.
+    pub changed_since: Option<DateTime<Utc>>,
+    /// What differs between machines and lineages.
+    pub seed: Seed,
+    /// How often certkit is run.
+    pub cadence: Cadence,
+}
+
 /// Whether a lineage is due, since or from when, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -44,7 +62,11 @@ pub struct DueDecision {
     pub at: Option<DateTime<Utc>>,
     /// Which rule says so.
     pub reason: DueReason,
-    /// What the owner should know about the settings that led here.
+    /// Whether it is renewed now although the instant is yet to come, since the next run would be too late.
+    pub early: bool,
+    /// The CA's window, when it has a say.
+    pub window: Option<SuggestedWindow>,
+    /// What the owner should know about the settings or the advice that led here.
     pub findings: Vec<Finding>,
 }
 
@@ -63,63 +85,154 @@ pub enum DueReason {
     HalfOfLifetime,
     /// There is no usable certificate yet.
     NoCertificate,
-    /// The requested names, key or CA differ from the certificate's.
+    /// The wished names, key, profile or CA differ from the certificate's.
     Changed,
     /// An order of an earlier run waits to be finished.
     OrderUnderWay,
     /// `renew_before_expiry` of the conf.
     RenewBeforeExpiry,
+    /// The CA's renewal information (RFC 9773).
+    RenewalInformation,
+    /// The CA has revoked the certificate.
+    Revoked,
     /// A third of the lifetime is left.
     ThirdOfLifetime,
 }
 
-/// When a certificate with this validity is due.
-pub fn due(subject: &str, validity: Validity, wish: &RenewalWish, now: DateTime<Utc>) -> DueDecision {
-    if let Some(reason) = &wish.now {
-        return DueDecision { at: Some(now), reason: reason.clone(), findings: Vec::new() };
+/// When a certificate is due.
+pub fn due(facts: &DueFacts<'_>, now: DateTime<Utc>) -> DueDecision {
+    if let Some(reason) = &facts.wish.now {
+        return DueDecision::at(now, reason.clone());
     }
-    if wish.never {
-        return DueDecision { at: None, reason: DueReason::AutorenewOff, findings: Vec::new() };
+    let mut decision = by_the_rules(facts, now);
+    if let Some(since) = facts.revoked_since {
+        decision.findings.push(Finding::new(FindingCode::CertificateRevoked, facts.subject, since.to_string()));
     }
-    let lifetime = validity.lifetime();
-    let mut findings = Vec::new();
-    if let Some(text) = &wish.renew_before_expiry {
-        match parse_interval(text) {
-            // Due at the very end is due too late, whatever was meant.
-            Ok(interval) if interval <= TimeDelta::zero() => {
-                findings.push(Finding::new(FindingCode::RenewBeforeExpiryUnreadable, subject, text));
-            }
-            Ok(interval) if interval >= lifetime => {
-                findings.push(Finding::new(
-                    FindingCode::RenewBeforeExpiryTooLong,
-                    subject,
-                    format!("{text} of {}", in_words(lifetime)),
-                ));
-            }
-            Ok(interval) => {
-                return DueDecision {
-                    at: validity.not_after.checked_sub_signed(interval),
-                    reason: DueReason::RenewBeforeExpiry,
-                    findings,
-                };
-            }
-            Err(_) => findings.push(Finding::new(FindingCode::RenewBeforeExpiryUnreadable, subject, text)),
+    if decision.reason == DueReason::AutorenewOff {
+        return decision;
+    }
+    for (since, reason) in [(facts.revoked_since, DueReason::Revoked), (facts.changed_since, DueReason::Changed)] {
+        if let Some(since) = since
+            && decision.at.is_none_or(|at| since < at)
+            && !decision.is_due(now)
+        {
+            decision = DueDecision { at: Some(since), reason, early: false, window: None, ..decision };
         }
     }
-    let (left, reason) = if lifetime < TimeDelta::days(SHORT_LIFETIME_DAYS) {
-        (lifetime / 2, DueReason::HalfOfLifetime)
-    } else {
-        (lifetime / 3, DueReason::ThirdOfLifetime)
-    };
-    // Within the lifetime by construction, so the subtraction cannot leave the range of dates.
-    let at = validity.not_after.checked_sub_signed(left).unwrap_or(validity.not_before);
-    DueDecision { at: Some(at), reason, findings }
+    decision
+}
+
+/// The owner's interval, the CA's window, the rule of the lifetime; and whether the next run would be too late.
+fn by_the_rules(facts: &DueFacts<'_>, now: DateTime<Utc>) -> DueDecision {
+    let DueFacts { wish, validity, .. } = *facts;
+    if wish.never {
+        return DueDecision { at: None, ..DueDecision::at(now, DueReason::AutorenewOff) };
+    }
+    let (of_lifetime, reason) = usual(validity);
+    let mut decision = DueDecision::at(of_lifetime, reason);
+    let interval = owners_interval(facts, &mut decision.findings);
+    let own = interval.and_then(|interval| validity.not_after.checked_sub_signed(interval));
+    if let Some(at) = own {
+        (decision.at, decision.reason) = (Some(at), DueReason::RenewBeforeExpiry);
+    }
+    if let Some(window) = facts.renewal_information.and_then(|information| information.window) {
+        take_advice(facts, window, own, &mut decision, now);
+    }
+    let next_run = facts.cadence.next_run(now);
+    let Some(at) = decision.at else { return decision };
+    if at > now && !facts.cadence.exact {
+        let advised = decision.reason == DueReason::RenewalInformation;
+        let left = validity.lifetime() / 8;
+        let too_late = validity.not_after.checked_sub_signed(left).is_some_and(|last| next_run > last);
+        decision.early = (advised && at <= next_run) || too_late;
+        if too_late {
+            let every = format!("it is run every {}", in_words(facts.cadence.interval));
+            decision.findings.push(Finding::new(FindingCode::RunTooRarely, facts.subject, every));
+        }
+    }
+    if decision.is_due(now)
+        && let Some(window) = decision.window.filter(|window| now < window.start)
+    {
+        let begins = format!("it begins at {}", window.start);
+        decision.findings.push(Finding::new(FindingCode::BeforeTheWindow, facts.subject, begins));
+    }
+    decision
+}
+
+/// The CA's window: its instant counts, unless the owner wants it earlier or it leaves too little time.
+fn take_advice(
+    facts: &DueFacts<'_>,
+    window: SuggestedWindow,
+    own: Option<DateTime<Utc>>,
+    decision: &mut DueDecision,
+    now: DateTime<Utc>,
+) {
+    let instant = window.instant(facts.seed);
+    decision.window = Some(window);
+    let latest = latest_sensible(facts.validity);
+    if own.is_some_and(|own| own <= instant) {
+        return;
+    }
+    if instant > latest {
+        let begins = format!("from {} to {}", window.start, window.end);
+        decision.findings.push(Finding::new(FindingCode::RenewalInformationTooLate, facts.subject, begins));
+        if own.is_none() {
+            decision.at = Some(latest);
+        }
+        return;
+    }
+    (decision.at, decision.reason) = (Some(instant), DueReason::RenewalInformation);
+    if let Some(url) = facts.renewal_information.and_then(|information| information.explanation_url.as_deref())
+        && now >= instant
+    {
+        decision.findings.push(Finding::new(FindingCode::RenewalInformationExplained, facts.subject, url));
+    }
+}
+
+/// `renew_before_expiry`, when it can be heeded.
+fn owners_interval(facts: &DueFacts<'_>, findings: &mut Vec<Finding>) -> Option<TimeDelta> {
+    let text = facts.wish.renew_before_expiry.as_ref()?;
+    let lifetime = facts.validity.lifetime();
+    match parse_interval(text) {
+        Ok(interval) if interval >= lifetime => {
+            let evidence = format!("{text} of {}", in_words(lifetime));
+            findings.push(Finding::new(FindingCode::RenewBeforeExpiryTooLong, facts.subject, evidence));
+            None
+        }
+        Ok(interval) if interval > TimeDelta::zero() => Some(interval),
+        // Due at the very end is due too late, whatever was meant.
+        Ok(_) | Err(_) => {
+            findings.push(Finding::new(FindingCode::RenewBeforeExpiryUnreadable, facts.subject, text));
+            None
+        }
+    }
 }
 
 impl DueDecision {
-    /// Whether it is due at `now`.
+    /// Due at `at`, by `reason`, and nothing else to say.
+    pub fn at(at: DateTime<Utc>, reason: DueReason) -> Self {
+        Self { at: Some(at), reason, early: false, window: None, findings: Vec::new() }
+    }
+
+    /// Whether it is to be renewed at `now`.
     pub fn is_due(&self, now: DateTime<Utc>) -> bool {
-        self.at.is_some_and(|at| now >= at)
+        self.early || self.at.is_some_and(|at| now >= at)
+    }
+}
+
+impl<'a> DueFacts<'a> {
+    /// The facts of a certificate of which nothing more is known.
+    pub fn new(subject: &'a str, validity: Validity, wish: &'a RenewalWish, seed: Seed) -> Self {
+        Self {
+            subject,
+            validity,
+            wish,
+            renewal_information: None,
+            revoked_since: None,
+            changed_since: None,
+            seed,
+            cadence: Cadence::exact(),
+        }
     }
 }
 
@@ -135,6 +248,8 @@ impl DueReason {
             Self::NoCertificate => "no-certificate",
             Self::OrderUnderWay => "order-under-way",
             Self::RenewBeforeExpiry => "renew-before-expiry",
+            Self::RenewalInformation => "renewal-information",
+            Self::Revoked => "revoked",
             Self::ThirdOfLifetime => "third-of-lifetime",
         }
     }
@@ -150,14 +265,18 @@ impl DueReason {
             Self::NoCertificate => "there is no certificate yet",
             Self::OrderUnderWay => "an order of an earlier run waits to be finished",
             Self::RenewBeforeExpiry => "renew_before_expiry of the conf",
+            Self::RenewalInformation => "the CA's renewal information",
+            Self::Revoked => "the CA has revoked the certificate",
             Self::ThirdOfLifetime => "a third of the lifetime is left",
         }
     }
 }
 
-/// A length of time for people: whole days, or hours below two days.
+/// A length of time for people: whole days, hours below two days, minutes below two hours.
 fn in_words(length: TimeDelta) -> String {
-    if length < TimeDelta::days(2) {
+    if length < TimeDelta::hours(2) {
+        format!("{} minutes", length.num_minutes())
+    } else if length < TimeDelta::days(2) {
         format!("{} hours", length.num_hours())
     } else {
         format!("{} days", length.num_days())
@@ -169,70 +288,206 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::LineageName;
 
     fn at(seconds: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(seconds, 0).unwrap()
     }
 
+    const START: i64 = 1_000_000;
+
     fn lasting(seconds: i64) -> Validity {
-        Validity { not_before: at(1_000_000), not_after: at(1_000_000 + seconds) }
+        Validity { not_before: at(START), not_after: at(START + seconds) }
     }
 
+    const HOUR: i64 = 3600;
     const DAY: i64 = 86_400;
+
+    fn seed() -> Seed {
+        Seed::of(b"machine", &LineageName::new("a").unwrap())
+    }
+
+    fn plain(validity: Validity, wish: &RenewalWish, now: DateTime<Utc>) -> DueDecision {
+        due(&DueFacts::new("a", validity, wish, seed()), now)
+    }
+
+    /// The decision with a window, by seconds after the start of the validity.
+    fn advised(validity: Validity, wish: &RenewalWish, window: (i64, i64), cadence: Cadence, now: i64) -> DueDecision {
+        let window = SuggestedWindow::new(at(START + window.0), at(START + window.1)).unwrap();
+        let information = RenewalInformation::answered("id", window, Some("https://ca.example/why".into()), at(START));
+        let mut facts = DueFacts::new("a", validity, wish, seed());
+        facts.renewal_information = Some(&information);
+        facts.cadence = cadence;
+        due(&facts, at(START + now))
+    }
+
+    fn codes(decision: &DueDecision) -> Vec<FindingCode> {
+        decision.findings.iter().map(|finding| finding.code).collect()
+    }
 
     #[test]
     fn a_third_is_left_to_the_second() {
-        let decision = due("a", lasting(90 * DAY), &RenewalWish::default(), at(0));
-        assert_eq!(decision.at, Some(at(1_000_000 + 60 * DAY)));
-        assert!(!decision.is_due(at(1_000_000 + 60 * DAY - 1)));
-        assert!(decision.is_due(at(1_000_000 + 60 * DAY)));
+        let wish = RenewalWish::default();
+        let decision = plain(lasting(90 * DAY), &wish, at(0));
+        assert_eq!(decision.at, Some(at(START + 60 * DAY)));
+        assert!(!decision.is_due(at(START + 60 * DAY - 1)));
+        assert!(decision.is_due(at(START + 60 * DAY)));
         assert_eq!(decision.reason, DueReason::ThirdOfLifetime);
     }
 
     #[test]
     fn half_is_left_below_ten_days() {
-        let short = due("a", lasting(10 * DAY - 2), &RenewalWish::default(), at(0));
-        assert_eq!((short.at, short.reason), (Some(at(1_000_000 + 5 * DAY - 1)), DueReason::HalfOfLifetime));
-        assert_eq!(due("a", lasting(10 * DAY), &RenewalWish::default(), at(0)).reason, DueReason::ThirdOfLifetime);
+        let wish = RenewalWish::default();
+        let short = plain(lasting(10 * DAY - 2), &wish, at(0));
+        assert_eq!((short.at, short.reason), (Some(at(START + 5 * DAY - 1)), DueReason::HalfOfLifetime));
+        assert_eq!(plain(lasting(10 * DAY), &wish, at(0)).reason, DueReason::ThirdOfLifetime);
     }
 
     #[test]
     fn renew_before_expiry_overrides_unless_it_covers_the_whole_life() {
         let wish = |text: &str| RenewalWish::new(Some(text.into()), true);
-        let decision = due("a", lasting(90 * DAY), &wish("10 days"), at(0));
-        assert_eq!((decision.at, decision.reason), (Some(at(1_000_000 + 80 * DAY)), DueReason::RenewBeforeExpiry));
+        let decision = plain(lasting(90 * DAY), &wish("10 days"), at(0));
+        assert_eq!((decision.at, decision.reason), (Some(at(START + 80 * DAY)), DueReason::RenewBeforeExpiry));
         // NPM#5483: a fixed "30 days before" on a six-day certificate renewed at every run and burned the limit.
-        let decision = due("a", lasting(6 * DAY), &wish("30 days"), at(0));
+        let decision = plain(lasting(6 * DAY), &wish("30 days"), at(0));
         assert_eq!(decision.reason, DueReason::HalfOfLifetime);
         assert_eq!(decision.findings[0].code, FindingCode::RenewBeforeExpiryTooLong);
         for text in ["whenever", "0", "0 days", "1 day -24 hours"] {
-            let decision = due("a", lasting(90 * DAY), &wish(text), at(0));
+            let decision = plain(lasting(90 * DAY), &wish(text), at(0));
             assert_eq!(decision.findings[0].code, FindingCode::RenewBeforeExpiryUnreadable, "{text}");
             assert_eq!(decision.reason, DueReason::ThirdOfLifetime, "{text}");
         }
     }
 
     #[test]
-    fn autorenew_off_is_never_due_but_force_is() {
+    fn autorenew_off_is_never_due_but_force_is_and_a_revocation_is_told() {
         let wish = RenewalWish::new(None, false);
-        assert_eq!(due("a", lasting(DAY), &wish, at(i64::from(u32::MAX))).at, None);
-        assert!(due("a", lasting(DAY), &wish.due_now(DueReason::Forced), at(0)).is_due(at(0)));
+        assert_eq!(plain(lasting(DAY), &wish, at(i64::from(u32::MAX))).at, None);
+        let mut facts = DueFacts::new("a", lasting(DAY), &wish, seed());
+        facts.revoked_since = Some(at(START + 5));
+        let decision = due(&facts, at(START + 10));
+        assert!(!decision.is_due(at(START + 10)));
+        assert_eq!(codes(&decision), [FindingCode::CertificateRevoked]);
+        assert!(plain(lasting(DAY), &wish.due_now(DueReason::Forced), at(0)).is_due(at(0)));
+    }
+
+    #[test]
+    fn the_cas_window_counts_instead_of_the_rule_of_the_lifetime() {
+        let wish = RenewalWish::default();
+        let decision = advised(lasting(90 * DAY), &wish, (61 * DAY, 62 * DAY), Cadence::exact(), 60 * DAY + 1);
+        assert_eq!(decision.reason, DueReason::RenewalInformation);
+        assert!(!decision.is_due(at(START + 60 * DAY + 1)), "a third is left, but the CA wants it later");
+        let instant = decision.at.unwrap();
+        assert!(decision.window.unwrap().contains(instant));
+        assert!(decision.is_due(instant));
+    }
+
+    #[test]
+    fn a_window_in_the_past_means_now_and_stays_so_until_it_is_renewed() {
+        let wish = RenewalWish::default();
+        for now in [5 * DAY, 6 * DAY, 50 * DAY] {
+            let decision = advised(lasting(90 * DAY), &wish, (4 * DAY, 4 * DAY + 60), Cadence::exact(), now);
+            assert!(decision.is_due(at(START + now)));
+            assert_eq!(decision.reason, DueReason::RenewalInformation);
+            assert_eq!(codes(&decision), [FindingCode::RenewalInformationExplained]);
+        }
+    }
+
+    #[test]
+    fn what_would_come_before_the_next_run_is_due_now_and_the_lost_exemption_is_told() {
+        let wish = RenewalWish::default();
+        // 160 hours at Let's Encrypt: the window is 3.2 hours wide, and a timer of twelve hours would miss it.
+        let window = (78 * HOUR, 81 * HOUR);
+        let twice_a_day = Cadence::every(TimeDelta::hours(12));
+        let decision = advised(lasting(160 * HOUR), &wish, window, twice_a_day, 65 * HOUR);
+        assert!(!decision.is_due(at(START + 65 * HOUR)));
+        let decision = advised(lasting(160 * HOUR), &wish, window, twice_a_day, 70 * HOUR);
+        assert!(decision.early && decision.is_due(at(START + 70 * HOUR)));
+        assert_eq!(codes(&decision), [FindingCode::BeforeTheWindow]);
+        let decision = advised(lasting(160 * HOUR), &wish, window, Cadence::exact(), 70 * HOUR);
+        assert!(!decision.is_due(at(START + 70 * HOUR)), "a timer that is set to the instant does not come too late");
+    }
+
+    #[test]
+    fn advice_that_leaves_no_time_for_a_failure_is_not_followed() {
+        let wish = RenewalWish::default();
+        for (lifetime, latest) in [(90 * DAY, 75 * DAY), (160 * HOUR, 120 * HOUR)] {
+            let beyond = (lifetime + DAY, lifetime + 2 * DAY);
+            let decision = advised(lasting(lifetime), &wish, beyond, Cadence::exact(), 0);
+            assert_eq!(decision.at, Some(at(START + latest)));
+            assert!(codes(&decision).contains(&FindingCode::RenewalInformationTooLate));
+        }
+    }
+
+    #[test]
+    fn the_earlier_of_the_owners_interval_and_the_cas_window_counts() {
+        let wish = RenewalWish::new(Some("40 days".into()), true);
+        let decision = advised(lasting(90 * DAY), &wish, (60 * DAY, 61 * DAY), Cadence::exact(), 0);
+        assert_eq!((decision.at, decision.reason), (Some(at(START + 50 * DAY)), DueReason::RenewBeforeExpiry));
+        let decision = advised(lasting(90 * DAY), &wish, (2 * DAY, 3 * DAY), Cadence::exact(), 0);
+        assert_eq!(decision.reason, DueReason::RenewalInformation);
+    }
+
+    #[test]
+    fn a_certificate_that_would_not_live_to_see_the_run_after_next_is_due_and_the_rare_runs_are_told() {
+        let wish = RenewalWish::default();
+        let mut facts = DueFacts::new("a", lasting(12 * HOUR), &wish, seed());
+        facts.cadence = Cadence::every(TimeDelta::hours(12));
+        let decision = due(&facts, at(START + HOUR));
+        assert!(decision.early);
+        assert_eq!(codes(&decision), [FindingCode::RunTooRarely]);
+        facts.cadence = Cadence::every(TimeDelta::hours(2));
+        assert!(!due(&facts, at(START + HOUR)).early);
+    }
+
+    #[test]
+    fn a_revoked_certificate_and_a_recorded_wish_are_due_at_once() {
+        let wish = RenewalWish::default();
+        let mut facts = DueFacts::new("a", lasting(90 * DAY), &wish, seed());
+        facts.changed_since = Some(at(START + 10));
+        let decision = due(&facts, at(START + 20));
+        assert_eq!((decision.at, decision.reason), (Some(at(START + 10)), DueReason::Changed));
+        facts.revoked_since = Some(at(START + 15));
+        let decision = due(&facts, at(START + 20));
+        assert_eq!(
+            (decision.reason.clone(), codes(&decision)),
+            (DueReason::Revoked, vec![FindingCode::CertificateRevoked])
+        );
+        // What is due by its age anyway needs no other reason.
+        assert_eq!(due(&facts, at(START + 70 * DAY)).reason, DueReason::ThirdOfLifetime);
     }
 
     proptest! {
         #[test]
-        fn the_instant_lies_within_the_life(seconds in 3600_i64..10 * 365 * DAY) {
+        fn the_instant_lies_within_the_life(
+            seconds in 3600_i64..10 * 365 * DAY,
+            start in -100_i64..100,
+            width in 1_i64..100,
+            minutes in 1_i64..2000,
+        ) {
+            let wish = RenewalWish::default();
             let validity = lasting(seconds);
-            let decision = due("a", validity, &RenewalWish::default(), at(0));
-            let instant = decision.at.unwrap();
+            let instant = plain(validity, &wish, at(0)).at.unwrap();
             prop_assert!(instant > validity.not_before && instant < validity.not_after);
+            // Whatever a CA advises: never after the latest sensible instant, and so with a sixth of the life left.
+            let from = seconds / 50 * start;
+            let window = (from, from + seconds / 50 * width);
+            let cadence = Cadence::every(TimeDelta::minutes(minutes));
+            let decision = advised(validity, &wish, window, cadence, 0);
+            prop_assert!(decision.at.unwrap() <= validity.not_after - validity.lifetime() / 6);
         }
 
         #[test]
         fn odd_periods_do_not_panic(start in -60_000_000_000_i64..250_000_000_000, end in -60_000_000_000_i64..250_000_000_000, text in ".{0,20}") {
             let validity = Validity { not_before: at(start), not_after: at(end) };
-            let _ = due("a", validity, &RenewalWish::new(Some(text), true), at(start));
-            let _ = due("a", validity, &RenewalWish::default(), at(end));
+            let mut facts_wish = RenewalWish::new(Some(text), true);
+            for now in [start, end] {
+                let mut facts = DueFacts::new("a", validity, &facts_wish, seed());
+                facts.cadence = Cadence::default();
+                let _ = due(&facts, at(now));
+            }
+            facts_wish.renew_before_expiry = None;
+            let _ = advised(validity, &facts_wish, (start, start + 1), Cadence::default(), 0);
         }
     }
 }

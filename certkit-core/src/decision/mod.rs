@@ -1,7 +1,18 @@
-//! Is a lineage due, and why.
+//! Is a lineage due, and why; may it be tried now.
+
+mod backstop;
+use backstop::{latest_sensible, usual};
+
+mod cadence;
+pub use cadence::Cadence;
 
 mod due;
-pub use due::{DueDecision, DueReason, RenewalWish, due};
+pub use due::{DueDecision, DueFacts, DueReason, RenewalWish, due};
 
 mod interval;
 pub use interval::{IntervalError, parse_interval};
+
+pub mod limits;
+
+mod renewal_info;
+pub use renewal_info::{RenewalInformation, Seed, SuggestedWindow};

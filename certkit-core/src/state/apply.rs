@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{DeployTarget, Event, LineageState, PendingDeploy, RememberedFailure, Stage};
-use crate::Failure;
+use super::{AuthorityMemory, DeployTarget, Event, LineageState, PendingDeploy, RememberedFailure, Stage};
+use crate::{Failure, Version};
 
 impl LineageState {
     /// Takes an event that happened at `at` into account.
@@ -12,6 +12,7 @@ impl LineageState {
             Event::FirstSeen { version } | Event::ChangedElsewhere { version } => {
                 self.deployed_version = Some(*version);
                 self.deploy_pending.clear();
+                self.deployed_targets.clear();
                 if matches!(self.stage, Stage::Committed { .. }) {
                     self.stage = Stage::Idle;
                 }
@@ -27,54 +28,81 @@ impl LineageState {
             Event::Finalizing { order_url } => {
                 self.stage = Stage::Finalizing { order_url: order_url.clone(), since: at };
             }
-            Event::Committed { version, directory, targets, .. } => {
-                self.consecutive_failures = 0;
-                self.last_failure = None;
+            Event::Committed { version, directory, targets, profile, left_out, .. } => {
+                self.forget_failures();
                 self.last_success = Some(at);
                 self.issued_serial = None;
-                self.issuer_directory = directory.clone();
-                self.deploy_pending = targets
-                    .iter()
-                    .map(|target| PendingDeploy { target: target.clone(), version: *version, failures: 0 })
-                    .collect();
+                self.issuer_directory.clone_from(directory);
+                self.issued_profile.clone_from(profile);
+                self.left_out = left_out.clone();
+                // What was said about the certificate before is not about this one.
+                self.renewal_information = None;
+                self.revocation = None;
+                self.deployed_targets.clear();
+                self.deploy_pending = targets.iter().map(|target| pending(target, *version)).collect();
                 self.stage = Stage::Committed { version: *version, since: at };
                 self.finish_deploy_when_nothing_is_pending();
             }
             Event::SetAside { .. } => {
-                self.consecutive_failures = 0;
-                self.last_failure = None;
+                self.forget_failures();
                 self.issued_serial = None;
                 self.stage = Stage::Idle;
             }
             Event::Deployed { target, version } => {
+                let before = self.deploy_pending.len();
                 self.deploy_pending.retain(|pending| pending.target != *target || pending.version != *version);
+                if target.is_of_settings()
+                    && before > self.deploy_pending.len()
+                    && !self.deployed_targets.contains(target)
+                {
+                    self.deployed_targets.push(target.clone());
+                }
                 self.finish_deploy_when_nothing_is_pending();
             }
             Event::DeployFailed { target, version, .. } => {
                 for pending in &mut self.deploy_pending {
                     if pending.target == *target && pending.version == *version {
                         pending.failures = pending.failures.saturating_add(1);
+                        pending.failed_at = Some(at);
                     }
                 }
             }
             Event::DeployReplanned { version, targets } => {
-                let failures = |target: &DeployTarget| {
-                    let old = self.deploy_pending.iter().find(|pending| pending.target == *target);
-                    old.map_or(0, |pending| pending.failures)
-                };
+                let known =
+                    |target: &DeployTarget| self.deploy_pending.iter().find(|old| old.target == *target).cloned();
                 self.deploy_pending = targets
                     .iter()
-                    .map(|target| PendingDeploy {
-                        target: target.clone(),
-                        version: *version,
-                        failures: failures(target),
+                    .map(|target| {
+                        known(target)
+                            .map_or_else(|| pending(target, *version), |old| PendingDeploy { version: *version, ..old })
                     })
                     .collect();
+                self.deployed_targets.retain(|target| !targets.contains(target));
+                // A target that was added after everything had been deployed reopens the stage.
+                if !self.deploy_pending.is_empty() && self.stage == Stage::Idle {
+                    self.stage = Stage::Committed { version: *version, since: at };
+                }
                 self.finish_deploy_when_nothing_is_pending();
             }
+            Event::WishRecorded { wish } => {
+                self.wish = Some(match self.wish.take() {
+                    Some(before) => before.and(wish.clone()),
+                    None => wish.clone(),
+                });
+            }
+            Event::WishFulfilled => self.wish = None,
+            Event::RenewalInformationRead { information } => self.renewal_information = Some(information.clone()),
+            Event::RevocationRead { revocation } => self.revocation = Some(revocation.clone()),
             Event::AttemptFailed { failure } => self.remember(failure, at),
-            Event::AttemptStarted { directory, .. } => self.attempted_directory = Some(directory.clone()),
-            Event::Validating { .. } | Event::Authorized | Event::DryRunSucceeded | Event::Revoked { .. } => {}
+            Event::AttemptStarted { directory, .. } => {
+                self.attempted_directory = Some(directory.clone());
+                self.last_attempt = Some(at);
+            }
+            Event::Validating { .. }
+            | Event::Authorized
+            | Event::DryRunSucceeded
+            | Event::Revoked { .. }
+            | Event::Told { .. } => {}
         }
     }
 
@@ -83,7 +111,7 @@ impl LineageState {
         if asked_the_ca {
             self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         }
-        self.last_failure = Some(RememberedFailure {
+        let remembered = RememberedFailure {
             at,
             class: failure.class,
             retry: failure.retry,
@@ -94,7 +122,33 @@ impl LineageState {
                 .iter()
                 .map(|one| (one.identifier.to_string(), one.problem.kind.clone()))
                 .collect(),
-        });
+        };
+        if let Some(directory) = &self.attempted_directory {
+            let before = self.authorities.iter().position(|memory| memory.directory == *directory);
+            let before = before.map(|position| self.authorities.remove(position));
+            // What is wrong on this machine says nothing about the CA: what was learned of it stays.
+            match before {
+                Some(before) if !asked_the_ca => self.authorities.push(before),
+                before => {
+                    let (failures, since) =
+                        before.map_or((0, None), |before| (before.consecutive_failures, before.unavailable_since));
+                    let outage = AuthorityMemory::is_outage(failure.class);
+                    self.authorities.push(AuthorityMemory {
+                        directory: directory.clone(),
+                        consecutive_failures: failures.saturating_add(u32::from(asked_the_ca)),
+                        last_failure: remembered.clone(),
+                        unavailable_since: outage.then(|| since.unwrap_or(at)),
+                    });
+                }
+            }
+        }
+        self.last_failure = Some(remembered);
+    }
+
+    fn forget_failures(&mut self) {
+        self.consecutive_failures = 0;
+        self.last_failure = None;
+        self.authorities.clear();
     }
 
     fn finish_deploy_when_nothing_is_pending(&mut self) {
@@ -108,6 +162,10 @@ impl LineageState {
     }
 }
 
+fn pending(target: &DeployTarget, version: Version) -> PendingDeploy {
+    PendingDeploy { target: target.clone(), version, failures: 0, failed_at: None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +177,14 @@ mod tests {
     }
 
     fn committed(version: u32, targets: Vec<DeployTarget>) -> Event {
-        Event::Committed { version: Version(version), not_after: at(1000), directory: None, targets }
+        Event::Committed {
+            version: Version(version),
+            not_after: at(1000),
+            directory: None,
+            targets,
+            profile: None,
+            left_out: crate::IdentifierSet::default(),
+        }
     }
 
     fn order_url() -> AcmeUrl {
@@ -172,12 +237,12 @@ mod tests {
         for class in [FailureClass::AccountUnknown, FailureClass::TermsOfService] {
             let mut state = LineageState::default();
             state.apply(&Event::AttemptFailed { failure: Failure::new(class, "no account here") }, at(0));
-            assert_eq!((state.consecutive_failures, state.held_until()), (0, None), "{class:?}");
+            assert_eq!((state.consecutive_failures, state.held_until(None, None)), (0, None), "{class:?}");
             for times in 1..=2 {
                 let failure = Failure::new(class, "refused").with_http_status(403);
                 state.apply(&Event::AttemptFailed { failure }, at(0));
                 assert_eq!(state.consecutive_failures, times);
-                assert_eq!(state.held_until().unwrap().0, at(0) + crate::state::backoff(times), "{class:?}");
+                assert_eq!(state.held_until(None, None).unwrap().0, at(0) + crate::state::backoff(times), "{class:?}");
             }
         }
     }
@@ -187,7 +252,7 @@ mod tests {
         let mut state = LineageState::default();
         state.apply(&Event::AttemptFailed { failure: Failure::new(FailureClass::OrderLost, "expired") }, at(0));
         assert_eq!(state.consecutive_failures, 1);
-        assert_eq!(state.held_until().unwrap().0, at(60));
+        assert_eq!(state.held_until(None, None).unwrap().0, at(60));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{AcmeUrl, Failure, Version};
+use super::{RecordedWish, RevocationMemory};
+use crate::decision::RenewalInformation;
+use crate::{AcmeUrl, Failure, Finding, IdentifierSet, Version};
 
 /// One thing that happened to a lineage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +75,12 @@ pub enum Event {
         directory: Option<AcmeUrl>,
         /// The targets that have to receive it.
         targets: Vec<DeployTarget>,
+        /// The profile that was ordered.
+        #[serde(default)]
+        profile: Option<String>,
+        /// Names that were left out because they failed (`allow_subset_of_names`).
+        #[serde(default)]
+        left_out: IdentifierSet,
     },
     /// A certificate was issued but another tool had renewed meanwhile.
     SetAside {
@@ -85,6 +93,28 @@ pub enum Event {
         version: Version,
         /// The targets that still have to receive it.
         targets: Vec<DeployTarget>,
+    },
+    /// The owner asked for something that the certificate is not.
+    WishRecorded {
+        /// What.
+        wish: RecordedWish,
+    },
+    /// The certificate is what the owner asked for.
+    WishFulfilled,
+    /// The CA was asked about the certificate in use (RFC 9773).
+    RenewalInformationRead {
+        /// What is known now.
+        information: RenewalInformation,
+    },
+    /// The CA's revocation list was read.
+    RevocationRead {
+        /// What is known now.
+        revocation: RevocationMemory,
+    },
+    /// Something that the owner should know before the attempt goes on.
+    Told {
+        /// What.
+        finding: Finding,
     },
     /// A target has the version.
     Deployed {
@@ -148,6 +178,20 @@ pub struct RecordedEvent {
     /// What.
     #[serde(flatten)]
     pub event: Event,
+}
+
+impl Event {
+    /// Whether it is daily business: the state keeps it, and the history would only be filled by it.
+    pub fn is_routine(&self) -> bool {
+        matches!(self, Self::RenewalInformationRead { .. } | Self::RevocationRead { .. })
+    }
+}
+
+impl DeployTarget {
+    /// Whether it comes from the owner's settings, so that certbot does not know of it.
+    pub fn is_of_settings(&self) -> bool {
+        matches!(self, Self::Combined(_) | Self::Command(_) | Self::Copy(_) | Self::Der(_) | Self::Reload(_))
+    }
 }
 
 impl RecordedEvent {

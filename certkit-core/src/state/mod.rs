@@ -2,16 +2,26 @@
 
 mod apply;
 
+mod authority;
+pub use authority::{AuthorityMemory, LONG_OUTAGE};
+
 mod backoff;
-pub use backoff::backoff;
+pub use backoff::{backoff, next_attempt};
 
 mod event;
 pub use event::{DeployTarget, Event, RecordedEvent};
 
+mod ledger;
+pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal};
+
+mod wish;
+pub use wish::RecordedWish;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{AcmeUrl, FailureClass, Retry, Version};
+use crate::decision::RenewalInformation;
+use crate::{AcmeUrl, FailureClass, IdentifierSet, Retry, Validity, Version};
 
 /// The machine's memory of one lineage. It can be deleted: that costs only the memory of the past.
 /// It changes by [`LineageState::apply`] alone.
@@ -38,6 +48,42 @@ pub struct LineageState {
     /// The serial number (lower-case hex) of a certificate that was issued but whose commit was not recorded yet: when
     /// it is found live after a crash, it is ours and still has to be deployed.
     pub issued_serial: Option<String>,
+    /// The failures since the last success, by CA.
+    pub authorities: Vec<AuthorityMemory>,
+    /// When an attempt last began.
+    pub last_attempt: Option<DateTime<Utc>>,
+    /// What the CA said about the certificate in use (RFC 9773).
+    pub renewal_information: Option<RenewalInformation>,
+    /// What the CA's revocation list said about the certificate in use.
+    pub revocation: Option<RevocationMemory>,
+    /// What the owner asked for that the certificate is not yet.
+    pub wish: Option<RecordedWish>,
+    /// The profile with which the certificate in use was ordered, when certkit ordered it.
+    pub issued_profile: Option<String>,
+    /// Names that were left out of the certificate because they failed (`allow_subset_of_names`); the next renewal tries
+    /// them again.
+    pub left_out: IdentifierSet,
+    /// The targets of the settings that have the version in use.
+    pub deployed_targets: Vec<DeployTarget>,
+}
+
+/// What a CA's revocation list said about a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RevocationMemory {
+    /// The certificate's serial number, lower-case hex: what is known of another one does not count.
+    pub serial: String,
+    /// Since when it is revoked; none when it is not.
+    pub revoked_since: Option<DateTime<Utc>>,
+    /// When to look again.
+    pub next_check: DateTime<Utc>,
+}
+
+impl RevocationMemory {
+    /// What was found about a certificate.
+    pub fn new(serial: impl Into<String>, revoked_since: Option<DateTime<Utc>>, next_check: DateTime<Utc>) -> Self {
+        Self { serial: serial.into(), revoked_since, next_check }
+    }
 }
 
 /// Where a lineage stands in a renewal. Resuming is entering at that stage.
@@ -101,24 +147,57 @@ pub struct PendingDeploy {
     pub version: Version,
     /// How often it failed.
     pub failures: u32,
+    /// When it failed last.
+    #[serde(default)]
+    pub failed_at: Option<DateTime<Utc>>,
 }
 
 impl LineageState {
-    /// The instant before which no attempt is made because of past failures; none when an attempt may be made.
-    pub fn held_until(&self) -> Option<(DateTime<Utc>, &RememberedFailure)> {
-        let failure = self.last_failure.as_ref()?;
-        let until = match failure.retry {
-            Retry::Now => return None,
-            Retry::At(at) => at.max(failure.at + backoff(self.consecutive_failures)),
-            // The owner may have acted without our seeing it, so these are tried again too, at the slow rate.
-            Retry::AfterBackoff | Retry::AfterOwner | Retry::Bug => {
-                if !failure.asked_the_ca {
+    /// The instant before which `directory` is not asked because of past failures there, and the failure; none when it
+    /// may be asked. `validity` is that of the certificate in use: near its end the pauses are shorter.
+    pub fn held_until(
+        &self,
+        directory: Option<&AcmeUrl>,
+        validity: Option<Validity>,
+    ) -> Option<(DateTime<Utc>, &RememberedFailure)> {
+        let (failure, consecutive_failures) = match directory.and_then(|directory| self.authority(directory)) {
+            Some(memory) => (&memory.last_failure, memory.consecutive_failures),
+            // Without a CA, or of a time at which none was noted.
+            None => {
+                let failure = self.last_failure.as_ref()?;
+                if directory.is_some() && failure.directory.is_some() {
                     return None;
                 }
-                failure.at + backoff(self.consecutive_failures)
+                (failure, self.consecutive_failures)
             }
         };
+        let until = match failure.retry {
+            Retry::Now => return None,
+            Retry::At(at) => at.max(next_attempt(failure.at, consecutive_failures, validity)),
+            Retry::AfterBackoff if failure.asked_the_ca => next_attempt(failure.at, consecutive_failures, validity),
+            // The owner may have acted without our seeing it, so these are tried again too, always at the slow rate.
+            Retry::AfterOwner | Retry::Bug if failure.asked_the_ca => {
+                next_attempt(failure.at, consecutive_failures, None)
+            }
+            Retry::AfterBackoff | Retry::AfterOwner | Retry::Bug => return None,
+        };
         Some((until, failure))
+    }
+
+    /// What is remembered of a CA since the last success.
+    pub fn authority(&self, directory: &AcmeUrl) -> Option<&AuthorityMemory> {
+        self.authorities.iter().find(|memory| memory.directory == *directory)
+    }
+
+    /// The instant before which a deploy target that failed is not tried again by a program that runs all the time; a run
+    /// that is started tries at once.
+    pub fn deploy_retry(&self) -> Option<DateTime<Utc>> {
+        let Stage::Committed { since, .. } = self.stage else { return None };
+        let next = |pending: &PendingDeploy| match pending.failed_at {
+            Some(at) => next_attempt(at, pending.failures, None),
+            None => since,
+        };
+        self.deploy_pending.iter().map(next).min()
     }
 }
 

@@ -147,6 +147,16 @@ impl StorePaths {
         self.own_dir().join("state/history").join(format!("{name}.jsonl"))
     }
 
+    /// `certkit/state/common/ledger.json`: what was asked of the CAs, beside the lineages' states.
+    pub fn ledger_file(&self) -> PathBuf {
+        self.own_dir().join("state/common/ledger.json")
+    }
+
+    /// `certkit/state/common/seed`: a random number of this machine.
+    pub fn seed_file(&self) -> PathBuf {
+        self.own_dir().join("state/common/seed")
+    }
+
     /// `certkit/pending/NAME`: the order under way and its key.
     pub fn pending(&self, name: &LineageName) -> PathBuf {
         self.own_dir().join("pending").join(name.as_str())

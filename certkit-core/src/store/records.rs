@@ -10,11 +10,12 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, Attributes};
 use super::{LockedStore, Store, StoreError};
-use crate::state::{LineageState, RecordedEvent};
+use crate::state::{Ledger, LineageState, RecordedEvent};
 use crate::{Finding, FindingCode, LineageName};
 
 /// The format that this version writes. A file with a greater number is not understood, and is not overwritten by
@@ -38,14 +39,27 @@ struct Schema {
 impl Store {
     /// What is remembered of a lineage. A missing file is an empty memory; a damaged one too, with a finding.
     pub fn state(&self, name: &LineageName) -> Result<(LineageState, Option<Finding>), StoreError> {
-        let path = self.paths().state_file(name);
+        self.memory(&self.paths().state_file(name))
+    }
+
+    /// What was asked of the CAs. A missing file is an empty memory; a damaged one too, with a finding.
+    pub fn ledger(&self) -> Result<(Ledger, Option<Finding>), StoreError> {
+        self.memory(&self.paths().ledger_file())
+    }
+
+    /// The random number of this machine, when one was stored ([`LockedStore::save_seed`]).
+    pub fn seed(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        files::read_if_there(&self.paths().seed_file())
+    }
+
+    fn memory<S: Default + DeserializeOwned>(&self, path: &Path) -> Result<(S, Option<Finding>), StoreError> {
         let damaged = |why: String| {
-            let subject = self.paths().relative(&path).display().to_string();
-            Ok((LineageState::default(), Some(Finding::new(FindingCode::StateDamaged, subject, why))))
+            let subject = self.paths().relative(path).display().to_string();
+            Ok((S::default(), Some(Finding::new(FindingCode::StateDamaged, subject, why))))
         };
-        let content = match files::read_if_there(&path) {
+        let content = match files::read_if_there(path) {
             Ok(Some(content)) => content,
-            Ok(None) => return Ok((LineageState::default(), None)),
+            Ok(None) => return Ok((S::default(), None)),
             Err(error) if files::is_damage(&error.source) => return damaged(error.source.to_string()),
             Err(error) => return Err(error),
         };
@@ -56,7 +70,7 @@ impl Store {
             Ok(_) => {}
             Err(error) => return damaged(error.to_string()),
         }
-        match serde_json::from_slice::<StateFile<LineageState>>(&content) {
+        match serde_json::from_slice::<StateFile<S>>(&content) {
             Ok(file) => Ok((file.state, None)),
             Err(error) => damaged(error.to_string()),
         }
@@ -87,16 +101,34 @@ impl LockedStore {
     /// (see [`LockedStore::recover`]).
     pub fn save_state(&self, name: &LineageName, state: &LineageState) -> Result<(), StoreError> {
         let _writing = self.writing();
-        let path = self.paths().state_file(name);
-        ensure_dir_of(self, &path)?;
-        let mut content = serde_json::to_vec_pretty(&StateFile { schema: SCHEMA, state })
-            .map_err(|error| StoreError::new("write", &path, io::Error::from(error)))?;
-        content.push(b'\n');
-        self.make_way_for_state(&path)?;
-        files::replace(&path, &content, &Attributes::mode(0o600))?;
+        self.save_memory(&self.paths().state_file(name), state)?;
         // The state is durable; where this fails, the next run does it.
         let _ = self.end_journal(name, state);
         Ok(())
+    }
+
+    /// Writes what was asked of the CAs, durably.
+    pub fn save_ledger(&self, ledger: &Ledger) -> Result<(), StoreError> {
+        let _writing = self.writing();
+        self.save_memory(&self.paths().ledger_file(), ledger)
+    }
+
+    /// Keeps a random number for machines without an id of their own.
+    pub fn save_seed(&self, seed: &[u8]) -> Result<(), StoreError> {
+        let _writing = self.writing();
+        let path = self.paths().seed_file();
+        ensure_dir_of(self, &path)?;
+        files::make_way_for_file(&path)?;
+        files::replace(&path, seed, &Attributes::mode(0o600))
+    }
+
+    fn save_memory<S: Serialize>(&self, path: &Path, state: &S) -> Result<(), StoreError> {
+        ensure_dir_of(self, path)?;
+        let mut content = serde_json::to_vec_pretty(&StateFile { schema: SCHEMA, state })
+            .map_err(|error| StoreError::new("write", path, io::Error::from(error)))?;
+        content.push(b'\n');
+        self.make_way_for_state(path)?;
+        files::replace(path, &content, &Attributes::mode(0o600))
     }
 
     /// A newer certkit's memory is kept beside, so that it can be put back; a directory is no memory.

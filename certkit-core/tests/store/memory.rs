@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use certkit_core::FindingCode;
-use certkit_core::state::{Event, RecordedEvent};
+use certkit_core::state::{Event, Ledger, RecordedEvent};
 
 use crate::support::*;
 
@@ -164,4 +164,27 @@ fn the_memory_of_a_newer_version_is_kept() {
 
 fn event() -> Event {
     Event::Revoked { serial: "01".into() }
+}
+
+#[test]
+fn the_ledger_survives_damage_costs_only_its_content_and_a_lineage_of_that_name_has_its_own_state() {
+    let dir = temp_dir();
+    let store = lock(dir.path());
+    let mut ledger = Ledger::default();
+    ledger.run_began(now());
+    store.save_ledger(&ledger).unwrap();
+    let (read, finding) = store.store().ledger().unwrap();
+    assert_eq!((read, finding), (ledger, None));
+    let paths = store.store().paths().clone();
+    let same_name = certkit_core::LineageName::new("ledger").unwrap();
+    assert!(store.store().state(&same_name).unwrap().1.is_none());
+    for damage in ["", "{", "{\"schema\":1}", "{\"schema\":99,\"state\":{}}"] {
+        fs::write(paths.ledger_file(), damage).unwrap();
+        let (read, finding) = store.store().ledger().unwrap();
+        assert_eq!(read, Ledger::default());
+        assert_eq!(finding.unwrap().code, FindingCode::StateDamaged, "{damage:?}");
+    }
+    store.save_seed(b"random").unwrap();
+    assert_eq!(store.store().seed().unwrap().as_deref(), Some(b"random".as_slice()));
+    assert_eq!(fs::metadata(paths.seed_file()).unwrap().mode() & 0o777, 0o600);
 }

@@ -144,7 +144,15 @@ pub fn renew(store: &LockedStore, leaf: &str, conf: &ConfPlan) -> Result<Committ
 pub fn record(store: &LockedStore, version: Version) -> Result<(), certkit_core::store::StoreError> {
     let mut state = store.store().state(&name())?.0;
     let targets = vec![certkit_core::state::DeployTarget::Hook("reload".into())];
-    state.apply(&Event::Committed { version, not_after: now(), directory: None, targets }, now());
+    let committed = Event::Committed {
+        version,
+        not_after: now(),
+        directory: None,
+        targets,
+        profile: None,
+        left_out: IdentifierSet::default(),
+    };
+    state.apply(&committed, now());
     store.save_state(&name(), &state)
 }
 

@@ -1,0 +1,315 @@
+//! What was asked of each CA, by all lineages together: what its limits, its Retry-After and the loop guard are
+//! measured by.
+
+mod bucket;
+
+mod hold;
+pub use hold::{Hold, HoldScope};
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use self::bucket::Bucket;
+use crate::decision::limits::{self, LOOP_GUARD_COUNT, LOOP_GUARD_FRACTION, Limit, LimitKind, OrderKind};
+use crate::{AcmeUrl, Failure, IdentifierSet};
+
+/// The memory of what was asked of the CAs. It can be deleted: that costs only the memory of the past.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Ledger {
+    /// By the URL of the CA's directory.
+    authorities: BTreeMap<String, AuthorityLedger>,
+    /// The instants of the last runs, oldest first.
+    runs: Vec<DateTime<Utc>>,
+}
+
+/// What an order asks of a CA.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OrderScope {
+    /// The CA's directory.
+    pub directory: AcmeUrl,
+    /// The account, by its id or URL.
+    pub account: String,
+    /// The identifiers.
+    pub identifiers: IdentifierSet,
+    /// Their registered domains, by the public suffix list, each once; an address stands for itself, an IPv6 address for
+    /// its /64.
+    pub registered_domains: Vec<String>,
+}
+
+/// Why an order has to wait, although nothing failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A limit of the CA is reached.
+    Limit {
+        /// Which.
+        limit: Limit,
+        /// For what: an account, a domain, a name.
+        subject: String,
+    },
+    /// The CA said to wait.
+    Hold(Hold),
+    /// The same identifiers were issued for too often.
+    LoopGuard {
+        /// How often.
+        issued: usize,
+        /// Within what time.
+        within: TimeDelta,
+    },
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct AuthorityLedger {
+    /// By account.
+    orders: BTreeMap<String, Bucket>,
+    /// By registered domain.
+    domains: BTreeMap<String, Bucket>,
+    /// By identifier.
+    failed: BTreeMap<String, Bucket>,
+    /// By exact set of identifiers.
+    sets: BTreeMap<String, Issuances>,
+    holds: Vec<Hold>,
+}
+
+/// Certificates for one exact set of identifiers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Issuances {
+    counted: Bucket,
+    /// All of them, exempt or not, as far back as the loop guard looks.
+    at: Vec<DateTime<Utc>>,
+    /// Until when the last of them is of interest.
+    until: DateTime<Utc>,
+}
+
+/// A run is remembered only for the gaps between runs.
+const MOST_RUNS: usize = 12;
+/// No more than so many issuances of a set can matter to the loop guard.
+const MOST_ISSUANCES: usize = 16;
+/// No more holds than this are kept of one CA: a hostile one must not fill the disk.
+const MOST_HOLDS: usize = 256;
+
+impl Ledger {
+    /// A run began.
+    pub fn run_began(&mut self, at: DateTime<Utc>) {
+        self.runs.push(at);
+        let surplus = self.runs.len().saturating_sub(MOST_RUNS);
+        self.runs.drain(..surplus);
+    }
+
+    /// When runs began, oldest first.
+    pub fn runs(&self) -> &[DateTime<Utc>] {
+        &self.runs
+    }
+
+    /// The CA was asked for an order.
+    pub fn ordered(&mut self, scope: &OrderScope, kind: OrderKind, at: DateTime<Utc>) {
+        let authority = self.authority(&scope.directory);
+        for limit in limits::of(&scope.directory).iter().filter(|limit| limit.counts(kind)) {
+            if limit.kind == LimitKind::NewOrdersPerAccount {
+                authority.orders.entry(scope.account.clone()).or_default().take(limit, at);
+            }
+        }
+    }
+
+    /// The CA issued a certificate that lives for `lifetime`.
+    pub fn issued(&mut self, scope: &OrderScope, kind: OrderKind, lifetime: TimeDelta, at: DateTime<Utc>) {
+        let authority = self.authority(&scope.directory);
+        let set = authority.sets.entry(set_name(&scope.identifiers)).or_default();
+        set.at.push(at);
+        let surplus = set.at.len().saturating_sub(MOST_ISSUANCES);
+        set.at.drain(..surplus);
+        let of_interest = at.checked_add_signed(lifetime / LOOP_GUARD_FRACTION).unwrap_or(at);
+        set.until = set.until.max(of_interest);
+        for limit in limits::of(&scope.directory).iter().filter(|limit| limit.counts(kind)) {
+            match limit.kind {
+                LimitKind::CertificatesPerExactSet => set.counted.take(limit, at),
+                LimitKind::CertificatesPerRegisteredDomain => {
+                    for domain in &scope.registered_domains {
+                        authority.domains.entry(domain.clone()).or_default().take(limit, at);
+                    }
+                }
+                LimitKind::NewOrdersPerAccount | LimitKind::FailedAuthorizationsPerIdentifier => {}
+            }
+        }
+    }
+
+    /// The order failed: names that the CA could not validate, and a Retry-After that concerns more than this lineage.
+    pub fn failed(&mut self, scope: &OrderScope, failure: &Failure, at: DateTime<Utc>) {
+        let hold = Hold::of(failure, scope, at);
+        let authority = self.authority(&scope.directory);
+        if failure.class == crate::FailureClass::ChallengeFailed {
+            for limit in limits::of(&scope.directory) {
+                if limit.kind == LimitKind::FailedAuthorizationsPerIdentifier {
+                    for failed in &failure.per_identifier {
+                        authority.failed.entry(failed.identifier.to_string()).or_default().take(limit, at);
+                    }
+                }
+            }
+        }
+        if let Some(hold) = hold {
+            authority.holds.retain(|known| known.scope != hold.scope && known.until > at);
+            let surplus = (authority.holds.len() + 1).saturating_sub(MOST_HOLDS);
+            authority.holds.drain(..surplus);
+            authority.holds.push(hold);
+        }
+    }
+
+    /// Whether the CA may be asked for this order at `now`; otherwise from when on, and why not before. `lifetime` is that
+    /// of the certificate in place, for the loop guard.
+    pub fn may_order(
+        &self,
+        scope: &OrderScope,
+        kind: OrderKind,
+        lifetime: Option<TimeDelta>,
+        now: DateTime<Utc>,
+    ) -> Result<(), (DateTime<Utc>, Refusal)> {
+        let Some(authority) = self.authorities.get(scope.directory.as_str()) else { return Ok(()) };
+        let set = authority.sets.get(&set_name(&scope.identifiers));
+        let mut latest: Option<(DateTime<Utc>, Refusal)> = None;
+        let mut wait = |until: DateTime<Utc>, refusal: &dyn Fn() -> Refusal| {
+            if until > now && latest.as_ref().is_none_or(|(known, _)| until > *known) {
+                latest = Some((until, refusal()));
+            }
+        };
+        for hold in authority.holds.iter().filter(|hold| hold.scope.concerns(scope)) {
+            wait(hold.until, &|| Refusal::Hold(hold.clone()));
+        }
+        if let (Some(set), Some(lifetime)) = (set, lifetime) {
+            let within = lifetime / LOOP_GUARD_FRACTION;
+            let recent: Vec<_> = set.at.iter().filter(|at| **at > now - within).collect();
+            if recent.len() >= LOOP_GUARD_COUNT
+                && let Some(leaves) = recent.get(recent.len() - LOOP_GUARD_COUNT)
+            {
+                let issued = recent.len();
+                wait(**leaves + within, &|| Refusal::LoopGuard { issued, within });
+            }
+        }
+        for limit in limits::of(&scope.directory).iter().filter(|limit| limit.counts(kind)) {
+            let mut of_bucket = |bucket: Option<&Bucket>, subject: &str| {
+                if let Some(until) = bucket.map(|bucket| bucket.next_free(limit, now)) {
+                    wait(until, &|| Refusal::Limit { limit: *limit, subject: subject.to_owned() });
+                }
+            };
+            match limit.kind {
+                LimitKind::NewOrdersPerAccount => of_bucket(authority.orders.get(&scope.account), "this account"),
+                LimitKind::CertificatesPerExactSet => of_bucket(set.map(|set| &set.counted), "these names"),
+                LimitKind::CertificatesPerRegisteredDomain => {
+                    for domain in &scope.registered_domains {
+                        of_bucket(authority.domains.get(domain), domain);
+                    }
+                }
+                LimitKind::FailedAuthorizationsPerIdentifier => {
+                    for identifier in &scope.identifiers {
+                        let name = identifier.to_string();
+                        of_bucket(authority.failed.get(&name), &name);
+                    }
+                }
+            }
+        }
+        latest.map_or(Ok(()), Err)
+    }
+
+    /// How much of a limit is left for this order's scope, the scarcest first: `(limit, for what, left)`.
+    pub fn headroom(&self, scope: &OrderScope, now: DateTime<Utc>) -> Vec<(Limit, String, u32)> {
+        let authority = self.authorities.get(scope.directory.as_str());
+        let mut all = Vec::new();
+        for limit in limits::of(&scope.directory) {
+            let left = |bucket: Option<&Bucket>| bucket.map_or(limit.count, |bucket| bucket.left(limit, now));
+            match limit.kind {
+                LimitKind::NewOrdersPerAccount => {
+                    let bucket = authority.and_then(|authority| authority.orders.get(&scope.account));
+                    all.push((*limit, "this account".to_owned(), left(bucket)));
+                }
+                LimitKind::CertificatesPerExactSet => {
+                    let set = authority.and_then(|authority| authority.sets.get(&set_name(&scope.identifiers)));
+                    all.push((*limit, "these names".to_owned(), left(set.map(|set| &set.counted))));
+                }
+                LimitKind::CertificatesPerRegisteredDomain => {
+                    all.extend(scope.registered_domains.iter().map(|domain| {
+                        let bucket = authority.and_then(|authority| authority.domains.get(domain));
+                        (*limit, domain.clone(), left(bucket))
+                    }));
+                }
+                LimitKind::FailedAuthorizationsPerIdentifier => {
+                    all.extend(scope.identifiers.iter().map(|identifier| {
+                        let name = identifier.to_string();
+                        let bucket = authority.and_then(|authority| authority.failed.get(&name));
+                        (*limit, name, left(bucket))
+                    }));
+                }
+            }
+        }
+        all.sort_by_key(|(limit, _, left)| u64::from(*left) * 1000 / u64::from(limit.count.max(1)));
+        all
+    }
+
+    /// Forgets what cannot matter any more.
+    pub fn prune(&mut self, now: DateTime<Utc>) {
+        for authority in self.authorities.values_mut() {
+            for buckets in [&mut authority.orders, &mut authority.domains, &mut authority.failed] {
+                buckets.retain(|_, bucket| !bucket.is_full(now));
+            }
+            authority.sets.retain(|_, set| set.until > now || !set.counted.is_full(now));
+            authority.holds.retain(|hold| hold.until > now);
+        }
+        self.authorities.retain(|_, authority| *authority != AuthorityLedger::default());
+    }
+
+    fn authority(&mut self, directory: &AcmeUrl) -> &mut AuthorityLedger {
+        self.authorities.entry(directory.as_str().to_owned()).or_default()
+    }
+}
+
+impl Refusal {
+    /// A stable word for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Limit { limit, .. } => limit.kind.code(),
+            Self::Hold(_) => "retry-after",
+            Self::LoopGuard { .. } => "loop-guard",
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Limit { limit, subject } => {
+                let days = limit.window_seconds / 86_400;
+                let window =
+                    if days > 0 { format!("{days} days") } else { format!("{} hours", limit.window_seconds / 3600) };
+                write!(
+                    f,
+                    "the CA allows {} {} in {window}, and they are used up for {subject}",
+                    limit.count,
+                    limit.kind.words()
+                )
+            }
+            Self::Hold(hold) => write!(f, "the CA asked to wait ({})", hold.scope),
+            Self::LoopGuard { issued, within } => write!(
+                f,
+                "a certificate for these names was issued {issued} times within {} hours, which looks like a loop; --force-renewal overrides it",
+                within.num_hours()
+            ),
+        }
+    }
+}
+
+/// A short name for a set of identifiers, whatever their order.
+fn set_name(identifiers: &IdentifierSet) -> String {
+    use sha2::Digest as _;
+    let mut names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
+    names.sort_unstable();
+    let digest = sha2::Sha256::digest(names.join(",").as_bytes());
+    data_encoding::HEXLOWER.encode(digest.get(..16).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;
