@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use certkit_core::decision::RenewalWish;
 use certkit_core::store::{Store, StorePaths};
-use certkit_core::{PlanInput, Step, plan};
+use certkit_core::{Outlook, PlanInput, Step, plan};
 use chrono::TimeDelta;
 use rustix::time::{ClockId, clock_gettime};
 use testkit::{Issued, KeyKind, Tree};
@@ -78,7 +78,7 @@ fn decide(config_dir: &Path) -> Result<usize, Box<dyn Error>> {
         let wish = RenewalWish::new(conf.renew_before_expiry().map(str::to_owned), conf.params().autorenew);
         inventory.push(PlanInput::new(lineage.name().clone(), Some(certificate.validity()), wish));
     }
-    let plan = plan(inventory, now);
+    let plan = plan(inventory, &Outlook::default(), now);
     Ok(plan.entries.iter().filter(|entry| matches!(entry.step, Step::Attempt { .. })).count())
 }
 

@@ -13,6 +13,9 @@ pub use clock::{BoxFuture, Clock, SystemClock};
 
 pub mod command;
 
+mod daemon;
+pub use daemon::{Wake, Watcher};
+
 pub mod deploy;
 
 mod der;
@@ -37,3 +40,6 @@ mod stop;
 pub use stop::{Stop, StopReason};
 
 pub mod transport;
+
+pub mod dns;
+pub mod revocation;

@@ -145,6 +145,9 @@ impl From<RunError> for CommandError {
             RunError::Store(error) => error.into(),
             RunError::Transport(error) => error.into(),
             RunError::Failed(failure) => failure.into(),
+            RunError::Settings(error) => {
+                Self::failed(escape(&error.to_string())).with_cure("`certkit config check` tells all that is wrong")
+            }
             broken @ RunError::Broken { .. } => {
                 let text = broken.to_string();
                 Self::failed(escape(&text)).with_cure(words::broken_cure(&text))

@@ -98,6 +98,10 @@ impl Observer for Progress {
         if let Event::AttemptStarted { .. } = event {
             self.ui.status(&self.announce(lineage));
         }
+        // What the owner should know is for everybody, and not only for who watches the bars.
+        if let Event::Told { finding } = event {
+            self.ui.status(&format!("{lineage}: {}", finding.what()));
+        }
         self.step(lineage, words::event(event));
         let is_last = matches!(
             event,
@@ -109,6 +113,9 @@ impl Observer for Progress {
                 | Event::ChangedElsewhere { .. }
                 | Event::Deployed { .. }
                 | Event::DeployFailed { .. }
+                | Event::RenewalInformationRead { .. }
+                | Event::RevocationRead { .. }
+                | Event::WishFulfilled
         );
         if is_last {
             self.end(lineage);

@@ -34,6 +34,8 @@ pub enum Severity {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FindingCode {
+    /// An account that its CA had lost was registered anew.
+    AccountRevived,
     /// An account directory that cannot be used, or that certbot could not use.
     AccountUnusable,
     /// `archive/NAME` without a conf.
@@ -144,6 +146,9 @@ impl FindingCode {
     /// What is wrong.
     pub fn what(self) -> &'static str {
         match self {
+            Self::AccountRevived => {
+                "the CA did not know the account any more, so it was registered anew with the same key"
+            }
             Self::AccountUnusable => "an account cannot be used as it stands",
             Self::ArchiveWithoutConf => "an archive directory without a renewal configuration, so nothing renews it",
             Self::AuthenticatorUnsupported => {
@@ -208,6 +213,7 @@ impl FindingCode {
             Self::AuthenticatorUnsupported => {
                 "certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
             }
+            Self::AccountRevived => "nothing to do, unless CAA records name the old account's URL",
             Self::AccountUnusable => "restore the file from a backup, or move the account's directory away",
             Self::BeforeTheWindow => {
                 "nothing to do; a daemon or certkit's own timer, which wake at the exact instant, avoid it"
@@ -269,7 +275,8 @@ impl FindingCode {
             | Self::LiveVersionDamaged
             | Self::MixedVersions
             | Self::Unreadable => Severity::Error,
-            Self::AccountUnusable
+            Self::AccountRevived
+            | Self::AccountUnusable
             | Self::ArchiveWithoutConf
             | Self::ClockOff
             | Self::DeployPending

@@ -123,13 +123,12 @@ impl Account {
     /// `replaces` only asks for a favour: an order that the CA refuses with it is placed once more without it
     /// (`alreadyReplaced`, another account's certificate, a certificate that it does not know).
     pub async fn new_order(&self, order: &NewOrder) -> Result<Order, AcmeError> {
-        let placed = match instant::new_order(self, order, order.replaces.as_deref()).await {
-            Err(AcmeError::Refused { status, .. })
-                if order.replaces.is_some() && (400..500).contains(&status) && status != 429 =>
-            {
+        let replaces = order.replaces.as_deref().filter(|_| self.authority().directory().renewal_info.is_some());
+        let placed = match instant::new_order(self, order, replaces).await {
+            Err(error) if replaces.is_some() && refuses_replaces(&error) => {
                 instant::new_order(self, order, None).await?
             }
-            other => other?,
+            other => Order { replaces: replaces.is_some(), ..other? },
         };
         self.same_identifiers(&placed, &order.identifiers)?;
         Ok(placed)
@@ -289,6 +288,19 @@ impl Authority {
         let directory = self.directory();
         let missing = || AcmeError::NotOffered { directory: directory.url.clone(), what: "revokeCert" };
         directory.revoke_cert.as_ref().ok_or_else(missing)
+    }
+}
+
+/// Whether a CA may have refused an order only because of `replaces`: `alreadyReplaced` (409) after a crash or by another
+/// client, a certificate of another account or with no name in common (`unauthorized`, `malformed`), one that it does not
+/// know (404). What it says of a profile or a limit is not about `replaces`.
+fn refuses_replaces(error: &AcmeError) -> bool {
+    let about_a_profile = matches!(error, AcmeError::Refused { problem, .. }
+        if problem.detail.to_ascii_lowercase().contains("profile"));
+    match error.problem_kind() {
+        Some("alreadyReplaced" | "malformed" | "conflict") => true,
+        Some("unauthorized") => !about_a_profile,
+        _ => matches!(error.http_status(), Some(404 | 409)),
     }
 }
 

@@ -25,3 +25,6 @@ pub use order::{
 mod session;
 
 mod wire;
+
+mod renewal_info;
+pub use renewal_info::{RenewalInfoAnswer, RenewalInfoError, renewal_infos};

@@ -39,6 +39,8 @@ pub struct Order {
     pub per_identifier: Vec<IdentifierFailure>,
     /// When the CA wants to be asked again, clamped.
     pub retry_after: Option<DateTime<Utc>>,
+    /// Whether it was placed with `replaces`, so that the CA knows it for a renewal (RFC 9773 section 5).
+    pub replaces: bool,
 }
 
 /// The states of an order.

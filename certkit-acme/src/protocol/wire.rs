@@ -190,6 +190,7 @@ pub(super) fn order(called: &AcmeUrl, url: AcmeUrl, answer: &HttpAnswer) -> Resu
         error,
         per_identifier: wire.error.as_ref().map(subproblems).unwrap_or_default(),
         retry_after: answer.retry_after,
+        replaces: false,
     })
 }
 

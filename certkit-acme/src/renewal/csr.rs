@@ -9,7 +9,7 @@ use super::attempt::{Workshop, verify_failure};
 use super::deploying::Hooks;
 use super::inventory::{Inventory, blocking};
 use super::issue::{NewOrderFor, place, profile};
-use super::job::{Settings, authority_kind};
+use super::job::{ProfileWish, Settings, authority_kind};
 use super::run::hook_dir;
 use super::{HookRun, Mode, Renewer, Request, RunError};
 use crate::deploy::HookStage;
@@ -116,15 +116,19 @@ impl Renewer {
         stop: &Stop,
     ) -> Result<Chain, Failure> {
         let identifiers = order.csr.identifiers();
-        let workshop = Workshop::new(inventory, &self.transport, Arc::clone(&self.math), &self.commands, stop);
+        let workshop = Workshop::new(self, inventory, stop);
         settings.authenticator.preflight(identifiers)?;
         let authority = workshop.authority(&settings.directory).await?;
         workshop.check_clock(&authority)?;
         let wanted = settings.wanted_account.as_deref();
         let account = workshop.account(&authority, &settings.directory, wanted).await?.account;
         let solver = settings.authenticator.solver_stopping(&workshop.servers, &self.commands, stop)?;
-        let profile = profile(&settings.profile, &authority)?;
-        let placed = NewOrderFor { account: &account, identifiers, profile, is_dry_run: inventory.is_dry_run(), stop };
+        let profile = match profile(&settings.profile, &authority, identifiers) {
+            Err(_) if matches!(settings.profile, ProfileWish::Preferred(_)) => None,
+            other => other?,
+        };
+        let is_dry_run = inventory.is_dry_run();
+        let placed = NewOrderFor { account: &account, identifiers, profile, replaces: None, is_dry_run, stop };
         let issuing = Issuing {
             account: &account,
             identifiers,

@@ -1,19 +1,19 @@
 //! What receives a new version: every target once, what fails stays pending.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use certkit_core::state::{DeployTarget, Event};
-use certkit_core::store::StoreError;
-use certkit_core::{Failure, Version};
+use certkit_core::state::{DeployTarget, Event, LineageState};
+use certkit_core::store::{StoreError, VersionFiles};
+use certkit_core::{Failure, FailureClass, Version};
 
-use super::inventory::Inventory;
+use super::inventory::{Inventory, blocking};
 use super::job::Subject;
 use super::report::HookRun;
 use super::{Observer, Request};
 use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, run};
-use crate::deploy::{HookStage, deploy, directory_hooks};
+use crate::deploy::{DeployedVersion, HookStage, deploy, deploy_setting, describe, directory_hooks, is_file};
 
 /// Runs hooks one at a time and keeps what they did.
 pub(super) struct Hooks<'a> {
@@ -23,11 +23,28 @@ pub(super) struct Hooks<'a> {
     use_directories: bool,
     /// Two lineages' deploy hooks often reload the same server: never at the same time.
     turn: tokio::sync::Mutex<()>,
+    /// Pre hooks run once a run, whatever group of lineages needs them first.
+    before: tokio::sync::Mutex<Before>,
     ran: Mutex<Vec<HookRun>>,
 }
 
-/// The outcome of the pre hooks: which commands failed.
+/// A version of a lineage that is to be given to targets.
+pub(super) struct Deployment<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) subject: &'a Subject,
+    pub(super) version: Version,
+}
+
+/// The pre hooks that ran until now.
 #[derive(Default)]
+struct Before {
+    directory_ran: bool,
+    ran: BTreeSet<String>,
+    outcome: PreHooks,
+}
+
+/// The outcome of the pre hooks: which commands failed.
+#[derive(Clone, Default)]
 pub(super) struct PreHooks {
     /// A hook of the directory failed: it belongs to every lineage.
     pub(super) directory_failure: Option<Failure>,
@@ -48,40 +65,48 @@ impl<'a> Hooks<'a> {
             directories,
             use_directories: request.directory_hooks,
             turn: tokio::sync::Mutex::default(),
+            before: tokio::sync::Mutex::default(),
             ran: Mutex::default(),
         }
     }
 
-    /// Runs the directory's pre hooks and then each distinct command, once.
+    /// Runs the directory's pre hooks and then each distinct command, unless it ran in this run already.
     pub(super) async fn pre(&self, commands: &[String]) -> PreHooks {
-        let mut result = PreHooks::default();
-        match self.directory(HookStage::Pre) {
-            Ok(hooks) => {
-                for hook in hooks {
-                    let command = OwnersCommand::Program(hook.clone(), Vec::new());
-                    let outcome = self.run(HookStage::Pre, &command, &[]).await;
-                    if let Some(failure) = outcome.failure(&format!("the pre hook {command}")) {
-                        result.directory_failure = Some(failure);
-                        return result;
-                    }
-                }
-            }
-            Err(failure) => {
-                result.directory_failure = Some(failure);
-                return result;
-            }
+        let mut before = self.before.lock().await;
+        if !before.directory_ran {
+            before.directory_ran = true;
+            before.outcome.directory_failure = self.directory_pre().await;
+        }
+        if before.outcome.directory_failure.is_some() {
+            return before.outcome.clone();
         }
         for command in distinct(commands) {
-            if self.is_directory_hook(HookStage::Pre, &command) {
+            if !before.ran.insert(command.clone()) || self.is_directory_hook(HookStage::Pre, &command) {
                 continue;
             }
             let shell = OwnersCommand::Shell(command.clone());
             let outcome = self.run(HookStage::Pre, &shell, &[]).await;
             if let Some(failure) = outcome.failure(&format!("the pre hook `{shell}`")) {
-                result.failed_commands.push((command, failure));
+                before.outcome.failed_commands.push((command, failure));
             }
         }
-        result
+        before.outcome.clone()
+    }
+
+    /// The failure of the first of the directory's pre hooks that fails: it belongs to every lineage.
+    async fn directory_pre(&self) -> Option<Failure> {
+        let hooks = match self.directory(HookStage::Pre) {
+            Ok(hooks) => hooks,
+            Err(failure) => return Some(failure),
+        };
+        for hook in hooks {
+            let command = OwnersCommand::Program(hook.clone(), Vec::new());
+            let outcome = self.run(HookStage::Pre, &command, &[]).await;
+            if let Some(failure) = outcome.failure(&format!("the pre hook {command}")) {
+                return Some(failure);
+            }
+        }
+        None
     }
 
     /// Runs the directory's post hooks and then each distinct command, once.
@@ -108,32 +133,68 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Gives a version to targets, one after another; what fails is recorded and stays pending.
+    /// Gives a version to targets, one after another; what fails is recorded and stays pending. Says whether a file was
+    /// written that others read.
     pub(super) async fn deploy(
         &self,
-        inventory: &Inventory,
-        subject: &Subject,
-        version: Version,
+        deployment: &Deployment<'_>,
         targets: &[DeployTarget],
-    ) -> Result<(), StoreError> {
-        let (name, domains) = (&subject.name, subject.domains());
+    ) -> Result<bool, StoreError> {
+        let Deployment { inventory, subject, version } = *deployment;
+        let name = &subject.name;
+        let mut settings = self.commands.clone();
+        if let Some(limit) = subject.settings.hook_time_limit {
+            settings.time_limit = limit;
+        }
+        let files = self.version_files(deployment, targets).await;
+        let mut has_written = false;
         for target in targets {
             let _turn = self.turn.lock().await;
-            let control = subject.server_control(target);
-            let (outcome, result) = deploy(target, &subject.live_dir, &domains, control.as_ref(), self.commands).await;
-            let command = match target {
-                DeployTarget::DirectoryHook(command) | DeployTarget::Hook(command) => command.clone(),
-                DeployTarget::Installer(server) => format!("reload of {server}"),
-                _ => String::new(),
-            };
-            self.keep(HookRun::new(HookStage::Deploy, &command, Some(name.clone()), outcome));
+            let (outcome, result) = give(target, subject, files.as_ref(), &settings).await;
+            has_written |= is_file(target) && result.is_ok();
+            self.keep(HookRun::new(HookStage::Deploy, &shown(target), Some(name.clone()), outcome));
             let event = match result {
                 Ok(()) => Event::Deployed { target: target.clone(), version },
                 Err(failure) => Event::DeployFailed { target: target.clone(), version, failure },
             };
             inventory.record(name, event).await?;
         }
+        Ok(has_written)
+    }
+
+    /// Gives a version to targets that did not have it yet. When a file gets it only now, whatever reads that file is told
+    /// again, for it was told before the file was there.
+    pub(super) async fn deploy_again(
+        &self,
+        deployment: &Deployment<'_>,
+        targets: &[DeployTarget],
+        all: Vec<DeployTarget>,
+    ) -> Result<(), StoreError> {
+        if self.deploy(deployment, targets).await? {
+            let readers: Vec<DeployTarget> =
+                all.into_iter().filter(|target| !is_file(target) && !targets.contains(target)).collect();
+            self.deploy(deployment, &readers).await?;
+        }
         Ok(())
+    }
+
+    /// Chain and key, when a target of the settings needs them.
+    async fn version_files(
+        &self,
+        deployment: &Deployment<'_>,
+        targets: &[DeployTarget],
+    ) -> Option<Result<VersionFiles, String>> {
+        if !targets.iter().any(DeployTarget::is_of_settings) {
+            return None;
+        }
+        let (store, name) = (deployment.inventory.locked().store().clone(), deployment.subject.name.clone());
+        let version = deployment.version;
+        let read = move || match store.lineage(&name) {
+            Ok(Some(lineage)) => lineage.read_version(version).map_err(|error| error.to_string()),
+            Ok(None) => Err("the certificate is not there any more".to_owned()),
+            Err(broken) => Err(broken.reason.to_string()),
+        };
+        Some(blocking(read).await)
     }
 
     pub(super) fn into_runs(self) -> Vec<HookRun> {
@@ -152,7 +213,7 @@ impl<'a> Hooks<'a> {
         match self.directory(stage) {
             Ok(hooks) => hooks.iter().any(|hook| hook.to_string_lossy() == command),
             // What the directory's refusal keeps from running does not run by another way.
-            Err(_) => std::path::Path::new(command).starts_with(&self.directories[stage as usize]),
+            Err(_) => Path::new(command).starts_with(&self.directories[stage as usize]),
         }
     }
 
@@ -176,6 +237,61 @@ impl PreHooks {
             self.failed_commands.iter().find(|(failed, _)| failed == command).map(|(_, failure)| failure.clone())
         };
         self.directory_failure.clone().or_else(own)
+    }
+}
+
+/// Gives the live version to one target.
+async fn give(
+    target: &DeployTarget,
+    subject: &Subject,
+    files: Option<&Result<VersionFiles, String>>,
+    settings: &CommandSettings,
+) -> (CommandOutcome, Result<(), Failure>) {
+    let domains = subject.domains();
+    if !target.is_of_settings() {
+        let control = subject.server_control(target);
+        return deploy(target, &subject.live_dir, &domains, control.as_ref(), settings).await;
+    }
+    let impossible = |why: &str| {
+        let what = format!("{}: {why}", describe(target));
+        (CommandOutcome::not_started(why.to_owned()), Err(Failure::new(FailureClass::Hook, what)))
+    };
+    match (subject.deploy_setting(target), files) {
+        (Some(setting), Some(Ok(files))) => {
+            let version = DeployedVersion::new(&subject.live_dir, &domains, &files.chain, &files.key);
+            deploy_setting(setting, &version, settings).await
+        }
+        (Some(_), Some(Err(why))) => impossible(why),
+        _ => impossible("it is not in the settings any more"),
+    }
+}
+
+/// Pending targets that the owner still wants, and targets of the settings that were added since everything was deployed.
+/// A hook that was replaced hands its turn to the one that replaced it, and a directory whose hooks were refused to its
+/// hooks.
+pub(super) fn still_wanted(state: &LineageState, now: Vec<DeployTarget>, deploy_dir: &Path) -> Vec<DeployTarget> {
+    let pending: Vec<&DeployTarget> = state.deploy_pending.iter().map(|one| &one.target).collect();
+    let is_hook = |target: &DeployTarget| matches!(target, DeployTarget::Hook(_));
+    let replaced = pending.iter().any(|target| is_hook(target) && !now.contains(target));
+    let directory = DeployTarget::DirectoryHook(deploy_dir.to_string_lossy().into_owned());
+    let whole_directory = pending.contains(&&directory);
+    let is_directory_hook = |target: &DeployTarget| matches!(target, DeployTarget::DirectoryHook(_));
+    let is_new = |target: &DeployTarget| target.is_of_settings() && !state.deployed_targets.contains(target);
+    now.into_iter()
+        .filter(|target| {
+            pending.contains(&target)
+                || (replaced && is_hook(target))
+                || (whole_directory && is_directory_hook(target))
+                || is_new(target)
+        })
+        .collect()
+}
+
+/// A target as reports name it: a command as it was written.
+fn shown(target: &DeployTarget) -> String {
+    match target {
+        DeployTarget::DirectoryHook(command) | DeployTarget::Hook(command) => command.clone(),
+        other => describe(other),
     }
 }
 

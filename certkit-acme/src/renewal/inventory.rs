@@ -3,24 +3,38 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use certkit_core::state::{Event, LineageState, RecordedEvent};
+use certkit_core::state::{Event, Ledger, LineageState, RecordedEvent};
 use certkit_core::store::{
     CommitError, Committed, ConfPlan, LiveSwitch, LockError, LockedStore, Pending, PendingOrder, Recovered, Store,
     StoreError, VerifiedVersion,
 };
 use certkit_core::{Failure, FailureClass, Finding, KeyMath, LineageName, PrivateKey, Version};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Mode, Observer};
 use crate::Clock;
+
+/// How often a large ledger is written while a run goes on: it is written at the end in any case.
+const LEDGER_PAUSE: TimeDelta = TimeDelta::seconds(5);
+/// A ledger of so many bytes is written at every change.
+const SMALL_LEDGER_BYTES: usize = 64 * 1024;
 
 /// A locked store, the states of its lineages, and who is told of their changes.
 pub(super) struct Inventory {
     locked: Arc<LockedStore>,
     states: Mutex<BTreeMap<LineageName, LineageState>>,
+    ledger: Mutex<KeptLedger>,
     observer: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
     mode: Mode,
+}
+
+/// What was asked of the CAs, and when that was written last.
+#[derive(Default)]
+struct KeptLedger {
+    ledger: Ledger,
+    written: Option<(DateTime<Utc>, usize)>,
+    changed: bool,
 }
 
 impl Inventory {
@@ -33,7 +47,7 @@ impl Inventory {
     ) -> Result<Self, LockError> {
         let store = store.clone();
         let locked = blocking(move || store.lock()).await?.with_live_switch(live_switch);
-        Ok(Self { locked: Arc::new(locked), states: Mutex::default(), observer, clock, mode })
+        Ok(Self { locked: Arc::new(locked), states: Mutex::default(), ledger: Mutex::default(), observer, clock, mode })
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
@@ -65,6 +79,50 @@ impl Inventory {
         Ok((state, finding))
     }
 
+    /// Reads what was asked of the CAs in earlier runs. A dry run asks other CAs, or for nothing that counts.
+    pub(super) async fn load_ledger(&self) -> Result<Option<Finding>, StoreError> {
+        let locked = Arc::clone(&self.locked);
+        let (mut ledger, finding) = blocking(move || locked.store().ledger()).await?;
+        ledger.prune(self.now());
+        self.kept_ledger().ledger = ledger;
+        Ok(finding)
+    }
+
+    /// What was asked of the CAs, as it is now.
+    pub(super) fn ledger<T>(&self, read: impl FnOnce(&mut Ledger) -> T) -> T {
+        let mut kept = self.kept_ledger();
+        kept.changed = true;
+        read(&mut kept.ledger)
+    }
+
+    /// Writes it, unless it is large and was written a moment ago.
+    pub(super) async fn save_ledger(&self, how: Saving) -> Result<(), StoreError> {
+        if self.is_dry_run() {
+            return Ok(());
+        }
+        let now = self.now();
+        let ledger = {
+            let mut kept = self.kept_ledger();
+            let recently = kept
+                .written
+                .is_some_and(|(at, bytes)| bytes > SMALL_LEDGER_BYTES && now >= at && now - at < LEDGER_PAUSE);
+            if !kept.changed || (recently && how == Saving::WhenSmall) {
+                return Ok(());
+            }
+            kept.changed = false;
+            kept.ledger.prune(now);
+            kept.ledger.clone()
+        };
+        let locked = Arc::clone(&self.locked);
+        let written = blocking(move || locked.save_ledger(&ledger)).await?;
+        self.kept_ledger().written = Some((now, written));
+        Ok(())
+    }
+
+    fn kept_ledger(&self) -> std::sync::MutexGuard<'_, KeptLedger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn state(&self, name: &LineageName) -> LineageState {
         self.states().get(name).cloned().unwrap_or_default()
     }
@@ -83,7 +141,7 @@ impl Inventory {
                 (Arc::clone(&self.locked), name.clone(), RecordedEvent::new(at, event.clone()));
             blocking(move || {
                 locked.save_state(&name, &state)?;
-                locked.append_history(&name, &[recorded])
+                if recorded.event.is_routine() { Ok(()) } else { locked.append_history(&name, &[recorded]) }
             })
             .await?;
         }
@@ -141,6 +199,15 @@ impl Inventory {
         // A panic elsewhere leaves whole values behind: every change is one insertion or one apply.
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When a ledger is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Saving {
+    /// Now.
+    Always,
+    /// Now, unless that would be too much work at every certificate of thousands.
+    WhenSmall,
 }
 
 /// Runs blocking work on the blocking pool. A panic there is passed on.

@@ -2,14 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use certkit_core::decision::limits::OrderKind;
 use certkit_core::state::Event;
 use certkit_core::store::{Pending, PendingOrder};
-use certkit_core::{Chain, Failure, FailureClass, IdentifierSet, PrivateKey, Version};
-
-use super::inventory::{Inventory, blocking, store_failure};
-use super::job::{Job, ProfileWish};
+use certkit_core::{Chain, Failure, FailureClass, Finding, FindingCode, IdentifierSet, PrivateKey, Version, escape};
 use chrono::TimeDelta;
 
+use super::attempt::Workshop;
+use super::inventory::{Saving, blocking, store_failure};
+use super::job::{Job, ProfileWish};
+use super::scope::order_scope;
+use crate::authorities;
 use crate::challenge::Solver;
 use crate::issuing::{
     GRACE, Issuing, Journal, KeyHolder, OrderStep, clean_up_after, deactivate_valid, heeding, patiently,
@@ -33,21 +36,28 @@ pub(super) struct Issued {
     pub(super) key: PrivateKey,
     /// The live version when the order was placed: what the result may replace.
     pub(super) replaces: Option<Version>,
+    /// What was ordered.
+    pub(super) identifiers: IdentifierSet,
+    /// The profile that was ordered.
+    pub(super) profile: Option<String>,
 }
 
 /// What an attempt talks to.
 pub(super) struct Exchange<'a> {
-    pub(super) inventory: &'a Inventory,
+    pub(super) workshop: &'a Workshop<'a>,
     pub(super) job: &'a Job,
+    /// What is ordered: the lineage's identifiers, or those of them that can be had.
+    pub(super) identifiers: IdentifierSet,
     pub(super) authority: &'a Authority,
     pub(super) account: &'a Account,
+    pub(super) account_id: &'a str,
     pub(super) solver: &'a dyn Solver,
-    pub(super) stop: &'a Stop,
     /// Whether the CA has an order: what fails from then on concerns this order.
     pub(super) has_order: AtomicBool,
 }
 
-/// Obtains a certificate. An order of an earlier run is resumed; one that turns out to be lost is replaced, once.
+/// Obtains a certificate. An order of an earlier run is resumed; one that turns out to be lost is replaced, once. A
+/// preferred profile that the CA refuses, at whatever step, is done without, once.
 pub(super) async fn issue(exchange: &Exchange<'_>) -> Result<Issued, Failure> {
     if let Some(resumed) = resume(exchange).await? {
         match finish(exchange, resumed).await {
@@ -55,29 +65,104 @@ pub(super) async fn issue(exchange: &Exchange<'_>) -> Result<Issued, Failure> {
             other => return other,
         }
     }
-    let begun = begin(exchange).await?;
-    finish(exchange, begun).await
+    let profile = exchange.profile().await?;
+    let outcome = match begin(exchange, profile.clone()).await {
+        Ok(begun) => finish(exchange, begun).await,
+        Err(failure) => Err(failure),
+    };
+    match (outcome, &exchange.job.profile) {
+        (Err(failure), ProfileWish::Preferred(name))
+            if failure.class == FailureClass::ProfileRefused && profile.is_some() =>
+        {
+            exchange.tell(FindingCode::ProfileNotGranted, &format!("{name}: {}", failure.detail)).await?;
+            let begun = begin(exchange, None).await?;
+            finish(exchange, begun).await
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+impl Exchange<'_> {
+    /// The profile to order with, and what the owner should know of it before the first such order.
+    async fn profile(&self) -> Result<Option<String>, Failure> {
+        let job = self.job;
+        let wanted = match profile(&job.profile, self.authority, &self.identifiers) {
+            Ok(wanted) => wanted,
+            Err(failure) if matches!(job.profile, ProfileWish::Preferred(_)) => {
+                self.tell(FindingCode::ProfileNotGranted, &failure.detail).await?;
+                None
+            }
+            Err(failure) => return Err(failure),
+        };
+        let before = self.workshop.inventory.state(&job.subject.name).issued_profile;
+        if let Some(name) = &wanted
+            && before.as_ref() != Some(name)
+            && let Some(effects) = authorities::profile_effects(&job.directory, name)
+        {
+            for surprise in effects.surprises() {
+                self.tell(FindingCode::ProfileEffects, &format!("{name}: {surprise}")).await?;
+            }
+        }
+        Ok(wanted)
+    }
+
+    async fn tell(&self, code: FindingCode, evidence: &str) -> Result<(), Failure> {
+        let name = &self.job.subject.name;
+        self.workshop.tell(name, Finding::new(code, name.as_str(), evidence)).await
+    }
+
+    /// The certificate that is replaced, where the CA issued it itself and knows renewal information (RFC 9773 section 5).
+    fn replaces(&self) -> Option<String> {
+        let subject = &self.job.subject;
+        let issuer = subject.issuer_directory(&self.workshop.inventory.state(&subject.name));
+        let ours = issuer.as_ref() == Some(&self.job.directory) && self.authority.directory().renewal_info.is_some();
+        let certificate = subject.certificate.as_ref().filter(|_| ours && !self.workshop.inventory.is_dry_run())?;
+        certificate.ari_id().map(|id| id.to_string())
+    }
+
+    /// What the CA's limits are told of an order that was issued.
+    fn note_issued(&self, replaced: bool, lifetime: TimeDelta) {
+        let inventory = self.workshop.inventory;
+        if inventory.is_dry_run() {
+            return;
+        }
+        let kind = match self.job.kind {
+            OrderKind::WithinWindow if !replaced => OrderKind::SameIdentifiers,
+            kind => kind,
+        };
+        let scope = order_scope(&self.job.directory, Some(self.account_id), &self.identifiers);
+        inventory.ledger(|ledger| ledger.issued(&scope, kind, lifetime, inventory.now()));
+    }
 }
 
 async fn finish(exchange: &Exchange<'_>, under_way: UnderWay) -> Result<Issued, Failure> {
     exchange.has_order.store(true, Ordering::Relaxed);
-    let UnderWay { order, key, replaces } = under_way;
+    let inventory = exchange.workshop.inventory;
+    let UnderWay { order, key, replaces, profile } = under_way;
     let issuing = Issuing {
         account: exchange.account,
-        identifiers: &exchange.job.subject.identifiers,
+        identifiers: &exchange.identifiers,
         solver: exchange.solver,
         key: KeyHolder::Us(&key),
         preferred_chain: exchange.job.preferred_chain.as_deref(),
         journal: exchange,
-        stop: exchange.stop,
+        stop: exchange.workshop.stop,
     };
+    let is_renewal = order.replaces;
     let outcome = issuing.finish(order).await.map(|issued| issued.chain);
-    if let Err(failure) = &outcome
-        && is_of_no_more_use(failure, exchange.inventory.state(&exchange.job.subject.name).consecutive_failures)
-    {
-        drop_order(exchange, "failed").await?;
+    match &outcome {
+        Ok(chain) => {
+            exchange.note_issued(is_renewal, chain.leaf.validity().lifetime());
+            inventory.save_ledger(Saving::WhenSmall).await.map_err(store_failure)?;
+        }
+        Err(failure) => {
+            let failures = inventory.state(&exchange.job.subject.name).consecutive_failures;
+            if is_of_no_more_use(failure, failures) {
+                drop_order(exchange, "failed").await?;
+            }
+        }
     }
-    outcome.map(|chain| Issued { chain, key, replaces })
+    outcome.map(|chain| Issued { chain, key, replaces, identifiers: exchange.identifiers.clone(), profile })
 }
 
 /// An order with its key, journalled (but for a dry run).
@@ -85,6 +170,7 @@ struct UnderWay {
     order: Order,
     key: PrivateKey,
     replaces: Option<Version>,
+    profile: Option<String>,
 }
 
 /// Whether an order is to be given up after this failure, so that the next attempt makes a new one. What the CA refuses
@@ -114,7 +200,8 @@ fn is_of_no_more_use(failure: &Failure, failures_before: u32) -> bool {
 
 /// The order of an earlier run, when the CA still has it and it is for what is wanted now.
 async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
-    let Exchange { inventory, job, account, solver, stop, .. } = exchange;
+    let Exchange { workshop, job, account, solver, identifiers, .. } = exchange;
+    let (inventory, stop) = (workshop.inventory, workshop.stop);
     if inventory.is_dry_run() {
         return Ok(None);
     }
@@ -122,7 +209,7 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
     let Pending { order: journalled, key, .. } = pending;
     let same = journalled.directory == job.directory
         && journalled.account_url == *account.url()
-        && journalled.identifiers.same_as(&job.subject.identifiers)
+        && journalled.identifiers.same_as(identifiers)
         && job.subject.key_to_leave.as_ref().is_none_or(|left| left.der() != key.der());
     if !same {
         drop_order(exchange, "something-else-is-wanted").await?;
@@ -130,9 +217,9 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
     }
     let now = inventory.now();
     let lost = match patiently(stop, || account.order(&journalled.order_url)).await? {
-        Ok(order) if order.status == OrderStatus::Valid && order.is_for(&job.subject.identifiers) => Ok(order),
+        Ok(order) if order.status == OrderStatus::Valid && order.is_for(identifiers) => Ok(order),
         Ok(order) if order.status == OrderStatus::Invalid => Err((Some(order), "invalid")),
-        Ok(order) if !order.is_for(&job.subject.identifiers) => Err((Some(order), "for-other-names")),
+        Ok(order) if !order.is_for(identifiers) => Err((Some(order), "for-other-names")),
         Ok(order) if order.expires.is_some_and(|at| at <= now) => Err((Some(order), "expired")),
         Ok(order) => Ok(order),
         Err(error) if error.is_gone() => Err((None, "unknown-to-the-ca")),
@@ -150,7 +237,7 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
         Ok(order) => {
             let resumed = Event::OrderResumed { order_url: order.url.clone() };
             inventory.record(&job.subject.name, resumed).await.map_err(store_failure)?;
-            Ok(Some(UnderWay { order, key, replaces: journalled.replaces }))
+            Ok(Some(UnderWay { order, key, replaces: journalled.replaces, profile: journalled.profile }))
         }
         Err((order, because)) => {
             if let Some(order) = order {
@@ -163,8 +250,9 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
 }
 
 /// Places a new order and journals it, with its key, before anything else is done.
-async fn begin(exchange: &Exchange<'_>) -> Result<UnderWay, Failure> {
-    let Exchange { inventory, job, authority, account, stop, .. } = exchange;
+async fn begin(exchange: &Exchange<'_>, profile: Option<String>) -> Result<UnderWay, Failure> {
+    let Exchange { workshop, job, account, identifiers, .. } = exchange;
+    let (inventory, stop) = (workshop.inventory, workshop.stop);
     // The key comes first, so that nothing slow lies between the CA's answer and the journal.
     let key = match &job.subject.key_in_use {
         Some(key) => key.clone(),
@@ -183,8 +271,9 @@ async fn begin(exchange: &Exchange<'_>) -> Result<UnderWay, Failure> {
     let placed = async {
         let order = place(NewOrderFor {
             account,
-            identifiers: &job.subject.identifiers,
-            profile: profile(&job.profile, authority)?,
+            identifiers,
+            profile: profile.clone(),
+            replaces: exchange.replaces(),
             is_dry_run: inventory.is_dry_run(),
             stop,
         })
@@ -194,17 +283,18 @@ async fn begin(exchange: &Exchange<'_>) -> Result<UnderWay, Failure> {
                 order.url.clone(),
                 job.directory.clone(),
                 account.url().clone(),
-                job.subject.identifiers.clone(),
+                identifiers.clone(),
                 inventory.now(),
             )
-            .replacing(job.subject.live_version);
+            .replacing(job.subject.live_version)
+            .with_profile(profile.clone());
             inventory.begin(name, key.clone(), journalled).await.map_err(store_failure)?;
         }
         inventory.record(name, Event::OrderPlaced { order_url: order.url.clone() }).await.map_err(store_failure)?;
         Ok(order)
     };
     let order = heeding(stop, GRACE, placed).await?;
-    Ok(UnderWay { order, key, replaces: job.subject.live_version })
+    Ok(UnderWay { order, key, replaces: job.subject.live_version, profile })
 }
 
 /// What an order is placed for.
@@ -212,15 +302,18 @@ pub(super) struct NewOrderFor<'a> {
     pub(super) account: &'a Account,
     pub(super) identifiers: &'a IdentifierSet,
     pub(super) profile: Option<String>,
+    /// The ARI id of the certificate that is replaced.
+    pub(super) replaces: Option<String>,
     pub(super) is_dry_run: bool,
     pub(super) stop: &'a Stop,
 }
 
 /// Places an order. That of a dry run has every name validated anew.
 pub(super) async fn place(wanted: NewOrderFor<'_>) -> Result<Order, Failure> {
-    let NewOrderFor { account, identifiers, profile, is_dry_run, stop } = wanted;
+    let NewOrderFor { account, identifiers, profile, replaces, is_dry_run, stop } = wanted;
     let mut new = NewOrder::new(identifiers.clone());
     new.profile = profile;
+    new.replaces = replaces;
     let mut order = account.new_order(&new).await.map_err(Failure::from)?;
     for _ in 1..MOST_TRIAL_ORDERS {
         // Names that the CA remembers as validated would not be tried.
@@ -236,7 +329,7 @@ pub(super) async fn place(wanted: NewOrderFor<'_>) -> Result<Order, Failure> {
 impl Journal for Exchange<'_> {
     fn note<'a>(&'a self, step: OrderStep<'a>) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
-            let Exchange { inventory, job, .. } = self;
+            let (inventory, job) = (self.workshop.inventory, self.job);
             let name = &job.subject.name;
             let event = match step {
                 OrderStep::Validating { challenges } => Event::Validating { challenges },
@@ -259,26 +352,32 @@ impl Journal for Exchange<'_> {
     }
 }
 
-/// Only a profile that the directory offers is sent (draft-ietf-acme-profiles section 4).
-pub(super) fn profile(wish: &ProfileWish, authority: &Authority) -> Result<Option<String>, Failure> {
+/// Only a profile that the directory offers is sent (draft-ietf-acme-profiles section 4), and none that is known to allow
+/// fewer names.
+pub(super) fn profile(
+    wish: &ProfileWish,
+    authority: &Authority,
+    identifiers: &IdentifierSet,
+) -> Result<Option<String>, Failure> {
+    let Some(name) = wish.name() else { return Ok(None) };
     let offered = &authority.directory().profiles;
-    match wish {
-        ProfileWish::None => Ok(None),
-        ProfileWish::Preferred(name) => Ok(offered.contains_key(name).then(|| name.clone())),
-        ProfileWish::Required(name) if offered.contains_key(name) => Ok(Some(name.clone())),
-        ProfileWish::Required(name) => {
-            let names: Vec<&str> = offered.keys().map(String::as_str).collect();
-            let offers = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            Err(Failure::new(
-                FailureClass::ProfileRefused,
-                format!("the CA does not offer the profile {name}; it offers {offers}"),
-            ))
-        }
+    let refuse = |what: String| Err(Failure::new(FailureClass::ProfileRefused, what));
+    if !offered.contains_key(name) {
+        let names: Vec<String> = offered.keys().map(|name| escape(name).into_owned()).collect();
+        let offers = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return refuse(format!("the CA does not offer the profile {}; it offers {offers}", escape(name)));
     }
+    if let Some(effects) = authorities::profile_effects(&authority.directory().url, name)
+        && identifiers.len() > effects.most_names
+    {
+        let (most, count) = (effects.most_names, identifiers.len());
+        return refuse(format!("the profile {} allows {most} names, and there are {count}", escape(name)));
+    }
+    Ok(Some(name.to_owned()))
 }
 
 async fn drop_order(exchange: &Exchange<'_>, because: &str) -> Result<(), Failure> {
-    let Exchange { inventory, job, .. } = exchange;
+    let (inventory, job) = (exchange.workshop.inventory, exchange.job);
     let name = &job.subject.name;
     if inventory.is_dry_run() {
         return Ok(());

@@ -2,19 +2,24 @@
 //! resolved and checked before anybody is asked.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use certkit_core::decision::limits::OrderKind;
 use certkit_core::decision::{DueReason, RenewalWish};
-use certkit_core::state::DeployTarget;
-use certkit_core::store::{AuthorityKind, ConfEdits, ConfValue, Kind, Lineage, RenewalConf};
+use certkit_core::settings::DeploySetting;
+use certkit_core::state::{DeployTarget, LineageState};
+use certkit_core::store::{AuthorityKind, ConfEdits, ConfValue, Kind, Lineage, RenewalConf, RenewalParams};
 use certkit_core::{
-    AcmeUrl, Certificate, Failure, FailureClass, Finding, FindingCode, IdentifierSet, KeyType, LineageName, PrivateKey,
-    Version,
+    AcmeUrl, Certificate, Failure, FailureClass, Finding, FindingCode, Identifier, IdentifierSet, KeyType, LineageName,
+    PrivateKey, Version,
 };
+use chrono::{DateTime, Utc};
 
+use super::own_settings::OwnSettings;
 use super::{Mode, Request, Selection, Urgency};
 use crate::authorities;
 use crate::challenge::Authenticator;
-use crate::deploy::{HookStage, ServerControl, WebServer, directory_hooks};
+use crate::deploy::{HookStage, ServerControl, WebServer, directory_hooks, is_file};
 use crate::keys::KeySpec;
 
 /// A lineage as a run sees it.
@@ -26,6 +31,8 @@ pub(super) struct Subject {
     pub(super) fullchain: PathBuf,
     /// The conf with the command line's changes.
     pub(super) conf: RenewalConf,
+    /// The profile that the conf asks for without the command line's changes.
+    pub(super) stored_profile: Option<String>,
     /// The conf does not exist yet.
     pub(super) is_new: bool,
     pub(super) live_version: Option<Version>,
@@ -40,13 +47,24 @@ pub(super) struct Subject {
     pub(super) key_in_use: Option<PrivateKey>,
     /// Would be kept by `reuse_key`, but the owner wants another one, once.
     pub(super) key_to_leave: Option<PrivateKey>,
+    /// What the owner's settings say of it.
+    pub(super) settings: OwnSettings,
+    /// Since when the owner wishes something that the certificate is not.
+    pub(super) changed_since: Option<DateTime<Utc>>,
+    /// A wish that fails, so that the certificate is renewed as it is.
+    pub(super) postponed: Option<Finding>,
 }
 
 /// What an attempt at a lineage needs besides.
+#[derive(Clone)]
 pub(super) struct Job {
-    pub(super) subject: Subject,
+    pub(super) subject: Arc<Subject>,
     pub(super) because: DueReason,
     pub(super) directory: AcmeUrl,
+    /// The CA takes the place of the conf's, which fails.
+    pub(super) stands_in: bool,
+    /// How the CA's limits see the order.
+    pub(super) kind: OrderKind,
     /// The account id of the conf or the command line.
     pub(super) wanted_account: Option<String>,
     pub(super) authenticator: Authenticator,
@@ -67,9 +85,28 @@ pub(super) enum ProfileWish {
     Required(String),
 }
 
+impl ProfileWish {
+    /// What a conf says.
+    pub(super) fn of(params: &RenewalParams) -> Self {
+        match (&params.required_profile, &params.preferred_profile) {
+            (Some(name), _) => Self::Required(name.clone()),
+            (None, Some(name)) => Self::Preferred(name.clone()),
+            (None, None) => Self::None,
+        }
+    }
+
+    /// The profile that is wished.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Preferred(name) | Self::Required(name) => Some(name),
+        }
+    }
+}
+
 impl Subject {
     /// Reads what is stored of a lineage. An error is the reason why it cannot be renewed at all.
-    pub(super) fn read(lineage: &Lineage, request: &Request) -> Result<Self, String> {
+    pub(super) fn read(lineage: &Lineage, request: &Request, settings: OwnSettings) -> Result<Self, String> {
         let conf = lineage.conf().edited(&request.edits).map_err(|error| error.to_string())?;
         let live_version = lineage.live_version();
         // certbot 5.8 passes over a live version that no server can use (an empty fullchain, another key) as "not due".
@@ -106,6 +143,7 @@ impl Subject {
             live_dir: fullchain.parent().map(PathBuf::from).unwrap_or_default(),
             fullchain,
             conf,
+            stored_profile: ProfileWish::of(lineage.conf().params()).name().map(str::to_owned),
             is_new: false,
             live_version,
             replaced_authority: lineage
@@ -118,7 +156,20 @@ impl Subject {
             key_in_use,
             key_to_leave,
             dead,
+            settings,
+            changed_since: None,
+            postponed: None,
         })
+    }
+
+    /// The directory of the conf's CA.
+    pub(super) fn own_directory(&self) -> Option<AcmeUrl> {
+        self.conf.params().effective_server().and_then(|server| AcmeUrl::parse(server).ok())
+    }
+
+    /// The CA that issued the certificate in use: it alone can say when to renew it.
+    pub(super) fn issuer_directory(&self, state: &LineageState) -> Option<AcmeUrl> {
+        state.issuer_directory.clone().or_else(|| self.own_directory())
     }
 
     /// What the owner wants of its renewal.
@@ -135,8 +186,11 @@ impl Subject {
         }
         match &self.certificate {
             Some(certificate) if matches!(request.selection, Selection::Obtain { .. }) => {
-                let covers = certificate.identifiers().is_ok_and(|names| names.same_as(&self.identifiers));
-                if covers && self.key_fits(certificate, request) { wish } else { wish.due_now(DueReason::Changed) }
+                if self.asks_for_another(certificate, request).is_empty() {
+                    wish
+                } else {
+                    wish.due_now(DueReason::Changed)
+                }
             }
             _ => wish,
         }
@@ -145,7 +199,7 @@ impl Subject {
     /// Settings of the conf that have no effect here, told before they are due.
     pub(super) fn findings(&self) -> Vec<Finding> {
         let params = self.conf.params();
-        let mut findings = Vec::new();
+        let mut findings: Vec<Finding> = self.postponed.iter().cloned().collect();
         if let Some(dead) = &self.dead {
             findings.push(Finding::new(FindingCode::BrokenLineage, self.name.as_str(), dead));
         }
@@ -155,13 +209,6 @@ impl Subject {
                 FindingCode::SettingWithoutEffect,
                 &conf,
                 "must_staple: no public CA issues such certificates since OCSP ended in 2025",
-            ));
-        }
-        if params.allow_subset_of_names {
-            findings.push(Finding::new(
-                FindingCode::SettingWithoutEffect,
-                &conf,
-                "allow_subset_of_names: no name is dropped; when one fails, all are reported and the old certificate stays",
             ));
         }
         if let Ok(Authenticator::Unsupported { .. }) | Err(_) = Authenticator::from_params(params) {
@@ -174,9 +221,11 @@ impl Subject {
         findings
     }
 
-    /// What has to receive a new version, in certbot's order: the directory's hooks, the conf's, the web server.
+    /// What has to receive a new version: files first, because what follows may read them; then certbot's order (the
+    /// directory's hooks, the conf's, the web server), then the commands and reloads of the settings.
     pub(super) fn deploy_targets(&self, request: &Request, deploy_dir: &std::path::Path) -> Vec<DeployTarget> {
-        let mut targets = Vec::new();
+        let of_settings = || self.settings.deploy.iter().map(DeploySetting::target);
+        let mut targets: Vec<DeployTarget> = of_settings().filter(is_file).collect();
         if request.directory_hooks {
             match directory_hooks(deploy_dir) {
                 Ok(hooks) => {
@@ -201,7 +250,18 @@ impl Subject {
         {
             targets.push(DeployTarget::Installer(installer.clone()));
         }
+        targets.extend(of_settings().filter(|target| !is_file(target)));
         targets
+    }
+
+    /// The end of the certificate in use.
+    pub(super) fn not_after(&self) -> Option<DateTime<Utc>> {
+        self.certificate.as_ref().map(|certificate| certificate.validity().not_after)
+    }
+
+    /// The setting that a target stands for.
+    pub(super) fn deploy_setting(&self, target: &DeployTarget) -> Option<&DeploySetting> {
+        self.settings.deploy.iter().find(|setting| setting.target() == *target)
     }
 
     /// Its names as hooks are told them.
@@ -218,7 +278,7 @@ impl Subject {
         })
     }
 
-    fn refuse_a_test_certificate(&self, directory: &AcmeUrl, request: &Request) -> Result<(), Failure> {
+    pub(super) fn refuse_a_test_certificate(&self, directory: &AcmeUrl, request: &Request) -> Result<(), Failure> {
         let would_become_one = authority_kind(directory.as_str()) == AuthorityKind::Test
             && self.replaced_authority == AuthorityKind::Public;
         if request.mode == Mode::Real && !request.may_be_test && would_become_one {
@@ -252,13 +312,17 @@ impl Subject {
         }
     }
 
-    fn key_fits(&self, certificate: &Certificate, request: &Request) -> bool {
-        // Only what the command line asks for is compared: a conf that differs from the certificate at first sight is
-        // no reason to renew.
-        let asked = |key: &str| request.edits.params.iter().any(|(name, value)| name == key && value.is_some());
-        if !["key_type", "rsa_key_size", "elliptic_curve"].into_iter().any(asked) {
+    /// Whether the key is of the kind that the command line asks for. A conf that differs from the certificate at first
+    /// sight is no reason to renew.
+    pub(super) fn key_fits(&self, certificate: &Certificate, request: &Request) -> bool {
+        if !["key_type", "rsa_key_size", "elliptic_curve"].into_iter().any(|key| asks_for(request, key)) {
             return true;
         }
+        self.has_the_confs_key(certificate)
+    }
+
+    /// Whether the key is of the kind that the conf says.
+    pub(super) fn has_the_confs_key(&self, certificate: &Certificate) -> bool {
         let Ok(spec) = key_spec(&self.conf) else { return true };
         let curve = |name: &str| matches!(certificate.key_type(), KeyType::Ec(curve) if curve == name);
         match spec {
@@ -274,34 +338,61 @@ impl Subject {
 
 impl Job {
     /// Resolves what an attempt needs. Nothing is asked of anybody.
-    pub(super) fn resolve(
-        subject: Subject,
-        because: DueReason,
-        request: &Request,
-    ) -> Result<Self, Box<(Subject, Failure)>> {
-        let read = Settings::read(&subject.conf, &subject.conf_path.display(), &subject.identifiers, request).and_then(
-            |settings| {
-                subject.refuse_a_test_certificate(&settings.directory, request)?;
-                subject.refuse_another_kind_of_kept_key(request)?;
-                Ok(settings)
-            },
-        );
-        match read {
-            Ok(settings) => Ok(Self {
-                because,
-                directory: settings.directory,
-                wanted_account: settings.wanted_account,
-                authenticator: settings.authenticator,
-                key: settings.key,
-                profile: settings.profile,
-                preferred_chain: subject.conf.params().preferred_chain.clone(),
-                edits: request.edits.clone(),
-                may_be_test: request.may_be_test,
-                shares_a_name: false,
-                subject,
-            }),
-            Err(failure) => Err(Box::new((subject, failure))),
+    pub(super) fn resolve(subject: Arc<Subject>, because: DueReason, request: &Request) -> Result<Self, Failure> {
+        let settings = Settings::read(&subject.conf, &subject.conf_path.display(), &subject.identifiers, request)?;
+        subject.refuse_a_test_certificate(&settings.directory, request)?;
+        subject.refuse_another_kind_of_kept_key(request)?;
+        Ok(Self {
+            because,
+            directory: settings.directory,
+            stands_in: false,
+            kind: OrderKind::New,
+            wanted_account: settings.wanted_account,
+            authenticator: settings.authenticator,
+            key: settings.key,
+            profile: settings.profile,
+            preferred_chain: subject.conf.params().preferred_chain.clone(),
+            edits: request.edits.clone(),
+            may_be_test: request.may_be_test,
+            shares_a_name: false,
+            subject,
+        })
+    }
+
+    /// Under what an open account is kept for the run.
+    pub(super) fn account_key(&self) -> (AcmeUrl, Option<String>) {
+        (self.directory.clone(), self.wanted_account.clone())
+    }
+
+    /// What can be ordered without the names that failed, where the owner permits it. certbot's `allow_subset_of_names`.
+    pub(super) fn subset_without_failed(&self, ordered: &IdentifierSet, failure: &Failure) -> Option<IdentifierSet> {
+        let names_failed = matches!(failure.class, FailureClass::ChallengeFailed | FailureClass::IdentifierRefused);
+        if !self.subject.conf.params().allow_subset_of_names || !names_failed || failure.per_identifier.is_empty() {
+            return None;
         }
+        // A CA names the base of a wildcard: both are validated by the same record.
+        let has_failed = |one: &Identifier| {
+            failure.per_identifier.iter().any(|failed| {
+                failed.identifier == *one
+                    || one.as_dns().is_some_and(|name| {
+                        name.is_wildcard()
+                            && failed.identifier.as_dns().is_some_and(|failed| failed.as_str() == name.base())
+                    })
+            })
+        };
+        let rest: IdentifierSet = ordered.iter().filter(|one| !has_failed(one)).cloned().collect();
+        (!rest.is_empty() && rest.len() < ordered.len()).then_some(rest)
+    }
+
+    /// The same at this CA. Accounts belong to their CA: another than the conf's has its only one.
+    pub(super) fn at(&self, directory: &AcmeUrl, kind: OrderKind) -> Self {
+        let mut job = Self { kind, ..self.clone() };
+        if *directory != self.directory {
+            job.directory = directory.clone();
+            job.stands_in = true;
+            job.wanted_account = None;
+        }
+        job
     }
 }
 
@@ -337,14 +428,15 @@ impl Settings {
         };
         let authenticator = Authenticator::from_params(params)?;
         authenticator.supports(identifiers)?;
-        let profile = match (&params.required_profile, &params.preferred_profile) {
-            (Some(name), _) => ProfileWish::Required(name.clone()),
-            (None, Some(name)) => ProfileWish::Preferred(name.clone()),
-            (None, None) => ProfileWish::None,
-        };
+        let profile = ProfileWish::of(params);
         let key = key_spec(conf).map_err(|error| unusable(error.to_string()))?;
         Ok(Self { directory, wanted_account, authenticator, key, profile })
     }
+}
+
+/// Whether the command line itself changes a value of the conf.
+pub(super) fn asks_for(request: &Request, key: &str) -> bool {
+    request.edits.params.iter().any(|(name, value)| name == key && value.is_some())
 }
 
 fn unusable(what: String) -> Failure {

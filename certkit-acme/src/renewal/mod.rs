@@ -1,17 +1,27 @@
-//! The renewal run: plan, issue, verify, commit, deploy, record.
+//! The renewal run: ask the CA when, plan, issue, verify, commit, deploy, record.
+
+mod advice;
 
 mod attempt;
 
 mod csr;
 pub use csr::{CsrOrder, CsrReport};
 
+mod deploy_only;
+
 mod deploying;
+
+mod group;
 
 mod inventory;
 
 mod issue;
 
 mod job;
+
+mod own_settings;
+
+mod planning;
 
 mod report;
 pub use report::{HookRun, Outcome, Report, ReportEntry};
@@ -24,13 +34,22 @@ pub use roll_back::RollBack;
 
 mod run;
 
+mod scope;
+pub use scope::PUBLIC_SUFFIX_LIST;
+
+mod select;
+
+mod wishes;
+
 use std::sync::Arc;
 
+use certkit_core::settings::{Settings, SettingsError};
 use certkit_core::state::Event;
 use certkit_core::store::{LiveSwitch, LockError, Store, StoreError};
 use certkit_core::{Failure, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
+use crate::dns::ResolverSettings;
 use crate::transport::{Transport, TransportError, TransportSettings};
 use crate::{AwsLcKeyMath, Clock, SystemClock};
 
@@ -44,6 +63,8 @@ pub struct Renewer {
     commands: CommandSettings,
     math: Arc<dyn KeyMath>,
     live_switch: LiveSwitch,
+    settings: Option<Settings>,
+    resolver: ResolverSettings,
 }
 
 /// Builds a [`Renewer`].
@@ -54,6 +75,8 @@ pub struct RenewerBuilder {
     observer: Arc<dyn Observer>,
     commands: CommandSettings,
     live_switch: LiveSwitch,
+    settings: Option<Settings>,
+    resolver: ResolverSettings,
 }
 
 /// Is told what happens, after it is durable. Called on the run's own tasks: return soon.
@@ -75,7 +98,14 @@ impl Renewer {
             observer: Arc::new(Nobody),
             commands: CommandSettings::new(),
             live_switch: LiveSwitch::default(),
+            settings: None,
+            resolver: ResolverSettings::default(),
         }
+    }
+
+    /// Where its time comes from.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
     }
 
     /// The store it works on.
@@ -120,6 +150,21 @@ impl RenewerBuilder {
         self
     }
 
+    /// The owner's settings as they were read, with what flags change in them. Without, each run reads
+    /// `certkit/settings.toml`; the lineages' own files are read by each run in any case.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
+    /// Whom to ask for DNS records, when it is not who the system asks.
+    #[must_use]
+    pub fn resolver(mut self, settings: ResolverSettings) -> Self {
+        self.resolver = settings;
+        self
+    }
+
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
         let transport = Transport::with_clock(&self.transport, Arc::clone(&self.clock))?;
@@ -130,6 +175,8 @@ impl RenewerBuilder {
             observer: self.observer,
             commands: self.commands,
             live_switch: self.live_switch,
+            settings: self.settings,
+            resolver: self.resolver,
             math: Arc::new(AwsLcKeyMath::new()),
         })
     }
@@ -162,6 +209,9 @@ pub enum RunError {
     /// What was asked for failed.
     #[error(transparent)]
     Failed(#[from] Failure),
+    /// The owner's settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(#[from] LockError),

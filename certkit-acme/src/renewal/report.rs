@@ -1,8 +1,8 @@
 //! What a run did: a fold over its events.
 
 use certkit_core::decision::DueReason;
-use certkit_core::state::{DeployTarget, RememberedFailure};
-use certkit_core::{Failure, Finding, IdentifierSet, LineageName, Version};
+use certkit_core::state::{DeployTarget, Refusal};
+use certkit_core::{Failure, Finding, HeldBy, IdentifierSet, LineageName, Version};
 use chrono::{DateTime, Utc};
 
 use crate::command::CommandOutcome;
@@ -55,6 +55,11 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// The version in use was given to targets that did not have it, as far as [`ReportEntry::deploy_pending`] is empty.
+    Deployed {
+        /// The version.
+        version: Version,
+    },
     /// The attempt failed.
     Failed {
         /// Why.
@@ -62,12 +67,12 @@ pub enum Outcome {
         /// When it is tried again at the earliest.
         next_attempt: Option<DateTime<Utc>>,
     },
-    /// Due, but an earlier failure says to wait.
+    /// Due, but it has to wait: for a back-off, for the CA, for a limit.
     Held {
         /// Until when.
         until: DateTime<Utc>,
-        /// The failure.
-        by: RememberedFailure,
+        /// For what.
+        by: HeldBy,
     },
     /// Not due.
     NotDue {
@@ -114,7 +119,8 @@ impl Report {
     }
 
     /// Whether everything is well: nothing failed, nothing is broken, every hook succeeded, nothing was cut short.
-    /// A lineage that is held because of an earlier failure is not well.
+    /// A lineage that is held because of an earlier failure is not well; one that waits for its turn within a CA's limits
+    /// is.
     pub fn is_success(&self) -> bool {
         self.stopped.is_none()
             && self.hooks.iter().all(|hook| hook.outcome.success())
@@ -151,7 +157,8 @@ impl Outcome {
     /// Whether the lineage is well.
     pub fn is_success(&self) -> bool {
         match self {
-            Self::NotDue { .. } | Self::Renewed { .. } | Self::Simulated => true,
+            Self::Deployed { .. } | Self::NotDue { .. } | Self::Renewed { .. } | Self::Simulated => true,
+            Self::Held { by: HeldBy::Refusal(Refusal::Limit { .. }), .. } => true,
             Self::Broken { .. } | Self::Failed { .. } | Self::Held { .. } => false,
         }
     }

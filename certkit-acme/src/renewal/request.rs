@@ -1,5 +1,6 @@
 //! What a run is asked to do.
 
+use certkit_core::decision::Cadence;
 use certkit_core::store::ConfEdits;
 use certkit_core::{IdentifierSet, LineageName};
 
@@ -23,8 +24,10 @@ pub struct Request {
     pub new_key: bool,
     /// An account id that the owner named (`--account`); otherwise certbot's rules choose.
     pub account: Option<String>,
-    /// How many orders at once.
-    pub parallel_orders: usize,
+    /// How many orders at once; none for what the settings say.
+    pub parallel_orders: Option<usize>,
+    /// How often a run like this one comes, when whoever starts it knows; otherwise the settings or past runs tell.
+    pub cadence: Option<Cadence>,
 }
 
 /// Which lineages a run is about.
@@ -79,7 +82,8 @@ impl Request {
             may_be_test: false,
             new_key: false,
             account: None,
-            parallel_orders: 4,
+            parallel_orders: None,
+            cadence: None,
         }
     }
 

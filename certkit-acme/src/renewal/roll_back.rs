@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use certkit_core::state::{DeployTarget, Event};
 use certkit_core::store::{ConfPlan, Expectations, Lineage, VerifiedVersion};
-use certkit_core::{Failure, FailureClass, LineageName, Version};
+use certkit_core::{Failure, FailureClass, IdentifierSet, LineageName, Version};
 
 use super::attempt::commit_failure;
-use super::deploying::Hooks;
+use super::deploying::{Deployment, Hooks};
 use super::inventory::{Inventory, blocking, store_failure};
 use super::job::Subject;
+use super::own_settings::OwnSettings;
 use super::report::{Outcome, Report};
 use super::run::{hook_dir, line, told};
 use super::{Mode, Renewer, Request, RunError};
@@ -68,8 +69,11 @@ impl Renewer {
             Some(version) => *version,
             None => previous(&lineage)?,
         };
-        let subject =
-            Subject::read(&lineage, &request).map_err(|reason| RunError::Broken { name: name.clone(), reason })?;
+        let unusable = |reason: String| RunError::Broken { name: name.clone(), reason };
+        let settings = self.effective_settings().await?;
+        let own = self.store.lineage_settings(&settings, name).map_err(|error| unusable(error.to_string()))?;
+        let own = OwnSettings::resolve(own, name).map_err(unusable)?;
+        let subject = Subject::read(&lineage, &request, own).map_err(unusable)?;
         let targets = subject.deploy_targets(&request, &hook_dir(self.store.paths(), HookStage::Deploy));
         let verified = self.verify_old(lineage, old, inventory.now()).await?;
         let not_after = verified.chain().leaf.validity().not_after;
@@ -78,7 +82,14 @@ impl Renewer {
             .await
             .map_err(commit_failure)?;
         let version = committed.version;
-        let event = Event::Committed { version, not_after, directory: None, targets: targets.clone() };
+        let event = Event::Committed {
+            version,
+            not_after,
+            directory: None,
+            targets: targets.clone(),
+            profile: None,
+            left_out: IdentifierSet::default(),
+        };
         inventory.record(name, event).await?;
         report.hooks = self.deploy_now(&inventory, &request, &subject, version, &targets).await?;
         let mut entry = line(&subject, Outcome::Renewed { version, not_after });
@@ -123,7 +134,7 @@ impl Renewer {
         let directories =
             [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
         let hooks = Hooks::new(self.observer.as_ref(), &self.commands, directories, request);
-        hooks.deploy(inventory, subject, version, targets).await?;
+        hooks.deploy(&Deployment { inventory, subject, version }, targets).await?;
         Ok(hooks.into_runs())
     }
 }

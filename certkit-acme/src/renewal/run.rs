@@ -1,46 +1,30 @@
 //! The run as a whole.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use certkit_core::decision::DueReason;
+use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
-use certkit_core::store::{
-    AuthorityKind, BrokenLineage, Kind, Lineage, Recovered, RenewalConf, Store, StoreError, StorePaths,
-};
-use certkit_core::{
-    AcmeUrl, Failure, Finding, FindingCode, Identifier, LineageName, Plan, PlanEntry, PlanInput, Step, plan,
-};
-use futures_util::stream::{self, StreamExt};
+use certkit_core::store::{Recovered, StoreError, StorePaths};
+use certkit_core::{AcmeUrl, Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, plan};
+use futures_util::future::join_all;
 
-use super::attempt::{Achieved, Workshop};
-use super::deploying::{Hooks, PreHooks};
-use super::inventory::{Inventory, blocking, store_failure};
-use super::job::{Job, Subject};
+use super::attempt::Workshop;
+use super::deploying::{Deployment, Hooks, still_wanted};
+use super::group::{Group, Progress};
+use super::inventory::{Inventory, Saving, blocking, store_failure};
+use super::job::Subject;
+use super::planning::{cadence, input, machine};
 use super::report::{Outcome, Report, ReportEntry};
-use super::{Mode, Renewer, Request, RunError, Selection};
+use super::select::{Seen, select};
+use super::{Mode, Renewer, Request, RunError, Selection, Urgency, advice};
+use crate::Stop;
 use crate::deploy::HookStage;
-use crate::{BoxFuture, Stop};
+use crate::revocation::RevocationChecker;
 
 impl Renewer {
-    /// What a run would do now, one entry for each lineage that can be used. Reads the store; asks nobody; takes no lock.
-    pub async fn plan(&self, request: &Request) -> Result<Plan, RunError> {
-        let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
-        blocking(move || {
-            let mut inputs = Vec::new();
-            for seen in select(&store, &request)? {
-                if let Seen::Usable(subject) = seen {
-                    let (state, _) = store.state(&subject.name)?;
-                    inputs.push(input(&store, &subject, &request, state));
-                }
-            }
-            Ok(plan(inputs, now))
-        })
-        .await
-    }
-
-    /// Renews what is to be renewed, deploys it, and tells everything. Other lineages go on when one fails.
+    /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
+    /// on when one fails, and other CAs when one is down.
     pub async fn run(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
         let now = self.clock.now();
         let inventory = Inventory::lock(
@@ -51,46 +35,100 @@ impl Renewer {
             self.live_switch,
         )
         .await?;
-        let run = Run { renewer: self, inventory: &inventory, request: &request, stop };
+        let settings = self.effective_settings().await?;
         let mut report = Report::new(now, inventory.is_dry_run());
+        let outlook = self.outlook(&inventory, &request, &settings, &mut report).await?;
+        let machine = self.machine(&inventory).await?;
+        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, hook_dirs(self.store.paths()), &request);
+        let workshop = Workshop::new(self, &inventory, stop);
+        let run = Run {
+            renewer: self,
+            inventory: &inventory,
+            request: &request,
+            stop,
+            hooks: &hooks,
+            workshop: &workshop,
+            outlook: &outlook,
+            machine: &machine,
+            orders: tokio::sync::Semaphore::new(
+                request.parallel_orders.unwrap_or(settings.parallel_orders.value).max(1),
+            ),
+        };
         let made_live = run.recover(&mut report).await?;
-        let subjects = run.look(&made_live, &mut report).await?;
-        let mut inputs = Vec::new();
-        for subject in &subjects {
-            report.findings.extend(subject.findings());
-            inputs.push(input(&self.store, subject, &request, inventory.state(&subject.name)));
-        }
-        let plan = plan(inputs, now);
-        run.perform(plan, subjects, &mut report).await?;
+        let subjects = run.look(&settings, &made_live, &mut report).await?;
+        let outcome = run.perform(subjects, &mut report).await;
+        let saved = inventory.save_ledger(Saving::Always).await;
+        outcome?;
+        saved?;
+        report.findings.extend(workshop.into_told());
+        report.hooks = hooks.into_runs();
         report.sort();
         report.stopped = stop.reason();
         Ok(report)
     }
+
+    pub(super) async fn effective_settings(&self) -> Result<Settings, RunError> {
+        if let Some(settings) = &self.settings {
+            return Ok(settings.clone());
+        }
+        let store = self.store.clone();
+        Ok(blocking(move || store.settings()).await?)
+    }
+
+    /// What was asked of the CAs, and how often runs come. A run of everything that is due counts as one of those.
+    async fn outlook(
+        &self,
+        inventory: &Inventory,
+        request: &Request,
+        settings: &Settings,
+        report: &mut Report,
+    ) -> Result<Outlook, RunError> {
+        if inventory.is_dry_run() {
+            return Ok(Outlook::default());
+        }
+        report.findings.extend(inventory.load_ledger().await?);
+        if matches!(request.selection, Selection::All) && request.urgency == Urgency::WhenDue {
+            inventory.ledger(|ledger| ledger.run_began(inventory.now()));
+        }
+        inventory.save_ledger(Saving::Always).await?;
+        let ledger = inventory.ledger(|ledger| ledger.clone());
+        let cadence = cadence(request, settings, &ledger);
+        Ok(Outlook::new(ledger, cadence))
+    }
+
+    /// What differs between machines. Where there is no id of the machine a random number is stored, once.
+    async fn machine(&self, inventory: &Inventory) -> Result<Vec<u8>, RunError> {
+        let store = self.store.clone();
+        let mut known = blocking(move || machine(&store)).await?;
+        if known.is_empty() && !inventory.is_dry_run() {
+            let mut random = vec![0; 32];
+            aws_lc_rs::rand::fill(&mut random)
+                .map_err(|_| Failure::new(certkit_core::FailureClass::Bug, "the system gives no random numbers"))?;
+            known.clone_from(&random);
+            let locked = Arc::clone(inventory.locked());
+            blocking(move || locked.save_seed(&random)).await?;
+        }
+        Ok(known)
+    }
 }
 
 /// What one run works with.
-struct Run<'a> {
-    renewer: &'a Renewer,
-    inventory: &'a Inventory,
-    request: &'a Request,
-    stop: &'a Stop,
-}
-
-/// A lineage whose turn it is, with what has to receive its new version.
-struct Work {
-    job: Job,
-    targets: Vec<DeployTarget>,
-}
-
-/// A lineage as it was found.
-enum Seen {
-    Usable(Box<Subject>),
-    Broken(Box<ReportEntry>),
+pub(super) struct Run<'a> {
+    pub(super) renewer: &'a Renewer,
+    pub(super) inventory: &'a Inventory,
+    pub(super) request: &'a Request,
+    pub(super) stop: &'a Stop,
+    pub(super) hooks: &'a Hooks<'a>,
+    pub(super) workshop: &'a Workshop<'a>,
+    pub(super) outlook: &'a Outlook,
+    pub(super) machine: &'a [u8],
+    /// Bounds the orders at once, over all CAs.
+    pub(super) orders: tokio::sync::Semaphore,
 }
 
 impl Run<'_> {
     /// Puts right what interrupted runs left. Versions that became live by it have not been deployed by anybody.
-    async fn recover(&self, report: &mut Report) -> Result<Vec<LineageName>, RunError> {
+    pub(super) async fn recover(&self, report: &mut Report) -> Result<Vec<LineageName>, RunError> {
         let mut made_live = Vec::new();
         for recovered in self.inventory.recover(Arc::clone(&self.renewer.math)).await? {
             report.findings.push(told(&recovered));
@@ -102,18 +140,24 @@ impl Run<'_> {
     }
 
     /// Reads the selected lineages with their memory. What is broken goes to the report.
-    async fn look(&self, made_live: &[LineageName], report: &mut Report) -> Result<Vec<Subject>, RunError> {
-        let (store, request) = (self.renewer.store.clone(), self.request.clone());
-        let seen = blocking(move || select(&store, &request)).await?;
+    pub(super) async fn look(
+        &self,
+        settings: &Settings,
+        made_live: &[LineageName],
+        report: &mut Report,
+    ) -> Result<Vec<Arc<Subject>>, RunError> {
+        let (store, request, settings) = (self.renewer.store.clone(), self.request.clone(), settings.clone());
+        let seen = blocking(move || select(&store, &request, &settings)).await?;
         let mut subjects = Vec::new();
         for one in seen {
             match one {
-                Seen::Usable(subject) => {
+                Seen::Usable(mut subject) => {
                     let by_recovery = made_live.contains(&subject.name);
-                    match self.remember(&subject, by_recovery).await {
+                    match self.remember(&mut subject, by_recovery).await {
                         Ok(finding) => {
                             report.findings.extend(finding);
-                            subjects.push(*subject);
+                            report.findings.extend(subject.findings());
+                            subjects.push(Arc::from(subject));
                         }
                         // Without its memory a lineage could be ordered again and again. The others go on.
                         Err(error) => report.entries.push(self.failed(&subject, store_failure(error))),
@@ -125,9 +169,25 @@ impl Run<'_> {
         Ok(subjects)
     }
 
-    async fn remember(&self, subject: &Subject, made_live_by_recovery: bool) -> Result<Option<Finding>, StoreError> {
+    async fn remember(
+        &self,
+        subject: &mut Subject,
+        made_live_by_recovery: bool,
+    ) -> Result<Option<Finding>, StoreError> {
         let (state, finding) = self.inventory.load_state(&subject.name).await?;
         self.notice_foreign_changes(subject, &state, made_live_by_recovery).await?;
+        let now = self.inventory.now();
+        if !self.inventory.is_dry_run() {
+            if let Some(wish) = subject.wish_to_record(self.request, now) {
+                self.inventory.record(&subject.name, Event::WishRecorded { wish }).await?;
+            } else if matches!(self.request.selection, Selection::Obtain { .. }) && state.wish.is_some() {
+                // What is asked for now is what there is: the owner does not wish for anything else any more.
+                self.inventory.record(&subject.name, Event::WishFulfilled).await?;
+            }
+        }
+        if !matches!(self.request.selection, Selection::Obtain { .. }) {
+            subject.take_wish(&self.inventory.state(&subject.name), now);
+        }
         Ok(finding)
     }
 
@@ -152,8 +212,10 @@ impl Run<'_> {
             let committed = Event::Committed {
                 version,
                 not_after: not_after.unwrap_or_default(),
-                directory: None,
+                directory: state.attempted_directory.clone().filter(|_| issued_by_us),
                 targets: self.targets(subject),
+                profile: state.issued_profile.clone(),
+                left_out: state.left_out.clone(),
             };
             return self.inventory.record(&subject.name, committed).await;
         }
@@ -164,23 +226,34 @@ impl Run<'_> {
         self.inventory.record(&subject.name, event).await
     }
 
-    async fn perform(&self, plan: Plan, subjects: Vec<Subject>, report: &mut Report) -> Result<(), RunError> {
-        let paths = self.renewer.store.paths();
-        let directories = [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(paths, stage));
-        let hooks = Hooks::new(self.renewer.observer.as_ref(), &self.renewer.commands, directories, self.request);
-        self.deploy_what_is_pending(&subjects, &hooks).await?;
-        let mut works = Vec::new();
-        for (entry, subject) in plan.entries.into_iter().zip(subjects) {
-            report.findings.extend(entry.due.findings.iter().cloned());
-            match self.settle(entry, subject).await? {
-                Settled::Work(work) => works.push(*work),
-                Settled::Done(entry) => report.entries.push(*entry),
+    async fn perform(&self, subjects: Vec<Arc<Subject>>, report: &mut Report) -> Result<(), RunError> {
+        self.deploy_what_is_pending(&subjects).await?;
+        let shared = shared_names(&subjects);
+        let mut progress = Progress::default();
+        for one in self.by_authority(&subjects, &shared).await {
+            progress.merge(one?);
+        }
+        if self.looks_for_revoked() {
+            let revoked = self.revoked(&subjects).await?;
+            // What was renewed a moment ago is not renewed again for the sake of its predecessor.
+            let again: Vec<Arc<Subject>> = subjects
+                .iter()
+                .filter(|subject| revoked.contains(&subject.name) && !progress.has_attempted(&subject.name))
+                .cloned()
+                .collect();
+            for name in again.iter().map(|subject| subject.name.as_str()) {
+                progress.entries.retain(|entry| entry.name != name);
+            }
+            for one in self.by_authority(&again, &shared).await {
+                progress.merge(one?);
             }
         }
-        if !works.is_empty() {
-            self.attempt_all(works, &hooks, report).await?;
+        let Progress { entries, findings, post_commands, renewed, failed, attempted } = progress;
+        if !attempted.is_empty() {
+            self.hooks.post(&post_commands, &renewed, &failed).await;
         }
-        report.hooks = hooks.into_runs();
+        report.entries.extend(entries);
+        report.findings.extend(findings);
         for entry in &mut report.entries {
             if let Ok(name) = LineageName::new(entry.name.clone()) {
                 entry.deploy_pending =
@@ -190,136 +263,100 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// What earlier runs could not deploy is tried again, without a new certificate.
-    async fn deploy_what_is_pending(&self, subjects: &[Subject], hooks: &Hooks<'_>) -> Result<(), StoreError> {
+    /// Everything for the lineages of one CA, CA by CA and all at once: one that does not answer delays no other.
+    async fn by_authority(
+        &self,
+        subjects: &[Arc<Subject>],
+        shared: &BTreeSet<String>,
+    ) -> Vec<Result<Progress, RunError>> {
+        let mut groups: BTreeMap<Option<AcmeUrl>, Vec<Arc<Subject>>> = BTreeMap::new();
+        for subject in subjects {
+            let directory = subject.issuer_directory(&self.inventory.state(&subject.name));
+            groups.entry(directory).or_default().push(Arc::clone(subject));
+        }
+        let groups: Vec<crate::BoxFuture<'_, Result<Progress, RunError>>> = groups
+            .into_values()
+            .map(|subjects| -> crate::BoxFuture<'_, Result<Progress, RunError>> {
+                Box::pin(Group { run: self, subjects, shared }.perform())
+            })
+            .collect();
+        join_all(groups).await
+    }
+
+    fn looks_for_revoked(&self) -> bool {
+        self.request.mode == Mode::Real && self.request.urgency == Urgency::WhenDue && self.stop.reason().is_none()
+    }
+
+    async fn revoked(&self, subjects: &[Arc<Subject>]) -> Result<Vec<LineageName>, RunError> {
+        let checker = RevocationChecker::new(self.renewer.transport.clone());
+        let looking: Vec<&Subject> = subjects.iter().map(Arc::as_ref).collect();
+        tokio::select! {
+            revoked = advice::look_for_revoked(self.inventory, &checker, &looking) => Ok(revoked?),
+            _ = self.stop.stopped() => Ok(Vec::new()),
+        }
+    }
+
+    /// What earlier runs could not deploy is tried again, without a new certificate; and targets that the owner added.
+    pub(super) async fn deploy_what_is_pending(&self, subjects: &[Arc<Subject>]) -> Result<(), StoreError> {
         if self.inventory.is_dry_run() {
             return Ok(());
         }
         for subject in subjects {
             let state = self.inventory.state(&subject.name);
-            let (Stage::Committed { version, .. }, Some(live)) = (&state.stage, subject.live_version) else { continue };
-            if *version != live || self.stop.reason().is_some() {
+            let Some(live) = subject.live_version.filter(|_| self.stop.reason().is_none()) else { continue };
+            let under_way = match &state.stage {
+                Stage::Committed { version, .. } => *version == live,
+                Stage::Idle => state.deployed_version == Some(live),
+                _ => false,
+            };
+            if !under_way {
                 continue;
             }
             let pending: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
             let deploy_dir = hook_dir(self.renewer.store.paths(), HookStage::Deploy);
-            let targets = still_wanted(&pending, self.targets(subject), &deploy_dir);
+            let targets = still_wanted(&state, self.targets(subject), &deploy_dir);
             if targets != pending {
                 let replanned = Event::DeployReplanned { version: live, targets: targets.clone() };
                 self.inventory.record(&subject.name, replanned).await?;
             }
-            hooks.deploy(self.inventory, subject, live, &targets).await?;
+            if !targets.is_empty() {
+                let deployment = Deployment { inventory: self.inventory, subject, version: live };
+                self.hooks.deploy_again(&deployment, &targets, self.targets(subject)).await?;
+            }
         }
         Ok(())
     }
 
-    /// Turns a plan's entry into work or into its line of the report.
-    async fn settle(&self, entry: PlanEntry, subject: Subject) -> Result<Settled, StoreError> {
-        let outcome = match entry.step {
-            Step::Attempt { because } => {
-                return match self.prepare(subject, because) {
-                    Ok(work) => Ok(Settled::Work(Box::new(work))),
-                    Err(refused) => {
-                        let (subject, failure) = *refused;
-                        let event = Event::AttemptFailed { failure: failure.clone() };
-                        self.inventory.record(&subject.name, event).await?;
-                        Ok(Settled::Done(Box::new(self.failed(&subject, failure))))
-                    }
-                };
-            }
-            Step::Held { until, by, .. } => Outcome::Held { until, by },
-            Step::NotDue { until, because } => Outcome::NotDue { at: until, reason: because },
-            _ => return Ok(Settled::Done(Box::new(self.failed(&subject, unknown_step())))),
-        };
-        Ok(Settled::Done(Box::new(line(&subject, outcome))))
-    }
-
-    fn prepare(&self, subject: Subject, because: DueReason) -> Result<Work, Box<(Subject, Failure)>> {
-        let targets = self.targets(&subject);
-        let job = Job::resolve(subject, because, self.request)?;
-        Ok(Work { job, targets })
-    }
-
-    fn targets(&self, subject: &Subject) -> Vec<DeployTarget> {
+    pub(super) fn targets(&self, subject: &Subject) -> Vec<DeployTarget> {
         subject.deploy_targets(self.request, &hook_dir(self.renewer.store.paths(), HookStage::Deploy))
     }
 
-    /// Pre hooks, then all attempts, a bounded number at once, then post hooks, whatever happened.
-    async fn attempt_all(&self, mut works: Vec<Work>, hooks: &Hooks<'_>, report: &mut Report) -> Result<(), RunError> {
-        mark_shared_names(&mut works);
-        let commands = |stage: HookStage| -> Vec<String> {
-            works.iter().filter_map(|work| work.job.subject.hook(stage).cloned()).collect()
-        };
-        let (pre_commands, post_commands) = (commands(HookStage::Pre), commands(HookStage::Post));
-        let pre = hooks.pre(&pre_commands).await;
-        let workshop = Workshop::new(
-            self.inventory,
-            &self.renewer.transport,
-            Arc::clone(&self.renewer.math),
-            &self.renewer.commands,
-            self.stop,
-        );
-        let at_once = self.request.parallel_orders.max(1);
-        // Boxed one by one and collected first: otherwise the compiler cannot see that the whole run is `Send`.
-        let mut attempts: Vec<BoxFuture<'_, (ReportEntry, Result<(), StoreError>)>> = Vec::new();
-        for work in &works {
-            attempts.push(Box::pin(self.attempt_one(work, &pre, &workshop, hooks)));
-        }
-        let results: Vec<(ReportEntry, Result<(), StoreError>)> =
-            stream::iter(attempts).buffer_unordered(at_once).collect().await;
-        let (mut renewed, mut failed) = (Vec::new(), Vec::new());
-        let mut unrecorded = None;
-        for (entry, recorded) in results {
-            let names = match entry.outcome {
-                Outcome::Renewed { .. } | Outcome::Simulated => &mut renewed,
-                _ => &mut failed,
-            };
-            names.extend(entry.identifiers.iter().map(ToString::to_string));
-            report.entries.push(entry);
-            unrecorded = unrecorded.or_else(|| recorded.err());
-        }
-        hooks.post(&post_commands, &renewed, &failed).await;
-        unrecorded.map_or(Ok(()), |error| Err(error.into()))
+    /// What a plan has to know of these lineages.
+    pub(super) async fn inputs(&self, subjects: &[Arc<Subject>]) -> Vec<PlanInput> {
+        let (store, request) = (self.renewer.store.clone(), self.request.clone());
+        let machine = self.machine.to_vec();
+        let known: Vec<(Arc<Subject>, LineageState)> =
+            subjects.iter().map(|subject| (Arc::clone(subject), self.inventory.state(&subject.name))).collect();
+        blocking(move || {
+            known.into_iter().map(|(subject, state)| input(&store, &subject, &request, state, &machine)).collect()
+        })
+        .await
     }
 
-    async fn attempt_one(
-        &self,
-        work: &Work,
-        pre: &PreHooks,
-        workshop: &Workshop<'_>,
-        hooks: &Hooks<'_>,
-    ) -> (ReportEntry, Result<(), StoreError>) {
-        let subject = &work.job.subject;
-        if let Some(failure) = pre.failure_for(subject.hook(HookStage::Pre)) {
-            let recorded =
-                self.inventory.record(&subject.name, Event::AttemptFailed { failure: failure.clone() }).await;
-            return (self.failed(subject, failure), recorded);
-        }
-        if self.stop.reason().is_some() {
-            return (self.failed(subject, crate::issuing::interrupted()), Ok(()));
-        }
-        match workshop.attempt(&work.job, &work.targets).await {
-            Ok(Achieved::Committed { version, not_after }) => {
-                let deployed = hooks.deploy(self.inventory, subject, version, &work.targets).await;
-                (line(subject, Outcome::Renewed { version, not_after }), deployed)
-            }
-            Ok(Achieved::Simulated) => {
-                let run_hooks = matches!(self.request.mode, Mode::DryRun { run_deploy_hooks: true });
-                let deployed = match subject.live_version {
-                    Some(version) if run_hooks => hooks.deploy(self.inventory, subject, version, &work.targets).await,
-                    _ => Ok(()),
-                };
-                (line(subject, Outcome::Simulated), deployed)
-            }
-            Err(failure) => (self.failed(subject, failure), Ok(())),
-        }
+    /// The plan for some lineages, with what the CAs were asked for until now.
+    pub(super) async fn plan(&self, subjects: &[Arc<Subject>]) -> Plan {
+        let outlook = Outlook::new(self.inventory.ledger(|ledger| ledger.clone()), self.outlook.cadence);
+        plan(self.inputs(subjects).await, &outlook, self.inventory.now())
     }
 
-    fn failed(&self, subject: &Subject, failure: Failure) -> ReportEntry {
+    pub(super) fn failed(&self, subject: &Subject, failure: Failure) -> ReportEntry {
         let next_attempt = if self.inventory.is_dry_run() {
             None
         } else {
-            self.inventory.state(&subject.name).held_until().map(|(until, _)| until)
+            let validity = subject.certificate.as_ref().map(|certificate| certificate.validity());
+            let state = self.inventory.state(&subject.name);
+            let directory = state.attempted_directory.clone();
+            state.held_until(directory.as_ref(), validity).map(|(until, _)| until)
         };
         line(subject, Outcome::Failed { failure, next_attempt })
     }
@@ -337,35 +374,11 @@ pub(super) fn told(recovered: &Recovered) -> Finding {
     }
 }
 
-/// Pending targets that the owner still wants. A hook that was replaced hands its turn to the one that replaced it, and
-/// a directory whose hooks were refused to its hooks.
-fn still_wanted(pending: &[DeployTarget], now: Vec<DeployTarget>, deploy_dir: &Path) -> Vec<DeployTarget> {
-    let is_hook = |target: &DeployTarget| matches!(target, DeployTarget::Hook(_));
-    let replaced = pending.iter().any(|target| is_hook(target) && !now.contains(target));
-    let directory = DeployTarget::DirectoryHook(deploy_dir.to_string_lossy().into_owned());
-    let whole_directory = pending.contains(&directory);
-    let is_directory_hook = |target: &DeployTarget| matches!(target, DeployTarget::DirectoryHook(_));
-    now.into_iter()
-        .filter(|target| {
-            pending.contains(target) || (replaced && is_hook(target)) || (whole_directory && is_directory_hook(target))
-        })
-        .collect()
-}
-
-fn mark_shared_names(works: &mut [Work]) {
-    let mut seen: BTreeMap<Identifier, usize> = BTreeMap::new();
-    for identifier in works.iter().flat_map(|work| work.job.subject.identifiers.iter()) {
-        *seen.entry(identifier.clone()).or_default() += 1;
-    }
-    for work in works {
-        let shared = |identifier: &Identifier| seen.get(identifier).is_some_and(|times| *times > 1);
-        work.job.shares_a_name = work.job.subject.identifiers.iter().any(shared);
-    }
-}
-
-enum Settled {
-    Work(Box<Work>),
-    Done(Box<ReportEntry>),
+/// The names that more than one lineage of the run covers.
+fn shared_names(subjects: &[Arc<Subject>]) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let names = subjects.iter().flat_map(|subject| subject.identifiers.iter().map(ToString::to_string));
+    names.filter(|name| !seen.insert(name.clone())).collect()
 }
 
 pub(super) fn line(subject: &Subject, outcome: Outcome) -> ReportEntry {
@@ -376,81 +389,15 @@ pub(super) fn line(subject: &Subject, outcome: Outcome) -> ReportEntry {
     entry
 }
 
-fn unknown_step() -> Failure {
-    Failure::new(certkit_core::FailureClass::Bug, "the plan holds a step that this version does not know")
+/// The directories of pre, deploy and post hooks.
+pub(super) fn hook_dirs(paths: &StorePaths) -> [std::path::PathBuf; 3] {
+    [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(paths, stage))
 }
 
-fn input(store: &Store, subject: &Subject, request: &Request, state: LineageState) -> PlanInput {
-    let validity = subject.certificate.as_ref().map(|certificate| certificate.validity());
-    let mut input = PlanInput::new(subject.name.clone(), validity, subject.wish(request)).remembering(state);
-    input.directory = subject.conf.params().effective_server().and_then(|server| AcmeUrl::parse(server).ok());
-    // A dry run finishes nothing; it tries everything anew.
-    input.order_under_way &= request.mode == Mode::Real;
-    // The journal tells, not the memory: an order that is gone is no reason to place another one.
-    input.order_under_way = input.order_under_way && !matches!(store.pending(&subject.name), Ok(None));
-    input
-}
-
-pub(super) fn hook_dir(paths: &StorePaths, stage: HookStage) -> PathBuf {
+pub(super) fn hook_dir(paths: &StorePaths, stage: HookStage) -> std::path::PathBuf {
     paths.hook_dir(match stage {
         HookStage::Pre => "pre",
         HookStage::Deploy => "deploy",
         HookStage::Post => "post",
     })
-}
-
-/// The lineages that a request is about, read.
-fn select(store: &Store, request: &Request) -> Result<Vec<Seen>, RunError> {
-    match &request.selection {
-        Selection::All => {
-            Ok(store.lineages()?.map(|lineage| lineage.map_or_else(broken, |one| read(&one, request))).collect())
-        }
-        Selection::One(name) => match store.lineage(name) {
-            Ok(Some(lineage)) => Ok(vec![read(&lineage, request)]),
-            Ok(None) => Err(RunError::NoSuchLineage(name.clone())),
-            Err(lineage) => Ok(vec![broken(lineage)]),
-        },
-        Selection::Obtain { name, identifiers } => match store.lineage(name) {
-            Ok(Some(lineage)) => Ok(vec![read(&lineage, request)]),
-            Ok(None) => {
-                let conf = RenewalConf::new(&request.edits)
-                    .map_err(|error| RunError::Broken { name: name.clone(), reason: error.to_string() })?;
-                let paths = store.paths();
-                let live_dir = paths.live(name);
-                Ok(vec![Seen::Usable(Box::new(Subject {
-                    name: name.clone(),
-                    conf_path: paths.conf(name),
-                    fullchain: live_dir.join(Kind::Fullchain.live_file()),
-                    live_dir,
-                    conf,
-                    is_new: true,
-                    live_version: None,
-                    replaced_authority: AuthorityKind::Unknown,
-                    certificate: None,
-                    identifiers: identifiers.clone(),
-                    key_in_use: None,
-                    key_to_leave: None,
-                    dead: None,
-                }))])
-            }
-            Err(lineage) => Err(RunError::Broken { name: name.clone(), reason: lineage.reason.to_string() }),
-        },
-    }
-}
-
-fn read(lineage: &Lineage, request: &Request) -> Seen {
-    match Subject::read(lineage, request) {
-        Ok(subject) => Seen::Usable(Box::new(subject)),
-        Err(reason) => {
-            Seen::Broken(Box::new(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason)))
-        }
-    }
-}
-
-fn broken(lineage: BrokenLineage) -> Seen {
-    Seen::Broken(Box::new(broken_entry(lineage.name, lineage.conf_path, lineage.reason.to_string())))
-}
-
-fn broken_entry(name: String, conf_path: PathBuf, reason: String) -> ReportEntry {
-    ReportEntry::new(name, conf_path, Outcome::Broken { reason })
 }

@@ -42,7 +42,7 @@ async fn hooks_run_in_certbots_order_with_certbots_variables() {
     }
     world.pebble.set_servfail("dead.example.com");
     let mut request = Request::renew();
-    request.parallel_orders = 1;
+    request.parallel_orders = Some(1);
     let report = world.run_request(request).await;
     assert!(matches!(entry(&report, "dead.example.com").outcome, Outcome::Failed { .. }), "{report:?}");
     let live = world.tree.config_dir().join("live");

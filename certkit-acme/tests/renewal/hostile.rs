@@ -169,7 +169,7 @@ async fn a_refusal_that_concerns_all_is_asked_for_once_and_then_waited_for() {
         let ca = started(move |path, _| (path == "/new-order").then(|| (status, headers, problem(kind))));
         let lineages = Lineages::new(&ca, 5);
         let mut request = Request::renew();
-        request.parallel_orders = 1;
+        request.parallel_orders = Some(1);
         let report = lineages.run(request.clone()).await;
         assert_eq!(ca.asked("/new-order"), 1, "{kind}");
         assert!(report.entries.iter().all(|entry| !entry.outcome.is_success()), "{report:?}");

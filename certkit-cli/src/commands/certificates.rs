@@ -7,7 +7,7 @@ use certkit_acme::authorities::is_test_authority;
 use certkit_acme::challenge::Authenticator;
 use certkit_core::decision::{DueDecision, RenewalWish};
 use certkit_core::store::{BrokenLineage, Kind, Lineage, RenewalConf, Store};
-use certkit_core::{Certificate, Finding, FindingCode, KeyType, PlanInput, plan};
+use certkit_core::{Certificate, Finding, FindingCode, KeyType, Outlook, PlanInput, plan};
 use chrono::{DateTime, Utc};
 
 use super::{Command, Context, Operands};
@@ -146,7 +146,7 @@ fn due(
 ) -> Option<DueDecision> {
     let conf = lineage.conf();
     let wish = RenewalWish::new(conf.renew_before_expiry().map(str::to_owned), conf.params().autorenew);
-    let mut input = PlanInput::new(lineage.name().clone(), Some(certificate.validity()), wish);
+    let mut input = PlanInput::new(lineage.name().clone(), None, wish).of_certificate(certificate);
     if let Ok((state, _)) = store.state(lineage.name()) {
         let pending: Vec<String> =
             state.deploy_pending.iter().map(|pending| words::deploy_target(&pending.target)).collect();
@@ -155,7 +155,7 @@ fn due(
         }
         input = input.remembering(state);
     }
-    let decision = plan([input], now).entries.pop()?.due;
+    let decision = plan([input], &Outlook::default(), now).entries.pop()?.due;
     findings.extend(decision.findings.iter().cloned());
     Some(decision)
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use certkit_acme::deploy::HookStage;
 use certkit_acme::renewal::{HookRun, Outcome, Report, ReportEntry};
-use certkit_core::{Failure, FailureClass, Finding, FindingCode, Severity, escape};
+use certkit_core::state::Refusal;
+use certkit_core::{Failure, FailureClass, Finding, FindingCode, HeldBy, Severity, escape};
 use serde_json::{Value, json};
 
 use super::{FRAME, date, hooks, json_time, time, words};
@@ -70,12 +71,22 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
             }
             vec![Piece::Err(text)]
         }
-        Outcome::Held { until, by } => vec![Piece::Err(format!(
+        Outcome::Held { until, by: HeldBy::Failure(failure) } => vec![Piece::Err(format!(
             "Certificate {name} is due, but it is not tried before {}, because of the failure of {}: {}.\nWhat to do: {}; --force-renewal tries at once.\n",
             time(*until),
-            time(by.at),
-            words::remembered(by),
-            words::remembered_cure(by, &name),
+            time(failure.at),
+            words::remembered(failure),
+            words::remembered_cure(failure, &name),
+        ))],
+        Outcome::Held { until, by: HeldBy::Refusal(refusal @ Refusal::Limit { .. }) } => vec![Piece::Out(format!(
+            "Certificate {name} is due and waits for its turn until {}: {refusal}.\n",
+            time(*until)
+        ))],
+        Outcome::Held { until, by } => vec![Piece::Err(format!(
+            "Certificate {name} is due, but it is not tried before {}: {}.\nWhat to do: {}.\n",
+            time(*until),
+            words::held_by(by),
+            words::held_cure(by, &name),
         ))],
         Outcome::NotDue { .. } => vec![Piece::Out("Certificate not yet due for renewal\n".to_owned())],
         Outcome::Renewed { version, not_after } => {
@@ -118,10 +129,15 @@ fn summary(report: &Report, hooks_named: bool) -> Vec<Piece> {
         }),
         _ => None,
     });
-    let held = list(report, "waiting", |entry| match &entry.outcome {
-        Outcome::Held { until, .. } => Some(format!("{} until {}", subject(entry), time(*until))),
-        _ => None,
-    });
+    let waiting = |limited: bool| {
+        list(report, "waiting", |entry| match &entry.outcome {
+            Outcome::Held { until, by } if limited == matches!(by, HeldBy::Refusal(Refusal::Limit { .. })) => {
+                Some(format!("{} until {}", subject(entry), time(*until)))
+            }
+            _ => None,
+        })
+    };
+    let (held, in_turn) = (waiting(false), waiting(true));
     let succeeded = list(report, "success", |entry| {
         matches!(entry.outcome, Outcome::Renewed { .. } | Outcome::Simulated).then(|| subject(entry))
     });
@@ -136,6 +152,11 @@ fn summary(report: &Report, hooks_named: bool) -> Vec<Piece> {
     if !held.is_empty() {
         pieces.push(Piece::Err(format!(
             "The following certificates are due, but wait because of earlier failures:\n{held}"
+        )));
+    }
+    if !in_turn.is_empty() {
+        pieces.push(out(format!(
+            "The following certificates are due and wait for their turn within the CA's limits:\n{in_turn}"
         )));
     }
     match (succeeded.is_empty(), failed.is_empty()) {
@@ -281,9 +302,7 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
         Outcome::NotDue { at, reason } => {
             ("not_due", json!({ "name": name, "at": at.map(json_time), "reason": reason.code() }))
         }
-        Outcome::Held { until, by } => {
-            ("held", json!({ "name": name, "until": json_time(*until), "by": class_code(by.class) }))
-        }
+        Outcome::Held { until, by } => ("held", json!({ "name": name, "until": json_time(*until), "by": by.code() })),
         Outcome::Failed { failure, next_attempt } => {
             let mut row = failure_json(failure, name);
             row["name"] = json!(name);

@@ -1,7 +1,8 @@
 //! Events, lists and durations in words.
 
+use certkit_acme::deploy::describe;
 use certkit_core::state::{DeployTarget, Event, RememberedFailure};
-use certkit_core::{Failure, FailureClass, FindingCode, Problem, escape};
+use certkit_core::{Failure, FailureClass, FindingCode, HeldBy, Problem, escape};
 use chrono::TimeDelta;
 
 use super::date;
@@ -74,6 +75,24 @@ pub(crate) fn remembered_cure(failure: &RememberedFailure, name: &str) -> String
     }
 }
 
+/// What a due certificate waits for.
+pub(crate) fn held_by(by: &HeldBy) -> String {
+    match by {
+        HeldBy::Failure(failure) => format!("the failure of {}: {}", super::time(failure.at), remembered(failure)),
+        HeldBy::Refusal(refusal) => refusal.to_string(),
+        _ => "a reason that this version has no words for".to_owned(),
+    }
+}
+
+/// What to do about it.
+pub(crate) fn held_cure(by: &HeldBy, name: &str) -> String {
+    match by {
+        HeldBy::Failure(failure) => format!("{}; --force-renewal tries at once", remembered_cure(failure, name)),
+        HeldBy::Refusal(refusal) => cure_for(refusal.cure(), name),
+        _ => format!("`certkit history --cert-name {name}` shows more"),
+    }
+}
+
 /// A class of failure in words.
 fn class(class: FailureClass) -> &'static str {
     match class {
@@ -131,6 +150,27 @@ pub(crate) fn event(event: &Event) -> String {
         Event::AttemptFailed { failure } => format!("failed: {failure}"),
         Event::DryRunSucceeded => "the dry run was successful".to_owned(),
         Event::Revoked { serial } => format!("revoked, serial {}", escape(serial)),
+        Event::DeployReplanned { targets, .. } => format!("{} targets have to be deployed to", targets.len()),
+        Event::Told { finding } => format!("{}: {}", finding.subject, finding.what()),
+        Event::WishRecorded { wish } => match &wish.identifiers {
+            Some(names) => format!("it is wished for {names}, and tried until it is had"),
+            None => "it is wished to be something else, and tried until it is had".to_owned(),
+        },
+        Event::WishFulfilled => "it is what was wished".to_owned(),
+        Event::RenewalInformationRead { information } => match &information.window {
+            Some(window) => {
+                format!(
+                    "the CA advises a renewal between {} and {}",
+                    super::time(window.start),
+                    super::time(window.end)
+                )
+            }
+            None => "the CA advises nothing".to_owned(),
+        },
+        Event::RevocationRead { revocation } => match revocation.revoked_since {
+            Some(since) => format!("the CA revoked it on {}", super::time(since)),
+            None => "the CA has not revoked it".to_owned(),
+        },
         _ => "something happened that this version has no words for".to_owned(),
     }
 }
@@ -139,9 +179,7 @@ pub(crate) fn event(event: &Event) -> String {
 pub(crate) fn deploy_target(target: &DeployTarget) -> String {
     match target {
         DeployTarget::DirectoryHook(path) => escape(path).into_owned(),
-        DeployTarget::Hook(command) => format!("deploy hook `{}`", escape(command)),
-        DeployTarget::Installer(name) => format!("reload of {}", escape(name)),
-        _ => "a target that this version has no words for".to_owned(),
+        other => describe(other),
     }
 }
 

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use super::files::{self, Attributes};
 use super::journal::Journal;
 use super::links::{Link, LiveLinks};
-use super::switch::{note, switch};
+use super::switch::{LiveSwitch, note, switch};
 use super::version_texts::{ArchiveFiles, VersionTexts};
 use super::{ConfEdits, ConfError, Kind, LockedStore, RenewalConf, StoreError, VerifiedVersion};
 use crate::{LineageName, Version};
@@ -33,12 +33,14 @@ pub(crate) const GREATEST_PLAUSIBLE: Version = Version(1_000_000);
 pub struct ConfPlan {
     /// Changes to the conf. For a new lineage the paths are added by the commit itself.
     pub edits: ConfEdits,
+    /// How this lineage's versions go live, when not as all of the store do.
+    pub live_switch: Option<LiveSwitch>,
 }
 
 impl ConfPlan {
     /// These changes.
     pub fn new(edits: ConfEdits) -> Self {
-        Self { edits }
+        Self { edits, live_switch: None }
     }
 }
 
@@ -197,7 +199,7 @@ impl LockedStore {
             files::sync_parent(&conf_path)?;
         }
         self.ensure_live_dir(live)?;
-        let mut leftovers = switch(self, name, live, version)?;
+        let mut leftovers = switch(self, name, live, version, plan.live_switch.unwrap_or_else(|| self.live_switch()))?;
         note(&mut leftovers, self.consume_pending(name, &journal));
         self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
         Ok(Committed { version, leftovers })

@@ -33,6 +33,9 @@ pub struct PendingOrder {
     /// The live version when it was placed: what the result may replace.
     #[serde(default)]
     pub replaces: Option<Version>,
+    /// The profile that was ordered.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 /// A journalled order with its key. It exists on disk for as long as it is not committed or dropped.
@@ -56,7 +59,16 @@ impl PendingOrder {
         identifiers: IdentifierSet,
         placed: DateTime<Utc>,
     ) -> Self {
-        Self { order_url, directory, account_url, identifiers, placed, finalizing: false, replaces: None }
+        Self {
+            order_url,
+            directory,
+            account_url,
+            identifiers,
+            placed,
+            finalizing: false,
+            replaces: None,
+            profile: None,
+        }
     }
 }
 
@@ -65,6 +77,13 @@ impl PendingOrder {
     #[must_use]
     pub fn replacing(mut self, live: Option<Version>) -> Self {
         self.replaces = live;
+        self
+    }
+
+    /// The same, with this profile.
+    #[must_use]
+    pub fn with_profile(mut self, profile: Option<String>) -> Self {
+        self.profile = profile;
         self
     }
 }

@@ -107,8 +107,8 @@ impl LockedStore {
         Ok(())
     }
 
-    /// Writes what was asked of the CAs, durably.
-    pub fn save_ledger(&self, ledger: &Ledger) -> Result<(), StoreError> {
+    /// Writes what was asked of the CAs, durably. Gives the size in bytes.
+    pub fn save_ledger(&self, ledger: &Ledger) -> Result<usize, StoreError> {
         let _writing = self.writing();
         self.save_memory(&self.paths().ledger_file(), ledger)
     }
@@ -122,13 +122,14 @@ impl LockedStore {
         files::replace(&path, seed, &Attributes::mode(0o600))
     }
 
-    fn save_memory<S: Serialize>(&self, path: &Path, state: &S) -> Result<(), StoreError> {
+    fn save_memory<S: Serialize>(&self, path: &Path, state: &S) -> Result<usize, StoreError> {
         ensure_dir_of(self, path)?;
         let mut content = serde_json::to_vec_pretty(&StateFile { schema: SCHEMA, state })
             .map_err(|error| StoreError::new("write", path, io::Error::from(error)))?;
         content.push(b'\n');
         self.make_way_for_state(path)?;
-        files::replace(path, &content, &Attributes::mode(0o600))
+        files::replace(path, &content, &Attributes::mode(0o600))?;
+        Ok(content.len())
     }
 
     /// A newer certkit's memory is kept beside, so that it can be put back; a directory is no memory.

@@ -37,6 +37,16 @@ pub enum LiveSwitch {
     Links,
 }
 
+impl LiveSwitch {
+    /// `exchange` or `links`, as flags and settings say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Links => "links",
+        }
+    }
+}
+
 /// The order in which single links are replaced: the pair that servers read last, one right after the other.
 const LINK_ORDER: [Kind; 4] = [Kind::Chain, Kind::Cert, Kind::Privkey, Kind::Fullchain];
 
@@ -59,10 +69,11 @@ pub(crate) fn switch(
     name: &LineageName,
     live: &LiveLinks,
     version: Version,
+    how: LiveSwitch,
 ) -> Result<Vec<String>, StoreError> {
     let contents = Kind::ALL.map(|kind| live.new_content(kind, version));
     let mut leftovers = Vec::new();
-    let exchanged = match exchangeable(store, name, live) {
+    let exchanged = match exchangeable(store, name, live, how) {
         Some(dir) => exchange(store, name, live, dir, &contents, &mut leftovers)?,
         None => false,
     };
@@ -102,10 +113,10 @@ fn live_contents(live: &LiveLinks) -> Option<[PathBuf; 4]> {
 }
 
 /// The folder that can be exchanged: `live/NAME` itself, holding all four links and nothing but files and links.
-fn exchangeable<'a>(store: &LockedStore, name: &LineageName, live: &'a LiveLinks) -> Option<&'a Path> {
+fn exchangeable<'a>(store: &LockedStore, name: &LineageName, live: &'a LiveLinks, how: LiveSwitch) -> Option<&'a Path> {
     let dir = live.live_dir()?;
     let real_parent = fs::canonicalize(dir.parent()?).ok()?;
-    let possible = store.live_switch() == LiveSwitch::Exchange
+    let possible = how == LiveSwitch::Exchange
         && dir.file_name() == Some(OsStr::new(name.as_str()))
         && real_parent == fs::canonicalize(store.paths().live_dir()).ok()?
         // Relative links must mean the same in both folders.

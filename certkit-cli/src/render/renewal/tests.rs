@@ -221,7 +221,7 @@ fn what_is_held_is_told_with_its_cause_and_is_no_success() {
         "at": "2027-01-15T06:00:00Z", "class": "account-unknown", "retry": "after-backoff", "per_identifier": [],
     }))
     .unwrap();
-    let held = entry("a.example", Outcome::Held { until: now() + TimeDelta::hours(1), by });
+    let held = entry("a.example", Outcome::Held { until: now() + TimeDelta::hours(1), by: HeldBy::Failure(by) });
     let report = report_of(false, vec![held]);
     let (out, err) = told(&report, false);
     let expected = format!(

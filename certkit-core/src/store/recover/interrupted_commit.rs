@@ -107,7 +107,7 @@ impl LockedStore {
         archive.rename_temps()?;
         self.apply_conf(&conf_path)?;
         self.ensure_live_dir(live)?;
-        let mut leftovers = switch(self, name, live, version)?;
+        let mut leftovers = switch(self, name, live, version, self.live_switch())?;
         self.consume_pending(name, journal)?;
         self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
         Ok(Some(finished(name, journal)))

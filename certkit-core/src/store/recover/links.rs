@@ -118,7 +118,7 @@ impl LockedStore {
         let problem = first_problem.unwrap_or_else(|| "there is no complete version".to_owned());
         match (rolling_back, found.whole) {
             (Some(previous), _) if replaces.is_some() || !found.whole => {
-                switch(self, name, &found.live, previous)?;
+                switch(self, name, &found.live, previous, self.live_switch())?;
                 found.remove_previous()?;
                 let evidence = format!("version {previous} is live again; {problem}");
                 Ok(Some(Recovered::new(code, name, evidence, None)))
@@ -155,7 +155,7 @@ impl LockedStore {
         // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
         self.write_journal(name, &Journal::new(version, found.live.version(), leaf))?;
         if !(found.whole && found.live.version() == Some(version)) {
-            switch(self, name, &found.live, version)?;
+            switch(self, name, &found.live, version, self.live_switch())?;
         }
         found.remove_previous()?;
         Ok(Recovered::new(code, name, format!("version {version} is live now"), Some(version)))

@@ -1,0 +1,188 @@
+//! What the CAs say about the certificates in use: renewal information (RFC 9773) and revocation lists.
+
+use std::collections::BTreeMap;
+
+use certkit_core::decision::{RenewalInformation, SuggestedWindow};
+use certkit_core::state::{Event, RevocationMemory};
+use certkit_core::store::StoreError;
+use certkit_core::{AcmeUrl, AriCertificateId, Certificate, Finding, FindingCode, LineageName};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::attempt::Workshop;
+use super::inventory::{Inventory, blocking};
+use super::job::Subject;
+use crate::protocol::{Authority, RenewalInfoError, renewal_infos};
+use crate::revocation::{CrlReach, RevocationChecker, RevocationStatus};
+
+/// A CA that cannot be reached, or that offers no renewal information, is asked again after this (RFC 9773 section 4.3.3).
+const PAUSE_AFTER_LASTING_ERRORS: TimeDelta = TimeDelta::hours(6);
+/// How often it is looked whether a CA that offers no renewal information does so now.
+const PAUSE_WHERE_NOT_OFFERED: TimeDelta = TimeDelta::days(1);
+/// A revocation list that cannot be had is tried again after this.
+const PAUSE_AFTER_CRL_ERROR: TimeDelta = TimeDelta::hours(6);
+
+/// A certificate whose CA is to be asked.
+pub(super) struct Asked {
+    pub(super) name: LineageName,
+    pub(super) id: AriCertificateId,
+}
+
+/// The certificates of these subjects about which their CA is to be asked now: in use, not expired, renewed by certkit,
+/// and never asked about or long enough ago.
+pub(super) fn to_ask(
+    inventory: &Inventory,
+    subjects: &[&Subject],
+    now: DateTime<Utc>,
+) -> BTreeMap<AcmeUrl, Vec<Asked>> {
+    let mut groups: BTreeMap<AcmeUrl, Vec<Asked>> = BTreeMap::new();
+    for subject in subjects {
+        let Some(certificate) = &subject.certificate else { continue };
+        let state = inventory.state(&subject.name);
+        let (Some(id), Some(directory)) = (certificate.ari_id(), subject.issuer_directory(&state)) else { continue };
+        let wanted = subject.settings.renewal_information && subject.conf.params().autorenew;
+        // RFC 9773 section 4.3: never after the expiry.
+        let alive = now <= certificate.validity().not_after;
+        let known = state.renewal_information.as_ref().filter(|known| known.certificate == id.as_str());
+        if wanted && alive && known.is_none_or(|known| known.next_check <= now) {
+            groups.entry(directory).or_default().push(Asked { name: subject.name.clone(), id });
+        }
+    }
+    groups
+}
+
+/// Asks one CA about all of them, over few connections, and records what it said. One that cannot be reached costs one
+/// timeout, not one for each.
+pub(super) async fn ask(
+    workshop: &Workshop<'_>,
+    directory: &AcmeUrl,
+    asked: Vec<Asked>,
+) -> Result<Vec<Finding>, StoreError> {
+    let inventory = workshop.inventory;
+    let answers = match workshop.authority(directory).await {
+        Ok(authority) if authority.directory().renewal_info.is_some() => {
+            let ids = asked.iter().map(|one| one.id.clone()).collect();
+            renewal_infos(&authority, ids, workshop.stop).await.into_iter().map(Some).collect()
+        }
+        Ok(_) => {
+            return nothing_to_be_had(inventory, &asked, PAUSE_WHERE_NOT_OFFERED).await.map(|()| Vec::new());
+        }
+        Err(_) => asked.iter().map(|_| None).collect::<Vec<_>>(),
+    };
+    if workshop.stop.reason().is_some() {
+        return Ok(Vec::new());
+    }
+    let mut findings = Vec::new();
+    let now = inventory.now();
+    for (one, answer) in asked.iter().zip(answers) {
+        let before = inventory.state(&one.name).renewal_information;
+        let failures =
+            before.as_ref().filter(|known| known.certificate == one.id.as_str()).map_or(0, |known| known.failures);
+        let information = match answer {
+            Some(Ok(answer)) => match SuggestedWindow::new(answer.window_start, answer.window_end) {
+                Some(window) => {
+                    RenewalInformation::answered(one.id.as_str(), window, answer.explanation_url, answer.retry_after)
+                }
+                None => RenewalInformation::failed(before.as_ref(), one.id.as_str(), now + PAUSE_AFTER_LASTING_ERRORS),
+            },
+            Some(Err(error)) => {
+                if failures == 0 {
+                    findings.push(unavailable(&one.name, &error));
+                }
+                let next = error.next_try(failures.saturating_add(1), now);
+                RenewalInformation::failed(before.as_ref(), one.id.as_str(), next)
+            }
+            None => RenewalInformation::failed(
+                before.as_ref(),
+                one.id.as_str(),
+                now + certkit_core::state::backoff(failures.saturating_add(1)).min(PAUSE_AFTER_LASTING_ERRORS),
+            ),
+        };
+        inventory.record(&one.name, Event::RenewalInformationRead { information }).await?;
+    }
+    Ok(findings)
+}
+
+fn unavailable(name: &LineageName, error: &RenewalInfoError) -> Finding {
+    Finding::new(FindingCode::RenewalInformationUnavailable, name.as_str(), error.to_string())
+}
+
+async fn nothing_to_be_had(inventory: &Inventory, asked: &[Asked], pause: TimeDelta) -> Result<(), StoreError> {
+    let next = inventory.now() + pause;
+    for one in asked {
+        let information = RenewalInformation::failed(None, one.id.as_str(), next);
+        inventory.record(&one.name, Event::RenewalInformationRead { information }).await?;
+    }
+    Ok(())
+}
+
+/// Looks the certificates in use up in their CAs' revocation lists, where that is due. Gives the names of those that were
+/// found revoked just now. A list that cannot be had says nothing: what was known stays.
+pub(super) async fn look_for_revoked(
+    inventory: &Inventory,
+    checker: &RevocationChecker,
+    subjects: &[&Subject],
+) -> Result<Vec<LineageName>, StoreError> {
+    let mut revoked = Vec::new();
+    for subject in subjects {
+        let now = inventory.now();
+        let Some(certificate) = subject.certificate.as_ref().filter(|_| subject.settings.revocation_check) else {
+            continue;
+        };
+        let serial = certificate.serial().certbot_hex();
+        let state = inventory.state(&subject.name);
+        let known = state.revocation.as_ref().filter(|known| known.serial == serial);
+        if now > certificate.validity().not_after || known.is_some_and(|known| known.next_check > now) {
+            continue;
+        }
+        let before = known.and_then(|known| known.revoked_since);
+        let Some(issuer) = issuer_of(subject, certificate).await else { continue };
+        let reach = reach(subject, &state);
+        let (since, next_check) = match checker.check(certificate, &issuer, reach, now).await {
+            Ok(answer) => {
+                let since = match answer.status {
+                    RevocationStatus::Revoked { at, .. } => Some(at),
+                    _ => None,
+                };
+                (since, answer.next_check)
+            }
+            Err(_) => (before, now + PAUSE_AFTER_CRL_ERROR),
+        };
+        if since.is_some() && before.is_none() {
+            revoked.push(subject.name.clone());
+        }
+        let revocation = RevocationMemory::new(serial, since, next_check);
+        inventory.record(&subject.name, Event::RevocationRead { revocation }).await?;
+    }
+    Ok(revoked)
+}
+
+/// The issuer, as the chain in use has it.
+async fn issuer_of(subject: &Subject, certificate: &Certificate) -> Option<Certificate> {
+    let fullchain = subject.fullchain.clone();
+    let bytes = blocking(move || std::fs::read(fullchain)).await.ok()?;
+    let chain = certkit_core::Chain::from_pem(&bytes).ok()?;
+    chain.issuers.into_iter().find(|issuer| certificate.could_be_issued_by(issuer))
+}
+
+/// A CA on this machine may keep its list here too; any other has no business to lead us here.
+fn reach(subject: &Subject, state: &certkit_core::state::LineageState) -> CrlReach {
+    let local = subject.issuer_directory(state).is_some_and(|directory| is_loopback(&directory));
+    if local { CrlReach::Loopback } else { CrlReach::PublicOnly }
+}
+
+fn is_loopback(directory: &AcmeUrl) -> bool {
+    let host = directory.authority().rsplit_once(':').map_or(directory.authority(), |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The clock warning of a CA that was talked to: more than this and dates cannot be trusted (RFC 9773 section 6.3).
+pub(super) fn clock_warning(authority: &Authority, now: DateTime<Utc>) -> Option<Finding> {
+    const LARGEST_UNTOLD_SKEW: TimeDelta = TimeDelta::minutes(5);
+    let off = now - authority.directory().date?;
+    (off.abs() > LARGEST_UNTOLD_SKEW).then(|| {
+        let direction = if off > TimeDelta::zero() { "ahead" } else { "behind" };
+        let what = format!("it is {} minutes {direction}", off.num_minutes().abs());
+        Finding::new(FindingCode::ClockOff, authority.directory().url.as_str(), what)
+    })
+}

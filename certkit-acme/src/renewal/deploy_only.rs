@@ -1,0 +1,55 @@
+//! What is pending of the deploy, and nothing else (`certkit deploy`).
+
+use std::sync::Arc;
+
+use certkit_core::{LineageName, Outlook};
+
+use super::attempt::Workshop;
+use super::deploying::Hooks;
+use super::inventory::Inventory;
+use super::report::{Outcome, Report};
+use super::run::{Run, hook_dirs, line};
+use super::{Renewer, Request, RunError};
+use crate::Stop;
+
+impl Renewer {
+    /// Gives the versions in use to the targets that do not have them yet: those that failed, those that a crash left
+    /// over, and those that the owner added. Nobody is asked for a certificate.
+    pub async fn deploy_pending(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
+        let (observer, clock) = (Arc::clone(&self.observer), Arc::clone(&self.clock));
+        let inventory = Inventory::lock(&self.store, request.mode, observer, clock, self.live_switch).await?;
+        let settings = self.effective_settings().await?;
+        let mut report = Report::new(self.clock.now(), inventory.is_dry_run());
+        let (workshop, outlook) = (Workshop::new(self, &inventory, stop), Outlook::default());
+        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, hook_dirs(self.store.paths()), &request);
+        let run = Run {
+            renewer: self,
+            inventory: &inventory,
+            request: &request,
+            stop,
+            hooks: &hooks,
+            workshop: &workshop,
+            outlook: &outlook,
+            machine: &[],
+            orders: tokio::sync::Semaphore::new(1),
+        };
+        let made_live = run.recover(&mut report).await?;
+        let subjects = run.look(&settings, &made_live, &mut report).await?;
+        run.deploy_what_is_pending(&subjects).await?;
+        report.hooks = hooks.into_runs();
+        let ran: Vec<LineageName> = report.hooks.iter().filter_map(|hook| hook.lineage.clone()).collect();
+        for subject in &subjects {
+            let pending = inventory.state(&subject.name).deploy_pending;
+            let Some(version) = subject.live_version else { continue };
+            if pending.is_empty() && !ran.contains(&subject.name) {
+                continue;
+            }
+            let mut entry = line(subject, Outcome::Deployed { version });
+            entry.deploy_pending = pending.into_iter().map(|one| one.target).collect();
+            report.entries.push(entry);
+        }
+        report.sort();
+        report.stopped = stop.reason();
+        Ok(report)
+    }
+}

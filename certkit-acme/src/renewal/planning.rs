@@ -1,0 +1,121 @@
+//! What a run would do: everything that is known, put before the plan.
+
+use certkit_core::decision::{Cadence, Seed};
+use certkit_core::settings::Settings;
+use certkit_core::state::{Ledger, LineageState, OrderScope};
+use certkit_core::store::{Store, StoreError};
+use certkit_core::{AcmeUrl, LineageName, Outlook, Plan, PlanInput, plan};
+use chrono::TimeDelta;
+
+use super::inventory::blocking;
+use super::job::Subject;
+use super::scope::order_scope;
+use super::select::{Seen, select};
+use super::{Mode, Renewer, Request, RunError};
+use crate::authorities;
+
+/// Where Linux keeps what differs between machines (machine-id(5)). It never leaves the machine: only a hash is used.
+const MACHINE_ID: &str = "/etc/machine-id";
+
+impl Renewer {
+    /// What a run would do now, one entry for each lineage that can be used. Reads the store; asks nobody; takes no lock.
+    pub async fn plan(&self, request: &Request) -> Result<Plan, RunError> {
+        Ok(self.foresee(request).await?.0)
+    }
+
+    /// The plan with what it was made of, in the same order: what a limit leaves, what the CA said, what is remembered.
+    pub async fn foresee(&self, request: &Request) -> Result<(Plan, Vec<PlanInput>, Outlook), RunError> {
+        let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
+        let settings = self.settings.clone();
+        blocking(move || {
+            let settings = settings.map_or_else(|| store.settings().map_err(RunError::from), Ok)?;
+            let (ledger, _) = store.ledger()?;
+            let outlook = Outlook::new(ledger.clone(), cadence(&request, &settings, &ledger));
+            let machine = machine(&store)?;
+            let mut inputs = Vec::new();
+            for seen in select(&store, &request, &settings)? {
+                if let Seen::Usable(mut subject) = seen {
+                    let (state, _) = store.state(&subject.name)?;
+                    subject.take_wish(&state, now);
+                    inputs.push(input(&store, &subject, &request, state, &machine));
+                }
+            }
+            let plan = plan(inputs.iter().cloned(), &outlook, now);
+            Ok((plan, inputs, outlook))
+        })
+        .await
+    }
+}
+
+/// How often certkit is run: as whoever runs it says, as the settings say, as past runs tell.
+pub(super) fn cadence(request: &Request, settings: &Settings, ledger: &Ledger) -> Cadence {
+    if let Some(cadence) = request.cadence {
+        return cadence;
+    }
+    let set = settings.run_interval.value.and_then(|interval| TimeDelta::from_std(interval).ok());
+    set.map_or_else(|| Cadence::from_past_runs(ledger.runs()), Cadence::every)
+}
+
+/// What differs between machines: the machine's id, else a random number that was stored once.
+pub(super) fn machine(store: &Store) -> Result<Vec<u8>, StoreError> {
+    match std::fs::read(MACHINE_ID) {
+        Ok(id) if id.len() >= 32 => Ok(id),
+        _ => Ok(store.seed()?.unwrap_or_default()),
+    }
+}
+
+/// What the plan has to know of a lineage.
+pub(super) fn input(
+    store: &Store,
+    subject: &Subject,
+    request: &Request,
+    state: LineageState,
+    machine: &[u8],
+) -> PlanInput {
+    let is_real = request.mode == Mode::Real;
+    let mut input = PlanInput::new(subject.name.clone(), None, subject.wish(request)).remembering(state);
+    if let Some(certificate) = &subject.certificate {
+        input = input.of_certificate(certificate);
+        input.same_identifiers = certificate.identifiers().is_ok_and(|names| names.same_as(&subject.identifiers));
+    }
+    input.authorities = scopes(store, subject);
+    input.takes_advice = subject.settings.renewal_information;
+    input.changed_since = subject.changed_since;
+    input.seed = seed(machine, &subject.name);
+    // A dry run finishes nothing; it tries everything anew.
+    input.order_under_way &= is_real;
+    // The journal tells, not the memory: an order that is gone is no reason to place another one.
+    input.order_under_way = input.order_under_way && !matches!(store.pending(&subject.name), Ok(None));
+    input
+}
+
+pub(super) fn seed(machine: &[u8], name: &LineageName) -> Seed {
+    Seed::of(machine, name)
+}
+
+/// The CAs that may be asked: the conf's with the conf's account, then those of the settings, each once.
+fn scopes(store: &Store, subject: &Subject) -> Vec<OrderScope> {
+    let Some(first) = subject.own_directory() else { return Vec::new() };
+    let account = subject.conf.params().account.clone();
+    let mut scopes = vec![order_scope(&first, account.as_deref(), &subject.identifiers)];
+    for directory in &subject.settings.fallbacks {
+        let known = scopes.iter().any(|scope| scope.directory == *directory);
+        // A test CA's certificate must not take the place of a trusted one by itself.
+        if known || (is_test(directory) && !is_test(&first)) {
+            continue;
+        }
+        // Its account has to exist; the only one is the one that is used.
+        let account = store.accounts(directory).ok().and_then(|(accounts, _)| match accounts.as_slice() {
+            [only] => Some(only.id.clone()),
+            _ => None,
+        });
+        if account.is_some() {
+            scopes.push(order_scope(directory, account.as_deref(), &subject.identifiers));
+        }
+    }
+    scopes
+}
+
+fn is_test(directory: &AcmeUrl) -> bool {
+    authorities::is_test_authority(directory.as_str())
+}

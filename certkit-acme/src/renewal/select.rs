@@ -1,0 +1,82 @@
+//! The lineages that a request is about, read.
+
+use std::path::PathBuf;
+
+use certkit_core::settings::Settings;
+use certkit_core::store::{AuthorityKind, BrokenLineage, Kind, Lineage, RenewalConf, Store};
+
+use super::job::Subject;
+use super::own_settings::OwnSettings;
+use super::report::{Outcome, ReportEntry};
+use super::{Request, RunError, Selection};
+
+/// A lineage as it was found.
+pub(super) enum Seen {
+    Usable(Box<Subject>),
+    Broken(Box<ReportEntry>),
+}
+
+/// Reads the lineages that a request is about, in listing order.
+pub(super) fn select(store: &Store, request: &Request, settings: &Settings) -> Result<Vec<Seen>, RunError> {
+    let read = |lineage: &Lineage| read(store, lineage, request, settings);
+    match &request.selection {
+        Selection::All => Ok(store.lineages()?.map(|lineage| lineage.map_or_else(broken, |one| read(&one))).collect()),
+        Selection::One(name) => match store.lineage(name) {
+            Ok(Some(lineage)) => Ok(vec![read(&lineage)]),
+            Ok(None) => Err(RunError::NoSuchLineage(name.clone())),
+            Err(lineage) => Ok(vec![broken(lineage)]),
+        },
+        Selection::Obtain { name, identifiers } => match store.lineage(name) {
+            Ok(Some(lineage)) => Ok(vec![read(&lineage)]),
+            Ok(None) => {
+                let unusable = |reason: String| RunError::Broken { name: name.clone(), reason };
+                let conf = RenewalConf::new(&request.edits).map_err(|error| unusable(error.to_string()))?;
+                let own = store.lineage_settings(settings, name).map_err(|error| unusable(error.to_string()))?;
+                let paths = store.paths();
+                let live_dir = paths.live(name);
+                Ok(vec![Seen::Usable(Box::new(Subject {
+                    name: name.clone(),
+                    conf_path: paths.conf(name),
+                    fullchain: live_dir.join(Kind::Fullchain.live_file()),
+                    live_dir,
+                    conf,
+                    stored_profile: None,
+                    is_new: true,
+                    live_version: None,
+                    replaced_authority: AuthorityKind::Unknown,
+                    certificate: None,
+                    identifiers: identifiers.clone(),
+                    key_in_use: None,
+                    key_to_leave: None,
+                    dead: None,
+                    settings: OwnSettings::resolve(own, name).map_err(unusable)?,
+                    changed_since: None,
+                    postponed: None,
+                }))])
+            }
+            Err(lineage) => Err(RunError::Broken { name: name.clone(), reason: lineage.reason.to_string() }),
+        },
+    }
+}
+
+fn read(store: &Store, lineage: &Lineage, request: &Request, settings: &Settings) -> Seen {
+    // Half-read settings must not lead to an order: a file that is wrong keeps its lineage from being renewed.
+    let own = store
+        .lineage_settings(settings, lineage.name())
+        .map_err(|error| error.to_string())
+        .and_then(|own| OwnSettings::resolve(own, lineage.name()));
+    match own.and_then(|own| Subject::read(lineage, request, own)) {
+        Ok(subject) => Seen::Usable(Box::new(subject)),
+        Err(reason) => {
+            Seen::Broken(Box::new(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason)))
+        }
+    }
+}
+
+fn broken(lineage: BrokenLineage) -> Seen {
+    Seen::Broken(Box::new(broken_entry(lineage.name, lineage.conf_path, lineage.reason.to_string())))
+}
+
+fn broken_entry(name: String, conf_path: PathBuf, reason: String) -> ReportEntry {
+    ReportEntry::new(name, conf_path, Outcome::Broken { reason })
+}
