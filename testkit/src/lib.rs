@@ -1,6 +1,7 @@
 //! What certkit's tests need from the world: real servers on loopback, and trees as certbot leaves them.
 //!
 //! - [`Pebble`]: an ACME server with its test DNS, on free ports.
+//! - [`FaultProxy`]: a proxy in front of it that does what Pebble never does.
 //! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
 //! - [`Certbot`]: certbot itself, as the peer that must understand everything.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
@@ -17,6 +18,9 @@ pub use account::{AccountKeyKind, StoredAccount};
 
 mod certbot;
 pub use certbot::{Certbot, certbot_program};
+
+mod fault_proxy;
+pub use fault_proxy::{Answer, FaultProxy, LoggedRequest, NewOrderRequest, RequestKind, RuleBuilder};
 
 pub mod https;
 
