@@ -17,24 +17,40 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 pub struct Answer {
     /// The status.
     pub status: u16,
+    /// The headers as they came.
+    pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let named = |(header, _): &&(String, String)| header.eq_ignore_ascii_case(name);
+        self.headers.iter().find(named).map(|(_, value)| value.as_str())
+    }
 }
 
 /// GET over TLS.
 pub fn get(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
     let (stream, _) = connect(address, "localhost")?;
-    exchange(stream, "GET", address, path, b"")
+    exchange(stream, "GET", address, path, "", b"")
+}
+
+/// POST over TLS, with the content type of ACME's requests (RFC 8555 section 6.2).
+pub fn post_jose(address: SocketAddr, path: &str, body: &[u8]) -> std::io::Result<Answer> {
+    let (stream, _) = connect(address, "localhost")?;
+    exchange(stream, "POST", address, path, "Content-Type: application/jose+json\r\n", body)
 }
 
 /// GET without TLS.
 pub fn get_plain(address: SocketAddr, path: &str) -> std::io::Result<Answer> {
-    exchange(tcp(address)?, "GET", address, path, b"")
+    exchange(tcp(address)?, "GET", address, path, "", b"")
 }
 
 /// POST without TLS.
 pub fn post_plain(address: SocketAddr, path: &str, body: &[u8]) -> std::io::Result<Answer> {
-    exchange(tcp(address)?, "POST", address, path, body)
+    exchange(tcp(address)?, "POST", address, path, "", body)
 }
 
 /// The certificates (DER) that a server presents for a name, the leaf first.
@@ -50,6 +66,11 @@ pub fn served_serial(address: SocketAddr, name: &str) -> std::io::Result<String>
     crate::pki::serial_of_der(leaf).ok_or_else(|| std::io::Error::other("what was served is no certificate"))
 }
 
+/// A TLS connection, for what the functions above do not say.
+pub fn stream(address: SocketAddr, name: &str) -> std::io::Result<TlsStream> {
+    connect(address, name).map(|(stream, _)| stream)
+}
+
 fn tcp(address: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, TIME_LIMIT)?;
     stream.set_read_timeout(Some(TIME_LIMIT))?;
@@ -57,7 +78,8 @@ fn tcp(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+/// TLS over TCP; the socket is `sock`.
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
 fn connect(address: SocketAddr, name: &str) -> std::io::Result<(TlsStream, Vec<Vec<u8>>)> {
     let seen = Arc::new(SeesAll { chain: Mutex::default(), provider: aws_lc_rs::default_provider().into() });
@@ -82,10 +104,11 @@ fn exchange(
     method: &str,
     address: SocketAddr,
     path: &str,
+    headers: &str,
     body: &[u8],
 ) -> std::io::Result<Answer> {
     let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}\r\n")?;
     stream.write_all(body)?;
     stream.flush()?;
     let mut all = Vec::new();
@@ -99,7 +122,9 @@ fn exchange(
     let head = String::from_utf8_lossy(head);
     let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| std::io::Error::other(format!("not HTTP: {head}")))?;
-    Ok(Answer { status, body: body.to_vec() })
+    let headers = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect();
+    Ok(Answer { status, headers, body: body.to_vec() })
 }
 
 /// Accepts every certificate and remembers the chain.

@@ -1,6 +1,8 @@
 //! What certkit's tests need from the world: real servers on loopback, and trees as certbot leaves them.
 //!
 //! - [`Pebble`]: an ACME server with its test DNS, on free ports.
+//! - [`FaultProxy`]: a proxy in front of it that does what Pebble never does.
+//! - [`Acme2Certifier`]: another ACME server, with renewal information, profiles and external accounts of its own.
 //! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
 //! - [`Certbot`]: certbot itself, as the peer that must understand everything.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
@@ -15,8 +17,16 @@
 mod account;
 pub use account::{AccountKeyKind, StoredAccount};
 
+mod acme2certifier;
+pub use acme2certifier::{Acme2Certifier, Acme2CertifierOptions, RenewalWindow};
+
 mod certbot;
 pub use certbot::{Certbot, certbot_program};
+
+mod dns;
+
+mod fault_proxy;
+pub use fault_proxy::{Answer, FaultProxy, LoggedRequest, NewOrderRequest, RequestKind, RuleBuilder};
 
 pub mod https;
 

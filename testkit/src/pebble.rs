@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::dns::TestDns;
 use crate::https;
 use crate::pki::Pki;
 use crate::ports::{free_port, wait_for_port};
@@ -50,11 +51,10 @@ pub struct PebbleOptions {
 pub struct Pebble {
     // Dropped in this order: the servers before the folder that holds their logs.
     acme: Server,
-    dns: Server,
+    dns: TestDns,
     folder: TempDir,
     port: u16,
     management_port: u16,
-    dns_management_port: u16,
     http_port: u16,
 }
 
@@ -94,14 +94,12 @@ impl Pebble {
 
     fn try_start(options: &PebbleOptions) -> Result<Self, String> {
         let folder = tempfile::Builder::new().prefix("pebble-").tempdir().unwrap();
-        let dns_port = free_port();
-        let dns_management_port = free_port();
-        let mut dns = start_dns(folder.path(), options, dns_port, dns_management_port);
+        let mut dns = TestDns::start(folder.path(), &options.default_ipv4, &options.default_ipv6);
         let (port, management_port) = (free_port(), free_port());
         let http_port = options.http_port.unwrap_or_else(free_port);
         let config = write_config(folder.path(), options, port, management_port, http_port);
 
-        let dns_address = format!("127.0.0.1:{dns_port}");
+        let dns_address = format!("127.0.0.1:{}", dns.port());
         let mut arguments = vec!["-config", config.to_str().unwrap(), "-dnsserver", &dns_address];
         if options.strict {
             arguments.push("-strict");
@@ -110,19 +108,16 @@ impl Pebble {
         let log = folder.path().join("pebble.log");
         let mut acme = Server::start("pebble", &require_program("pebble"), &arguments, &environment(options), &log);
 
-        // Both servers go on without a port that was taken and only log it.
+        // It goes on without a port that was taken and only logs it.
         let up = acme.wait_for_log("ACME directory available at", Duration::from_secs(30))
             && wait_for_port(port, Duration::from_secs(10))
             && wait_for_port(management_port, Duration::from_secs(10))
-            && wait_for_port(dns_port, Duration::from_secs(10))
-            && wait_for_port(dns_management_port, Duration::from_secs(10));
-        let clash = [&mut acme, &mut dns]
-            .into_iter()
-            .any(|server| server.ended().is_some() || server.log().contains("address already in use"));
+            && dns.is_up();
+        let clash = acme.ended().is_some() || acme.log().contains("address already in use");
         if !up || clash {
             return Err(format!("{}{}", dns.log(), acme.log()));
         }
-        Ok(Self { acme, dns, folder, port, management_port, dns_management_port, http_port })
+        Ok(Self { acme, dns, folder, port, management_port, http_port })
     }
 
     /// The URL of its ACME directory.
@@ -162,37 +157,37 @@ impl Pebble {
 
     /// From now on the test DNS answers these IPv4 addresses for a name.
     pub fn set_a(&self, host: &str, addresses: &[&str]) {
-        self.dns_command("add-a", &json!({ "host": dotted(host), "addresses": addresses }));
+        self.dns.command("add-a", host, &[("addresses", json!(addresses))]);
     }
 
     /// The same for IPv6.
     pub fn set_aaaa(&self, host: &str, addresses: &[&str]) {
-        self.dns_command("add-aaaa", &json!({ "host": dotted(host), "addresses": addresses }));
+        self.dns.command("add-aaaa", host, &[("addresses", json!(addresses))]);
     }
 
     /// From now on the test DNS answers SERVFAIL for a name.
     pub fn set_servfail(&self, host: &str) {
-        self.dns_command("set-servfail", &json!({ "host": dotted(host) }));
+        self.dns.command("set-servfail", host, &[]);
     }
 
     /// Takes a SERVFAIL back.
     pub fn clear_servfail(&self, host: &str) {
-        self.dns_command("clear-servfail", &json!({ "host": dotted(host) }));
+        self.dns.command("clear-servfail", host, &[]);
     }
 
     /// A TXT record, as dns-01 wants it at `_acme-challenge.NAME`.
     pub fn set_txt(&self, host: &str, value: &str) {
-        self.dns_command("set-txt", &json!({ "host": dotted(host), "value": value }));
+        self.dns.command("set-txt", host, &[("value", json!(value))]);
     }
 
     /// Removes the TXT records of a name.
     pub fn clear_txt(&self, host: &str) {
-        self.dns_command("clear-txt", &json!({ "host": dotted(host) }));
+        self.dns.command("clear-txt", host, &[]);
     }
 
     /// The URL of the test DNS's management interface, for hooks that set TXT records.
     pub fn dns_management_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.dns_management_port)
+        self.dns.management_url()
     }
 
     /// What Pebble has logged: every request among it.
@@ -219,30 +214,6 @@ impl Pebble {
         assert_eq!(answer.status, 200, "{path}");
         String::from_utf8(answer.body).unwrap()
     }
-
-    fn dns_command(&self, command: &str, body: &Value) {
-        let address = (Ipv4Addr::LOCALHOST, self.dns_management_port).into();
-        let answer = https::post_plain(address, &format!("/{command}"), body.to_string().as_bytes()).unwrap();
-        assert_eq!(answer.status, 200, "{command}: {}", String::from_utf8_lossy(&answer.body));
-    }
-}
-
-fn start_dns(folder: &Path, options: &PebbleOptions, port: u16, management_port: u16) -> Server {
-    let port = format!("127.0.0.1:{port}");
-    let management_port = format!("127.0.0.1:{management_port}");
-    // Its own challenge responders stay off: the client under test answers.
-    let arguments = [
-        ["-dns01", &port],
-        ["-management", &management_port],
-        ["-http01", ""],
-        ["-https01", ""],
-        ["-tlsalpn01", ""],
-        ["-defaultIPv4", &options.default_ipv4],
-        ["-defaultIPv6", &options.default_ipv6],
-    ];
-    let arguments: Vec<_> = arguments.iter().flatten().map(OsStr::new).collect();
-    let log = folder.join("challtestsrv.log");
-    Server::start("pebble-challtestsrv", &require_program("pebble-challtestsrv"), &arguments, &[], &log)
 }
 
 /// The JSON config, and the certificate of the API with the root that signed it.
@@ -292,9 +263,4 @@ fn environment(options: &PebbleOptions) -> Vec<(&'static str, String)> {
         variables.push(("PEBBLE_VA_NOSLEEP", "1".into()));
     }
     variables
-}
-
-/// The test DNS knows names with their trailing dot.
-fn dotted(host: &str) -> String {
-    format!("{}.", host.trim_end_matches('.'))
 }

@@ -91,6 +91,11 @@ impl Pki {
         unix_lines(&self.intermediate.pem())
     }
 
+    /// The intermediate's key, PKCS#8 in PEM: for a CA program that shall sign with it.
+    pub fn intermediate_key_pem(&self) -> String {
+        unix_lines(&self.issuer.key().serialize_pem())
+    }
+
     /// A leaf for these names (IP addresses become IP alternative names). The first name is the common name, where it
     /// is short enough for one (64 characters, RFC 5280 appendix A.1).
     pub fn issue(
