@@ -47,11 +47,11 @@ pub struct RenewalWindow {
 
 /// A running acme2certifier with a two-tier CA of its own. It ends when it is dropped.
 ///
-/// It speaks plain http. http-01 is really validated: the name is looked up in a DNS that knows every name as
-/// 127.0.0.1, and the token is fetched from `http_port`. acme2certifier cannot be told another port than 80, but it can
-/// be told of an HTTP proxy: the responder gets the request as a proxy would, with the name in the request's target
-/// (RFC 9112 section 3.2.2) and in Host. dns-01 is looked up in the same DNS, of which
-/// [`Acme2Certifier::dns_management_url`] is the management interface. It does not read `replaces`.
+/// It speaks plain http. Challenges are really validated: http-01 by looking the name up in a DNS that knows every name
+/// as 127.0.0.1 and fetching the token there, dns-01 by asking the same DNS, of which
+/// [`Acme2Certifier::dns_management_url`] is the management interface. acme2certifier knows only the ports 53 and 80 for
+/// that; the script that serves it (acme2certifier.py beside this file) puts the test's ports in their place. It does
+/// not read `replaces`, and it revokes for accounts only: one that is named by a certificate's own key is unknown to it.
 #[derive(Debug)]
 pub struct Acme2Certifier {
     // Dropped in this order: the servers before the folder that holds their logs.
@@ -103,17 +103,18 @@ impl Acme2Certifier {
         let port = free_port();
         let http_port = options.http_port.unwrap_or_else(free_port);
         let pki = Pki::new(crate::now());
-        let config = write_config(folder.path(), options, &pki, http_port);
+        let config = write_config(folder.path(), options, &pki);
         let script = folder.path().join("serve.py");
         write_with_mode(&script, include_str!("acme2certifier.py"), 0o644);
 
-        let ports = [port.to_string(), dns.port().to_string()];
-        let arguments = [script.as_os_str(), OsStr::new(&ports[0]), OsStr::new(&ports[1])];
+        let ports = [port, dns.port(), http_port].map(|port| port.to_string());
+        let arguments: Vec<_> =
+            std::iter::once(script.as_os_str()).chain(ports.iter().map(|port| OsStr::new(port.as_str()))).collect();
         let mut environment = vec![
             ("ACME_SRV_CONFIGFILE", config.to_str().unwrap().to_owned()),
-            // What the machine exempts from its own proxies must not be exempt from ours.
-            ("NO_PROXY", String::new()),
-            ("no_proxy", String::new()),
+            // What is on loopback is not behind the machine's proxies.
+            ("NO_PROXY", "*".to_owned()),
+            ("no_proxy", "*".to_owned()),
             ("PYTHONUNBUFFERED", "1".to_owned()),
         ];
         if options.validates_without_looking {
@@ -163,7 +164,7 @@ impl Acme2Certifier {
 }
 
 /// acme_srv.cfg, and the files that it names.
-fn write_config(folder: &Path, options: &Acme2CertifierOptions, pki: &Pki, http_port: u16) -> PathBuf {
+fn write_config(folder: &Path, options: &Acme2CertifierOptions, pki: &Pki) -> PathBuf {
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     write_with_mode(&folder.join("ca-key.pem"), &pki.intermediate_key_pem(), 0o600);
     write_with_mode(&folder.join("ca.pem"), &pki.intermediate_pem(), 0o644);
@@ -176,8 +177,7 @@ fn write_config(folder: &Path, options: &Acme2CertifierOptions, pki: &Pki, http_
             let _ = writeln!(text, "{key}: {value}");
         }
     };
-    let proxies = json!({ "*": format!("http://127.0.0.1:{http_port}") });
-    section("DEFAULT", &[("debug", "True".into()), ("proxy_server_list", proxies.to_string())]);
+    section("DEFAULT", &[("debug", "True".into())]);
     section("DBhandler", &[("handler", "wsgi".into()), ("dbfile", file("acme.db"))]);
     let lifetime = options.certificate_lifetime_days.to_string();
     section(

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use chrono::{DateTime, TimeDelta, Utc};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, RsaKeySize, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, PublicKeyData, RsaKeySize, SanType, SerialNumber, date_time_ymd,
 };
 
 /// What key to make.
@@ -74,9 +75,9 @@ impl Pki {
     /// A CA whose certificates are valid from a year before `now` to ten years after.
     pub fn new(now: DateTime<Utc>) -> Self {
         let (root_key, key) = (KeyKind::EcdsaP384.generate(), KeyKind::EcdsaP256.generate());
-        let root_params = ca_params("Testkit Root X1", now);
+        let root_params = ca_params("Testkit Root X1", &root_key, now);
         let root = root_params.self_signed(&root_key).unwrap();
-        let params = ca_params("Testkit Intermediate E1", now);
+        let params = ca_params("Testkit Intermediate E1", &key, now);
         let intermediate = params.signed_by(&key, &Issuer::from_params(&root_params, &root_key)).unwrap();
         Self { root, intermediate, issuer: Issuer::new(params, key) }
     }
@@ -152,7 +153,7 @@ pub(crate) fn serial_of_der(der: &[u8]) -> Option<String> {
     Some(data_encoding::HEXUPPER.encode(bare))
 }
 
-fn ca_params(name: &str, now: DateTime<Utc>) -> CertificateParams {
+fn ca_params(name: &str, key: &KeyPair, now: DateTime<Utc>) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, "Testkit");
@@ -161,6 +162,10 @@ fn ca_params(name: &str, now: DateTime<Utc>) -> CertificateParams {
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.use_authority_key_identifier_extension = true;
+    // RFC 5280 section 4.2.1.2, method 1. Some CA programs take the issuer's key id from its key and not from its
+    // certificate, and this is how they make it.
+    let key_id = digest(&SHA1_FOR_LEGACY_USE_ONLY, key.der_bytes());
+    params.key_identifier_method = KeyIdMethod::PreSpecified(key_id.as_ref().to_vec());
     params
 }
 
