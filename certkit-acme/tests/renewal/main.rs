@@ -1,10 +1,14 @@
 //! The renewal run against a real CA: Pebble on loopback with its test DNS.
 #![allow(clippy::unwrap_used)]
 
+mod authorities;
 mod crash;
 mod csr;
 mod hooks;
 mod hostile;
+mod limits;
 mod orders;
+mod profiles;
 mod runs;
 mod support;
+mod wishes;

@@ -8,12 +8,14 @@ use certkit_acme::protocol::{Authority, NewAccount};
 use certkit_acme::renewal::{HookRun, Observer, Renewer, Report, ReportEntry, Request};
 use certkit_acme::transport::{Transport, TransportSettings};
 use certkit_acme::{AwsLcKeyMath, Stop};
-use certkit_core::state::Event;
+use certkit_core::state::{Event, LineageState};
 use certkit_core::store::{Kind, Lineage, Store, StorePaths};
 use certkit_core::{AcmeUrl, LineageName, Version};
-use testkit::{Pebble, PebbleOptions, Tree};
+use testkit::{FaultProxy, Pebble, PebbleOptions, Tree};
 
 pub(crate) struct World {
+    /// In front of Pebble, where a test wants it.
+    proxy: Option<FaultProxy>,
     pub(crate) pebble: Pebble,
     pub(crate) tree: Tree,
     pub(crate) account: String,
@@ -36,10 +38,20 @@ struct Trigger {
 
 impl World {
     pub(crate) async fn new(options: PebbleOptions) -> Self {
+        Self::of(Pebble::start(options), None).await
+    }
+
+    /// A world whose CA fails as it is told to.
+    pub(crate) async fn with_faults(options: PebbleOptions) -> Self {
         let pebble = Pebble::start(options);
+        let proxy = FaultProxy::start(&pebble);
+        Self::of(pebble, Some(proxy)).await
+    }
+
+    async fn of(pebble: Pebble, proxy: Option<FaultProxy>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tree = Tree::new(folder.path().join("le"), testkit::now());
-        let mut world = Self { pebble, tree, account: String::new(), folder, seen: Arc::default() };
+        let mut world = Self { proxy, pebble, tree, account: String::new(), folder, seen: Arc::default() };
         world.account = world.register().await;
         world
     }
@@ -53,8 +65,12 @@ impl World {
         StorePaths::new(self.tree.config_dir().to_owned(), root.join("work"), root.join("logs"))
     }
 
+    pub(crate) fn proxy(&self) -> &FaultProxy {
+        self.proxy.as_ref().unwrap()
+    }
+
     pub(crate) fn server(&self) -> String {
-        self.pebble.directory_url()
+        self.proxy.as_ref().map_or_else(|| self.pebble.directory_url(), FaultProxy::directory_url)
     }
 
     pub(crate) fn directory(&self) -> AcmeUrl {
@@ -64,7 +80,31 @@ impl World {
     pub(crate) fn transport(&self) -> TransportSettings {
         let mut settings = TransportSettings::new();
         settings.ca_bundles.push(self.pebble.ca_bundle());
+        settings.ca_bundles.extend(self.proxy.as_ref().map(FaultProxy::ca_bundle));
         settings
+    }
+
+    /// The state of a lineage, as it is stored.
+    pub(crate) fn state(&self, name: &str) -> LineageState {
+        self.store().state(&LineageName::new(name).unwrap()).unwrap().0
+    }
+
+    /// The owner's settings for a lineage.
+    pub(crate) fn set(&self, name: &str, toml: &str) {
+        let file = self.store().paths().lineage_settings_file(&LineageName::new(name).unwrap());
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, toml).unwrap();
+    }
+
+    /// Registers an account at a further CA.
+    pub(crate) async fn register_at(&self, directory: &str, ca_bundle: PathBuf) {
+        let mut settings = self.transport();
+        settings.ca_bundles.push(ca_bundle);
+        let transport = Transport::new(&settings).unwrap();
+        let authority = Authority::connect(transport, &AcmeUrl::parse(directory).unwrap()).await.unwrap();
+        let locked = self.store().lock().unwrap();
+        let new = NewAccount::new(Vec::new(), true);
+        accounts::register_and_save(&locked, &authority, &new, None, testkit::now(), "test").await.unwrap();
     }
 
     pub(crate) fn renewer(&self) -> Renewer {
@@ -138,6 +178,13 @@ impl Seen {
     /// The kinds of the events of a lineage, in order.
     pub(crate) fn kinds(&self, lineage: &str) -> Vec<String> {
         self.events.lock().unwrap().iter().filter(|(name, _)| name == lineage).map(|(_, event)| kind(event)).collect()
+    }
+
+    /// The lineages of these events in the order in which the events came.
+    pub(crate) fn order_of(&self, wanted: &[(&str, &str)]) -> Vec<String> {
+        let events = self.events.lock().unwrap();
+        let is_wanted = |name: &str, event: &Event| wanted.iter().any(|(of, what)| *of == name && *what == kind(event));
+        events.iter().filter(|(name, event)| is_wanted(name, event)).map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn hooks(&self) -> Vec<String> {
