@@ -1,6 +1,7 @@
 //! The renewal run against a real CA: Pebble on loopback with its test DNS.
 #![allow(clippy::unwrap_used)]
 
+mod advice;
 mod authorities;
 mod crash;
 mod csr;
