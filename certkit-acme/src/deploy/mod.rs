@@ -1,7 +1,5 @@
 //! Hooks and reloads: what receives a new version.
 
-mod describe;
-pub use describe::*;
 mod hooks;
 use hooks::check_writers;
 pub use hooks::{HookStage, directory_hooks, validate_hook};
