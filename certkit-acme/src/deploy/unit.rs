@@ -161,18 +161,18 @@ mod tests {
 
     #[test]
     fn what_systemctl_refuses_has_a_cure() {
-        let cure = |stderr: &str| {
+        let advice = |stderr: &str| {
             let mut outcome = CommandOutcome::new(CommandEnding::Exited(1));
             outcome.stderr = stderr.to_owned();
-            super::cure(&outcome, "x.service")
+            cure(&outcome, "x.service")
         };
         // The words of systemd 252.
-        assert!(cure("x.service is not active, cannot reload.").contains("systemctl start x.service"));
+        assert!(advice("x.service is not active, cannot reload.").contains("systemctl start x.service"));
         let refused = "Failed to reload x.service: Job type reload is not applicable for unit x.service.";
-        assert!(cure(refused).contains("systemctl restart x.service"));
-        assert!(cure("Failed to reload x.service: Unit x.service not found.").contains("list-units"));
-        assert!(cure("System has not been booted with systemd as init system (PID 1).").contains("no systemd"));
-        assert!(cure("Failed to reload x.service: Access denied").contains("as root"));
-        assert!(cure("Job for x.service failed.").contains("journalctl -u x.service"));
+        assert!(advice(refused).contains("systemctl restart x.service"));
+        assert!(advice("Failed to reload x.service: Unit x.service not found.").contains("list-units"));
+        assert!(advice("System has not been booted with systemd as init system (PID 1).").contains("no systemd"));
+        assert!(advice("Failed to reload x.service: Access denied").contains("as root"));
+        assert!(advice("Job for x.service failed.").contains("journalctl -u x.service"));
     }
 }

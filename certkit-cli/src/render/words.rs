@@ -137,12 +137,7 @@ pub(crate) fn event(event: &Event) -> String {
 
 /// A deploy target for people.
 pub(crate) fn deploy_target(target: &DeployTarget) -> String {
-    match target {
-        DeployTarget::DirectoryHook(path) => escape(path).into_owned(),
-        DeployTarget::Hook(command) => format!("deploy hook `{}`", escape(command)),
-        DeployTarget::Installer(name) => format!("reload of {}", escape(name)),
-        _ => "a target that this version has no words for".to_owned(),
-    }
+    certkit_acme::deploy::describe(target)
 }
 
 /// `48 days`, `1 day`, `5 hours`, `less than an hour`; of a negative duration, its length.
