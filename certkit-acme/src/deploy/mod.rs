@@ -1,11 +1,25 @@
-//! Hooks and reloads: what receives a new version.
+//! Hooks, reloads and files: what receives a new version.
+
+mod access;
+
+mod describe;
+pub use describe::{describe, is_file};
+
+mod files;
 
 mod hooks;
 use hooks::check_writers;
 pub use hooks::{HookStage, directory_hooks, validate_hook};
 
+mod placing;
+
 mod reload;
 pub use reload::{ServerControl, WebServer, reload, reload_with};
+
+mod setting;
+pub use setting::{DeployedVersion, deploy_setting};
+
+mod unit;
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +28,8 @@ use certkit_core::{Failure, FailureClass};
 
 use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, run};
 
-/// Runs one deploy target for a lineage. `lineage_path` is `live/NAME`; RENEWED_LINEAGE and RENEWED_DOMAINS (separated by
+/// Runs one deploy target of a conf or of the hook directory for a lineage; targets of the settings are for
+/// [`deploy_setting`], and a failure here. `lineage_path` is `live/NAME`; RENEWED_LINEAGE and RENEWED_DOMAINS (separated by
 /// blanks) are set. `control` says how an installer's server is controlled when the conf names a program or folder of its
 /// own. A failure has the class [`FailureClass::Hook`].
 pub async fn deploy(
@@ -51,13 +66,25 @@ pub async fn deploy(
             Some(server) => return reload_with(server, control, settings).await,
             None => return impossible(format!("certkit cannot reload `{name}`")),
         },
-        other => return impossible(format!("certkit cannot deploy to {other:?}")),
+        // Its name alone does not say what to do: that stands in the settings, which may have lost it by now.
+        other => return impossible(format!("the {} is not in the settings of this lineage", describe(other))),
     };
+    run_hook(&command, &what, lineage_path, domains, settings).await
+}
+
+/// Runs a command with what certbot tells deploy hooks; `what` begins the sentence about its failure.
+async fn run_hook(
+    command: &OwnersCommand,
+    what: &str,
+    lineage_path: &Path,
+    domains: &[String],
+    settings: &CommandSettings,
+) -> (CommandOutcome, Result<(), Failure>) {
     let mut settings = settings.clone();
     // The path goes in as it is: it need not be UTF-8.
     settings.environment.push(("RENEWED_LINEAGE".into(), lineage_path.into()));
-    let outcome = run(&command, &[("RENEWED_DOMAINS", domains.join(" "))], &settings).await;
-    let failure = outcome.failure(&what);
+    let outcome = run(command, &[("RENEWED_DOMAINS", domains.join(" "))], &settings).await;
+    let failure = outcome.failure(what);
     (outcome, failure.map_or(Ok(()), Err))
 }
 

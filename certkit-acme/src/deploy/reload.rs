@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
-use certkit_core::Failure;
+use certkit_core::{Failure, FailureClass};
 
 use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, STANDARD_DIRECTORIES, try_run};
 
@@ -97,28 +97,46 @@ pub async fn reload_with(
     control: Option<&ServerControl>,
     settings: &CommandSettings,
 ) -> (CommandOutcome, Result<(), Failure>) {
+    let control = match check_configuration(server, control, settings).await {
+        Ok(control) => control,
+        Err((outcome, failure)) => return (outcome, Err(failure)),
+    };
+    let (_, reload) = requests(server, &control);
+    let outcome = match try_run(&control.command(reload), &[], settings).await {
+        Ok(outcome) => outcome,
+        Err(error) => CommandOutcome::not_started(error.to_string()),
+    };
+    let failure = outcome.failure(&format!("{}'s reload", server.name()));
+    (outcome, failure.map_or(Ok(()), Err))
+}
+
+/// Checks the server's configuration with `control` or the usual program, and returns the one that did it.
+pub(super) async fn check_configuration(
+    server: WebServer,
+    control: Option<&ServerControl>,
+    settings: &CommandSettings,
+) -> Result<ServerControl, (CommandOutcome, Failure)> {
     let candidates = match control {
         Some(control) => vec![control.clone()],
         None => server.programs().iter().map(ServerControl::new).collect(),
     };
+    let what = format!("{}'s configuration check (nothing was reloaded)", server.name());
     for control in &candidates {
-        let (check, reload) = requests(server, control);
+        let (check, _) = requests(server, control);
         let (control, outcome) = match first_found(control, check, settings).await {
             Ok(Some(found)) => found,
             Ok(None) => continue,
-            Err(error) => return failed(CommandOutcome::not_started(error.to_string()), server, "configuration check"),
+            Err(error) => (control.clone(), CommandOutcome::not_started(error.to_string())),
         };
-        if !outcome.success() {
-            return failed(outcome, server, "configuration check (nothing was reloaded)");
-        }
-        return match try_run(&control.command(reload), &[], settings).await {
-            Ok(outcome) => failed(outcome, server, "reload"),
-            Err(error) => failed(CommandOutcome::not_started(error.to_string()), server, "reload"),
+        return match outcome.failure(&what) {
+            None => Ok(control),
+            Some(failure) => Err((outcome, failure)),
         };
     }
     let tried: Vec<String> = candidates.iter().map(|control| control.program.display().to_string()).collect();
-    let reason = format!("no such program: {}", tried.join(", "));
-    failed(CommandOutcome::not_started(reason), server, "configuration check")
+    let outcome = CommandOutcome::not_started(format!("no such program: {}", tried.join(", ")));
+    let failure = Failure::new(FailureClass::Hook, format!("{what} {}", outcome.ending));
+    Err((outcome, failure))
 }
 
 impl ServerControl {
@@ -140,7 +158,7 @@ fn requests(server: WebServer, control: &ServerControl) -> (&'static [&'static s
 
 /// Runs the program from PATH or, when it is not there, from the standard directories: a cron job's PATH lacks
 /// /usr/sbin. `None` when it is nowhere.
-async fn first_found(
+pub(super) async fn first_found(
     control: &ServerControl,
     request: &[&str],
     settings: &CommandSettings,
@@ -157,11 +175,6 @@ async fn first_found(
         }
     }
     Ok(None)
-}
-
-fn failed(outcome: CommandOutcome, server: WebServer, step: &str) -> (CommandOutcome, Result<(), Failure>) {
-    let failure = outcome.failure(&format!("{}'s {step}", server.name()));
-    (outcome, failure.map_or(Ok(()), Err))
 }
 
 #[cfg(test)]

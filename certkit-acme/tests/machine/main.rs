@@ -5,6 +5,7 @@ mod command;
 mod deploy;
 mod manual;
 mod standalone;
+mod targets;
 mod webroot;
 
 use certkit_acme::challenge::{Challenge, ChallengeKind, Token};

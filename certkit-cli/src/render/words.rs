@@ -177,10 +177,7 @@ pub(crate) fn event(event: &Event) -> String {
 
 /// A deploy target for people.
 pub(crate) fn deploy_target(target: &DeployTarget) -> String {
-    match target {
-        DeployTarget::DirectoryHook(path) => escape(path).into_owned(),
-        other => describe(other),
-    }
+    describe(target)
 }
 
 /// `48 days`, `1 day`, `5 hours`, `less than an hour`; of a negative duration, its length.

@@ -71,6 +71,12 @@ impl PrivateKey {
         der::to_pem(self.format.pem_label(), &self.der)
     }
 
+    /// The key in DER as PKCS#8 (RFC 5958), whatever its own format is. None for a SEC1 key that does not name its curve,
+    /// which PKCS#8 has to.
+    pub fn to_pkcs8_der(&self) -> Option<Zeroizing<Vec<u8>>> {
+        structure::pkcs8(&self.der, self.format)
+    }
+
     /// The SubjectPublicKeyInfo (DER) that the key file itself carries: always for RSA, for EC and Ed25519 only where
     /// the optional public key is present. No arithmetic is done; see [`crate::KeyMath`] for the rest.
     pub fn carried_spki_der(&self) -> Option<Vec<u8>> {

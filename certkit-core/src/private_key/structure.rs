@@ -1,5 +1,7 @@
 //! The structures of private keys, and the public keys that stand in them.
 
+use zeroize::Zeroizing;
+
 use super::PrivateKeyFormat;
 use crate::der::{self, DerError, Reader};
 
@@ -57,6 +59,28 @@ pub(super) fn carried_spki(bytes: &[u8], format: PrivateKeyFormat) -> Option<Vec
     }
 }
 
+/// The key as a PKCS#8 PrivateKeyInfo, byte for byte what `openssl pkcs8 -topk8 -nocrypt` writes; none for an EC key that
+/// does not name its curve.
+pub(super) fn pkcs8(bytes: &[u8], format: PrivateKeyFormat) -> Option<Zeroizing<Vec<u8>>> {
+    const FIRST_VERSION: &[u8] = &[0x02, 0x01, 0x00];
+    let wrap = |algorithm: &[u8], key: &[u8]| {
+        let key = Zeroizing::new(der::element(der::OCTET_STRING, &[key]));
+        Zeroizing::new(der::element(der::SEQUENCE, &[FIRST_VERSION, algorithm, &key]))
+    };
+    match format {
+        PrivateKeyFormat::Pkcs8 => Some(Zeroizing::new(bytes.to_vec())),
+        PrivateKeyFormat::Pkcs1 => Some(wrap(RSA_ALGORITHM, bytes)),
+        PrivateKeyFormat::Sec1 => {
+            let ec = Ec::read(bytes).ok()?;
+            let algorithm = der::element(der::SEQUENCE, &[&der::element(der::OID, &[EC_PUBLIC_KEY]), ec.curve?]);
+            // The curve stands in the algorithm and is left out here, as OpenSSL does it (RFC 5915 section 3 allows both).
+            let parts = [ec.version, ec.private_number, ec.wrapped_public_key.unwrap_or_default()];
+            let inner = Zeroizing::new(der::element(der::SEQUENCE, &parts));
+            Some(wrap(&algorithm, &inner))
+        }
+    }
+}
+
 /// Whether `bytes` are an EncryptedPrivateKeyInfo (RFC 5958 section 3).
 pub(super) fn is_encrypted(bytes: &[u8]) -> bool {
     let algorithm = || {
@@ -96,10 +120,15 @@ impl<'a> Rsa<'a> {
     }
 }
 
-/// RFC 5915 section 3.
+/// RFC 5915 section 3. What is not said otherwise is with tag and length.
 struct Ec<'a> {
-    /// The OID of the named curve with tag and length.
+    version: &'a [u8],
+    private_number: &'a [u8],
+    /// The public key in its tag `[1]`.
+    wrapped_public_key: Option<&'a [u8]>,
+    /// The OID of the named curve.
     curve: Option<&'a [u8]>,
+    /// The octets of the point.
     public_key: Option<&'a [u8]>,
 }
 
@@ -110,7 +139,7 @@ impl<'a> Ec<'a> {
         if version.content != [1] {
             return Err(DerError { offset: version.offset, what: "not an EC key" });
         }
-        fields.expect(der::OCTET_STRING, "the private number of the EC key is missing")?;
+        let private_number = fields.expect(der::OCTET_STRING, "the private number of the EC key is missing")?;
         let parameters = fields.optional(der::explicit(0))?;
         let public_key = fields.optional(der::explicit(1))?;
         fields.end("data after the EC key")?;
@@ -118,6 +147,7 @@ impl<'a> Ec<'a> {
             Some(parameters) => parameters.inside().optional(der::OID)?.map(|oid| oid.raw),
             None => None,
         };
+        let wrapped_public_key = public_key.map(|wrapped| wrapped.raw);
         let public_key = match public_key {
             Some(wrapped) => {
                 let public_key = wrapped.inside().expect(der::BIT_STRING, "the public key is not a BIT STRING")?;
@@ -125,7 +155,7 @@ impl<'a> Ec<'a> {
             }
             None => None,
         };
-        Ok(Self { curve, public_key })
+        Ok(Self { version: version.raw, private_number: private_number.raw, wrapped_public_key, curve, public_key })
     }
 }
 

@@ -123,6 +123,24 @@ fn the_public_key_is_the_one_openssl_computes() {
 }
 
 #[test]
+fn a_key_of_each_format_becomes_the_pkcs8_that_openssl_writes() {
+    let key = |pem: &str| PrivateKey::from_pem(pem.as_bytes()).unwrap();
+    let pkcs8 = |pem: &str| key(pem).to_pkcs8_der().unwrap();
+    assert_eq!(*pkcs8(RSA_PKCS1), key(RSA_PKCS8).der());
+    assert_eq!(*pkcs8(P256_SEC1), key(P256_PKCS8).der());
+    assert_eq!(*pkcs8(ED25519_PKCS8), key(ED25519_PKCS8).der());
+    // Without a public key there is none to carry over.
+    let bare = PrivateKey::from_der(&pkcs8(P256_SEC1_WITHOUT_PUBLIC), PrivateKeyFormat::Pkcs8).unwrap();
+    assert_eq!(bare.carried_spki_der(), None);
+}
+
+#[test]
+fn a_key_that_does_not_name_its_curve_becomes_no_pkcs8() {
+    let nameless = der::element(der::SEQUENCE, &[&[2, 1, 1], &der::element(der::OCTET_STRING, &[&[7; 32]])]);
+    assert_eq!(PrivateKey::from_der(&nameless, PrivateKeyFormat::Sec1).unwrap().to_pkcs8_der(), None);
+}
+
+#[test]
 fn a_key_without_its_public_key_carries_none() {
     assert_eq!(carried(P256_SEC1_WITHOUT_PUBLIC), None);
     assert_eq!(carried(ED25519_PKCS8), None);
