@@ -72,6 +72,16 @@ impl Default for FileKinds {
 }
 
 impl DeploySetting {
+    /// The files that it writes.
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Combined { path, .. } => vec![path.clone()],
+            Self::Copy { folder, files, .. } => files.0.iter().map(|kind| folder.join(kind.live_file())).collect(),
+            Self::Der { certificate, key, .. } => std::iter::once(certificate).chain(key).cloned().collect(),
+            Self::Command { .. } | Self::Reload { .. } => Vec::new(),
+        }
+    }
+
     /// The name under which its state is kept: another path or unit is another target.
     pub fn target(&self) -> DeployTarget {
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();

@@ -16,6 +16,9 @@ pub struct StorePaths {
     pub logs_dir: PathBuf,
 }
 
+/// What else is written there would be taken for a part of the store, or be overwritten.
+const OWN_FOLDERS: [&str; 6] = ["accounts", "archive", "certkit", "live", "renewal", "renewal-hooks"];
+
 /// The four files of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "certbot's format has exactly these four")]
@@ -137,6 +140,21 @@ impl StorePaths {
         self.config_dir.join("certkit")
     }
 
+    /// `certkit/settings.toml`: the owner's settings for all certificates.
+    pub fn settings_file(&self) -> PathBuf {
+        self.own_dir().join("settings.toml")
+    }
+
+    /// `certkit/lineages/NAME.toml`: the owner's settings for one certificate.
+    pub fn lineage_settings_file(&self, name: &LineageName) -> PathBuf {
+        self.lineage_settings_dir().join(format!("{name}.toml"))
+    }
+
+    /// `certkit/lineages/`.
+    pub fn lineage_settings_dir(&self) -> PathBuf {
+        self.own_dir().join("lineages")
+    }
+
     /// `certkit/state/NAME.json`.
     pub fn state_file(&self, name: &LineageName) -> PathBuf {
         self.own_dir().join("state").join(format!("{name}.json"))
@@ -155,6 +173,11 @@ impl StorePaths {
     /// `certkit/aside/NAME`: certificates that were issued but not installed.
     pub fn aside(&self, name: &LineageName) -> PathBuf {
         self.own_dir().join("aside").join(name.as_str())
+    }
+
+    /// The folders that only certbot and certkit write to.
+    pub(crate) fn own_folders(&self) -> impl Iterator<Item = PathBuf> {
+        OWN_FOLDERS.iter().map(|own| self.config_dir.join(own))
     }
 
     /// The path relative to the config dir when it lies inside, for messages.

@@ -40,6 +40,8 @@ pub use locked::{EditConfError, LockedStore};
 
 mod old_versions;
 
+mod owner_settings;
+
 mod pending;
 pub use pending::{Pending, PendingOrder};
 

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat, statat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::StoreError;
@@ -19,6 +19,15 @@ pub(crate) fn regular_file(path: &Path) -> Result<Vec<u8>, StoreError> {
 
 /// Reads a regular file of at most `max` bytes.
 pub(crate) fn bounded(path: &Path, max: usize) -> Result<Vec<u8>, StoreError> {
+    bounded_if(path, max, |_| Ok(()))
+}
+
+/// The same, unless what `check` sees of the opened file speaks against it.
+pub(crate) fn bounded_if(
+    path: &Path,
+    max: usize,
+    check: impl FnOnce(&Stat) -> std::io::Result<()>,
+) -> Result<Vec<u8>, StoreError> {
     let fail = |source: std::io::Error| StoreError::new("read", path, source);
     // Opening a pipe would wait for its other end without NONBLOCK, and a terminal would become ours without NOCTTY.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -37,6 +46,7 @@ pub(crate) fn bounded(path: &Path, max: usize) -> Result<Vec<u8>, StoreError> {
     if kind != FileType::RegularFile {
         return Err(fail(not_regular(kind)));
     }
+    check(&stat).map_err(fail)?;
     let too_large = || {
         let text = format!("it is larger than {max} bytes");
         std::io::Error::new(std::io::ErrorKind::FileTooLarge, text)

@@ -37,6 +37,16 @@ pub enum LiveSwitch {
     Links,
 }
 
+impl LiveSwitch {
+    /// `exchange` or `links`, as flags and settings say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Links => "links",
+        }
+    }
+}
+
 /// The order in which single links are replaced: the pair that servers read last, one right after the other.
 const LINK_ORDER: [Kind; 4] = [Kind::Chain, Kind::Cert, Kind::Privkey, Kind::Fullchain];
 
