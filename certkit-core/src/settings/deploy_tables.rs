@@ -185,7 +185,7 @@ impl<'v, 't> Table<'_, 'v, 't> {
     fn path(&mut self, key: &str, value: &Value<'_>, names: Names) -> Option<PathBuf> {
         let key = format!("deploy.{key}");
         let path = self.reader.path(&key, value, names)?;
-        if self.paths.is_own(&path) {
+        if self.paths.own_folders().any(|own| path.starts_with(own)) {
             let what = format!("`{key}` lies in a folder of the store's own: `{}`", shown(&path.to_string_lossy()));
             let cure = "write to a folder outside: what lies there is written by renewals alone";
             self.reader.report(Code::InsideStore, value.span(), &key, what, cure);

@@ -33,8 +33,8 @@ pub(super) struct Reader {
     broken: BTreeSet<u32>,
 }
 
-/// The top of a file, as far as it is TOML.
-pub(super) fn open(bytes: &[u8]) -> Result<(DeTable<'_>, Reader), Vec<SettingsProblem>> {
+/// The lines of a file that are TOML, in their places, and a reader that has kept what the others are.
+pub(super) fn open(bytes: &[u8]) -> Result<(String, Reader), Vec<SettingsProblem>> {
     let whole = |line, what: String, cure| vec![SettingsProblem::new(Code::NotToml, line, "", what, cure)];
     if bytes.len() > MAX_BYTES {
         return Err(whole(None, format!("it is larger than {MAX_BYTES} bytes"), "keep settings only in it"));
@@ -45,19 +45,57 @@ pub(super) fn open(bytes: &[u8]) -> Result<(DeTable<'_>, Reader), Vec<SettingsPr
     })?;
     let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     let mut reader = Reader { starts, problems: Vec::new(), broken: BTreeSet::new() };
-    let (table, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let at = error.span().unwrap_or_default();
-        // One mistake makes several errors; the first one of a line says most.
-        if reader.broken.insert(reader.line(at.start)) {
-            let what = format!("it is not TOML: {}", error.message());
-            reader.report(Code::NotToml, at, "", what, "correct the line; a text stands in quotes: key = \"text\"");
+    let mut left = text.to_owned();
+    // The parser passes over what follows a line without `=`, so it is asked again without that line.
+    for _ in 0..MAX_PROBLEMS {
+        let (_, errors) = DeTable::parse_recoverable(&left);
+        let broken = reader.syntax(&errors);
+        if !reader.blank(&mut left, &broken) {
+            break;
         }
     }
-    Ok((table.into_inner(), reader))
+    Ok((left, reader))
+}
+
+/// What [`open`] left, as a table.
+pub(super) fn table(left: &str) -> DeTable<'_> {
+    DeTable::parse_recoverable(left).0.into_inner()
 }
 
 impl Reader {
+    /// Keeps what the parser says, and returns the lines that it says it of for the first time.
+    fn syntax(&mut self, errors: &[toml::de::Error]) -> Vec<u32> {
+        let mut broken = Vec::new();
+        for error in errors {
+            let at = error.span().unwrap_or_default();
+            let line = self.line(at.start);
+            // One mistake makes several errors; the first one of a line says most.
+            if self.broken.insert(line) {
+                broken.push(line);
+                let what = format!("it is not TOML: {}", error.message());
+                self.report(Code::NotToml, at, "", what, "correct the line; a text stands in quotes: key = \"text\"");
+            }
+        }
+        broken
+    }
+
+    /// Replaces lines by blanks, unless they may be a part of something longer. Tells whether there were any.
+    fn blank(&self, text: &mut String, lines: &[u32]) -> bool {
+        let mut any = false;
+        for line in lines {
+            let at = (*line as usize).saturating_sub(1);
+            let (Some(start), end) = (self.starts.get(at).copied(), self.starts.get(at + 1).copied()) else { continue };
+            let range = start..end.map_or(text.len(), |end| end.saturating_sub(1));
+            let Some(content) = text.get(range.clone()) else { continue };
+            if !content.contains(['[', ']', '{', '}', ',']) && !content.contains("\"\"\"") && !content.contains("'''") {
+                let blanks = " ".repeat(content.len());
+                text.replace_range(range, &blanks);
+                any = true;
+            }
+        }
+        any
+    }
+
     /// The line of a byte, from 1.
     pub(super) fn line(&self, at: usize) -> u32 {
         // At most MAX_BYTES lines.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use super::SettingsProblemCode as Code;
-use super::document::{Lines, Names, Reader, Value, open};
+use super::document::{Lines, Names, Reader, Value, open, table};
 use super::keys::{SettingsFile, nearest};
 use super::problem::shown;
 use super::{DeploySetting, Origin, SettingsProblem, Sourced, deploy_tables};
@@ -103,7 +103,8 @@ impl Settings {
     /// Reads the content of `certkit/settings.toml`. All its problems are told, by line.
     pub fn parse(bytes: &[u8]) -> Result<Self, Vec<SettingsProblem>> {
         let file = SettingsFile::Global;
-        let (table, mut reader) = open(bytes)?;
+        let (text, mut reader) = open(bytes)?;
+        let table = table(&text);
         let both = Both::read(&mut reader, &table, file);
         let mut settings = Self::default();
         for (key, value) in &table {
@@ -156,7 +157,8 @@ impl LineageSettings {
         paths: &StorePaths,
     ) -> Result<Self, Vec<SettingsProblem>> {
         let file = SettingsFile::Lineage(name);
-        let (table, mut reader) = open(bytes)?;
+        let (text, mut reader) = open(bytes)?;
+        let table = table(&text);
         let both = Both::read(&mut reader, &table, file);
         let mut deploy = Vec::new();
         for (key, value) in &table {

@@ -14,8 +14,8 @@ use super::{Kind, LockedStore, RenewalConf, StoreError};
 use crate::LineageName;
 
 impl LockedStore {
-    /// Removes a lineage as certbot does: conf, live directory, archive directory, and certkit's own memory of it but
-    /// for its history and certificates kept aside. Works on broken lineages too, and on what an interrupted removal
+    /// Removes a lineage as certbot does: conf, live directory, archive directory, the owner's settings for it
+    /// (`certkit/lineages/NAME.toml`), and certkit's own memory of it but for its history and certificates kept aside. Works on broken lineages too, and on what an interrupted removal
     /// left. Nothing outside the config dir is removed, nor live links and versions that another lineage's conf or links
     /// use ([`super::Store::sharing`]). What was removed is returned.
     ///
@@ -63,6 +63,12 @@ impl LockedStore {
         self.delete_archives(archives, &mut removed)?;
         self.delete_links(links, &mut removed)?;
         self.delete_memory(name, &mut removed)?;
+        // As its conf goes: a certificate that is obtained under the name later starts anew.
+        let settings = paths.lineage_settings_file(name);
+        if !files::lstat(&settings)?.is_some_and(|meta| meta.is_dir()) && files::remove_file(&settings)? {
+            files::sync_parent(&settings)?;
+            removed.push(settings);
+        }
         Ok(removed)
     }
 

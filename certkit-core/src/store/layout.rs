@@ -185,11 +185,9 @@ impl StorePaths {
         self.own_dir().join("aside").join(name.as_str())
     }
 
-    /// Whether a path is, or lies in, one of the folders that only certbot and certkit write to. It is judged by its text:
-    /// absolute, without `..`.
-    pub(crate) fn is_own(&self, path: &Path) -> bool {
-        let inside = path.strip_prefix(&self.config_dir).ok().and_then(|inside| inside.components().next());
-        inside.is_some_and(|first| OWN_FOLDERS.iter().any(|own| first.as_os_str() == *own))
+    /// The folders that only certbot and certkit write to.
+    pub(crate) fn own_folders(&self) -> impl Iterator<Item = PathBuf> {
+        OWN_FOLDERS.iter().map(|own| self.config_dir.join(own))
     }
 
     /// The path relative to the config dir when it lies inside, for messages.

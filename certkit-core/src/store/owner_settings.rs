@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError, StorePaths, folder_names, read};
+use super::{Store, StoreError, StorePaths, files, folder_names, read};
 use crate::settings::{
     DeploySetting, LineageSettings, Settings, SettingsError, SettingsProblem, SettingsProblemCode as Code, Sourced,
 };
@@ -47,7 +47,7 @@ impl Store {
                 continue;
             }
             let has_conf = match lineage_of(&file) {
-                Some(name) => super::files::exists(&self.paths.conf(&name))?,
+                Some(name) => files::exists(&self.paths.conf(&name))?,
                 None => false,
             };
             if !has_conf {
@@ -67,10 +67,12 @@ impl Store {
         match read::bounded_if(path, Settings::MAX_BYTES, |stat| writers(stat.st_uid, stat.st_mode)) {
             Ok(content) => {
                 // Whoever can exchange the file can put one there that somebody else owns.
-                let folder = path.parent().unwrap_or(path);
-                let meta = std::fs::metadata(folder).map_err(|error| unreadable(&error.to_string(), RUN_AS_OWNER))?;
-                writers(meta.uid(), meta.mode())
-                    .map_err(|error| unreadable(&format!("{}: {error}", folder.display()), CORRECT_WRITERS))?;
+                for folder in self.folders_above(path) {
+                    let meta =
+                        std::fs::metadata(folder).map_err(|error| unreadable(&error.to_string(), RUN_AS_OWNER))?;
+                    writers(meta.uid(), meta.mode())
+                        .map_err(|error| unreadable(&format!("{}: {error}", folder.display()), CORRECT_WRITERS))?;
+                }
                 Ok(Some(content))
             }
             Err(error) if error.source.kind() == io::ErrorKind::NotFound && self.is_absent(path) => Ok(None),
@@ -88,11 +90,15 @@ impl Store {
 
     /// Whether there is nothing of this name, nor a link to nothing in its place or on the way from the config dir.
     fn is_absent(&self, path: &Path) -> bool {
-        let way = path.ancestors().take_while(|place| *place != self.paths.config_dir);
-        way.into_iter().all(|place| {
+        std::iter::once(path).chain(self.folders_above(path)).all(|place| {
             let is_link = std::fs::symlink_metadata(place).is_ok_and(|meta| meta.is_symlink());
             !is_link || std::fs::metadata(place).is_ok()
         })
+    }
+
+    /// The folders that lead from the config dir to a file.
+    fn folders_above<'p>(&'p self, path: &'p Path) -> impl Iterator<Item = &'p Path> {
+        path.ancestors().skip(1).take_while(|folder| *folder != self.paths.config_dir)
     }
 }
 
@@ -121,12 +127,11 @@ fn lineage_of(file: &OsString) -> Option<LineageName> {
 
 /// A target whose folder is the store's own once links are followed.
 fn inside_by_links(paths: &StorePaths, target: &Sourced<DeploySetting>) -> Option<SettingsProblem> {
-    let real_config = std::fs::canonicalize(&paths.config_dir).ok()?;
-    let real_paths = StorePaths::within(real_config);
+    let own: Vec<PathBuf> = paths.own_folders().filter_map(|own| real_of_what_exists(&own)).collect();
     let inside = target.value.files().into_iter().find(|file| {
         // The file itself may be a link that is replaced by the new file; a folder on the way is followed.
         let folder = file.parent().and_then(real_of_what_exists);
-        folder.is_some_and(|folder| real_paths.is_own(&folder) || paths.is_own(&folder))
+        folder.is_some_and(|folder| own.iter().any(|own| folder.starts_with(own)))
     })?;
     Some(SettingsProblem::new(
         Code::InsideStore,

@@ -9,3 +9,4 @@ mod audit;
 mod check;
 mod lineages;
 mod nothing_is_written;
+mod settings;

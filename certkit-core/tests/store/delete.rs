@@ -31,6 +31,27 @@ fn everything_of_a_lineage_goes_but_the_owners_files_and_the_history() {
 }
 
 #[test]
+fn its_settings_go_with_a_lineage_and_those_of_others_stay() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    let settings = dir.path().join("certkit/lineages");
+    fs::create_dir_all(settings.join("b.example.org.toml")).unwrap();
+    fs::write(dir.path().join("certkit/settings.toml"), "parallel_orders = 2\n").unwrap();
+    for lineage in ["a.example.org", "a.example.org-0001"] {
+        fs::write(settings.join(format!("{lineage}.toml")), "live_switch = \"links\"\n").unwrap();
+    }
+    let store = lock(dir.path());
+    assert!(store.delete(&name()).unwrap().contains(&settings.join("a.example.org.toml")));
+    assert!(!settings.join("a.example.org.toml").exists());
+    assert!(settings.join("a.example.org-0001.toml").exists() && dir.path().join("certkit/settings.toml").exists());
+    // What is no file of settings is not certkit's to remove, and keeps nothing else from going.
+    let other = LineageName::new("b.example.org").unwrap();
+    lay_lineage(dir.path(), &other, &["v1"]);
+    store.delete(&other).unwrap();
+    assert!(settings.join("b.example.org.toml").is_dir() && !dir.path().join("archive/b.example.org").exists());
+}
+
+#[test]
 fn broken_ones_can_be_removed() {
     for conf in ["", "\u{0}binary", "duplicate = 1\nduplicate = 2\n", "archive_dir = /\n"] {
         let dir = temp_dir();
