@@ -42,4 +42,3 @@ pub use stop::{Stop, StopReason};
 pub mod transport;
 
 pub mod dns;
-pub mod revocation;

@@ -25,6 +25,3 @@ pub use order::{
 mod session;
 
 mod wire;
-
-mod renewal_info;
-pub use renewal_info::{RenewalInfoAnswer, RenewalInfoError, renewal_infos};

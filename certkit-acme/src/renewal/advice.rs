@@ -171,7 +171,7 @@ fn reach(subject: &Subject, state: &certkit_core::state::LineageState) -> CrlRea
 }
 
 fn is_loopback(directory: &AcmeUrl) -> bool {
-    let host = directory.authority().rsplit_once(':').map_or(directory.authority(), |(host, _)| host);
+    let host = directory.authority().rsplit_once(':').map_or_else(|| directory.authority(), |(host, _)| host);
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -63,7 +63,7 @@ fn read(store: &Store, lineage: &Lineage, request: &Request, settings: &Settings
     // Half-read settings must not lead to an order: a file that is wrong keeps its lineage from being renewed.
     let own = store
         .lineage_settings(settings, lineage.name())
-        .map_err(|error| error.to_string())
+        .map_err(|error| format!("{error}; {}", error.cure()))
         .and_then(|own| OwnSettings::resolve(own, lineage.name()));
     match own.and_then(|own| Subject::read(lineage, request, own)) {
         Ok(subject) => Seen::Usable(Box::new(subject)),

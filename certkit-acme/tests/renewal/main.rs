@@ -12,4 +12,5 @@ mod orders;
 mod profiles;
 mod runs;
 mod support;
+mod targets;
 mod wishes;

@@ -82,17 +82,17 @@ async fn what_a_conf_says_at_first_sight_is_no_wish() {
 async fn names_that_fail_are_left_out_only_where_the_owner_permits_it_and_are_tried_again() {
     let world = World::new(PebbleOptions::default()).await;
     let names = ["a.example.com", "bad.example.com", "c.example.com"];
-    world.due("a.example.com").names(&names).param("allow_subset_of_names", "True").write();
-    world.due("strict.example.com").names(&["strict.example.com", "bad.example.com"]).write();
+    world.due("a.example.com").names(names).param("allow_subset_of_names", "True").write();
+    world.due("strict.example.com").names(["strict.example.com", "bad.example.com"]).write();
     world.pebble.set_servfail("bad.example.com");
-    let before = serial_of_file(&world.live("strict.example.com", certkit_core::store::Kind::Cert));
+    let before = serial_of_file(world.live("strict.example.com", certkit_core::store::Kind::Cert));
     let report = world.run().await;
     assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
     assert!(names_of(&world).same_as(&set(&["a.example.com", "c.example.com"])));
     let told = report.findings.iter().find(|finding| finding.code == FindingCode::NamesLeftOut).unwrap();
     assert!(told.evidence.contains("bad.example.com"), "{told:?}");
     assert!(matches!(entry(&report, "strict.example.com").outcome, Outcome::Failed { .. }), "{report:?}");
-    assert_eq!(serial_of_file(&world.live("strict.example.com", certkit_core::store::Kind::Cert)), before);
+    assert_eq!(serial_of_file(world.live("strict.example.com", certkit_core::store::Kind::Cert)), before);
     // certbot#7922: a name that was left out once is lost for ever there.
     world.pebble.clear_servfail("bad.example.com");
     let report = world.run_request(Request::renew().only(LineageName::new("a.example.com").unwrap()).forced()).await;

@@ -24,7 +24,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         let input = PlanInput::new(lineage.name().clone(), Some(validity), wish);
         for entry in plan([input], &Outlook::default(), now).entries {
             match entry.step {
-                Step::Attempt { because, .. } if at_night || tight => println!("{}: now, {}", entry.name, because.words()),
+                Step::Attempt { because, .. } if at_night || tight => {
+                    println!("{}: now, {}", entry.name, because.words())
+                }
                 Step::Attempt { .. } => println!("{}: tonight", entry.name),
                 _ => println!("{}: later", entry.name),
             }
