@@ -1,7 +1,7 @@
 //! Key arithmetic on aws-lc-rs.
 
 use aws_lc_rs::signature::{self as sig, UnparsedPublicKey, VerificationAlgorithm};
-use certkit_core::{Certificate, CertificateRequest, KeyMath, KeyMathError, PrivateKey};
+use certkit_core::{Certificate, CertificateRequest, KeyMath, KeyMathError, PrivateKey, RevocationList};
 
 use crate::der::{self, Reader};
 use crate::key_material::{Curve, KeyMaterial, OID_EC, OID_ED25519, OID_RSA};
@@ -24,6 +24,13 @@ impl AwsLcKeyMath {
         let algorithm = request.signature_algorithm_der();
         let signed = Signed { message: request.info_der(), algorithm, signature: request.signature() };
         signed.verify(request.spki_der())
+    }
+
+    /// Checks that a revocation list is signed by the key of `issuer` (RFC 5280 section 6.3.3 (g)).
+    pub fn verify_revocation_list(&self, list: &RevocationList, issuer: &Certificate) -> Result<(), KeyMathError> {
+        let algorithm = list.signature_algorithm_der();
+        let signed = Signed { message: list.tbs_der(), algorithm, signature: list.signature() };
+        signed.verify(issuer.spki_der())
     }
 }
 

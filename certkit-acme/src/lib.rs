@@ -30,11 +30,15 @@ pub mod keys;
 mod issuing;
 pub use issuing::obtain;
 
+mod pause;
+
 pub mod probe;
 
 pub mod protocol;
 
 pub mod renewal;
+
+pub mod revocation;
 
 mod stop;
 pub use stop::{Stop, StopReason};

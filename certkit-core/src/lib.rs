@@ -7,11 +7,15 @@ pub use bundle::{Bundle, BundleProblem, read_bundle};
 
 mod certificate;
 pub use certificate::{
-    AriCertificateId, Certificate, CertificateRequest, CertificateRequestError, KeyType, ReadError, Serial,
+    AriCertificateId, Certificate, CertificateRequest, CertificateRequestError, CrlReason, KeyType, ReadError,
+    Revocation, RevocationList, RevocationListError, Serial,
 };
 
 mod chain;
 pub use chain::{Chain, possible_issuers};
+
+mod crl_url;
+pub use crl_url::{CrlReach, CrlUrl, CrlUrlError};
 
 pub mod decision;
 

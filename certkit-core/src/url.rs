@@ -18,33 +18,7 @@ impl AcmeUrl {
     /// Checks a URL.
     pub fn parse(text: &str) -> Result<Self, AcmeUrlError> {
         let refuse = |problem| AcmeUrlError { url: crate::escape(text).chars().take(200).collect(), problem };
-        if text.len() > Self::MAX_BYTES {
-            return Err(refuse("it is too long"));
-        }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(refuse("it contains a blank, a control character or a non-ASCII character"));
-        }
-        if text.contains('#') {
-            return Err(refuse("it has a fragment"));
-        }
-        let (plain, rest) = if let Some(rest) = strip_scheme(text, "https://") {
-            (false, rest)
-        } else if let Some(rest) = strip_scheme(text, "http://") {
-            (true, rest)
-        } else {
-            return Err(refuse("it is not an https URL"));
-        };
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        if authority.contains('@') {
-            return Err(refuse("it has user information"));
-        }
-        let (host, port) = split_authority(authority);
-        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b)) {
-            return Err(refuse("it has no valid host"));
-        }
-        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
-            return Err(refuse("its port is not a number"));
-        }
+        let Parts { plain, host, .. } = parts(text).map_err(refuse)?;
         if plain && !is_loopback(host) {
             return Err(refuse("plain http is allowed for loopback addresses only; use https"));
         }
@@ -121,6 +95,45 @@ pub struct AcmeUrlError {
     problem: &'static str,
 }
 
+/// An http or https URL taken apart, as far as it decides whom a call reaches.
+pub(crate) struct Parts<'a> {
+    /// Whether it is plain http.
+    pub(crate) plain: bool,
+    /// With the brackets of an IPv6 address.
+    pub(crate) host: &'a str,
+    pub(crate) port: Option<u16>,
+}
+
+/// Takes a URL apart that holds nothing which programs read in different ways; what is wrong with it, otherwise.
+pub(crate) fn parts(text: &str) -> Result<Parts<'_>, &'static str> {
+    if text.len() > AcmeUrl::MAX_BYTES {
+        return Err("it is too long");
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("it contains a blank, a control character or a non-ASCII character");
+    }
+    if text.contains('#') {
+        return Err("it has a fragment");
+    }
+    let (plain, rest) = if let Some(rest) = strip_scheme(text, "https://") {
+        (false, rest)
+    } else if let Some(rest) = strip_scheme(text, "http://") {
+        (true, rest)
+    } else {
+        return Err("it is not an https URL");
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    if authority.contains('@') {
+        return Err("it has user information");
+    }
+    let (host, port) = split_authority(authority);
+    if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b)) {
+        return Err("it has no valid host");
+    }
+    let port = port.map(str::parse).transpose().map_err(|_| "its port is not a number")?;
+    Ok(Parts { plain, host, port })
+}
+
 fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     let head = text.get(..scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then(|| &text[scheme.len()..])
@@ -137,13 +150,13 @@ fn split_authority(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether a host stands for this machine, for its link or for a cloud's metadata service.
-fn is_local(host: &str) -> bool {
+pub(crate) fn is_local(host: &str) -> bool {
     /// The metadata services of AWS over IPv6 and of Alibaba; the others are at link-local addresses.
     const METADATA: [IpAddr; 2] =
         [IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)), IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200))];

@@ -21,5 +21,6 @@ fuzz_target!(|der: &[u8]| {
     let _ = (certificate.serial().openssl_hex(), certificate.serial().certbot_hex(), certificate.ari_id());
     let _ = (certificate.key_type(), certificate.key_bits(), certificate.is_ca(), certificate.subject_key_id());
     let _ = (certificate.validity().lifetime(), certificate.could_be_issued_by(&certificate));
+    let _ = (certificate.crl_distribution_points(), certificate.may_sign_revocation_lists());
     let _ = (certificate.tbs_der(), certificate.signature_algorithm_der(), certificate.signature());
 });

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::transport::TransportError;
 
 /// An exchange with a CA that did not end as hoped.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcmeError {
     /// The CA refused with a problem document.

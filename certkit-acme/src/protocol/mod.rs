@@ -22,6 +22,11 @@ pub use order::{
     Authorization, AuthorizationStatus, ChallengeOffer, ChallengeStatus, IssuedChain, NewOrder, Order, OrderStatus,
 };
 
+mod renewal_info;
+pub use renewal_info::{RenewalInfoAnswer, RenewalInfoError, RenewalInfoErrorKind};
+
+mod renewal_infos;
+
 mod session;
 
 mod wire;

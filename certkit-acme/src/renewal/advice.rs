@@ -1,18 +1,22 @@
 //! What the CAs say about the certificates in use: renewal information (RFC 9773) and revocation lists.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use certkit_core::decision::{RenewalInformation, SuggestedWindow};
 use certkit_core::state::{Event, RevocationMemory};
 use certkit_core::store::StoreError;
-use certkit_core::{AcmeUrl, AriCertificateId, Certificate, Finding, FindingCode, LineageName};
+use certkit_core::{AcmeUrl, AriCertificateId, Certificate, CrlReach, Finding, FindingCode, LineageName};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::stream::{self, StreamExt};
 
 use super::attempt::Workshop;
 use super::inventory::{Inventory, blocking};
 use super::job::Subject;
-use crate::protocol::{Authority, RenewalInfoError, renewal_infos};
-use crate::revocation::{CrlReach, RevocationChecker, RevocationStatus};
+use crate::BoxFuture;
+use crate::protocol::{Authority, RenewalInfoError};
+use crate::revocation::{RevocationChecker, RevocationStatus};
+use crate::transport::{TransportError, TransportSettings};
 
 /// A CA that cannot be reached, or that offers no renewal information, is asked again after this (RFC 9773 section 4.3.3).
 const PAUSE_AFTER_LASTING_ERRORS: TimeDelta = TimeDelta::hours(6);
@@ -20,6 +24,10 @@ const PAUSE_AFTER_LASTING_ERRORS: TimeDelta = TimeDelta::hours(6);
 const PAUSE_WHERE_NOT_OFFERED: TimeDelta = TimeDelta::days(1);
 /// A revocation list that cannot be had is tried again after this.
 const PAUSE_AFTER_CRL_ERROR: TimeDelta = TimeDelta::hours(6);
+
+/// So many revocation lists are fetched at once, and no longer than this in one run.
+const LISTS_AT_ONCE: usize = 8;
+const LONGEST_LOOK: Duration = Duration::from_secs(120);
 
 /// A certificate whose CA is to be asked.
 pub(super) struct Asked {
@@ -60,8 +68,8 @@ pub(super) async fn ask(
     let inventory = workshop.inventory;
     let answers = match workshop.authority(directory).await {
         Ok(authority) if authority.directory().renewal_info.is_some() => {
-            let ids = asked.iter().map(|one| one.id.clone()).collect();
-            renewal_infos(&authority, ids, workshop.stop).await.into_iter().map(Some).collect()
+            let ids: Vec<AriCertificateId> = asked.iter().map(|one| one.id.clone()).collect();
+            authority.renewal_infos(&ids, workshop.stop).await.into_iter().map(Some).collect()
         }
         Ok(_) => {
             return nothing_to_be_had(inventory, &asked, PAUSE_WHERE_NOT_OFFERED).await.map(|()| Vec::new());
@@ -115,45 +123,72 @@ async fn nothing_to_be_had(inventory: &Inventory, asked: &[Asked], pause: TimeDe
     Ok(())
 }
 
+/// The lists of a run: those of CAs on this machine, and all others.
+pub(super) struct RevocationLists {
+    public: RevocationChecker,
+    local: RevocationChecker,
+}
+
+impl RevocationLists {
+    pub(super) fn new(settings: &TransportSettings) -> Result<Self, TransportError> {
+        Ok(Self {
+            public: RevocationChecker::new(settings, CrlReach::PublicOnly)?,
+            local: RevocationChecker::new(settings, CrlReach::Loopback)?,
+        })
+    }
+}
+
 /// Looks the certificates in use up in their CAs' revocation lists, where that is due. Gives the names of those that were
-/// found revoked just now. A list that cannot be had says nothing: what was known stays.
+/// found revoked just now. A list that cannot be had says nothing: what was known stays. What takes too long is left to
+/// the next run.
 pub(super) async fn look_for_revoked(
     inventory: &Inventory,
-    checker: &RevocationChecker,
+    lists: &RevocationLists,
     subjects: &[&Subject],
 ) -> Result<Vec<LineageName>, StoreError> {
-    let mut revoked = Vec::new();
+    let mut looking: Vec<BoxFuture<'_, Result<Option<LineageName>, StoreError>>> = Vec::new();
     for subject in subjects {
-        let now = inventory.now();
-        let Some(certificate) = subject.certificate.as_ref().filter(|_| subject.settings.revocation_check) else {
-            continue;
-        };
-        let serial = certificate.serial().certbot_hex();
-        let state = inventory.state(&subject.name);
-        let known = state.revocation.as_ref().filter(|known| known.serial == serial);
-        if now > certificate.validity().not_after || known.is_some_and(|known| known.next_check > now) {
-            continue;
-        }
-        let before = known.and_then(|known| known.revoked_since);
-        let Some(issuer) = issuer_of(subject, certificate).await else { continue };
-        let reach = reach(subject, &state);
-        let (since, next_check) = match checker.check(certificate, &issuer, reach, now).await {
-            Ok(answer) => {
-                let since = match answer.status {
-                    RevocationStatus::Revoked { at, .. } => Some(at),
-                    _ => None,
-                };
-                (since, answer.next_check)
-            }
-            Err(_) => (before, now + PAUSE_AFTER_CRL_ERROR),
-        };
-        if since.is_some() && before.is_none() {
-            revoked.push(subject.name.clone());
-        }
-        let revocation = RevocationMemory::new(serial, since, next_check);
-        inventory.record(&subject.name, Event::RevocationRead { revocation }).await?;
+        looking.push(Box::pin(look_up(inventory, lists, subject)));
+    }
+    let mut revoked = Vec::new();
+    let mut found = stream::iter(looking).buffer_unordered(LISTS_AT_ONCE);
+    let deadline = tokio::time::Instant::now() + LONGEST_LOOK;
+    while let Ok(Some(one)) = tokio::time::timeout_at(deadline, found.next()).await {
+        revoked.extend(one?);
     }
     Ok(revoked)
+}
+
+async fn look_up(
+    inventory: &Inventory,
+    lists: &RevocationLists,
+    subject: &Subject,
+) -> Result<Option<LineageName>, StoreError> {
+    let now = inventory.now();
+    let Some(certificate) = subject.certificate.as_ref().filter(|_| subject.settings.revocation_check) else {
+        return Ok(None);
+    };
+    let serial = certificate.serial().certbot_hex();
+    let state = inventory.state(&subject.name);
+    let known = state.revocation.as_ref().filter(|known| known.serial == serial);
+    if now > certificate.validity().not_after || known.is_some_and(|known| known.next_check > now) {
+        return Ok(None);
+    }
+    let before = known.and_then(|known| known.revoked_since);
+    let Some(issuer) = issuer_of(subject, certificate).await else { return Ok(None) };
+    // A CA on this machine may keep its list here, too; any other has no business to lead us here.
+    let reach = subject.issuer_directory(&state).map_or(CrlReach::PublicOnly, |directory| CrlReach::of_directory(&directory));
+    let lists = if reach == CrlReach::Loopback { &lists.local } else { &lists.public };
+    let (since, next_check) = match lists.check(certificate, &issuer, now).await {
+        Ok(answer) => match answer.status {
+            RevocationStatus::Revoked { at, .. } => (Some(at), answer.next_check),
+            _ => (None, answer.next_check),
+        },
+        Err(_) => (before, now + PAUSE_AFTER_CRL_ERROR),
+    };
+    let revocation = RevocationMemory::new(serial, since, next_check);
+    inventory.record(&subject.name, Event::RevocationRead { revocation }).await?;
+    Ok((since.is_some() && before.is_none()).then(|| subject.name.clone()))
 }
 
 /// The issuer, as the chain in use has it.
@@ -162,18 +197,6 @@ async fn issuer_of(subject: &Subject, certificate: &Certificate) -> Option<Certi
     let bytes = blocking(move || std::fs::read(fullchain)).await.ok()?;
     let chain = certkit_core::Chain::from_pem(&bytes).ok()?;
     chain.issuers.into_iter().find(|issuer| certificate.could_be_issued_by(issuer))
-}
-
-/// A CA on this machine may keep its list here too; any other has no business to lead us here.
-fn reach(subject: &Subject, state: &certkit_core::state::LineageState) -> CrlReach {
-    let local = subject.issuer_directory(state).is_some_and(|directory| is_loopback(&directory));
-    if local { CrlReach::Loopback } else { CrlReach::PublicOnly }
-}
-
-fn is_loopback(directory: &AcmeUrl) -> bool {
-    let host = directory.authority().rsplit_once(':').map_or_else(|| directory.authority(), |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The clock warning of a CA that was talked to: more than this and dates cannot be trusted (RFC 9773 section 6.3).

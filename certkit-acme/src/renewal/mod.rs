@@ -58,6 +58,7 @@ use crate::{AwsLcKeyMath, Clock, SystemClock};
 pub struct Renewer {
     store: Store,
     transport: Transport,
+    transport_settings: TransportSettings,
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     commands: CommandSettings,
@@ -171,6 +172,7 @@ impl RenewerBuilder {
         Ok(Renewer {
             store: self.store,
             transport,
+            transport_settings: self.transport,
             clock: self.clock,
             observer: self.observer,
             commands: self.commands,

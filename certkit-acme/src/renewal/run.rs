@@ -9,6 +9,7 @@ use certkit_core::store::{Recovered, StoreError, StorePaths};
 use certkit_core::{AcmeUrl, Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, plan};
 use futures_util::future::join_all;
 
+use super::advice::RevocationLists;
 use super::attempt::Workshop;
 use super::deploying::{Deployment, Hooks, still_wanted};
 use super::group::{Group, Progress};
@@ -20,7 +21,6 @@ use super::select::{Seen, select};
 use super::{Mode, Renewer, Request, RunError, Selection, Urgency, advice};
 use crate::Stop;
 use crate::deploy::HookStage;
-use crate::revocation::RevocationChecker;
 
 impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
@@ -288,10 +288,10 @@ impl Run<'_> {
     }
 
     async fn revoked(&self, subjects: &[Arc<Subject>]) -> Result<Vec<LineageName>, RunError> {
-        let checker = RevocationChecker::new(self.renewer.transport.clone());
+        let lists = RevocationLists::new(&self.renewer.transport_settings)?;
         let looking: Vec<&Subject> = subjects.iter().map(Arc::as_ref).collect();
         tokio::select! {
-            revoked = advice::look_for_revoked(self.inventory, &checker, &looking) => Ok(revoked?),
+            revoked = advice::look_for_revoked(self.inventory, &lists, &looking) => Ok(revoked?),
             _ = self.stop.stopped() => Ok(Vec::new()),
         }
     }

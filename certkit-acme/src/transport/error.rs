@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use certkit_core::{AcmeUrl, Failure, FailureClass, Retry, escape};
 use chrono::{DateTime, Utc};
+use http::Method;
+
+use super::connect::NoConnection;
 
 /// Why no answer was had.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
     /// The server was not reached, or the connection broke.
@@ -15,6 +18,8 @@ pub enum TransportError {
     Network {
         /// What was called.
         url: AcmeUrl,
+        /// How far it came.
+        kind: NetworkFailure,
         /// Why it failed, with its causes, escaped.
         problem: String,
     },
@@ -83,6 +88,29 @@ pub enum TransportError {
     Setup(String),
 }
 
+/// How far an exchange came that the network ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NetworkFailure {
+    /// The server's name has no address, or none was found in time.
+    NameNotResolved,
+    /// No address of the server accepts connections.
+    Refused,
+    /// An address of the server does not answer at all.
+    TimedOut,
+    /// There is no way to the server, or none that may be gone.
+    Unreachable,
+    /// The server was reached, and the connection broke.
+    BrokenOff,
+}
+
+impl NetworkFailure {
+    /// Whether the server was not reached at all.
+    pub fn is_before_connection(self) -> bool {
+        self != Self::BrokenOff
+    }
+}
+
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         let text = error.to_string();
@@ -105,19 +133,54 @@ impl From<TransportError> for Failure {
     }
 }
 
-/// Sorts what went wrong on the way by its deepest known cause.
+/// Sorts what went wrong on the way to a CA.
 pub(super) fn from_client(url: &AcmeUrl, error: &(dyn Error + 'static)) -> TransportError {
+    let url = url.clone();
+    match sort(error) {
+        Wrong::Tls(problem) => TransportError::Tls { url, problem },
+        Wrong::NotHttp(problem) => TransportError::Broken { url, problem },
+        Wrong::Network(kind, problem) => TransportError::Network { url, kind, problem },
+    }
+}
+
+/// What went wrong on the way, in words that are escaped.
+pub(super) enum Wrong {
+    Tls(String),
+    NotHttp(String),
+    Network(NetworkFailure, String),
+}
+
+/// Sorts what went wrong on the way by its deepest known cause.
+pub(super) fn sort(error: &(dyn Error + 'static)) -> Wrong {
     // The outermost says only that a client failed.
-    let (url, problem) = (url.clone(), describe(error.source().unwrap_or(error)));
+    let problem = describe(error.source().unwrap_or(error));
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return TransportError::Tls { url, problem: escape(&tls_problem(tls)).into_owned() };
+        return Wrong::Tls(escape(&tls_problem(tls)).into_owned());
     }
     let http = causes.iter().find_map(|cause| cause.downcast_ref::<hyper::Error>());
-    if http.is_some_and(|error| error.is_parse() || error.is_parse_too_large()) {
-        return TransportError::Broken { url, problem: format!("not a valid HTTP answer: {problem}") };
+    let http2 = causes.iter().find_map(|cause| cause.downcast_ref::<h2::Error>());
+    if http.is_some_and(|error| error.is_parse() || error.is_parse_too_large())
+        // What our side of HTTP/2 complains about (a head that is too large included).
+        || http2.is_some_and(|error| error.is_library() && error.reason() != Some(h2::Reason::CANCEL))
+    {
+        return Wrong::NotHttp(format!("not a valid HTTP answer: {problem}"));
     }
-    TransportError::Network { url, problem }
+    let unconnected = causes.iter().find_map(|cause| cause.downcast_ref::<NoConnection>());
+    Wrong::Network(unconnected.map_or(NetworkFailure::BrokenOff, |found| found.kind), problem)
+}
+
+/// Whether an HTTP/2 server did not even look at the request, so that it may be sent again.
+///
+/// REFUSED_STREAM promises that (RFC 9113 section 8.7): a server says so when it is asked for more at once than it
+/// allows, which we cannot know before its first frame. A connection that the server ends (GOAWAY; nginx does after
+/// 1,000 requests) promises it only for what came too late, and we are not told which: only what does not change
+/// anything is sent again.
+pub(super) fn may_be_sent_again(error: &(dyn Error + 'static), method: &Method) -> bool {
+    let causes = causes(error);
+    let Some(http2) = causes.iter().find_map(|cause| cause.downcast_ref::<h2::Error>()) else { return false };
+    let refused = http2.is_reset() && http2.reason() == Some(h2::Reason::REFUSED_STREAM);
+    http2.is_remote() && (refused || (http2.is_go_away() && method.is_safe()))
 }
 
 /// What the TLS library says, in words that say what to do where it is known.
@@ -259,6 +322,17 @@ mod tests {
         let tls = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
         let io = std::io::Error::other(std::io::Error::other(tls));
         assert!(matches!(from_client(&url, &io), TransportError::Tls { .. }));
+    }
+
+    #[test]
+    fn how_far_a_connection_came_is_found_under_a_proxy_too() {
+        for (kind, reached) in [(NetworkFailure::Refused, false), (NetworkFailure::TimedOut, false)] {
+            let io = std::io::Error::other(NoConnection::error(kind, "cannot connect".into()));
+            let Wrong::Network(found, _) = sort(&io) else { panic!("{io}") };
+            assert_eq!((found, !found.is_before_connection()), (kind, reached));
+        }
+        let io = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert!(matches!(sort(&io), Wrong::Network(NetworkFailure::BrokenOff, _)));
     }
 
     #[test]

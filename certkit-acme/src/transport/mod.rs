@@ -3,14 +3,24 @@
 mod connect;
 pub(crate) use connect::connect;
 
+mod crl;
+pub(crate) use crl::CrlClient;
+
 mod error;
-pub use error::TransportError;
+pub use error::{NetworkFailure, TransportError};
 pub(crate) use error::{describe, tls_problem};
 
 mod headers;
+pub(crate) use headers::LONGEST_RETRY_AFTER;
+
+mod route;
+
+mod servers;
 
 mod settings;
 pub use settings::{TlsVerification, TransportSettings};
+
+mod stream;
 
 pub(crate) mod trust;
 
@@ -26,10 +36,12 @@ use http::{Method, Request, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Body;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use self::connect::Route;
+use self::route::{Purpose, Route};
+use self::servers::Servers;
 use crate::clock::{Clock, SystemClock};
 
 /// The largest head of an answer, in bytes, and the most header fields in it (H14 of any hostile server's list).
@@ -38,6 +50,15 @@ const MOST_HEADERS: usize = 100;
 /// Idle connections are given up before the usual servers do it (nginx after 75 s, some load balancers after 10 s):
 /// a request on a connection that dies under it cannot simply be sent again.
 const IDLE: Duration = Duration::from_secs(8);
+/// HTTP/1.1 needs a connection for each request under way; when a burst is over, so many are kept.
+const MOST_IDLE: usize = 32;
+/// An HTTP/2 connection is shared: one that died in silence would take every request down until its time is up. Twice
+/// this is less than [`TransportSettings::DEFAULT_TIMEOUT`].
+const PING_AFTER: Duration = Duration::from_secs(10);
+/// So often an HTTP/2 server may refuse to look at a request before that is an error.
+const MOST_REFUSALS: u32 = 8;
+/// After the first refusal, in milliseconds; twice as long after each one.
+const FIRST_PAUSE_MS: u64 = 5;
 
 /// An HTTP client for one run; cheap to clone. Nothing is sent before it is asked for.
 #[derive(Clone)]
@@ -47,6 +68,7 @@ pub struct Transport {
 
 struct Inner {
     client: Client<HttpsConnector<Route>, Full<Bytes>>,
+    servers: Arc<Servers>,
     roots: Option<Arc<trust::SystemRoots>>,
     clock: Arc<dyn Clock>,
     user_agent: HeaderValue,
@@ -78,6 +100,24 @@ pub struct HttpAnswer {
     pub(crate) refused_location: Option<AcmeUrlError>,
 }
 
+#[cfg(test)]
+impl HttpAnswer {
+    /// An answer as a server could have given it.
+    pub(crate) fn for_test(status: u16, body: impl Into<Bytes>, retry_after: Option<DateTime<Utc>>) -> Self {
+        Self {
+            status,
+            body: body.into(),
+            content_type: None,
+            location: None,
+            retry_after,
+            links: Vec::new(),
+            date: None,
+            replay_nonce: None,
+            refused_location: None,
+        }
+    }
+}
+
 impl Transport {
     /// Builds the client. Roots that the owner named are read here, the others before the first https request.
     pub fn new(settings: &TransportSettings) -> Result<Self, TransportError> {
@@ -87,16 +127,12 @@ impl Transport {
     /// The same with another clock, by which Retry-After becomes an instant.
     pub fn with_clock(settings: &TransportSettings, clock: Arc<dyn Clock>) -> Result<Self, TransportError> {
         let (tls, roots) = trust::client_config(settings)?;
-        let connector = Route::new(settings, tls)?.with_tls();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .http1_max_buf_size(LARGEST_HEAD)
-            .http1_max_headers(MOST_HEADERS)
-            .build(connector);
+        let servers = Arc::new(Servers::default());
+        let connector = Route::new(settings, tls, Purpose::Acme, Arc::clone(&servers))?.with_tls();
         Ok(Self {
             inner: Arc::new(Inner {
-                client,
+                client: bounded().build(connector),
+                servers,
                 roots,
                 clock,
                 user_agent: user_agent(settings.user_agent_comment.as_deref()),
@@ -104,6 +140,11 @@ impl Transport {
                 max_body_bytes: settings.max_body_bytes,
             }),
         })
+    }
+
+    /// Now, by the clock by which Retry-After becomes an instant.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.inner.clock.now()
     }
 
     /// The limit for the whole of one exchange.
@@ -157,20 +198,36 @@ impl Transport {
         if let Some(roots) = self.inner.roots.as_ref().filter(|_| uri.scheme_str() == Some("https")) {
             roots.ready()?;
         }
-        let mut request = Request::builder().method(method).uri(uri).header(USER_AGENT, self.inner.user_agent.clone());
-        if jws.is_some() {
-            request = request.header(CONTENT_TYPE, "application/jose+json");
-        }
-        if let Some(accept) = accept {
-            request = request.header(ACCEPT, accept);
-        }
-        let request = request
-            .body(Full::new(Bytes::from(jws.unwrap_or_default())))
-            .map_err(|_| broken("this URL cannot be called".into()))?;
-        let answer = self.inner.client.request(request).await.map_err(|error| error::from_client(url, &error))?;
+        let build = |body: &Bytes| {
+            let agent = self.inner.user_agent.clone();
+            let mut request = Request::builder().method(&method).uri(uri.clone()).header(USER_AGENT, agent);
+            if jws.is_some() {
+                request = request.header(CONTENT_TYPE, "application/jose+json");
+            }
+            if let Some(accept) = accept {
+                request = request.header(ACCEPT, accept);
+            }
+            request.body(Full::new(body.clone())).map_err(|_| broken("this URL cannot be called".into()))
+        };
+        let body = Bytes::from(jws.clone().unwrap_or_default());
+        let mut refusals = 0;
+        let answer = loop {
+            match self.send(build(&body)?).await {
+                Ok(answer) => break answer,
+                Err(error) if refusals < MOST_REFUSALS && error::may_be_sent_again(&error, &method) => {
+                    tokio::time::sleep(Duration::from_millis(FIRST_PAUSE_MS << refusals)).await;
+                    refusals += 1;
+                }
+                Err(error) => return Err(error::from_client(url, &error)),
+            }
+        };
         let (head, body) = answer.into_parts();
         let (headers, status) = (&head.headers, head.status.as_u16());
-        let retry_after = headers::retry_after(headers, self.inner.clock.now());
+        // Of HTTP/1.1 the parser has counted them.
+        if headers.len() > MOST_HEADERS {
+            return Err(broken(format!("HTTP {status} with {} header fields", headers.len())));
+        }
+        let retry_after = headers::retry_after(headers, self.now());
         if let Some(target) = headers.get(LOCATION).filter(|_| head.status.is_redirection()) {
             let target = escape(&String::from_utf8_lossy(target.as_bytes())).chars().take(300).collect();
             return Err(TransportError::Redirect { url: url.clone(), status, target });
@@ -191,6 +248,7 @@ impl Transport {
             Err(error) => {
                 return Err(TransportError::Network {
                     url: url.clone(),
+                    kind: NetworkFailure::BrokenOff,
                     problem: format!("HTTP {status}, but the body broke off: {}", describe(&*error)),
                 });
             }
@@ -212,6 +270,45 @@ impl Transport {
             refused_location,
         })
     }
+}
+
+impl Transport {
+    /// One request on a connection that there is, or on a new one that the others wait for.
+    async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<http::Response<hyper::body::Incoming>, hyper_util::client::legacy::Error> {
+        let server = self.inner.servers.of(request.uri());
+        let capture = capture_connection(&mut request);
+        let turn = server.turn().await;
+        let mut answer = std::pin::pin!(self.inner.client.request(request));
+        let answer = match turn {
+            None => answer.await?,
+            Some(turn) => tokio::select! {
+                biased;
+                answer = &mut answer => answer?,
+                () = turn.until_connected(capture) => answer.await?,
+            },
+        };
+        server.spoke(answer.version());
+        Ok(answer)
+    }
+}
+
+/// A client that believes nothing without limit.
+fn bounded() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MOST_IDLE)
+        .http1_max_buf_size(LARGEST_HEAD)
+        .http1_max_headers(MOST_HEADERS)
+        .http2_max_header_list_size(LARGEST_HEAD as u32)
+        .http2_keep_alive_interval(PING_AFTER)
+        .http2_keep_alive_timeout(PING_AFTER);
+    builder
 }
 
 impl fmt::Debug for Transport {

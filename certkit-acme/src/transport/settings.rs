@@ -21,8 +21,7 @@ pub struct TransportSettings {
     /// The proxy for https: `http://`, `https://`, `socks4://`, `socks4a://`, `socks5://` or `socks5h://` with an
     /// optional `user:password@`. Loopback hosts are always reached directly.
     pub https_proxy: Option<String>,
-    /// The proxy for plain http. It is checked and never used: plain http is for loopback addresses alone, and those
-    /// are reached directly.
+    /// The proxy for plain http, which is for revocation lists: a CA is called by https, or on loopback directly.
     pub http_proxy: Option<String>,
     /// Hosts that are reached without a proxy: names with their subdomains, addresses, networks or `*`, separated by
     /// commas, as NO_PROXY.

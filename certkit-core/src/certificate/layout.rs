@@ -39,6 +39,7 @@ pub(super) struct Layout {
 #[derive(Clone, Copy)]
 pub(super) struct Extension<'a> {
     pub(super) oid: &'a [u8],
+    pub(super) critical: bool,
     pub(super) value: &'a [u8],
 }
 
@@ -182,7 +183,7 @@ fn validity(fields: &mut Reader<'_>) -> Result<Validity, ReadError> {
     Ok(validity)
 }
 
-fn time(fields: &mut Reader<'_>) -> Result<DateTime<chrono::Utc>, DerError> {
+pub(super) fn time(fields: &mut Reader<'_>) -> Result<DateTime<chrono::Utc>, DerError> {
     let element = fields.any()?;
     let fail = |what| DerError { offset: element.offset, what };
     if !matches!(element.tag, der::UTC_TIME | der::GENERALIZED_TIME) {
@@ -200,25 +201,33 @@ pub(super) fn extension_list<'a>(wrapped: &Element<'a>) -> Result<Element<'a>, D
     let mut inside = wrapped.inside();
     let list = inside.expect(der::SEQUENCE, "the extensions are not a SEQUENCE")?;
     inside.end("data after the extensions")?;
+    check_extensions(&list)?;
+    Ok(list)
+}
+
+/// Checks that `list` is made of extensions.
+pub(super) fn check_extensions(list: &Element<'_>) -> Result<(), DerError> {
     let mut extensions = list.inside();
     while !extensions.is_empty() {
         extension(&mut extensions)?;
     }
-    Ok(list)
+    Ok(())
 }
 
 fn extension<'a>(list: &mut Reader<'a>) -> Result<Extension<'a>, DerError> {
     let mut inside = list.expect(der::SEQUENCE, "an extension is not a SEQUENCE")?.inside();
     let oid = inside.expect(der::OID, "an extension does not begin with an OID")?;
-    if let Some(critical) = inside.optional(der::BOOLEAN)?
-        && !matches!(critical.content, [0 | 0xff])
+    let flag = inside.optional(der::BOOLEAN)?;
+    if let Some(flag) = flag
+        && !matches!(flag.content, [0 | 0xff])
     {
         return Err(DerError {
-            offset: critical.offset,
+            offset: flag.offset,
             what: "whether an extension is critical is neither true nor false",
         });
     }
     let value = inside.expect(der::OCTET_STRING, "the value of an extension is not an OCTET STRING")?;
     inside.end("data after an extension")?;
-    Ok(Extension { oid: oid.content, value: value.content })
+    let critical = flag.is_some_and(|flag| flag.content == [0xff]);
+    Ok(Extension { oid: oid.content, critical, value: value.content })
 }

@@ -13,12 +13,14 @@ use crate::pem_block::blocks;
 use crate::{Identifier, IdentifierSet, Validity};
 
 mod alternative_names;
+mod distribution_point;
 mod error;
 mod key;
 mod layout;
 mod name;
 mod oid;
 mod request;
+mod revocation_list;
 #[cfg(test)]
 pub(crate) mod sample;
 mod serial;
@@ -29,6 +31,7 @@ pub use key::KeyType;
 use layout::Layout;
 use oid::dotted;
 pub use request::{CertificateRequest, CertificateRequestError};
+pub use revocation_list::{CrlReason, Revocation, RevocationList, RevocationListError};
 pub use serial::{AriCertificateId, Serial};
 
 /// An X.509 certificate (RFC 5280). Cheap to clone; names and extensions are parsed when they are asked for, so that one
@@ -50,8 +53,10 @@ pub struct Certificate {
 
 /// The contents of the OIDs of the extensions that are read (RFC 5280 section 4.2.1).
 const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
+const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
+const CRL_DISTRIBUTION_POINTS: &[u8] = &[0x55, 0x1d, 0x1f];
 const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 0x23];
 
 impl Certificate {
@@ -223,6 +228,29 @@ impl Certificate {
     pub fn is_ca(&self) -> bool {
         let Ok(Some(value)) = self.extension(BASIC_CONSTRAINTS, "basicConstraints") else { return false };
         BasicConstraints::from_der(value).is_ok_and(|(_, constraints)| constraints.ca)
+    }
+
+    /// The http and https URLs of the revocation lists that its issuer signs and that cover every reason, in the
+    /// certificate's order (RFC 5280 section 4.2.1.13). Outside text; [`crate::CrlUrl`] checks what may be fetched.
+    pub fn crl_distribution_points(&self) -> Result<Vec<String>, ReadError> {
+        match self.extension(CRL_DISTRIBUTION_POINTS, distribution_point::EXTENSION)? {
+            Some(value) => distribution_point::read(value),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether its key may sign revocation lists: the key usage cRLSign, or no key usage at all (RFC 5280 sections
+    /// 4.2.1.3 and 6.3.3). A key usage that cannot be read allows nothing.
+    pub fn may_sign_revocation_lists(&self) -> bool {
+        const CRL_SIGN: u8 = 0x80 >> 6;
+        match self.extension(KEY_USAGE, "keyUsage") {
+            Ok(None) => true,
+            Ok(Some(value)) => {
+                let bits = Reader::new(value).expect(der::BIT_STRING, "not bits").map(|bits| bits.content);
+                matches!(bits, Ok([_unused, first, ..]) if first & CRL_SIGN != 0)
+            }
+            Err(_) => false,
+        }
     }
 
     /// Whether subject and issuer name are the same (the signature is not looked at).

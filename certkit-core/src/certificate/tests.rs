@@ -266,6 +266,7 @@ fn ask_everything(certificate: &Certificate) {
     let _ = (certificate.serial().openssl_hex(), certificate.serial().certbot_hex(), certificate.ari_id());
     let _ = (certificate.key_type(), certificate.key_bits(), certificate.is_ca(), certificate.subject_key_id());
     let _ = (certificate.tbs_der(), certificate.signature_algorithm_der(), certificate.signature());
+    let _ = (certificate.crl_distribution_points(), certificate.may_sign_revocation_lists());
     let _ =
         (certificate.validity().lifetime(), format!("{certificate:?}"), certificate.could_be_issued_by(certificate));
 }

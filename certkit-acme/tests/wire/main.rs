@@ -1,0 +1,5 @@
+//! The wire: HTTP/2 and few connections, renewal information, revocation lists.
+#![allow(clippy::unwrap_used)]
+
+mod http2;
+mod server;
