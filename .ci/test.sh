@@ -10,7 +10,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 certbot_version=5.8.0
 certbot_venv=$PWD/target/certbot-venv
 
-# Prints a Python that certbot runs on (3.10 or newer) and that can make virtual environments.
+# The second certificate authority, with the server that it runs under. testkit knows its config and its insides a
+# little: raised deliberately as well.
+acme2certifier_version=0.46.3
+waitress_version=3.0.2
+acme2certifier_venv=$PWD/target/acme2certifier-venv
+
+# Prints a Python that both run on (3.10 or newer) and that can make virtual environments.
 find_python() {
     local python
     for python in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
@@ -27,21 +33,42 @@ install_certbot() {
         return 0
     fi
     say "installing certbot $certbot_version into target/certbot-venv"
-    local python
+    make_venv "$certbot_venv" "certbot==$certbot_version"
+}
+
+install_acme2certifier() {
+    if [ "$(installed_in "$acme2certifier_venv")" = "$acme2certifier_version $waitress_version" ]; then
+        return 0
+    fi
+    say "installing acme2certifier $acme2certifier_version into target/acme2certifier-venv"
+    make_venv "$acme2certifier_venv" "acme2certifier==$acme2certifier_version" "waitress==$waitress_version"
+}
+
+# Prints the versions of acme2certifier and waitress in a virtual environment.
+installed_in() {
+    "$1/bin/python" -c 'from importlib.metadata import version as v; print(v("acme2certifier"), v("waitress"))' 2>/dev/null
+}
+
+# make_venv FOLDER REQUIREMENT...: a new virtual environment with these packages from PyPI.
+make_venv() {
+    local venv=$1 python
+    shift
     if ! python=$(find_python); then
         install_packages python3 python3-venv
         hash -r
         python=$(find_python) || fail "there is no Python 3.10 or newer with venv"
     fi
-    rm -rf "$certbot_venv"
+    rm -rf "$venv"
     mkdir -p target
-    "$python" -m venv "$certbot_venv"
-    retry "$certbot_venv/bin/pip" install --quiet --disable-pip-version-check --retries 5 "certbot==$certbot_version" ||
-        fail "certbot could not be installed from PyPI"
+    "$python" -m venv "$venv"
+    retry "$venv/bin/pip" install --quiet --disable-pip-version-check --retries 5 "$@" ||
+        fail "could not be installed from PyPI: $*"
 }
 
 # `certbot_program` in testkit looks in the same place.
 [ -n "${CERTKIT_TEST_CERTBOT:-}" ] || install_certbot
+# `Acme2Certifier` in testkit likewise.
+[ -n "${CERTKIT_TEST_ACME2CERTIFIER_PYTHON:-}" ] || install_acme2certifier
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
 # `kill` as a program of its own is in procps; `command -v` would find the shell's.

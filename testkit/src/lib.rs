@@ -37,7 +37,7 @@ mod pebble;
 pub use pebble::{Pebble, PebbleOptions};
 
 mod pki;
-pub use pki::{Issued, KeyKind, Pki, serial_of_file};
+pub use pki::{Issued, KeyKind, Pki, RevocationList, serial_of_file};
 
 pub mod ports;
 

@@ -7,8 +7,10 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use chrono::{DateTime, TimeDelta, Utc};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, PublicKeyData, RsaKeySize, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, CrlScope, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, RsaKeySize, SanType, SerialNumber,
+    date_time_ymd,
 };
 
 /// What key to make.
@@ -46,6 +48,20 @@ pub struct Issued {
     pub privkey: String,
     /// The serial number's octets.
     pub serial: Vec<u8>,
+}
+
+/// What a CRL of the intermediate says (RFC 5280 section 5).
+#[derive(Clone, Debug)]
+pub struct RevocationList {
+    /// Serial numbers, in hex as [`serial_of_file`] and [`crate::LineagePaths`] have them, with the time of revocation.
+    pub revoked: Vec<(String, DateTime<Utc>)>,
+    /// When it was made.
+    pub this_update: DateTime<Utc>,
+    /// When the next one comes.
+    pub next_update: DateTime<Utc>,
+    /// The URL of a CRL that is one of several (section 5.2.5), which must be that in the certificates. Let's Encrypt's
+    /// are.
+    pub distribution_point: Option<String>,
 }
 
 impl KeyKind {
@@ -107,6 +123,19 @@ impl Pki {
         key: &KeyPair,
         serial: &[u8],
     ) -> Issued {
+        self.issue_with_crl_url(names, not_before, not_after, key, serial, None)
+    }
+
+    /// The same with the URL of a CRL in it (RFC 5280 section 4.2.1.13).
+    pub fn issue_with_crl_url(
+        &self,
+        names: &[String],
+        not_before: DateTime<Utc>,
+        not_after: DateTime<Utc>,
+        key: &KeyPair,
+        serial: &[u8],
+        crl_url: Option<&str>,
+    ) -> Issued {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         if let Some(first) = names.first().filter(|name| name.len() <= 64) {
@@ -119,6 +148,8 @@ impl Pki {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
+        let point = |url: &str| CrlDistributionPoint { uris: vec![url.to_owned()] };
+        params.crl_distribution_points = crl_url.map(point).into_iter().collect();
         let cert = unix_lines(&params.signed_by(key, &self.issuer).unwrap().pem());
         let chain = self.intermediate_pem();
         Issued {
@@ -128,6 +159,30 @@ impl Pki {
             privkey: unix_lines(&key.serialize_pem()),
             serial: serial.to_vec(),
         }
+    }
+
+    /// A CRL of the intermediate, in DER as CRL URLs serve it.
+    pub fn sign_revocation_list(&self, list: &RevocationList) -> Vec<u8> {
+        let revoked = list.revoked.iter().map(|(serial, at)| RevokedCertParams {
+            serial_number: SerialNumber::from(data_encoding::HEXUPPER_PERMISSIVE.decode(serial.as_bytes()).unwrap()),
+            revocation_time: date_time_ymd(1970, 1, 1) + since_1970(*at),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let point = list.distribution_point.as_ref().map(|url| CrlIssuingDistributionPoint {
+            distribution_point: CrlDistributionPoint { uris: vec![url.clone()] },
+            scope: Some(CrlScope::UserCertsOnly),
+        });
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(1970, 1, 1) + since_1970(list.this_update),
+            next_update: date_time_ymd(1970, 1, 1) + since_1970(list.next_update),
+            // Each is newer than the one before it, as the number has to show.
+            crl_number: SerialNumber::from(list.this_update.timestamp().unsigned_abs()),
+            issuing_distribution_point: point,
+            revoked_certs: revoked.collect(),
+            key_identifier_method: key_id(self.issuer.key()),
+        };
+        params.signed_by(&self.issuer).unwrap().der().to_vec()
     }
 
     /// A leaf for a server on loopback that is valid for a day around `now`.
@@ -162,11 +217,14 @@ fn ca_params(name: &str, key: &KeyPair, now: DateTime<Utc>) -> CertificateParams
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.use_authority_key_identifier_extension = true;
-    // RFC 5280 section 4.2.1.2, method 1. Some CA programs take the issuer's key id from its key and not from its
-    // certificate, and this is how they make it.
-    let key_id = digest(&SHA1_FOR_LEGACY_USE_ONLY, key.der_bytes());
-    params.key_identifier_method = KeyIdMethod::PreSpecified(key_id.as_ref().to_vec());
+    params.key_identifier_method = key_id(key);
     params
+}
+
+/// RFC 5280 section 4.2.1.2, method 1. Some CA programs take the issuer's key id from its key and not from its
+/// certificate, and this is how they make it.
+fn key_id(key: &KeyPair) -> KeyIdMethod {
+    KeyIdMethod::PreSpecified(digest(&SHA1_FOR_LEGACY_USE_ONLY, key.der_bytes()).as_ref().to_vec())
 }
 
 fn alternative_name(name: &str) -> SanType {
@@ -176,14 +234,75 @@ fn alternative_name(name: &str) -> SanType {
     }
 }
 
-/// rcgen counts in another time library; both agree on seconds since 1970.
 fn set_dates(params: &mut CertificateParams, not_before: DateTime<Utc>, not_after: DateTime<Utc>) {
-    let since_1970 = |at: DateTime<Utc>| Duration::from_secs(at.timestamp().try_into().unwrap());
     params.not_before = date_time_ymd(1970, 1, 1) + since_1970(not_before);
     params.not_after = date_time_ymd(1970, 1, 1) + since_1970(not_after);
+}
+
+/// rcgen counts in another time library; both agree on seconds since 1970.
+fn since_1970(at: DateTime<Utc>) -> Duration {
+    Duration::from_secs(at.timestamp().try_into().unwrap())
 }
 
 /// The PEM library may end lines with CRLF; certbot writes LF.
 fn unix_lines(pem: &str) -> String {
     pem.replace("\r\n", "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// What OpenSSL says of a leaf with this CRL.
+    fn openssl_verify(pki: &Pki, leaf: &Issued, crl: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let output = Command::new(crate::process::require_program("openssl"))
+            .args(["verify", "-crl_check", "-extended_crl"])
+            .arg("-CAfile")
+            .arg(file("root.pem", pki.root_pem().as_bytes()))
+            .arg("-untrusted")
+            .arg(file("chain.pem", leaf.chain.as_bytes()))
+            .arg("-CRLfile")
+            .arg(file("list.crl", crl))
+            .arg(file("leaf.pem", leaf.cert.as_bytes()))
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    }
+
+    #[test]
+    fn openssl_sees_who_is_revoked_and_for_which_url_the_list_is() {
+        const URL: &str = "http://127.0.0.1:1/7.crl";
+        let now = crate::now();
+        let pki = Pki::new(now);
+        let day = TimeDelta::days(1);
+        let key = KeyKind::EcdsaP256.generate();
+        let leaf = |serial: u8, url| {
+            pki.issue_with_crl_url(&["a.example".into()], now - day, now + day, &key, &[4, serial], Some(url))
+        };
+        let mut list = RevocationList {
+            revoked: vec![("0401".into(), now - day), ("04FF".into(), now - day)],
+            this_update: now - day,
+            next_update: now + day,
+            distribution_point: Some(URL.into()),
+        };
+        let crl = pki.sign_revocation_list(&list);
+        let bad = openssl_verify(&pki, &leaf(1, URL), &crl);
+        assert!(bad.contains("certificate revoked"), "{bad}");
+        let good = openssl_verify(&pki, &leaf(2, URL), &crl);
+        assert!(good.ends_with("leaf.pem: OK\n"), "{good}");
+        let elsewhere = openssl_verify(&pki, &leaf(2, "http://127.0.0.1:1/8.crl"), &crl);
+        assert!(elsewhere.contains("different CRL scope"), "{elsewhere}");
+        list.distribution_point = None;
+        let crl = pki.sign_revocation_list(&list);
+        let whole = openssl_verify(&pki, &leaf(1, "http://127.0.0.1:1/8.crl"), &crl);
+        assert!(whole.contains("certificate revoked"), "{whole}");
+    }
 }

@@ -34,6 +34,7 @@ pub struct LineageBuilder<'t> {
     versions: u32,
     key: KeyKind,
     absolute_links: bool,
+    crl_url: Option<String>,
     top: Vec<(String, String)>,
     params: Vec<(String, String)>,
     webroot_map: Vec<(String, PathBuf)>,
@@ -109,6 +110,7 @@ impl Tree {
             versions: 1,
             key: KeyKind::EcdsaP256,
             absolute_links: false,
+            crl_url: None,
             top: Vec::new(),
             params: Vec::new(),
             webroot_map: Vec::new(),
@@ -169,6 +171,11 @@ impl LineageBuilder<'_> {
         self.left(TimeDelta::days(days))
     }
 
+    /// The same in hours, for certificates of hours: 160 at Let's Encrypt, 12 at Caddy's own CA.
+    pub fn hours_left(self, hours: i64) -> Self {
+        self.left(TimeDelta::hours(hours))
+    }
+
     /// The same to the second.
     pub fn left(mut self, left: TimeDelta) -> Self {
         self.left = left;
@@ -178,6 +185,11 @@ impl LineageBuilder<'_> {
     /// How long its certificates are valid.
     pub fn lifetime_days(self, days: i64) -> Self {
         self.lifetime(TimeDelta::days(days))
+    }
+
+    /// The same in hours.
+    pub fn lifetime_hours(self, hours: i64) -> Self {
+        self.lifetime(TimeDelta::hours(hours))
     }
 
     /// The same to the second.
@@ -201,6 +213,12 @@ impl LineageBuilder<'_> {
     /// Absolute live links, as they are after certbot recovered from a crash.
     pub fn absolute_links(mut self) -> Self {
         self.absolute_links = true;
+        self
+    }
+
+    /// The URL of a CRL in its certificates, for what [`Pki::sign_revocation_list`] makes.
+    pub fn crl_url(mut self, url: &str) -> Self {
+        self.crl_url = Some(url.to_owned());
         self
     }
 
@@ -254,11 +272,7 @@ impl LineageBuilder<'_> {
 
     /// Writes conf, archive and links.
     pub fn write(self) -> LineagePaths {
-        let live_certificate = {
-            let not_after = self.tree.now + self.left;
-            let key = self.key.generate();
-            self.tree.pki().issue(&self.names, not_after - self.lifetime, not_after, &key, &self.serial(self.versions))
-        };
+        let live_certificate = self.issue(self.versions, self.tree.now + self.left);
         self.write_with(&live_certificate)
     }
 
@@ -277,14 +291,7 @@ impl LineageBuilder<'_> {
                 // Certbot renews when a third is left, so each version ends two thirds of a lifetime after the last.
                 let earlier = i32::try_from(self.versions - version).unwrap();
                 let not_after = not_after - self.lifetime * earlier * 2 / 3;
-                let key = self.key.generate();
-                let issued = self.tree.pki().issue(
-                    &self.names,
-                    not_after - self.lifetime,
-                    not_after,
-                    &key,
-                    &self.serial(version),
-                );
+                let issued = self.issue(version, not_after);
                 write_version(&archive, version, &issued);
             }
         }
@@ -312,6 +319,12 @@ impl LineageBuilder<'_> {
             serial: data_encoding::HEXUPPER.encode(&live_certificate.serial),
             not_after,
         }
+    }
+
+    fn issue(&self, version: u32, not_after: DateTime<Utc>) -> Issued {
+        let (key, serial, crl_url) = (self.key.generate(), self.serial(version), self.crl_url.as_deref());
+        let not_before = not_after - self.lifetime;
+        self.tree.pki().issue_with_crl_url(&self.names, not_before, not_after, &key, &serial, crl_url)
     }
 
     /// The conf as certbot 5 writes it: no comments, no blank lines, `[renewalparams]` in no particular order.
@@ -396,6 +409,8 @@ pub(crate) fn write_with_mode(path: &Path, text: &str, mode: u32) {
 
 #[cfg(test)]
 mod tests {
+    use x509_parser::extensions::ParsedExtension;
+
     use super::*;
 
     fn now() -> DateTime<Utc> {
@@ -446,6 +461,35 @@ mod tests {
         let other = tempfile::tempdir().unwrap();
         let again = Tree::new(other.path().join("le"), now()).lineage("a.example").write();
         assert_eq!(again.serial, paths.serial);
+    }
+
+    #[test]
+    fn certificates_of_hours_have_what_renewal_information_and_revocation_need() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::new(folder.path().join("le"), now());
+        let url = "http://127.0.0.1:1/7.crl";
+        let paths = tree.lineage("h.example").lifetime_hours(160).hours_left(12).crl_url(url).versions(2).write();
+        for version in [1, 2] {
+            let pem = fs::read(paths.archive.join(format!("cert{version}.pem"))).unwrap();
+            let (_, block) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+            let certificate = block.parse_x509().unwrap();
+            let (validity, not_after) = (certificate.validity(), paths.not_after.timestamp());
+            assert_eq!(validity.not_after.timestamp() - validity.not_before.timestamp(), 160 * 3600);
+            // A version ends two thirds of a lifetime before the next one.
+            assert_eq!(validity.not_after.timestamp(), not_after - (2 - version) * 160 * 2400);
+            assert_eq!(not_after, now().timestamp() + 12 * 3600);
+            let extensions: Vec<_> = certificate.extensions().iter().map(|each| each.parsed_extension()).collect();
+            let key_id = extensions.iter().find_map(|extension| match extension {
+                ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
+                _ => None,
+            });
+            assert_eq!(key_id.map(|id| id.0.len()), Some(20), "the first half of a certificate's ARI id");
+            let points = extensions.iter().find_map(|extension| match extension {
+                ParsedExtension::CRLDistributionPoints(points) => Some(format!("{points:?}")),
+                _ => None,
+            });
+            assert!(points.is_some_and(|points| points.contains(url)));
+        }
     }
 
     #[test]
