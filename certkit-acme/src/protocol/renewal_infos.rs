@@ -7,7 +7,7 @@ use certkit_core::AriCertificateId;
 use futures_util::{StreamExt, stream};
 
 use super::{AcmeError, Authority, RenewalInfoAnswer, RenewalInfoError};
-use crate::Stop;
+use crate::{BoxFuture, Stop};
 use crate::transport::TransportError;
 
 /// So many are asked for at once. Let's Encrypt allows 1,000 a second and bursts of 100 from one address.
@@ -41,12 +41,16 @@ impl Authority {
         stop: &Stop,
     ) -> Vec<Result<RenewalInfoAnswer, RenewalInfoError>> {
         let asking = Asking::default();
-        let ask = async |(at, id)| (at, asking.ask(self, id, stop).await);
-        let mut all = ids.iter().enumerate();
-        let scouts = stream::iter(all.by_ref().take(SCOUTS)).map(ask).buffer_unordered(SCOUTS);
-        let mut answers: Vec<_> = scouts.collect().await;
+        // Boxed one by one and collected first: otherwise the compiler cannot see that the whole is `Send`.
+        let mut all: Vec<BoxFuture<'_, (usize, Result<RenewalInfoAnswer, RenewalInfoError>)>> = Vec::new();
+        for (at, id) in ids.iter().enumerate() {
+            let asking = &asking;
+            all.push(Box::pin(async move { (at, asking.ask(self, id, stop).await) }));
+        }
+        let others = all.split_off(SCOUTS.min(all.len()));
+        let mut answers: Vec<_> = stream::iter(all).buffer_unordered(SCOUTS).collect().await;
         // Not in their order: one that hangs must not hold up those behind it.
-        answers.extend(stream::iter(all).map(ask).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
+        answers.extend(stream::iter(others).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
         answers.sort_by_key(|(at, _)| *at);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }

@@ -177,7 +177,8 @@ async fn look_up(
     let before = known.and_then(|known| known.revoked_since);
     let Some(issuer) = issuer_of(subject, certificate).await else { return Ok(None) };
     // A CA on this machine may keep its list here, too; any other has no business to lead us here.
-    let reach = subject.issuer_directory(&state).map_or(CrlReach::PublicOnly, |directory| CrlReach::of_directory(&directory));
+    let reach =
+        subject.issuer_directory(&state).map_or(CrlReach::PublicOnly, |directory| CrlReach::of_directory(&directory));
     let lists = if reach == CrlReach::Loopback { &lists.local } else { &lists.public };
     let (since, next_check) = match lists.check(certificate, &issuer, now).await {
         Ok(answer) => match answer.status {
