@@ -116,7 +116,8 @@ async fn without_a_usable_answer_a_third_of_the_lifetime_counts_and_the_ca_is_le
         Answer::text(404, "text/plain", "no such certificate"),
         Answer::json(200, "{\"suggestedWindow\":"),
         window(TimeDelta::days(3), TimeDelta::days(2)),
-        Answer::renewal_window(testkit::now(), testkit::now() + TimeDelta::days(1)),
+        // Retry-After is part of an answer (RFC 9773 section 4.3).
+        window(TimeDelta::zero(), TimeDelta::days(1)).without_header("retry-after"),
     ] {
         let world = world().await;
         world.due(NAME).days_left(40).write();
