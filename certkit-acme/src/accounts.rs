@@ -164,15 +164,3 @@ impl From<AccountError> for Failure {
         }
     }
 }
-
-/// stub
-pub async fn revive(
-    _: &LockedStore,
-    _: &Authority,
-    _: &StoredAccount,
-    _: &[certkit_core::Identifier],
-    _: &crate::dns::Resolver,
-    _: DateTime<Utc>,
-) -> Result<Saved, AccountError> {
-    Err(AccountError::Interrupted)
-}

@@ -203,19 +203,3 @@ mod tests {
         assert!(!is_test_authority("https://dv.acme-v02.test-api.pki.goog/directory"));
     }
 }
-
-/// stub
-pub struct ProfileEffects {
-    /// s
-    pub most_names: usize,
-}
-impl ProfileEffects {
-    /// s
-    pub fn surprises(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
-/// stub
-pub fn profile_effects(_: &AcmeUrl, _: &str) -> Option<&'static ProfileEffects> {
-    None
-}

@@ -44,5 +44,3 @@ mod stop;
 pub use stop::{Stop, StopReason};
 
 pub mod transport;
-
-pub mod dns;
