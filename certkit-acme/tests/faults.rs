@@ -91,7 +91,7 @@ impl Server {
     fn is_a_ca(&self) {
         let directory = json!({
             "newNonce": self.url("/nonce"), "newAccount": self.url("/account"), "newOrder": self.url("/order"),
-            "revokeCert": self.url("/revoke"),
+            "revokeCert": self.url("/revoke"), "keyChange": self.url("/key-change"),
             "futureThing": { "x": [1, null] }, "meta": { "profiles": { "p": 7, "q": "text" }, "website": null },
         });
         self.gives("/dir", 200, "", &directory.to_string());
@@ -569,4 +569,26 @@ async fn what_the_ca_does_not_offer_is_said() {
     let certificate = certkit_core::Certificate::from_pem(pki.for_localhost(testkit::now()).cert.as_bytes()).unwrap();
     let error = authority.revoke_with_certificate_key(&certificate, &key, None).await.unwrap_err();
     assert!(error.to_string().contains("offers no revokeCert"), "{error}");
+    let key = || AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+    let account = authority.account(key(), server.url("/account/1")).unwrap();
+    let error = within(account.change_key(key())).await.unwrap_err();
+    assert!(error.to_string().contains("offers no change of account keys"), "{error}");
+    assert_eq!(Failure::from(error).retry, Retry::AfterOwner);
+}
+
+#[tokio::test]
+async fn a_new_account_key_that_another_account_has_is_said_with_the_account() {
+    let server = Server::start().await;
+    let account = account(&server).await;
+    let key = || AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+    let location = format!("Location: {}\r\n", server.url("/account/2"));
+    server.gives("/key-change", 409, &location, r#"{"type":"urn:ietf:params:acme:error:malformed","detail":"in use"}"#);
+    let error = within(account.change_key(key())).await.unwrap_err();
+    assert!(matches!(&error, AcmeError::KeyInUse { account: Some(_), .. }), "{error:?}");
+    assert!(error.to_string().contains("/account/2 has it already"), "{error}");
+    let failure = Failure::from(error);
+    assert_eq!((failure.http_status, failure.retry), (Some(409), Retry::AfterOwner));
+    server.gives("/key-change", 409, "", "");
+    let error = within(account.change_key(key())).await.unwrap_err();
+    assert!(error.to_string().contains("another account has it already"), "{error}");
 }
