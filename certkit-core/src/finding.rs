@@ -34,6 +34,10 @@ pub enum Severity {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FindingCode {
+    /// The journal of a change of an account's key cannot be read; the key in it may be the one that counts.
+    AccountKeyJournalUnusable,
+    /// A change of an account's key that did not end.
+    AccountKeyPending,
     /// An account directory that cannot be used, or that certbot could not use.
     AccountUnusable,
     /// `archive/NAME` without a conf.
@@ -120,6 +124,10 @@ impl FindingCode {
     /// What is wrong.
     pub fn what(self) -> &'static str {
         match self {
+            Self::AccountKeyJournalUnusable => {
+                "an account was getting another key, and the file that holds it cannot be used"
+            }
+            Self::AccountKeyPending => "an account was getting another key, and it is not known whether the CA took it",
             Self::AccountUnusable => "an account cannot be used as it stands",
             Self::ArchiveWithoutConf => "an archive directory without a renewal configuration, so nothing renews it",
             Self::AuthenticatorUnsupported => {
@@ -160,6 +168,10 @@ impl FindingCode {
             Self::AuthenticatorUnsupported => {
                 "certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
             }
+            Self::AccountKeyJournalUnusable => {
+                "keep the file: it may hold the only key of the account; put right what is wrong with it, or move it away once `certkit show_account` works without it"
+            }
+            Self::AccountKeyPending => "nothing to do: the next `certkit renew` asks the CA and finishes it",
             Self::AccountUnusable => "restore the file from a backup, or move the account's directory away",
             Self::DeployPending => {
                 "run the command by hand and put right what it says; the next `certkit renew` tries it again, and another one is set with certkit reconfigure --cert-name NAME --deploy-hook COMMAND"
@@ -191,8 +203,12 @@ impl FindingCode {
     /// How bad it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::BrokenLineage | Self::LiveVersionDamaged | Self::MixedVersions | Self::Unreadable => Severity::Error,
-            Self::AccountUnusable
+            Self::AccountKeyJournalUnusable
+            | Self::BrokenLineage
+            | Self::LiveVersionDamaged
+            | Self::MixedVersions | Self::Unreadable => Severity::Error,
+            Self::AccountKeyPending
+            | Self::AccountUnusable
             | Self::ArchiveWithoutConf
             | Self::DeployPending
             | Self::ForeignLink
