@@ -144,8 +144,12 @@ impl LockedStore {
             return Err(RolloverError::Unusable { path: finding.subject, why: finding.evidence });
         }
         self.check_confs(&rollover)?;
-        self.check_place(&rollover)?;
+        // The journal first: it is what tells the next run of a trial that was interrupted.
         self.write_rollover(&rollover)?;
+        if let Err(error) = self.check_place(&rollover) {
+            self.end_rollover(&rollover)?;
+            return Err(error.into());
+        }
         Ok(rollover)
     }
 
