@@ -206,7 +206,8 @@ impl FindingCode {
             Self::AccountKeyJournalUnusable
             | Self::BrokenLineage
             | Self::LiveVersionDamaged
-            | Self::MixedVersions | Self::Unreadable => Severity::Error,
+            | Self::MixedVersions
+            | Self::Unreadable => Severity::Error,
             Self::AccountKeyPending
             | Self::AccountUnusable
             | Self::ArchiveWithoutConf

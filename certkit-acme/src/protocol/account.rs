@@ -121,10 +121,7 @@ impl Account {
     /// Gives it another key of any kind (RFC 8555 section 7.3.5); the URL stays. Without an answer (a connection that was
     /// cut) either key may count: [`Authority::find_account`] tells. The caller must have stored the new key before.
     pub async fn change_key(&self, new: AccountKey) -> Result<Self, AcmeError> {
-        let url = self.authority().directory().key_change.as_ref().ok_or_else(|| AcmeError::NotOffered {
-            directory: self.authority().directory().url.clone(),
-            what: "change of account keys (keyChange)",
-        })?;
+        let url = self.key_change_url()?;
         if new.thumbprint() == self.thumbprint() {
             return Err(AcmeError::Input("the new key is the one that the account has".into()));
         }
@@ -135,6 +132,18 @@ impl Account {
         }
         success(url, answer, "an account")?;
         Ok(Self::new(self.authority().clone(), new, self.url().clone()))
+    }
+
+    /// Where another key is asked for.
+    pub(crate) fn key_change_url(&self) -> Result<&AcmeUrl, AcmeError> {
+        let directory = self.authority().directory();
+        let what = "change of account keys (keyChange)";
+        directory.key_change.as_ref().ok_or_else(|| AcmeError::NotOffered { directory: directory.url.clone(), what })
+    }
+
+    /// What kind of key it has.
+    pub(crate) fn key_type(&self) -> super::AccountKeyType {
+        self.inner.key.key_type()
     }
 
     /// Places an order. Its URL must be kept by the caller before anything else is done.

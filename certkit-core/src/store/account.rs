@@ -320,7 +320,8 @@ pub(crate) fn write_successor(
     started: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let noted = read::regular_file(&old.join(META_FILE)).ok().filter(|noted| {
-        serde_json::from_slice::<Meta>(noted).is_ok_and(|meta| meta.creation_dt.is_some() && meta.creation_host.is_some())
+        serde_json::from_slice::<Meta>(noted)
+            .is_ok_and(|meta| meta.creation_dt.is_some() && meta.creation_host.is_some())
     });
     let meta = noted.unwrap_or_else(|| meta_json(started, "unknown").into_bytes());
     let write = |file: &str, content: &[u8], mode| {

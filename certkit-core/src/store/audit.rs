@@ -209,8 +209,7 @@ impl Audit<'_> {
         match self.store.rollovers() {
             Ok((rollovers, findings)) => {
                 for rollover in rollovers {
-                    let evidence =
-                        format!("{} since {}", rollover.account_url, rollover.started.format("%F %T UTC"));
+                    let evidence = format!("{} since {}", rollover.account_url, rollover.started.format("%F %T UTC"));
                     self.add(FindingCode::AccountKeyPending, &rollover.old_id, evidence);
                 }
                 self.findings.extend(findings);

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Rollover, RolloverError};
+use crate::AcmeUrl;
 use crate::store::files;
 use crate::store::{ConfEdits, EditConfError, LockedStore, RenewalConf, StoreError};
-use crate::AcmeUrl;
 
 impl LockedStore {
     /// Whether every conf that names the account can be changed. Nothing is.
