@@ -54,6 +54,7 @@ pub struct Pebble {
     folder: TempDir,
     port: u16,
     management_port: u16,
+    dns_port: u16,
     dns_management_port: u16,
     http_port: u16,
 }
@@ -122,7 +123,7 @@ impl Pebble {
         if !up || clash {
             return Err(format!("{}{}", dns.log(), acme.log()));
         }
-        Ok(Self { acme, dns, folder, port, management_port, dns_management_port, http_port })
+        Ok(Self { acme, dns, folder, port, management_port, dns_port, dns_management_port, http_port })
     }
 
     /// The URL of its ACME directory.
@@ -180,6 +181,22 @@ impl Pebble {
         self.dns_command("clear-servfail", &json!({ "host": dotted(host) }));
     }
 
+    /// From now on the test DNS answers these CAA records (tag and value, flags 0) for a name.
+    pub fn set_caa(&self, host: &str, records: &[(&str, &str)]) {
+        let policies: Vec<_> = records.iter().map(|(tag, value)| json!({ "tag": tag, "value": value })).collect();
+        self.dns_command("add-caa", &json!({ "host": dotted(host), "policies": policies }));
+    }
+
+    /// Removes the CAA records of a name.
+    pub fn clear_caa(&self, host: &str) {
+        self.dns_command("clear-caa", &json!({ "host": dotted(host) }));
+    }
+
+    /// From now on a name is an alias.
+    pub fn set_cname(&self, host: &str, target: &str) {
+        self.dns_command("set-cname", &json!({ "host": dotted(host), "target": dotted(target) }));
+    }
+
     /// A TXT record, as dns-01 wants it at `_acme-challenge.NAME`.
     pub fn set_txt(&self, host: &str, value: &str) {
         self.dns_command("set-txt", &json!({ "host": dotted(host), "value": value }));
@@ -188,6 +205,11 @@ impl Pebble {
     /// Removes the TXT records of a name.
     pub fn clear_txt(&self, host: &str) {
         self.dns_command("clear-txt", &json!({ "host": dotted(host) }));
+    }
+
+    /// Where its test DNS answers, over UDP and TCP.
+    pub fn dns_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.dns_port).into()
     }
 
     /// The URL of the test DNS's management interface, for hooks that set TXT records.
