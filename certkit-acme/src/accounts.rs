@@ -4,10 +4,13 @@ use certkit_core::store::{LockedStore, NewStoredAccount, RolloverError, Store, S
 use certkit_core::{AcmeUrl, Failure, FailureClass, Finding, escape};
 use chrono::{DateTime, Utc};
 
+use crate::protocol::{Account, AccountKey, AccountKeyError, AcmeError, Authority, ExternalAccountBinding, NewAccount};
+
+mod revive;
+pub use revive::{ReviveError, find_by_key, is_lost, register_again, revive};
+
 mod rollover;
 pub use rollover::{RecoveredRollover, RolloverEnd, change_key, recover_rollovers};
-
-use crate::protocol::{Account, AccountKey, AccountKeyError, AcmeError, Authority, ExternalAccountBinding, NewAccount};
 
 /// Which account counts for a CA.
 #[derive(Clone, Debug)]
@@ -76,11 +79,14 @@ pub fn choose_account(store: &Store, directory: &AcmeUrl, wanted: Option<&str>) 
 
 /// The account at the CA that a stored one is. Nothing is asked.
 pub fn open_account(authority: &Authority, stored: &StoredAccount) -> Result<Account, AcmeError> {
-    let key = AccountKey::from_jwk(&stored.jwk).map_err(|error| {
+    authority.account(account_key(stored)?, stored.uri.clone())
+}
+
+fn account_key(stored: &StoredAccount) -> Result<AccountKey, AcmeError> {
+    AccountKey::from_jwk(&stored.jwk).map_err(|error| {
         let path = escape(&stored.path.join("private_key.json").display().to_string()).into_owned();
         AcmeError::Key(format!("{path}: {error}"))
-    })?;
-    authority.account(key, stored.uri.clone())
+    })
 }
 
 /// Registers with a new key of certbot's kind (RSA with 2048 bits) and saves the account as certbot does. The key is

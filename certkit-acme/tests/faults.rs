@@ -92,7 +92,7 @@ impl Server {
         let directory = json!({
             "newNonce": self.url("/nonce"), "newAccount": self.url("/account"), "newOrder": self.url("/order"),
             "revokeCert": self.url("/revoke"), "keyChange": self.url("/key-change"),
-            "futureThing": { "x": [1, null] }, "meta": { "profiles": { "p": 7, "q": "text" }, "website": null },
+            "futureThing": { "x": [1, null] }, "meta": { "profiles": { "p": 7, "q": "text" }, "website": null, "caaIdentities": ["ca.example", 7] },
         });
         self.gives("/dir", 200, "", &directory.to_string());
         self.gives("/nonce", 200, "Replay-Nonce: nonce\r\n", "");
@@ -171,6 +171,16 @@ async fn what_is_no_directory_is_called_what_it_is() {
         assert!(error.to_string().contains(says), "{error} / {says}");
         assert_eq!(Failure::from(error).class, FailureClass::Protocol, "{says}");
     }
+}
+
+#[tokio::test]
+async fn what_a_directory_says_besides_is_read_as_far_as_it_makes_sense() {
+    let server = Server::start().await;
+    server.is_a_ca();
+    let authority = connect(&server).await.unwrap();
+    assert_eq!(authority.directory().caa_identities, ["ca.example"]);
+    assert_eq!(authority.directory().profiles.keys().collect::<Vec<_>>(), ["p", "q"]);
+    assert!(!authority.directory().external_account_required);
 }
 
 #[tokio::test]
