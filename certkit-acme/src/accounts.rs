@@ -1,10 +1,16 @@
 //! Which stored account is used, by certbot's rules, and how accounts get into the store and out of it.
 
-use certkit_core::store::{LockedStore, NewStoredAccount, Store, StoreError, StoredAccount};
+use certkit_core::store::{LockedStore, NewStoredAccount, RolloverError, Store, StoreError, StoredAccount};
 use certkit_core::{AcmeUrl, Failure, FailureClass, Finding, escape};
 use chrono::{DateTime, Utc};
 
 use crate::protocol::{Account, AccountKey, AccountKeyError, AcmeError, Authority, ExternalAccountBinding, NewAccount};
+
+mod revive;
+pub use revive::{ReviveError, find_by_key, is_lost, register_again, revive};
+
+mod rollover;
+pub use rollover::{RecoveredRollover, RolloverEnd, change_key, recover_rollovers};
 
 /// Which account counts for a CA.
 #[derive(Clone, Debug)]
@@ -73,11 +79,14 @@ pub fn choose_account(store: &Store, directory: &AcmeUrl, wanted: Option<&str>) 
 
 /// The account at the CA that a stored one is. Nothing is asked.
 pub fn open_account(authority: &Authority, stored: &StoredAccount) -> Result<Account, AcmeError> {
-    let key = AccountKey::from_jwk(&stored.jwk).map_err(|error| {
+    authority.account(account_key(stored)?, stored.uri.clone())
+}
+
+fn account_key(stored: &StoredAccount) -> Result<AccountKey, AcmeError> {
+    AccountKey::from_jwk(&stored.jwk).map_err(|error| {
         let path = escape(&stored.path.join("private_key.json").display().to_string()).into_owned();
         AcmeError::Key(format!("{path}: {error}"))
-    })?;
-    authority.account(key, stored.uri.clone())
+    })
 }
 
 /// Registers with a new key of certbot's kind (RSA with 2048 bits) and saves the account as certbot does. The key is
@@ -132,7 +141,7 @@ fn unreadable(findings: &[Finding]) -> String {
     all.join("; ")
 }
 
-/// An account could not be made or given up.
+/// An account could not be made, changed or given up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AccountError {
@@ -148,6 +157,26 @@ pub enum AccountError {
     /// The CA refused to deactivate the account, which stays in the store.
     #[error(transparent)]
     Refused(Box<Failure>),
+    /// The account's key cannot be changed in the store; the CA was not asked, or the change is finished later.
+    #[error(transparent)]
+    Rollover(RolloverError),
+    /// The CA was asked to take a new key, and whether it did is not known. Both keys are kept.
+    #[error(
+        "it is not known yet whether the CA took the account's new key: {refused}{}; both keys are kept, and the next run asks the CA again",
+        asking.as_ref().map(|asking| format!("; asking it: {asking}")).unwrap_or_default()
+    )]
+    KeyChangeOpen {
+        /// How the change ended.
+        refused: Box<Failure>,
+        /// How asking for the account by its keys ended, if not well.
+        asking: Option<Box<Failure>>,
+    },
+    /// The CA knows an account neither by its old key nor by the new one. Both are kept.
+    #[error("the CA knows the account {account} neither by its old key nor by its new one; both are kept")]
+    KeysUnknown {
+        /// The account's URL.
+        account: AcmeUrl,
+    },
     /// The account could not be written or removed. At the CA it exists (or is deactivated) already.
     #[error(transparent)]
     Store(StoreError),
@@ -160,6 +189,12 @@ impl From<AccountError> for Failure {
             AccountError::Key(error) => Self::new(FailureClass::Bug, error.to_string()),
             AccountError::Interrupted => Self::new(FailureClass::Interrupted, "the program is ending"),
             AccountError::Refused(failure) => *failure,
+            AccountError::Rollover(error) => Self::new(FailureClass::Settings, error.to_string()),
+            AccountError::KeyChangeOpen { ref refused, ref asking } => {
+                let reason = asking.as_ref().unwrap_or(refused);
+                Self::new(reason.class, error.to_string()).with_retry(reason.retry)
+            }
+            AccountError::KeysUnknown { .. } => Self::new(FailureClass::AccountUnknown, error.to_string()),
             AccountError::Store(error) => Self::new(FailureClass::Store, error.to_string()),
         }
     }

@@ -5,6 +5,9 @@
 
 use certkit_core::{AcmeUrl, AcmeUrlError, escape};
 
+mod profiles;
+pub use profiles::{ProfileEffects, ProfileLifetime, profile_effects};
+
 /// A certificate authority that is known by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -19,11 +22,62 @@ pub struct KnownAuthority {
     pub external_account: bool,
     /// Whether its certificates are for tests only and trusted by nobody.
     pub is_test: bool,
+    /// What an owner should know before the first account or order there, each a sentence without a full stop.
+    pub notes: &'static [AuthorityNote],
     /// Where this was read.
     pub source: &'static str,
     /// When (year, month).
     pub checked: &'static str,
 }
+
+/// Something about a CA that costs money or time when it is found out late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AuthorityNote {
+    /// The sentence.
+    pub text: &'static str,
+    /// Where this was read.
+    pub source: &'static str,
+    /// The day of what was read (year, month, day).
+    pub checked: &'static str,
+}
+
+/// The comparison that Posh-ACME keeps.
+const COMPARISON: &str = "https://poshac.me/docs/latest/Guides/ACME-CA-Comparison/";
+const COMPARED: &str = "2026-04-15";
+
+const fn compared(text: &'static str) -> AuthorityNote {
+    AuthorityNote { text, source: COMPARISON, checked: COMPARED }
+}
+
+const NO_KEY_CHANGE: AuthorityNote =
+    compared("the key of an account cannot be changed: an account whose key leaked has to be replaced by another one");
+
+const ZEROSSL_NOTES: &[AuthorityNote] = &[
+    NO_KEY_CHANGE,
+    compared(
+        "it does not say when to renew (no ARI), so a revocation by the CA is not noticed before the certificate is due",
+    ),
+];
+
+const GOOGLE_NOTES: &[AuthorityNote] = &[
+    compared("each pair of --eab-kid and --eab-hmac-key registers one account and works for 7 days after it was made"),
+    compared(
+        "an account that is lost can only be registered again with a new pair, so keep a copy of the accounts directory",
+    ),
+];
+
+const ACTALIS_NOTES: &[AuthorityNote] =
+    &[compared("free certificates live for 90 days and are for one name, with and without www, and no wildcards")];
+
+const SSLCOM_NOTES: &[AuthorityNote] = &[
+    compared(
+        "if the account has funds, a one-year certificate is issued and charged; without funds a free one of 90 days",
+    ),
+    compared("free certificates are for one name, with and without www, and no wildcards"),
+    compared("the account needs a mail address (--email): without one an order fails at its end with badCSR"),
+    NO_KEY_CHANGE,
+];
 
 /// Let's Encrypt's production directory: certbot's default server.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -38,6 +92,7 @@ pub const KNOWN: &[KnownAuthority] = &[
         directory: LETS_ENCRYPT,
         external_account: false,
         is_test: false,
+        notes: &[],
         source: "https://letsencrypt.org/docs/acme-protocol-updates/",
         checked: "2026-11",
     },
@@ -47,6 +102,7 @@ pub const KNOWN: &[KnownAuthority] = &[
         directory: LETS_ENCRYPT_STAGING,
         external_account: false,
         is_test: true,
+        notes: &[],
         source: "https://letsencrypt.org/docs/staging-environment/",
         checked: "2026-11",
     },
@@ -56,6 +112,7 @@ pub const KNOWN: &[KnownAuthority] = &[
         directory: "https://acme.zerossl.com/v2/DV90",
         external_account: true,
         is_test: false,
+        notes: ZEROSSL_NOTES,
         source: "https://zerossl.com/documentation/acme/",
         checked: "2026-11",
     },
@@ -65,6 +122,7 @@ pub const KNOWN: &[KnownAuthority] = &[
         directory: "https://dv.acme-v02.api.pki.goog/directory",
         external_account: true,
         is_test: false,
+        notes: GOOGLE_NOTES,
         source: "https://cloud.google.com/certificate-manager/docs/public-ca-tutorial",
         checked: "2026-11",
     },
@@ -74,6 +132,7 @@ pub const KNOWN: &[KnownAuthority] = &[
         directory: "https://dv.acme-v02.test-api.pki.goog/directory",
         external_account: true,
         is_test: true,
+        notes: GOOGLE_NOTES,
         source: "https://cloud.google.com/certificate-manager/docs/public-ca-tutorial",
         checked: "2026-11",
     },
@@ -83,6 +142,7 @@ pub const KNOWN: &[KnownAuthority] = &[
         directory: "https://acme-api.actalis.com/acme/directory",
         external_account: true,
         is_test: false,
+        notes: ACTALIS_NOTES,
         source: "https://guide.actalis.com/ssl/activation/acme",
         checked: "2026-11",
     },
@@ -92,6 +152,7 @@ pub const KNOWN: &[KnownAuthority] = &[
         directory: "https://acme.ssl.com/sslcom-dv-rsa",
         external_account: true,
         is_test: false,
+        notes: SSLCOM_NOTES,
         source: "https://www.ssl.com/guide/ssl-tls-certificate-issuance-and-revocation-with-acme/",
         checked: "2026-11",
     },
@@ -101,6 +162,7 @@ pub const KNOWN: &[KnownAuthority] = &[
         directory: "https://acme.ssl.com/sslcom-dv-ecc",
         external_account: true,
         is_test: false,
+        notes: SSLCOM_NOTES,
         source: "https://www.ssl.com/guide/ssl-tls-certificate-issuance-and-revocation-with-acme/",
         checked: "2026-11",
     },
@@ -173,6 +235,26 @@ mod tests {
             assert_eq!(resolve(known.name).unwrap().as_str(), known.directory);
             assert_eq!(super::known(&resolve(known.directory).unwrap()), Some(known));
             assert_eq!(KNOWN.iter().filter(|other| other.name == known.name).count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_costs_an_owner_is_said_with_its_source_and_day() {
+        let notes = |name: &str| KNOWN.iter().find(|known| known.name == name).unwrap().notes;
+        let says = |name: &str, words: &str| notes(name).iter().any(|note| note.text.contains(words));
+        for name in ["sslcom-rsa", "sslcom-ecc"] {
+            assert!(says(name, "charged") && says(name, "no wildcards") && says(name, "--email"));
+        }
+        assert!(says("actalis", "90 days") && says("actalis", "no wildcards"));
+        assert!(says("zerossl", "no ARI") && says("zerossl", "cannot be changed"));
+        assert!(says("google", "7 days") && says("google", "one account"));
+        assert!(notes("letsencrypt").is_empty());
+        for note in KNOWN.iter().flat_map(|known| known.notes) {
+            assert!(
+                note.checked.parse::<chrono::NaiveDate>().is_ok() && note.source.starts_with("https://"),
+                "{note:?}"
+            );
+            assert!(!note.text.ends_with('.'), "{note:?}");
         }
     }
 

@@ -20,6 +20,8 @@ pub mod deploy;
 
 mod der;
 
+pub mod dns;
+
 mod key_material;
 
 mod key_math;

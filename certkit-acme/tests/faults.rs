@@ -91,8 +91,8 @@ impl Server {
     fn is_a_ca(&self) {
         let directory = json!({
             "newNonce": self.url("/nonce"), "newAccount": self.url("/account"), "newOrder": self.url("/order"),
-            "revokeCert": self.url("/revoke"),
-            "futureThing": { "x": [1, null] }, "meta": { "profiles": { "p": 7, "q": "text" }, "website": null },
+            "revokeCert": self.url("/revoke"), "keyChange": self.url("/key-change"),
+            "futureThing": { "x": [1, null] }, "meta": { "profiles": { "p": 7, "q": "text" }, "website": null, "caaIdentities": ["ca.example", 7] },
         });
         self.gives("/dir", 200, "", &directory.to_string());
         self.gives("/nonce", 200, "Replay-Nonce: nonce\r\n", "");
@@ -171,6 +171,16 @@ async fn what_is_no_directory_is_called_what_it_is() {
         assert!(error.to_string().contains(says), "{error} / {says}");
         assert_eq!(Failure::from(error).class, FailureClass::Protocol, "{says}");
     }
+}
+
+#[tokio::test]
+async fn what_a_directory_says_besides_is_read_as_far_as_it_makes_sense() {
+    let server = Server::start().await;
+    server.is_a_ca();
+    let authority = connect(&server).await.unwrap();
+    assert_eq!(authority.directory().caa_identities, ["ca.example"]);
+    assert_eq!(authority.directory().profiles.keys().collect::<Vec<_>>(), ["p", "q"]);
+    assert!(!authority.directory().external_account_required);
 }
 
 #[tokio::test]
@@ -569,4 +579,26 @@ async fn what_the_ca_does_not_offer_is_said() {
     let certificate = certkit_core::Certificate::from_pem(pki.for_localhost(testkit::now()).cert.as_bytes()).unwrap();
     let error = authority.revoke_with_certificate_key(&certificate, &key, None).await.unwrap_err();
     assert!(error.to_string().contains("offers no revokeCert"), "{error}");
+    let key = || AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+    let account = authority.account(key(), server.url("/account/1")).unwrap();
+    let error = within(account.change_key(key())).await.unwrap_err();
+    assert!(error.to_string().contains("offers no change of account keys"), "{error}");
+    assert_eq!(Failure::from(error).retry, Retry::AfterOwner);
+}
+
+#[tokio::test]
+async fn a_new_account_key_that_another_account_has_is_said_with_the_account() {
+    let server = Server::start().await;
+    let account = account(&server).await;
+    let key = || AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+    let location = format!("Location: {}\r\n", server.url("/account/2"));
+    server.gives("/key-change", 409, &location, r#"{"type":"urn:ietf:params:acme:error:malformed","detail":"in use"}"#);
+    let error = within(account.change_key(key())).await.unwrap_err();
+    assert!(matches!(&error, AcmeError::KeyInUse { account: Some(_), .. }), "{error:?}");
+    assert!(error.to_string().contains("/account/2 has it already"), "{error}");
+    let failure = Failure::from(error);
+    assert_eq!((failure.http_status, failure.retry), (Some(409), Retry::AfterOwner));
+    server.gives("/key-change", 409, "", "");
+    let error = within(account.change_key(key())).await.unwrap_err();
+    assert!(error.to_string().contains("another account has it already"), "{error}");
 }

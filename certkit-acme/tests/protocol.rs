@@ -258,3 +258,49 @@ async fn refusals_say_what_and_what_follows() {
     let csr = certificate_signing_request(&KeySpec::Rsa2048.generate().unwrap(), &wanted).unwrap();
     assert_eq!(account.finalize(&order, &csr).await.unwrap().status, OrderStatus::Pending);
 }
+
+#[tokio::test]
+async fn an_account_goes_on_under_another_key_of_any_kind() {
+    let pebble = Pebble::start(PebbleOptions { nonce_reject_percent: 20, strict: true, ..PebbleOptions::default() });
+    let authority = connect(&pebble).await;
+    let first = AccountKey::generate_kind(AccountKeyType::Rsa2048).unwrap();
+    let mut account = authority.register(first, &agreed(), None).await.unwrap().account;
+    let url = account.url().clone();
+    for kind in [AccountKeyType::EcdsaP256, AccountKeyType::EcdsaP384, AccountKeyType::Rsa3072] {
+        let new = AccountKey::generate_kind(kind).unwrap();
+        let (jwk, thumbprint) = (new.to_jwk(), new.thumbprint());
+        let old = account;
+        account = old.change_key(new).await.unwrap();
+        assert_eq!((account.url(), account.thumbprint()), (&url, thumbprint), "{kind:?}");
+        assert_eq!(account.details().await.unwrap().status, "valid");
+        assert!(old.details().await.is_err(), "the old key still counts");
+        let found = authority.find_account(AccountKey::from_jwk(&jwk).unwrap()).await.unwrap().unwrap();
+        assert_eq!(found.url(), &url);
+    }
+    let responder = respond(&pebble, &account).await;
+    let (chains, ..) = obtain(&account, &names(&["after.example.org"])).await;
+    responder.abort();
+    assert_eq!(chains.len(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_has_an_account_already_changes_nothing() {
+    let pebble = Pebble::start(PebbleOptions::default());
+    let authority = connect(&pebble).await;
+    let mut jwks = Vec::new();
+    let mut accounts = Vec::new();
+    for _ in 0..2 {
+        let key = AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+        jwks.push(key.to_jwk());
+        accounts.push(authority.register(key, &agreed(), None).await.unwrap().account);
+    }
+    // Pebble 2.4 says 500 where RFC 8555 section 7.3.5 says 409: see the faults for that.
+    let error = accounts[0].change_key(AccountKey::from_jwk(&jwks[1]).unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("already in use"), "{error}");
+    let same = accounts[0].change_key(AccountKey::from_jwk(&jwks[0]).unwrap()).await.unwrap_err();
+    assert!(same.to_string().contains("the one that the account has"), "{same}");
+    for (account, jwk) in accounts.iter().zip(&jwks) {
+        let found = authority.find_account(AccountKey::from_jwk(jwk).unwrap()).await.unwrap().unwrap();
+        assert_eq!(found.url(), account.url());
+    }
+}

@@ -34,6 +34,10 @@ pub enum Severity {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum FindingCode {
+    /// The journal of a change of an account's key cannot be read; the key in it may be the one that counts.
+    AccountKeyJournalUnusable,
+    /// A change of an account's key that did not end.
+    AccountKeyPending,
     /// An account that its CA had lost was registered anew.
     AccountRevived,
     /// An account directory that cannot be used, or that certbot could not use.
@@ -146,6 +150,10 @@ impl FindingCode {
     /// What is wrong.
     pub fn what(self) -> &'static str {
         match self {
+            Self::AccountKeyJournalUnusable => {
+                "an account was getting another key, and the file that holds it cannot be used"
+            }
+            Self::AccountKeyPending => "an account was getting another key, and it is not known whether the CA took it",
             Self::AccountRevived => {
                 "the CA did not know the account any more, so it was registered anew with the same key"
             }
@@ -213,6 +221,10 @@ impl FindingCode {
             Self::AuthenticatorUnsupported => {
                 "certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone, or --manual with hooks)"
             }
+            Self::AccountKeyJournalUnusable => {
+                "keep the file: it may hold the only key of the account; put right what is wrong with it, or move it away once `certkit show_account` works without it"
+            }
+            Self::AccountKeyPending => "nothing to do: the next `certkit renew` asks the CA and finishes it",
             Self::AccountRevived => "nothing to do, unless CAA records name the old account's URL",
             Self::AccountUnusable => "restore the file from a backup, or move the account's directory away",
             Self::BeforeTheWindow => {
@@ -270,12 +282,14 @@ impl FindingCode {
     /// How bad it is.
     pub fn severity(self) -> Severity {
         match self {
-            Self::BrokenLineage
+            Self::AccountKeyJournalUnusable
+            | Self::BrokenLineage
             | Self::CertificateRevoked
             | Self::LiveVersionDamaged
             | Self::MixedVersions
             | Self::Unreadable => Severity::Error,
-            Self::AccountRevived
+            Self::AccountKeyPending
+            | Self::AccountRevived
             | Self::AccountUnusable
             | Self::ArchiveWithoutConf
             | Self::ClockOff

@@ -175,6 +175,23 @@ impl Pebble {
         self.dns.command("clear-servfail", host, &[]);
     }
 
+    /// From now on the test DNS answers these CAA records (tag and value, flags 0) for a name.
+    pub fn set_caa(&self, host: &str, records: &[(&str, &str)]) {
+        let policies: Vec<_> = records.iter().map(|(tag, value)| json!({ "tag": tag, "value": value })).collect();
+        self.dns.command("add-caa", host, &[("policies", json!(policies))]);
+    }
+
+    /// Removes the CAA records of a name.
+    pub fn clear_caa(&self, host: &str) {
+        self.dns.command("clear-caa", host, &[]);
+    }
+
+    /// From now on a name is an alias.
+    pub fn set_cname(&self, host: &str, target: &str) {
+        let target = format!("{}.", target.trim_end_matches('.'));
+        self.dns.command("set-cname", host, &[("target", json!(target))]);
+    }
+
     /// A TXT record, as dns-01 wants it at `_acme-challenge.NAME`.
     pub fn set_txt(&self, host: &str, value: &str) {
         self.dns.command("set-txt", host, &[("value", json!(value))]);
@@ -183,6 +200,11 @@ impl Pebble {
     /// Removes the TXT records of a name.
     pub fn clear_txt(&self, host: &str) {
         self.dns.command("clear-txt", host, &[]);
+    }
+
+    /// Where its test DNS answers, over UDP and TCP.
+    pub fn dns_address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.dns.port()).into()
     }
 
     /// The URL of the test DNS's management interface, for hooks that set TXT records.

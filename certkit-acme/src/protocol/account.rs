@@ -118,6 +118,34 @@ impl Account {
         Err(not_acme(self.url(), &answer, format!("the account is still `{}`", details.status)))
     }
 
+    /// Gives it another key of any kind (RFC 8555 section 7.3.5); the URL stays. Without an answer (a connection that was
+    /// cut) either key may count: [`Authority::find_account`] tells. The caller must have stored the new key before.
+    pub async fn change_key(&self, new: AccountKey) -> Result<Self, AcmeError> {
+        let url = self.key_change_url()?;
+        if new.thumbprint() == self.thumbprint() {
+            return Err(AcmeError::Input("the new key is the one that the account has".into()));
+        }
+        let inner = super::jws::key_change(&new, self.key(), self.url(), url)?;
+        let answer = self.send(url, &super::jws::encode(&inner), None).await?;
+        if answer.status == 409 {
+            return Err(AcmeError::KeyInUse { url: url.clone(), account: answer.location });
+        }
+        success(url, answer, "an account")?;
+        Ok(Self::new(self.authority().clone(), new, self.url().clone()))
+    }
+
+    /// Where another key is asked for.
+    pub(crate) fn key_change_url(&self) -> Result<&AcmeUrl, AcmeError> {
+        let directory = self.authority().directory();
+        let what = "change of account keys (keyChange)";
+        directory.key_change.as_ref().ok_or_else(|| AcmeError::NotOffered { directory: directory.url.clone(), what })
+    }
+
+    /// What kind of key it has.
+    pub(crate) fn key_type(&self) -> super::AccountKeyType {
+        self.inner.key.key_type()
+    }
+
     /// Places an order. Its URL must be kept by the caller before anything else is done.
     ///
     /// `replaces` only asks for a favour: an order that the CA refuses with it is placed once more without it

@@ -150,6 +150,18 @@ impl AccountKey {
         }
     }
 
+    /// What kind of key it is. RSA keys of a size that is not made here count as the next smaller one.
+    pub fn key_type(&self) -> AccountKeyType {
+        match &self.signing {
+            Signing::Rsa(pair) if pair.public_modulus_len() >= 4096 / 8 => AccountKeyType::Rsa4096,
+            Signing::Rsa(pair) if pair.public_modulus_len() >= 3072 / 8 => AccountKeyType::Rsa3072,
+            Signing::Rsa(_) => AccountKeyType::Rsa2048,
+            Signing::Ec(Curve::P256, _) => AccountKeyType::EcdsaP256,
+            Signing::Ec(Curve::P384, _) => AccountKeyType::EcdsaP384,
+            Signing::Ec(Curve::P521, _) => AccountKeyType::EcdsaP521,
+        }
+    }
+
     /// The private key as a JWK that certbot reads.
     pub fn to_jwk(&self) -> Zeroizing<String> {
         self.private_jwk.clone()
@@ -365,7 +377,7 @@ mod tests {
         for (kind, algorithm, verification, length) in kinds {
             let key = AccountKey::generate_kind(kind).unwrap();
             let read = AccountKey::from_jwk(&key.to_jwk()).unwrap();
-            assert_eq!(read.algorithm(), algorithm);
+            assert_eq!((read.algorithm(), read.key_type()), (algorithm, kind));
             assert_eq!((read.spki_der(), read.public_jwk()), (key.spki_der(), key.public_jwk()));
             let signature = read.sign(b"message").unwrap();
             assert_eq!(signature.len(), length);

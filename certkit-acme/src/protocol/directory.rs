@@ -33,6 +33,8 @@ pub struct Directory {
     pub terms_of_service: Option<String>,
     /// meta.externalAccountRequired.
     pub external_account_required: bool,
+    /// meta.caaIdentities: the CA's issuer domain names in CAA records. Not escaped.
+    pub caa_identities: Vec<String>,
     /// meta.profiles with their descriptions, which are escaped; the names are not.
     pub profiles: BTreeMap<String, String>,
     /// The Date header of the answer.
@@ -114,6 +116,7 @@ struct WireDirectory {
 struct WireMeta {
     terms_of_service: Option<String>,
     external_account_required: Option<bool>,
+    caa_identities: Option<serde_json::Value>,
     profiles: Option<BTreeMap<String, serde_json::Value>>,
 }
 
@@ -135,8 +138,15 @@ impl Directory {
             renewal_info: wire.renewal_info.map(link).transpose()?,
             terms_of_service: meta.terms_of_service.as_deref().map(wire::quote),
             external_account_required: meta.external_account_required.unwrap_or(false),
+            caa_identities: strings(meta.caa_identities.as_ref()),
             profiles: meta.profiles.unwrap_or_default().into_iter().map(described).collect(),
             date: answer.date,
         })
     }
+}
+
+/// The texts of a list; whatever else stands there is passed over.
+fn strings(list: Option<&serde_json::Value>) -> Vec<String> {
+    let items = list.and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }

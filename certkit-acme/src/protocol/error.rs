@@ -53,6 +53,14 @@ pub enum AcmeError {
     /// The account key cannot be used.
     #[error("the account key cannot be used: {0}")]
     Key(String),
+    /// A new account key belongs to an account of this CA already (RFC 8555 section 7.3.5).
+    #[error("{url} refused the new account key: {}", belongs(account.as_ref()))]
+    KeyInUse {
+        /// keyChange.
+        url: AcmeUrl,
+        /// The account that has the key, when the CA said so.
+        account: Option<AcmeUrl>,
+    },
     /// What was to be sent cannot be: a value that the owner gave does not fit.
     #[error("{0}")]
     Input(String),
@@ -79,6 +87,7 @@ impl AcmeError {
     pub fn http_status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } | Self::NotAcme { status, .. } => Some(*status),
+            Self::KeyInUse { .. } => Some(409),
             Self::Transport(TransportError::TooLarge { status, .. } | TransportError::Redirect { status, .. }) => {
                 Some(*status)
             }
@@ -109,6 +118,7 @@ impl From<AcmeError> for Failure {
             AcmeError::Key(_) | AcmeError::Input(_) | AcmeError::NotOffered { .. } => {
                 Self::new(FailureClass::Settings, text)
             }
+            AcmeError::KeyInUse { .. } => Self::new(FailureClass::Settings, text).with_http_status(409),
             AcmeError::Misled { .. } => Self::new(FailureClass::Protocol, text),
             AcmeError::NotAcme { status, retry_after, .. } => {
                 let class = match status {
@@ -131,6 +141,13 @@ impl From<AcmeError> for Failure {
             }
         }
     }
+}
+
+fn belongs(account: Option<&AcmeUrl>) -> String {
+    account.map_or_else(
+        || "another account has it already".to_owned(),
+        |account| format!("the account {account} has it already"),
+    )
 }
 
 /// Retry-After counts wherever waiting is what helps; an owner who has to act is not helped by it.

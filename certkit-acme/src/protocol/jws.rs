@@ -35,6 +35,22 @@ pub(super) fn sign(
     Ok(flattened(&protected, payload, &signature).to_string().into_bytes())
 }
 
+/// What the holder of a new account key signs with it (RFC 8555 section 7.3.5): the account and the key that it has so
+/// far. There is no nonce; the request around it, signed with the old key, has one.
+pub(super) fn key_change(
+    new: &dyn AccountSigner,
+    old: &dyn AccountSigner,
+    account: &AcmeUrl,
+    key_change: &AcmeUrl,
+) -> Result<Value, AcmeError> {
+    let header = json!({ "alg": new.algorithm(), "jwk": public_jwk(new)?, "url": key_change.as_str() });
+    let (protected, payload) =
+        (encode(&header), encode(&json!({ "account": account.as_str(), "oldKey": public_jwk(old)? })));
+    let signature =
+        new.sign(format!("{protected}.{payload}").as_bytes()).map_err(|error| AcmeError::Key(error.to_string()))?;
+    Ok(flattened(&protected, &payload, &signature))
+}
+
 /// `externalAccountBinding` (RFC 8555 section 7.3.4): the account's public key under the CA's symmetric key, no nonce.
 pub(super) fn bind(
     signer: &dyn AccountSigner,
@@ -140,5 +156,25 @@ mod tests {
             assert_eq!(header.get("jwk").is_some(), matches!(name, KeyName::Jwk));
             assert_eq!(decode(&jws["signature"]).len(), 96);
         }
+    }
+
+    #[test]
+    fn a_new_key_vouches_for_the_account_and_the_old_key_without_a_nonce() {
+        let old = AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+        let new = AccountKey::generate_kind(AccountKeyType::EcdsaP384).unwrap();
+        let url = AcmeUrl::parse("https://ca.example/key-change").unwrap();
+        let account = AcmeUrl::parse("https://ca.example/acct/1").unwrap();
+        let jws = key_change(&new, &old, &account, &url).unwrap();
+        let decode = |text: &Value| BASE64URL_NOPAD.decode(text.as_str().unwrap().as_bytes()).unwrap();
+        let header: Value = serde_json::from_slice(&decode(&jws["protected"])).unwrap();
+        let public = |key: &AccountKey| serde_json::from_str::<Value>(key.public_jwk()).unwrap();
+        assert_eq!(header, json!({ "alg": "ES384", "jwk": public(&new), "url": url.as_str() }));
+        let payload: Value = serde_json::from_slice(&decode(&jws["payload"])).unwrap();
+        assert_eq!(payload, json!({ "account": account.as_str(), "oldKey": public(&old) }));
+        let signed = format!("{}.{}", jws["protected"].as_str().unwrap(), jws["payload"].as_str().unwrap());
+        use aws_lc_rs::signature::{ECDSA_P384_SHA384_FIXED, UnparsedPublicKey};
+        UnparsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, new.spki_der())
+            .verify(signed.as_bytes(), &decode(&jws["signature"]))
+            .unwrap();
     }
 }

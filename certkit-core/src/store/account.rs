@@ -110,7 +110,7 @@ impl Store {
         Ok(servers)
     }
 
-    fn accounts_dir(&self) -> PathBuf {
+    pub(crate) fn accounts_dir(&self) -> PathBuf {
         self.paths.config_dir.join("accounts")
     }
 
@@ -232,18 +232,32 @@ impl LockedStore {
     /// Removes an account's directory and the server directories above it that become empty, links to them included.
     pub fn remove_account(&self, directory: &AcmeUrl, account: &StoredAccount) -> Result<(), StoreError> {
         let _writing = self.writing();
+        self.remove_account_at(directory, &account.id, &account.path)
+    }
+
+    /// Makes `regr.json` name another URL, in one step; the key, and so the id, stays. For a CA that knows the account
+    /// under another URL, or had lost it and has it again.
+    pub fn update_account_url(&self, account: &StoredAccount, url: &AcmeUrl) -> Result<StoredAccount, StoreError> {
+        let _writing = self.writing();
+        let path = account.path.join(REGISTRATION_FILE);
+        files::replace(&path, registration_json(url).as_bytes(), &Attributes::public_like(Some(&path)))?;
+        Ok(StoredAccount { uri: url.clone(), ..account.clone() })
+    }
+
+    /// As [`LockedStore::remove_account`], for callers that are writing already.
+    pub(crate) fn remove_account_at(&self, directory: &AcmeUrl, id: &str, path: &Path) -> Result<(), StoreError> {
         let accounts = self.store.accounts_dir();
         let real = |path: &Path| fs::canonicalize(path).map_err(|error| StoreError::new("read", path, error));
-        let (real_accounts, real_account) = (real(&accounts)?, real(&account.path)?);
+        let (real_accounts, real_account) = (real(&accounts)?, real(path)?);
         if real_account == real_accounts || !real_account.starts_with(&real_accounts) {
             let error = std::io::Error::other("it lies outside the accounts directory");
             return Err(StoreError::new("remove", &real_account, error));
         }
         // The links that lead here first: certbot makes them for a server, and for a single account.
         let mut servers = vec![self.store.paths.account_dir(directory)];
-        servers.extend(account.path.parent().map(Path::to_owned));
+        servers.extend(path.parent().map(Path::to_owned));
         for server in &servers {
-            let link = server.join(&account.id);
+            let link = server.join(id);
             if link.is_symlink() && fs::canonicalize(&link).is_ok_and(|target| target == real_account) {
                 files::remove_file(&link)?;
             }
@@ -286,16 +300,57 @@ fn remove_empty(dir: &Path, accounts: &Path, real_accounts: &Path) -> Result<(),
 }
 
 fn write_files(dir: &Path, account: &NewStoredAccount<'_>) -> Result<(), StoreError> {
-    let registration = serde_json::json!({ "body": {}, "uri": account.uri.as_str() });
-    let created = account.created.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let meta = serde_json::json!({ "creation_dt": created, "creation_host": account.host });
+    let meta = meta_json(account.created, account.host);
     let write = |file: &str, content: &[u8], mode| {
         files::write_new(&dir.join(OsStr::new(file)), content, &Attributes::mode(mode))
     };
     write(KEY_FILE, account.jwk.as_bytes(), 0o400)?;
-    write(REGISTRATION_FILE, registration.to_string().as_bytes(), 0o644)?;
-    write(META_FILE, meta.to_string().as_bytes(), 0o644)?;
+    write(REGISTRATION_FILE, registration_json(account.uri).as_bytes(), 0o644)?;
+    write(META_FILE, meta.as_bytes(), 0o644)?;
     files::sync_dir(dir)
+}
+
+/// The files of an account that was in the directory `old` and gets another key. What certbot noted of it stays
+/// (a pending subscription among it), as long as certbot can read that; `started` is the date otherwise.
+pub(crate) fn write_successor(
+    dir: &Path,
+    old: &Path,
+    jwk: &str,
+    uri: &AcmeUrl,
+    started: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let noted = read::regular_file(&old.join(META_FILE)).ok().filter(|noted| {
+        serde_json::from_slice::<Meta>(noted)
+            .is_ok_and(|meta| meta.creation_dt.is_some() && meta.creation_host.is_some())
+    });
+    let meta = noted.unwrap_or_else(|| meta_json(started, "unknown").into_bytes());
+    let write = |file: &str, content: &[u8], mode| {
+        files::write_new(&dir.join(file), content, &Attributes::mode(mode).owned_like(&old.join(file)))
+    };
+    write(KEY_FILE, jwk.as_bytes(), 0o400)?;
+    write(REGISTRATION_FILE, registration_json(uri).as_bytes(), 0o644)?;
+    write(META_FILE, &meta, 0o644)?;
+    files::sync_dir(dir)
+}
+
+/// The account in a directory; none when there is nothing of that name.
+pub(crate) fn read_if_there(dir: &Path, id: &str) -> Result<Option<StoredAccount>, StoreError> {
+    if !files::exists(dir)? {
+        return Ok(None);
+    }
+    match read_account(dir, id) {
+        Ok((account, _)) => Ok(Some(account)),
+        Err((file, why)) => Err(StoreError::new("read", dir.join(file), std::io::Error::other(why))),
+    }
+}
+
+fn registration_json(uri: &AcmeUrl) -> String {
+    serde_json::json!({ "body": {}, "uri": uri.as_str() }).to_string()
+}
+
+fn meta_json(created: DateTime<Utc>, host: &str) -> String {
+    let created = created.to_rfc3339_opts(SecondsFormat::Secs, true);
+    serde_json::json!({ "creation_dt": created, "creation_host": host }).to_string()
 }
 
 /// certbot's name for an account: the md5 of the public key's PEM text. Nothing rests on md5's strength here.

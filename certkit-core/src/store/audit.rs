@@ -11,7 +11,7 @@ use crate::{Finding, FindingCode, LineageName};
 
 impl Store {
     /// Every inconsistency that can be seen without asking anybody: orphans, mixed links, interrupted switches, newer
-    /// versions that are not live, pending orders, readable keys, certificates set aside, damaged state files.
+    /// versions that are not live, pending orders, account keys being changed, readable keys, certificates set aside, damaged state files.
     /// Broken lineages are among them.
     pub fn audit(&self) -> Result<Vec<Finding>, StoreError> {
         let lineages: Vec<_> = self.lineages()?.collect();
@@ -33,6 +33,7 @@ impl Store {
         audit.orphans(&self.paths.live_dir(), FindingCode::LiveWithoutConf);
         audit.orphans(&self.paths.archive_dir(), FindingCode::ArchiveWithoutConf);
         audit.pending();
+        audit.rollovers();
         audit.aside();
         audit.memory(&lineages);
         Ok(audit.findings)
@@ -201,6 +202,19 @@ impl Audit<'_> {
                 }
                 Err(error) => self.unreadable(&error),
             }
+        }
+    }
+
+    fn rollovers(&mut self) {
+        match self.store.rollovers() {
+            Ok((rollovers, findings)) => {
+                for rollover in rollovers {
+                    let evidence = format!("{} since {}", rollover.account_url, rollover.started.format("%F %T UTC"));
+                    self.add(FindingCode::AccountKeyPending, &rollover.old_id, evidence);
+                }
+                self.findings.extend(findings);
+            }
+            Err(error) => self.unreadable(&error),
         }
     }
 

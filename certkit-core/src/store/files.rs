@@ -44,6 +44,12 @@ impl Attributes {
         Self { mode, owner: None, like: None }
     }
 
+    /// The same, owned as `path` is.
+    pub(crate) fn owned_like(self, path: &Path) -> Self {
+        let owner = fs::metadata(path).ok().map(|meta| (meta.uid(), meta.gid()));
+        Self { owner, ..self }
+    }
+
     /// A private key: 0600, or looser where the admin loosened its predecessor. As with certbot the group's rights and
     /// the right of others to read are kept, others never write.
     pub(crate) fn key_like(predecessor: Option<&Path>) -> Self {
@@ -182,6 +188,16 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
     fs::DirBuilder::new().mode(mode).create(path).map_err(|error| StoreError::new("create", path, error))?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .map_err(|error| StoreError::new("set the mode of", path, error))
+}
+
+/// Gives a directory to the owner of another one, where only root can be asked to; for others they are the same.
+pub(crate) fn own_like(path: &Path, like: &Path) -> Result<(), StoreError> {
+    let Ok(meta) = fs::metadata(like) else { return Ok(()) };
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(path, Some(meta.uid()), Some(meta.gid()))
+            .map_err(|error| StoreError::new("set the owner of", path, error))?;
+    }
+    Ok(())
 }
 
 /// Makes a directory with exactly this mode when it is missing; missing parents get 0755. Durable.

@@ -1,6 +1,6 @@
 //! The store while it is locked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::files::{self, Attributes};
@@ -51,12 +51,16 @@ impl LockedStore {
     /// Changes a lineage's conf (temporary file, sync, rename, sync of the folder); mode and owner stay.
     pub fn edit_conf(&self, name: &LineageName, edits: &ConfEdits) -> Result<(), EditConfError> {
         let _writing = self.writing();
-        let path = self.real_conf(name)?;
-        let old = files::read(&path)?;
+        self.edit_conf_file(&self.real_conf(name)?, edits)
+    }
+
+    /// As [`LockedStore::edit_conf`] by the conf's own path, for callers that are writing already.
+    pub(crate) fn edit_conf_file(&self, path: &Path, edits: &ConfEdits) -> Result<(), EditConfError> {
+        let old = files::read(path)?;
         let conf = RenewalConf::parse(&old)?.edited(edits)?;
         if conf.text().as_bytes() != old {
             self.forget_in_use();
-            files::replace(&path, conf.text().as_bytes(), &Attributes::public_like(Some(&path)))?;
+            files::replace(path, conf.text().as_bytes(), &Attributes::public_like(Some(path)))?;
         }
         Ok(())
     }

@@ -55,6 +55,9 @@ pub use recover::Recovered;
 mod renewal_config;
 pub use renewal_config::{ConfEdits, ConfError, ConfValue, RenewalConf, RenewalParams};
 
+mod rollover;
+pub use rollover::{Rollover, RolloverError};
+
 mod switch;
 pub use switch::LiveSwitch;
 

@@ -10,4 +10,5 @@ mod delete;
 mod lock;
 mod memory;
 mod recover;
+mod rollover;
 mod verify;

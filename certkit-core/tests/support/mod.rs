@@ -239,3 +239,28 @@ pub fn leftovers(dir: &Path) -> Vec<PathBuf> {
 pub fn state(store: &Store) -> LineageState {
     store.state(&name()).unwrap().0
 }
+
+/// An account below `accounts/`, written by certbot, with an RSA key.
+pub fn lay_account(dir: &Path, server: &str) -> PathBuf {
+    const ID: &str = "9b6ef06c3cf07be0ab7f3578e85d7850";
+    let account = dir.join("accounts").join(server).join(ID);
+    fs::create_dir_all(&account).unwrap();
+    for file in ["private_key.json", "regr.json", "meta.json"] {
+        fs::copy(recorded_account(ID).join(file), account.join(file)).unwrap();
+    }
+    account
+}
+
+/// Another account key that certbot named: its SubjectPublicKeyInfo and its JWK.
+pub fn new_account_key() -> (Vec<u8>, String) {
+    const ID: &str = "24f0a34d40414517ee526e8bd1589f35";
+    let vectors = fs::read_to_string(recorded_account("../../vectors.json")).unwrap();
+    let vectors: Vec<(String, String)> = serde_json::from_str(&vectors).unwrap();
+    let spki = &vectors.iter().find(|(id, _)| id == ID).unwrap().1;
+    let jwk = fs::read_to_string(recorded_account(ID).join("private_key.json")).unwrap();
+    (data_encoding::BASE64.decode(spki.as_bytes()).unwrap(), jwk)
+}
+
+fn recorded_account(id: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/accounts/ca.example/dir").join(id)
+}

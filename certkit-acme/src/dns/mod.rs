@@ -1,0 +1,192 @@
+//! Looking up what CAs look up: so far CAA records (RFC 8659), with the parameters of RFC 8657.
+//!
+//! Answers are not kept: what is said is what the name servers say now. That nothing is found (no such name, no such
+//! record) is an answer; every other way not to get one is an error and never "no record".
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use certkit_core::{DnsName, escape};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError as HickoryDnsError, NetError, NoRecords};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+mod caa;
+pub use caa::{CaaIssuer, CaaProperty, CaaSet};
+
+/// Which name servers are asked, and for how long.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ResolverSettings {
+    /// The servers, with their ports; those of the system (`/etc/resolv.conf`) when empty.
+    pub servers: Vec<SocketAddr>,
+    /// How long one look-up may take, with all its questions.
+    pub time_limit: Duration,
+}
+
+impl Default for ResolverSettings {
+    /// The system's servers, for at most twenty seconds: two tries at a server that is slow, and some to spare.
+    fn default() -> Self {
+        Self { servers: Vec::new(), time_limit: Duration::from_secs(20) }
+    }
+}
+
+impl ResolverSettings {
+    /// The system's servers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// These servers.
+    pub fn with_servers(servers: Vec<SocketAddr>) -> Self {
+        Self { servers, ..Self::default() }
+    }
+}
+
+/// Asks name servers. Cheap to clone.
+#[derive(Clone)]
+pub struct Resolver {
+    inner: TokioResolver,
+    time_limit: Duration,
+}
+
+/// How long one server is waited for. Two tries, each also over TCP, fit into the usual time limit.
+const PATIENCE: Duration = Duration::from_secs(4);
+const TRIES: usize = 2;
+
+impl Resolver {
+    /// Reads the system's configuration when no servers are named; asks nobody.
+    pub fn new(settings: &ResolverSettings) -> Result<Self, DnsError> {
+        let unusable = |error: NetError| DnsError::Configuration { why: shown(&error) };
+        let mut builder = if settings.servers.is_empty() {
+            TokioResolver::builder_tokio().map_err(unusable)?
+        } else {
+            let servers = settings.servers.iter().map(|server| {
+                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                    connection.port = server.port();
+                    connection
+                });
+                NameServerConfig::new(server.ip(), true, connections.into())
+            });
+            let config = ResolverConfig::from_name_servers(servers.collect());
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        };
+        let options = builder.options_mut();
+        options.timeout = PATIENCE;
+        options.attempts = TRIES;
+        options.cache_size = 0;
+        options.edns0 = true;
+        options.use_hosts_file = ResolveHosts::Never;
+        Ok(Self { inner: builder.build().map_err(unusable)?, time_limit: settings.time_limit })
+    }
+
+    /// The CAA records that count for a name: its own, or those of the nearest name above it that has any, up to the
+    /// top-level domain (RFC 8659 section 3). Aliases (CNAME) are followed; climbing goes on from the name itself. For a
+    /// wildcard it is the name without `*.`.
+    pub async fn caa(&self, name: &DnsName) -> Result<CaaSet, DnsError> {
+        let climb = async {
+            let mut at = name.base();
+            loop {
+                let properties = self.caa_at(name, at).await?;
+                if !properties.is_empty() {
+                    // A part of a name is one.
+                    return Ok(CaaSet::new(name.clone(), DnsName::parse(at).ok(), properties));
+                }
+                match at.split_once('.') {
+                    Some((_, above)) => at = above,
+                    None => return Ok(CaaSet::new(name.clone(), None, Vec::new())),
+                }
+            }
+        };
+        let limit = self.time_limit;
+        tokio::time::timeout(limit, climb).await.unwrap_or_else(|_| {
+            Err(DnsError::Unanswered { name: name.clone(), why: format!("no answer within {limit:?}") })
+        })
+    }
+
+    /// The CAA records at exactly this name.
+    async fn caa_at(&self, name: &DnsName, at: &str) -> Result<Vec<CaaProperty>, DnsError> {
+        let unanswered = |why: String| DnsError::Unanswered { name: name.clone(), why };
+        let question = format!("{at}.");
+        let asked = Name::from_ascii(&question).map_err(|error| unanswered(error.to_string()))?;
+        let answer = match self.inner.lookup(asked.clone(), RecordType::CAA).await {
+            Ok(answer) => answer,
+            Err(error) => match none_found(&error) {
+                Some(nothing) if *nothing.query.name() == asked => return Ok(Vec::new()),
+                Some(nothing) => {
+                    // An alias without CAA records: but was the whole chain of aliases followed?
+                    let end = nothing.query.name().clone();
+                    return match self.inner.lookup(end, RecordType::CNAME).await {
+                        Ok(_) => Err(unanswered(format!("{at}: too many aliases (CNAME)"))),
+                        Err(error) if none_found(&error).is_some() => Ok(Vec::new()),
+                        Err(error) => Err(unanswered(format!("{at}: {}", shown(&error)))),
+                    };
+                }
+                None => return Err(unanswered(format!("{at}: {}", shown(&error)))),
+            },
+        };
+        let records = answer.answers().iter().filter_map(|record| match &record.data {
+            RData::CAA(caa) => Some(CaaProperty::new(caa.flags(), &caa.tag, &caa.value)),
+            _ => None,
+        });
+        let properties: Vec<_> = records.collect();
+        if properties.is_empty() {
+            return Err(unanswered(format!("{at}: an answer without CAA records to a question for them")));
+        }
+        Ok(properties)
+    }
+}
+
+/// What says that there is no such name or no such record.
+fn none_found(error: &NetError) -> Option<&NoRecords> {
+    match error {
+        NetError::Dns(HickoryDnsError::NoRecordsFound(nothing))
+            if matches!(nothing.response_code, ResponseCode::NoError | ResponseCode::NXDomain) =>
+        {
+            Some(nothing)
+        }
+        _ => None,
+    }
+}
+
+fn shown(error: &NetError) -> String {
+    let what = match error {
+        NetError::Dns(HickoryDnsError::ResponseCode(code)) => format!("the name server answered {code}"),
+        NetError::Dns(HickoryDnsError::NoRecordsFound(nothing)) => {
+            format!("the name server answered {}", nothing.response_code)
+        }
+        NetError::Timeout => "the name server did not answer".to_owned(),
+        other => other.to_string(),
+    };
+    escape(&what).chars().take(300).collect()
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").field("time_limit", &self.time_limit).finish_non_exhaustive()
+    }
+}
+
+/// Something could not be looked up. It is never the absence of what was looked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DnsError {
+    /// Which name servers are to be asked could not be found out.
+    #[error("the name servers of this machine are not known (/etc/resolv.conf): {why}")]
+    Configuration {
+        /// Why not, escaped.
+        why: String,
+    },
+    /// No server gave an answer that can be used.
+    #[error("the CAA records of {name} cannot be looked up: {why}")]
+    Unanswered {
+        /// The name whose records were wanted.
+        name: DnsName,
+        /// Why not, escaped.
+        why: String,
+    },
+}
