@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod http2;
+mod renewal_info;
 mod server;
