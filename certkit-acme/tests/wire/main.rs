@@ -3,4 +3,5 @@
 
 mod http2;
 mod renewal_info;
+mod revocation;
 mod server;
