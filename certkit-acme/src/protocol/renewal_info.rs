@@ -288,6 +288,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_network_says_decides_how_long_to_wait() {
+        use NetworkFailure::{BrokenOff, NameNotResolved, Refused, TimedOut, Unreachable};
+        use RenewalInfoErrorKind::{LongTerm, Temporary};
+        let of = |error: TransportError| RenewalInfoError::from(AcmeError::from(error)).kind();
+        for (kind, expected) in [
+            (NameNotResolved, LongTerm),
+            (Refused, LongTerm),
+            (TimedOut, Temporary),
+            (Unreachable, Temporary),
+            (BrokenOff, Temporary),
+        ] {
+            assert_eq!(of(TransportError::Network { url: url(), kind, problem: String::new() }), expected);
+        }
+        assert_eq!(of(TransportError::Timeout { url: url(), seconds: 45 }), Temporary);
+        assert_eq!(of(TransportError::Tls { url: url(), problem: String::new() }), LongTerm);
+        let large = |status| TransportError::TooLarge { url: url(), status, limit: 1, retry_after: None };
+        assert_eq!([of(large(200)), of(large(502))], [LongTerm, Temporary]);
+    }
+
+    #[test]
     fn temporary_errors_double_the_pause_and_the_ca_may_ask_for_more() {
         let refused = |status, retry_after| -> RenewalInfoError {
             AcmeError::NotAcme { url: url(), status, what: String::new(), retry_after }.into()

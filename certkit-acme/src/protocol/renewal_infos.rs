@@ -1,13 +1,13 @@
 //! Renewal information of many certificates at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use certkit_core::AriCertificateId;
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 
 use super::{AcmeError, Authority, RenewalInfoAnswer, RenewalInfoError};
-use crate::{BoxFuture, Stop};
+use crate::Stop;
 use crate::transport::TransportError;
 
 /// So many are asked for at once. Let's Encrypt allows 1,000 a second and bursts of 100 from one address.
@@ -40,64 +40,84 @@ impl Authority {
         ids: &[AriCertificateId],
         stop: &Stop,
     ) -> Vec<Result<RenewalInfoAnswer, RenewalInfoError>> {
-        let asking = Asking::default();
-        // Boxed one by one and collected first: otherwise the compiler cannot see that the whole is `Send`.
-        let mut all: Vec<BoxFuture<'_, (usize, Result<RenewalInfoAnswer, RenewalInfoError>)>> = Vec::new();
-        for (at, id) in ids.iter().enumerate() {
-            let asking = &asking;
-            all.push(Box::pin(async move { (at, asking.ask(self, id, stop).await) }));
-        }
-        let others = all.split_off(SCOUTS.min(all.len()));
-        let mut answers: Vec<_> = stream::iter(all).buffer_unordered(SCOUTS).collect().await;
-        // Not in their order: one that hangs must not hold up those behind it.
-        answers.extend(stream::iter(others).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await);
+        let asking = Asking { authority: self, ids, stop, next: AtomicUsize::new(0), state: Mutex::default() };
+        asking.up_to(SCOUTS, SCOUTS).await;
+        asking.up_to(ids.len(), AT_ONCE).await;
+        let state = asking.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = state.answers;
+        // Each one has its place.
         answers.sort_by_key(|(at, _)| *at);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 }
 
-/// What is known so far.
-#[derive(Default)]
-struct Asking {
-    /// The failures since the last answer, whatever that said.
-    failures: AtomicUsize,
-    /// The error of all the others.
-    over: Mutex<Option<RenewalInfoError>>,
+type Answer = Result<RenewalInfoAnswer, RenewalInfoError>;
+
+struct Asking<'a> {
+    authority: &'a Authority,
+    ids: &'a [AriCertificateId],
+    stop: &'a Stop,
+    /// The first that nobody asks for yet.
+    next: AtomicUsize,
+    state: Mutex<State>,
 }
 
-impl Asking {
-    async fn ask(
-        &self,
-        authority: &Authority,
-        id: &AriCertificateId,
-        stop: &Stop,
-    ) -> Result<RenewalInfoAnswer, RenewalInfoError> {
-        if let Some(error) = self.over() {
-            return Err(error);
+/// What is known so far.
+#[derive(Default)]
+struct State {
+    /// With their places.
+    answers: Vec<(usize, Answer)>,
+    /// The failures since the last answer, whatever that said.
+    failures: usize,
+    /// The error of all the others.
+    over: Option<RenewalInfoError>,
+}
+
+impl Asking<'_> {
+    /// Asks for all that come before `end`, so many at once.
+    async fn up_to(&self, end: usize, at_once: usize) {
+        join_all((0..at_once).map(|_| self.one_by_one(end.min(self.ids.len())))).await;
+    }
+
+    async fn one_by_one(&self, end: usize) {
+        let next = || self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |at| (at < end).then_some(at + 1));
+        while let Ok(at) = next() {
+            let Some(id) = self.ids.get(at) else { break };
+            let over = self.state().over.clone();
+            let answer = match over {
+                Some(error) => Err(error),
+                None => self.ask(id).await,
+            };
+            self.state().note(at, answer);
         }
-        let answer = tokio::select! {
+    }
+
+    async fn ask(&self, id: &AriCertificateId) -> Answer {
+        tokio::select! {
             biased;
-            _ = stop.stopped() => return Err(RenewalInfoError::Stopped),
-            answer = authority.renewal_info(id) => answer,
-        };
-        match &answer {
-            Err(error) if is_asked_too_much(error) => self.end(error),
-            Err(error) if is_unreachable(error) => {
-                if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= SCOUTS {
-                    self.end(error);
-                }
-            }
-            _ => self.failures.store(0, Ordering::Relaxed),
+            _ = self.stop.stopped() => Err(RenewalInfoError::Stopped),
+            answer = self.authority.renewal_info(id) => answer,
         }
-        answer
     }
 
-    fn over(&self) -> Option<RenewalInfoError> {
-        self.over.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn end(&self, error: &RenewalInfoError) {
-        self.over.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+impl State {
+    fn note(&mut self, at: usize, answer: Answer) {
+        match &answer {
+            Err(RenewalInfoError::Stopped) => {}
+            Err(error) if is_unreachable(error) => self.failures += 1,
+            _ => self.failures = 0,
+        }
+        if let Err(error) = &answer
+            && (self.failures >= SCOUTS || is_asked_too_much(error))
+        {
+            self.over.get_or_insert_with(|| error.clone());
+        }
+        self.answers.push((at, answer));
     }
 }
 

@@ -93,12 +93,14 @@ impl Cache {
 
 /// What a body is, for people who asked for a list.
 fn came_instead(body: &[u8]) -> String {
-    let start = String::from_utf8_lossy(body.get(..64).unwrap_or(body)).trim_start().to_ascii_lowercase();
-    if start.starts_with("<!doctype html") || start.starts_with("<html") {
+    let start = String::from_utf8_lossy(body.get(..64).unwrap_or(body));
+    let first_line = start.trim_start().lines().next().unwrap_or_default();
+    let lower = first_line.to_ascii_lowercase();
+    if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
         return "an HTML page".to_owned();
     }
-    if start.starts_with("-----begin ") {
-        return format!("PEM (`{}`) instead of DER", escape(start.lines().next().unwrap_or_default()));
+    if first_line.starts_with("-----BEGIN ") {
+        return format!("PEM (`{}`) instead of DER", escape(first_line));
     }
     format!("{} bytes", body.len())
 }

@@ -124,8 +124,7 @@ impl RevocationChecker {
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        // There was at least one.
-        first_error.map_or(Ok(not_checked(NotChecked::NoDistributionPoint)), Err)
+        first_error.map_or_else(|| Ok(not_checked(NotChecked::NoDistributionPoint)), Err)
     }
 
     async fn look_up(

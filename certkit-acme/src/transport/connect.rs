@@ -166,4 +166,18 @@ mod tests {
         let problem = tcp.connect(&Uri::from_static("http://localhost/x.crl")).await.unwrap_err().to_string();
         assert!(problem.contains("127.0.0.1:80: a revocation list is not fetched from"), "{problem}");
     }
+
+    #[tokio::test]
+    async fn the_error_tells_how_far_it_came() {
+        let kind = async |target: &str| {
+            let tcp = Tcp { reach: Reach::Anywhere, timeout: Duration::from_secs(1) };
+            let error = tcp.connect(&target.parse().unwrap()).await.unwrap_err();
+            let error = error.downcast::<io::Error>().unwrap();
+            error.get_ref().unwrap().downcast_ref::<NoConnection>().unwrap().kind
+        };
+        // A label that is too long (RFC 1035 section 2.3.4) fails without asking anybody.
+        assert_eq!(kind(&format!("http://{}.example/", "x".repeat(64))).await, NetworkFailure::NameNotResolved);
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert_eq!(kind(&format!("http://{nobody}/")).await, NetworkFailure::Refused);
+    }
 }

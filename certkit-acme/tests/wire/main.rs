@@ -2,4 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod http2;
+mod renewal_info;
+mod revocation;
 mod server;

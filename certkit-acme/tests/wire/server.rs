@@ -91,10 +91,11 @@ impl Server {
                     this.counts.most_open.fetch_max(open, Ordering::SeqCst);
                     match this.speaks {
                         Speaks::Plain => this.serve(stream, handler).await,
-                        _ => match acceptor.accept(stream).await {
-                            Ok(stream) => this.serve(stream, handler).await,
-                            Err(_) => {}
-                        },
+                        _ => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                this.serve(stream, handler).await;
+                            }
+                        }
                     }
                     this.counts.open.fetch_sub(1, Ordering::SeqCst);
                 });
