@@ -156,7 +156,7 @@ impl<'a> Workshop<'a> {
         }
         let open = self.account(&authority, &job.directory, job.wanted_account.as_deref()).await?;
         let issued = match self.obtain(job, &authority, &open).await {
-            Err(failure) if is_unknown_account(&failure) && !inventory.is_dry_run() => {
+            Err(failure) if accounts::is_lost(&failure) && !inventory.is_dry_run() => {
                 let revived = self.revive(job, &authority, &open, failure).await?;
                 self.obtain(job, &authority, &revived).await
             }
@@ -227,9 +227,8 @@ impl<'a> Workshop<'a> {
     ) -> Result<OpenAccount, Failure> {
         let resolver =
             Resolver::new(self.resolver).map_err(|error| Failure::new(FailureClass::Network, error.to_string()))?;
-        let (locked, now) = (self.inventory.locked(), self.inventory.now());
         let names = job.subject.identifiers.as_slice();
-        match accounts::revive(locked, authority, &open.stored, names, &resolver, now).await {
+        match accounts::revive(self.inventory.locked(), authority, &open.stored, names, &resolver).await {
             Ok(saved) => {
                 let revived = OpenAccount { account: saved.account, stored: saved.stored };
                 self.accounts.lock().await.insert(job.account_key(), revived.clone());
@@ -415,12 +414,6 @@ struct Commit {
 /// The identifiers that were wanted and are not in the certificate.
 fn left_out(wanted: &IdentifierSet, issued: &IdentifierSet) -> IdentifierSet {
     issued.missing_from(wanted).cloned().collect()
-}
-
-/// Whether the CA itself says that it does not know the account; one that was deactivated is known.
-fn is_unknown_account(failure: &Failure) -> bool {
-    failure.class == FailureClass::AccountUnknown
-        && failure.problem.as_ref().is_some_and(|problem| problem.kind == "accountDoesNotExist")
 }
 
 pub(super) fn verify_failure(error: &VerifyError) -> Failure {

@@ -99,7 +99,7 @@ impl Exchange<'_> {
             && before.as_ref() != Some(name)
             && let Some(effects) = authorities::profile_effects(&job.directory, name)
         {
-            for surprise in effects.surprises() {
+            for surprise in effects.surprises(self.workshop.inventory.now()) {
                 self.tell(FindingCode::ProfileEffects, &format!("{name}: {surprise}")).await?;
             }
         }

@@ -19,8 +19,9 @@ use super::planning::{cadence, input, machine};
 use super::report::{Outcome, Report, ReportEntry};
 use super::select::{Seen, select};
 use super::{Mode, Renewer, Request, RunError, Selection, Urgency, advice};
-use crate::Stop;
+use crate::accounts::{RecoveredRollover, RolloverEnd};
 use crate::deploy::HookStage;
+use crate::{Stop, accounts};
 
 impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
@@ -134,6 +135,13 @@ impl Run<'_> {
             report.findings.push(told(&recovered));
             if let (Some(name), Some(_)) = (recovered.name, recovered.made_live) {
                 made_live.push(name);
+            }
+        }
+        if !self.inventory.is_dry_run() {
+            let (locked, now) = (self.inventory.locked(), self.inventory.now());
+            // The CA has the last word on which key of an account counts; without its answer nothing is decided.
+            for one in accounts::recover_rollovers(locked, &self.renewer.transport, now).await? {
+                report.findings.push(told_of_rollover(&one));
             }
         }
         Ok(made_live)
@@ -372,6 +380,19 @@ pub(super) fn told(recovered: &Recovered) -> Finding {
         }
         _ => found.clone(),
     }
+}
+
+/// What became of a change of an account's key that an earlier run had begun.
+fn told_of_rollover(recovered: &RecoveredRollover) -> Finding {
+    let (code, evidence) = match &recovered.result {
+        Ok(RolloverEnd::Finished { id }) => (FindingCode::PutRight, format!("its key is the new one, its id is {id}")),
+        Ok(RolloverEnd::Dropped) => (FindingCode::PutRight, "its key is still the old one".to_owned()),
+        Ok(RolloverEnd::Waiting { until }) => {
+            (FindingCode::AccountKeyPending, format!("it is looked at again after {until}"))
+        }
+        Err(failure) => (FindingCode::AccountKeyPending, failure.detail.clone()),
+    };
+    Finding::new(code, &recovered.account, evidence)
 }
 
 /// The names that more than one lineage of the run covers.
