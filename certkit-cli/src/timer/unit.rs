@@ -140,14 +140,19 @@ pub(super) mod tests {
         let [service_file, timer_file] = [SERVICE, TIMER].map(|name| folder.path().join(name));
         std::fs::write(&service_file, service(&job)).unwrap();
         std::fs::write(&timer_file, timer(&job, &["certbot.timer".into()])).unwrap();
-        let output = systemd_analyze(&["verify", service_file.to_str().unwrap(), timer_file.to_str().unwrap()]);
+        let output = systemd_analyze(&[
+            "verify",
+            "--recursive-errors=no",
+            service_file.to_str().unwrap(),
+            timer_file.to_str().unwrap(),
+        ]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         // Units of the machine itself are loaded as well, and may have faults of their own.
         assert!(!said.contains("certkit"), "{said}");
         assert!(output.status.success(), "{said}");
         // The check sees what it should: a path that is quoted wrongly is none.
         std::fs::write(&service_file, service(&job).replace("100%%H", "100%H")).unwrap();
-        let output = systemd_analyze(&["verify", service_file.to_str().unwrap()]);
+        let output = systemd_analyze(&["verify", "--recursive-errors=no", service_file.to_str().unwrap()]);
         assert!(String::from_utf8_lossy(&output.stderr).contains("certkit"), "{output:?}");
     }
 
