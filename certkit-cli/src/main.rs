@@ -8,6 +8,7 @@ mod log;
 mod progress;
 mod render;
 mod runtime;
+mod timer;
 mod ui;
 
 use std::env;
@@ -91,5 +92,7 @@ fn environment() -> Environment {
         config_dir: dir("CERTKIT_CONFIG_DIR"),
         user_config_dir: dir("XDG_CONFIG_HOME").or_else(|| Some(dir("HOME")?.join(".config"))),
         path: env::var_os("PATH"),
+        timer: env::var_os(timer::VARIABLE),
+        timer_root: dir("CERTKIT_TIMER_ROOT"),
     }
 }

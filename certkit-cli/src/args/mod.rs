@@ -28,6 +28,10 @@ pub(crate) struct Environment {
     pub(crate) user_config_dir: Option<PathBuf>,
     /// $PATH, in which hook commands are looked for.
     pub(crate) path: Option<OsString>,
+    /// $CERTKIT_TIMER: our timer runs us, so often.
+    pub(crate) timer: Option<OsString>,
+    /// $CERTKIT_TIMER_ROOT: the folder that `timer` takes for `/`, for tests.
+    pub(crate) timer_root: Option<PathBuf>,
 }
 
 /// A command line that could be read.

@@ -7,7 +7,7 @@ use super::*;
 
 /// An environment without files, so that the machine's own cli.ini does not count.
 fn nowhere() -> Environment {
-    Environment { config_dir: Some(PathBuf::from("/nonexistent/certkit")), user_config_dir: None, path: None }
+    Environment { config_dir: Some(PathBuf::from("/nonexistent/certkit")), ..Environment::default() }
 }
 
 fn read(line: &str) -> Result<Invocation, ParseError> {
@@ -312,7 +312,7 @@ fn a_stronger_file_can_say_no() {
     let environment = Environment {
         config_dir: Some(dir.path().to_owned()),
         user_config_dir: Some(dir.path().to_owned()),
-        path: None,
+        ..Environment::default()
     };
     let invocation = Invocation::read(&["renew".into()], environment).unwrap();
     assert!(!invocation.typed.renewal.dry_run);

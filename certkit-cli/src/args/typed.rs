@@ -40,6 +40,8 @@ pub(crate) struct Typed {
     pub(crate) version_choice: VersionChoice,
     #[command(flatten)]
     pub(crate) csr: Csr,
+    #[command(flatten)]
+    pub(crate) timer: Timer,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -310,6 +312,14 @@ pub(crate) struct Csr {
     /// With --csr, the new file for the certificate and its issuers [default: NNNN_chain.pem]
     #[arg(long, value_name = "FILE")]
     pub(crate) fullchain_path: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Timer")]
+pub(crate) struct Timer {
+    /// The time between two runs, 1 to 24 hours [default: 6h]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) interval: Option<String>,
 }
 
 impl Typed {

@@ -34,22 +34,13 @@ impl<'a> Context<'a> {
     pub(crate) fn begin(&self, command: &Command) -> Result<(), CommandError> {
         // Whoever asks for a dry run must not get a real one.
         if self.invocation.typed.renewal.dry_run && !command.flags.contains(&"dry_run") {
-            return Err(CommandError::usage(format!("`certkit {}` knows no --dry-run", command.name))
-                .with_cure("--dry-run works with renew and certonly; reconfigure makes a test order by itself"));
+            return Err(CommandError::usage(format!("`certkit {}` knows no --dry-run", command.name)).with_cure(
+                "--dry-run works with renew, certonly and timer; reconfigure makes a test order by itself",
+            ));
         }
         self.refuse_csr_elsewhere(command)?;
         if command.writes {
-            let logs_dir = self.invocation.paths().logs_dir;
-            match Log::open(&logs_dir, Utc::now) {
-                Ok(log) => {
-                    self.ui.log_to(Arc::new(log));
-                    self.ui.log_only(&format!("certkit {} {}", env!("CARGO_PKG_VERSION"), command.name));
-                    self.ui.log_only(&format!("flags: {}", self.invocation.flags.join(" ")));
-                }
-                Err(problem) => {
-                    self.ui.detail(&format!("No log is written to {}: {problem}.", shown(&logs_dir)));
-                }
-            }
+            self.open_log(command.name);
         }
         for note in &self.invocation.notes {
             self.ui.detail(note);
@@ -68,6 +59,21 @@ impl<'a> Context<'a> {
             );
         }
         Ok(())
+    }
+
+    /// From now on certkit.log is told, where it can be written.
+    pub(crate) fn open_log(&self, command: &str) {
+        let logs_dir = self.invocation.paths().logs_dir;
+        match Log::open(&logs_dir, Utc::now) {
+            Ok(log) => {
+                self.ui.log_to(Arc::new(log));
+                self.ui.log_only(&format!("certkit {} {command}", env!("CARGO_PKG_VERSION")));
+                self.ui.log_only(&format!("flags: {}", self.invocation.flags.join(" ")));
+            }
+            Err(problem) => {
+                self.ui.detail(&format!("No log is written to {}: {problem}.", shown(&logs_dir)));
+            }
+        }
     }
 
     /// --csr belongs to certonly, and the flags for its files to --csr: elsewhere they would do nothing.

@@ -13,6 +13,7 @@ mod renew;
 mod revoke;
 mod rollback;
 mod show_account;
+mod timer;
 mod unregister;
 mod update_account;
 mod versions;
@@ -69,6 +70,7 @@ pub(crate) const ALL: &[&Command] = &[
     &update_account::COMMAND,
     &show_account::COMMAND,
     &unregister::COMMAND,
+    &timer::COMMAND,
 ];
 
 /// The command of a word; certbot's `auth` is `certonly`.

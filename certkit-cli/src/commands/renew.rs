@@ -19,6 +19,7 @@ use crate::exit::{CommandError, Exit};
 use crate::progress::{Progress, Work};
 use crate::render::renewal;
 use crate::runtime;
+use crate::timer::TimerRun;
 
 /// certbot's bound: a random time of up to eight minutes, so that not everybody asks the CA at the same second.
 const LONGEST_SLEEP_SECONDS: u64 = 480;
@@ -109,10 +110,17 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         context.ui.detail("`server` in cli.ini is for new certificates: each certificate is renewed at its own CA.");
     }
     refuse_test_over_real(context, &store, name.as_ref(), &edits)?;
-    let request = request(context, name, edits);
+    let mut request = request(context, name, edits);
+    let timer = TimerRun::of(context);
+    request.cadence = timer.as_ref().map(TimerRun::cadence);
+    // The timer has its own randomness, and is exact where the CA's window is narrow.
+    let start = if timer.is_some() { Start::AtOnce } else { Start::AfterRandomSleep };
     let names = names_of_all(&store);
     let work = if context.invocation.typed.renewal.dry_run { Work::SimulatingRenewal } else { Work::Renewing };
-    let report = perform(context, work, names, request, Start::AfterRandomSleep)?;
+    let report = perform(context, work, names, request.clone(), start)?;
+    if let Some(timer) = &timer {
+        timer.set_wake(context, &request, &report);
+    }
     for entry in &report.entries {
         if let Outcome::NotDue { at, reason } = &entry.outcome {
             let when = at.map_or_else(|| "never due".to_owned(), |at| format!("due from {}", crate::render::time(at)));

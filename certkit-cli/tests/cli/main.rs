@@ -10,3 +10,4 @@ mod reading;
 mod refusals;
 mod signals;
 mod support;
+mod timer;
