@@ -17,6 +17,8 @@ pub mod deploy;
 
 mod der;
 
+pub mod fallback;
+
 mod key_material;
 
 mod key_math;
