@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use certkit_acme::accounts::{Choice, choose_account, open_account, register_and_save, unregister};
+use certkit_acme::fallback::fallbacks;
 use certkit_acme::protocol::{AccountKey, AccountKeyType, Authority, NewAccount};
 use certkit_acme::transport::{Transport, TransportSettings};
+use certkit_core::settings::{Origin, SettingsProblemCode as Code, Sourced};
 use certkit_core::store::{NewStoredAccount, Store, StorePaths};
 use certkit_core::{AcmeUrl, FailureClass};
-use testkit::{Certbot, Pebble, PebbleOptions};
+use testkit::{AccountKeyKind, Certbot, Pebble, PebbleOptions, Tree};
 
 async fn connect(pebble: &Pebble) -> Authority {
     let mut settings = TransportSettings::new();
@@ -119,4 +121,34 @@ async fn certbots_accounts_are_ours_and_ours_are_certbots() {
         store.lock().unwrap().save_account(&directory, &kept).unwrap();
         assert_eq!(shown(&certbot), (account.url().to_string(), account.thumbprint()), "{kind:?}");
     }
+}
+
+#[test]
+fn a_fallback_is_a_known_ca_with_one_account_that_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = Tree::new(folder.path(), testkit::now());
+    let zerossl = "https://acme.zerossl.com/v2/DV90";
+    let staging = "https://acme-staging-v02.api.letsencrypt.org/directory";
+    for server in [zerossl, staging, "https://two.example/dir", "https://two.example/dir"] {
+        tree.account(server, AccountKeyKind::EcP256);
+    }
+    let store = Store::open(StorePaths::within(tree.config_dir())).unwrap();
+    let of = |servers: &[&str], may_be_test| {
+        let servers = servers.iter().map(ToString::to_string).collect();
+        let found = fallbacks(&store, &Sourced::new(servers, Origin::SettingsFile { line: 7 }), may_be_test);
+        assert!(found.problems.iter().all(|problem| problem.line == Some(7) && problem.key == "fallback_servers"));
+        let usable: Vec<_> = found.usable.iter().map(|url| url.as_str().to_owned()).collect();
+        (usable, found.problems.iter().map(|problem| problem.code).collect::<Vec<_>>())
+    };
+    assert_eq!(of(&[], false), (vec![], vec![]));
+    assert_eq!(of(&["ZeroSSL"], false), (vec![zerossl.to_owned()], vec![]));
+    assert_eq!(
+        of(&["letsencrpyt", "http://ca.example/", "google", "https://two.example/dir", zerossl, "zerossl"], false),
+        (
+            vec![zerossl.to_owned()],
+            vec![Code::UnknownServer, Code::UnknownServer, Code::NoAccount, Code::NoAccount, Code::Duplicate]
+        )
+    );
+    assert_eq!(of(&["letsencrypt-staging"], false), (vec![], vec![Code::TestServer]));
+    assert_eq!(of(&["letsencrypt-staging"], true), (vec![staging.to_owned()], vec![]));
 }

@@ -6,6 +6,7 @@ use certkit_acme::StopReason;
 use certkit_acme::protocol::AcmeError;
 use certkit_acme::renewal::RunError;
 use certkit_acme::transport::TransportError;
+use certkit_core::settings::SettingsError;
 use certkit_core::store::{BrokenLineage, CommitError, EditConfError, LockError, StoreError};
 use certkit_core::{Failure, FailureClass, escape};
 
@@ -108,6 +109,12 @@ impl From<StoreError> for CommandError {
             FailureClass::Store.cure()
         };
         Self::failed(format!("cannot {error}")).with_cure(cure)
+    }
+}
+
+impl From<SettingsError> for CommandError {
+    fn from(error: SettingsError) -> Self {
+        Self::failed(error.to_string()).with_cure(error.cure())
     }
 }
 

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certkit_acme::authorities;
-use certkit_acme::command::CommandSettings;
 use certkit_acme::deploy::{HookStage, validate_hook};
 use certkit_acme::transport::{TlsVerification, TransportSettings};
+use certkit_core::settings::{Origin, Settings, Sourced};
 use certkit_core::store::{ConfEdits, ConfValue, LiveSwitch, StorePaths};
 use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName, escape};
 
 use super::typed::Typed;
-use super::{Environment, Invocation, certbot};
+use super::{Environment, IniOrigin, Invocation, certbot};
 use crate::exit::CommandError;
 
 /// The config dir: flag, $CERTKIT_CONFIG_DIR, certbot's default; absolute.
@@ -38,35 +38,50 @@ impl Invocation {
         )
     }
 
-    /// How to reach a CA: the environment's settings and the flags'.
-    pub(crate) fn transport(&self) -> TransportSettings {
-        let mut settings = TransportSettings::from_env();
-        let general = &self.typed.general;
-        settings.ca_bundles.extend(general.ca_bundle.iter().map(|file| absolute(file)));
-        if general.no_verify_ssl {
-            settings.tls_verification = TlsVerification::Off;
-        }
-        if general.user_agent_comment.is_some() {
-            settings.user_agent_comment.clone_from(&general.user_agent_comment);
-        }
+    /// The owner's settings after the flags, typed or in cli.ini, have had their say.
+    pub(crate) fn effective(&self, mut settings: Settings) -> Settings {
+        let (general, hooks) = (&self.typed.general, &self.typed.hooks);
+        let bundles: Vec<PathBuf> = general.ca_bundle.iter().map(|file| absolute(file)).collect();
+        let bundles = (!bundles.is_empty()).then(|| self.flag("ca_bundle", bundles));
+        settings.ca_bundles = settings.ca_bundles.with_flag(bundles);
+        let comment = general.user_agent_comment.clone();
+        let comment = comment.map(|comment| self.flag("user_agent_comment", Some(comment)));
+        settings.user_agent_comment = settings.user_agent_comment.with_flag(comment);
+        let limit = hooks.hook_time_limit.map(|seconds| self.flag("hook_time_limit", Duration::from_secs(seconds)));
+        settings.hook_time_limit = settings.hook_time_limit.with_flag(limit);
+        // The parser knows no third word.
+        let how = hooks.live_switch.as_deref().map(|how| {
+            let how = if how == LiveSwitch::Links.as_str() { LiveSwitch::Links } else { LiveSwitch::Exchange };
+            self.flag("live_switch", how)
+        });
+        settings.live_switch = settings.live_switch.with_flag(how);
         settings
     }
 
-    /// How a new version goes live.
-    pub(crate) fn live_switch(&self) -> LiveSwitch {
-        match self.typed.hooks.live_switch.as_deref() {
-            Some("links") => LiveSwitch::Links,
-            _ => LiveSwitch::Exchange,
+    /// A flag's value with where it was given; by the flag's id.
+    pub(crate) fn flag<T>(&self, id: &str, value: T) -> Sourced<T> {
+        Sourced::new(value, self.flag_origin(id))
+    }
+
+    /// Where a flag was given, by its id.
+    pub(crate) fn flag_origin(&self, id: &str) -> Origin {
+        match self.from_file.get(id) {
+            Some(IniOrigin { file, line }) => {
+                Origin::CliIni { path: file.clone(), line: u32::try_from(*line).unwrap_or(u32::MAX) }
+            }
+            None => Origin::Flag { flag: format!("--{}", id.replace('_', "-")) },
         }
     }
 
-    /// How hooks are run.
-    pub(crate) fn commands(&self) -> CommandSettings {
-        let mut settings = CommandSettings::new();
-        if let Some(seconds) = self.typed.hooks.hook_time_limit {
-            settings.time_limit = Duration::from_secs(seconds);
+    /// How to reach a CA: the environment's settings, the owner's and the flags'.
+    pub(crate) fn transport(&self, settings: &Settings) -> TransportSettings {
+        let mut transport = TransportSettings::from_env();
+        transport.ca_bundles.extend(settings.ca_bundles.value.iter().cloned());
+        if self.typed.general.no_verify_ssl {
+            transport.tls_verification = TlsVerification::Off;
         }
-        settings
+        transport.user_agent_comment.clone_from(&settings.user_agent_comment.value);
+        transport
     }
 
     /// The CA that was named, on the command line or in a file.

@@ -1,7 +1,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use certkit_core::store::ConfValue;
+use certkit_core::settings::{Origin, Settings};
+use certkit_core::store::{ConfValue, LiveSwitch};
 
 use super::*;
 
@@ -350,4 +351,23 @@ fn directories_are_absolute() {
     assert_eq!(paths.logs_dir, PathBuf::from("/l"));
     assert_eq!(paths.work_dir, PathBuf::from("/var/lib/letsencrypt"));
     assert_eq!(well("renew").paths().config_dir, PathBuf::from("/nonexistent/certkit"));
+}
+
+#[test]
+fn flags_win_over_settings_and_say_where_they_stand() {
+    let file = "live_switch = \"links\"\nhook_time_limit = 9\nca_bundles = [\"/a\"]\nuser_agent_comment = \"a\"\nparallel_orders = 2\n";
+    let settings = || Settings::parse(file.as_bytes()).unwrap();
+    assert_eq!(well("renew").effective(settings()), settings());
+    let invocation = well("renew --live-switch exchange --hook-time-limit 5 --ca-bundle /b --user-agent-comment b");
+    let effective = invocation.effective(settings());
+    assert_eq!(effective.live_switch.value, LiveSwitch::Exchange);
+    assert_eq!(effective.live_switch.origin, Origin::Flag { flag: "--live-switch".to_owned() });
+    assert_eq!(effective.hook_time_limit.value.as_secs(), 5);
+    assert_eq!(effective.parallel_orders.origin, Origin::SettingsFile { line: 5 });
+    let transport = invocation.transport(&effective);
+    assert_eq!(transport.ca_bundles, [PathBuf::from("/b")]);
+    assert_eq!(transport.user_agent_comment.as_deref(), Some("b"));
+    let invocation = with_ini("\nlive-switch = exchange\n", "renew").unwrap();
+    let origin = invocation.effective(settings()).live_switch.origin;
+    assert!(matches!(origin, Origin::CliIni { line: 2, .. }), "{origin:?}");
 }

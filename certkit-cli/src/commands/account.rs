@@ -13,7 +13,7 @@ use crate::exit::CommandError;
 
 /// Reads a CA's directory.
 pub(crate) async fn connect(context: &Context<'_>, server: &AcmeUrl) -> Result<Authority, CommandError> {
-    let transport = Transport::new(&context.invocation.transport())?;
+    let transport = Transport::new(&context.transport()?)?;
     context.ui.detail(&format!("Asking {server} for its directory."));
     Ok(Authority::connect(transport, server).await?)
 }

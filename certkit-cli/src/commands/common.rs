@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use certkit_acme::command::CommandSettings;
 use certkit_acme::renewal::Renewer;
+use certkit_acme::transport::TransportSettings;
+use certkit_core::settings::Settings;
 use certkit_core::store::{Lineage, LockedStore, Store};
 use certkit_core::{LineageName, escape};
 use chrono::{DateTime, Utc};
@@ -116,12 +119,25 @@ impl<'a> Context<'a> {
         store.lineage(name)?.ok_or_else(|| no_such_certificate(store, name))
     }
 
+    /// The owner's settings and the flags. One wrong line in `certkit/settings.toml` and nothing is done: half of what the
+    /// owner meant may be worse than none.
+    pub(crate) fn settings(&self) -> Result<Settings, CommandError> {
+        Ok(self.invocation.effective(self.store()?.settings()?))
+    }
+
+    /// How to reach a CA.
+    pub(crate) fn transport(&self) -> Result<TransportSettings, CommandError> {
+        Ok(self.invocation.transport(&self.settings()?))
+    }
+
     /// A renewer for the store that tells us what happens.
-    pub(crate) fn renewer(&self, progress: &Arc<Progress>) -> Result<Renewer, CommandError> {
+    pub(crate) fn renewer(&self, settings: &Settings, progress: &Arc<Progress>) -> Result<Renewer, CommandError> {
+        let mut commands = CommandSettings::new();
+        commands.time_limit = settings.hook_time_limit.value;
         let renewer = Renewer::builder(self.store()?)
-            .transport(self.invocation.transport())
-            .commands(self.invocation.commands())
-            .live_switch(self.invocation.live_switch())
+            .transport(self.invocation.transport(settings))
+            .commands(commands)
+            .live_switch(settings.live_switch.value)
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
             .build()?;
         Ok(renewer)

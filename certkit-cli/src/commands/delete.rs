@@ -13,8 +13,8 @@ use crate::ui::shown;
 
 /// Delete a certificate with all its versions
 ///
-/// Removes the renewal configuration, the links in live/ and all versions in archive/ of a certificate. Make sure
-/// beforehand that no server uses it any more. Works for broken ones, too.
+/// Removes the renewal configuration, the links in live/, all versions in archive/ and the settings in
+/// certkit/lineages/ of a certificate. Make sure beforehand that no server uses it any more. Works for broken ones, too.
 #[derive(clap::Args)]
 struct About {}
 
@@ -67,7 +67,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 /// Whether an interrupted removal, or another tool, left something of a certificate without its configuration.
 fn is_left_over(store: &Store, name: &LineageName) -> Result<bool, CommandError> {
     let paths = store.paths();
-    for path in [paths.live(name), paths.archive(name), paths.pending(name)] {
+    for path in [paths.live(name), paths.archive(name), paths.pending(name), paths.lineage_settings_file(name)] {
         match std::fs::symlink_metadata(&path) {
             Ok(_) => return Ok(true),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

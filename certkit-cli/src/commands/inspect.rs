@@ -6,6 +6,7 @@ use clap::Args as _;
 
 use certkit_acme::AwsLcKeyMath;
 use certkit_acme::probe::probe;
+use certkit_core::settings::{Settings, SettingsProblemCode};
 use certkit_core::{KeyMath as _, escape, read_bundle};
 
 use super::{Command, Context, Operands};
@@ -145,7 +146,7 @@ fn endpoint(context: &Context<'_>, source: &str) -> Result<Inspected, CommandErr
         inspected.problems.push("there is no such file, and it is not of the form HOST or HOST:PORT".to_owned());
         return Ok(inspected);
     };
-    let settings = context.invocation.transport();
+    let settings = context.invocation.transport(&settings(context));
     let served = runtime::ask(async { Ok(probe(host, port, Some(host), &settings).await) })?;
     match served {
         Ok(served) => {
@@ -157,6 +158,26 @@ fn endpoint(context: &Context<'_>, source: &str) -> Result<Inspected, CommandErr
         Err(problem) => inspected.problems.push(escape(&problem.to_string()).into_owned()),
     }
     Ok(inspected)
+}
+
+/// Anybody may look at a server, but only the owner can read the settings: they are no reason to refuse.
+fn settings(context: &Context<'_>) -> Settings {
+    let settings = match context.store().map(|store| store.settings()) {
+        Ok(Ok(settings)) => settings,
+        Ok(Err(error)) if error.problems.iter().any(|problem| problem.code != SettingsProblemCode::Unreadable) => {
+            context.ui.warning(&format!("the settings are left out: {error}"));
+            Settings::default()
+        }
+        Ok(Err(error)) => {
+            context.ui.detail(&format!("The settings are left out: {error}."));
+            Settings::default()
+        }
+        Err(error) => {
+            context.ui.detail(&format!("The settings are left out: {error}."));
+            Settings::default()
+        }
+    };
+    context.invocation.effective(settings)
 }
 
 /// `host`, `host:port`, `192.0.2.1:port`, `[2001:db8::1]:port` or a bare IPv6 address.

@@ -3,6 +3,7 @@
 mod account;
 mod certificates;
 mod certonly;
+mod config;
 mod delete;
 pub(crate) mod help;
 mod history;
@@ -52,6 +53,8 @@ pub(crate) enum Operands {
     None,
     /// At least one word.
     Some,
+    /// Exactly one of these words.
+    OneOf(&'static [&'static str]),
 }
 
 /// Every command, in the order of the help text.
@@ -66,6 +69,7 @@ pub(crate) const ALL: &[&Command] = &[
     &versions::COMMAND,
     &rollback::COMMAND,
     &history::COMMAND,
+    &config::COMMAND,
     &register::COMMAND,
     &update_account::COMMAND,
     &show_account::COMMAND,
@@ -93,12 +97,15 @@ pub(crate) fn find(invocation: &Invocation) -> Result<&'static Command, CommandE
             None => error.with_cure(format!("the commands are: {}", names())),
         });
     };
-    match (command.operands, invocation.operands().first()) {
-        (Operands::None, Some(operand)) => {
-            Err(CommandError::usage(format!("`certkit {}` does not take `{}`", command.name, escape(operand)))
-                .with_cure(format!("`certkit {} --help` shows what it takes", command.name)))
-        }
-        (Operands::Some, None) => {
+    let refuse = |operand: &str| {
+        Err(CommandError::usage(format!("`certkit {}` does not take `{}`", command.name, escape(operand)))
+            .with_cure(format!("`certkit {} --help` shows what it takes", command.name)))
+    };
+    match (command.operands, invocation.operands()) {
+        (Operands::None, [operand, ..]) => refuse(operand),
+        (Operands::OneOf(known), [operand]) if !known.contains(&operand.as_str()) => refuse(operand),
+        (Operands::OneOf(_), [_, surplus, ..]) => refuse(surplus),
+        (Operands::Some | Operands::OneOf(_), []) => {
             Err(CommandError::usage(format!("`certkit {}` needs {}", command.name, command.usage)))
         }
         _ => Ok(command),

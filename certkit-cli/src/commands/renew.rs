@@ -250,11 +250,13 @@ pub(crate) fn perform(
     context: &Context<'_>,
     work: Work,
     names: BTreeMap<LineageName, Vec<String>>,
-    request: Request,
+    mut request: Request,
     start: Start,
 ) -> Result<Report, CommandError> {
+    let settings = context.settings()?;
+    request.parallel_orders = settings.parallel_orders.value;
     let progress = Progress::new(Arc::clone(context.ui), work, names);
-    let renewer = context.renewer(&progress)?;
+    let renewer = context.renewer(&settings, &progress)?;
     let result = runtime::block_on(|stop| async move {
         if start == Start::AfterRandomSleep {
             sleep_when_unattended(context, &renewer, &request, &stop).await?;

@@ -51,7 +51,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         }
     }
     let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, BTreeMap::new());
-    let renewer = context.renewer(&progress)?;
+    let renewer = context.renewer(&context.settings()?, &progress)?;
     let mut wanted = RollBack::of(name);
     wanted.to = to;
     wanted.directory_hooks = !invocation.typed.hooks.no_directory_hooks;

@@ -4,6 +4,7 @@
 mod accounts;
 mod changing;
 mod command_line;
+mod config;
 mod csr;
 mod life;
 mod reading;

@@ -5,8 +5,8 @@
 //! [`Store::settings`](crate::store::Store::settings) and
 //! [`Store::lineage_settings`](crate::store::Store::lineage_settings) read them.
 //!
-//! [`values`] says what can be set and what applies without it, [`resolve`] where a value comes from, [`keys`] which key
-//! belongs where, [`document`] reads TOML with all its problems, [`deploy_tables`] reads `[[deploy]]`.
+//! `values` says what can be set and what applies without it, `resolve` where a value comes from, `keys` which key
+//! belongs where, `document` reads TOML with all its problems, `deploy_tables` reads `[[deploy]]`.
 
 mod deploy;
 pub use deploy::{DeploySetting, FileAccess, FileKinds};

@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context<'_>, file: &Path) -> Result<Exit, CommandErr
     let work = if mode == Mode::Real { Work::Requesting } else { Work::SimulatingRequest };
     context.ui.status(&format!("{} for {}", work.words(), words::names_in_short(&names)));
     let progress = Progress::new(std::sync::Arc::clone(context.ui), work, Default::default());
-    let renewer = context.renewer(&progress)?;
+    let renewer = context.renewer(&context.settings()?, &progress)?;
     let report = runtime::block_on(|stop| {
         let order = &order;
         async move { Ok(renewer.obtain_for_csr(order, &stop).await?) }
