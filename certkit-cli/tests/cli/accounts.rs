@@ -76,7 +76,7 @@ fn an_account_gets_a_new_key_with_and_without_a_new_address() {
     let [new] = <[String; 1]>::try_from(place.tree.account_ids(&server)).unwrap();
     assert_ne!(new, old);
     assert!(run.stdout.contains(&format!("Its id is {new} now")), "{}", run.stdout);
-    assert_eq!((account_of("a.example.com"), url(&place)), (new.clone(), before.clone()));
+    assert_eq!((account_of("a.example.com"), url(&place)), (new, before.clone()));
 
     let run = place.run_at(&ca, &["update_account", "--new-key", "--email", "b@example.org", "--json"]).ends_with(0);
     let document = run.json();
