@@ -43,7 +43,7 @@ pub struct AuthorityNote {
 }
 
 /// The comparison that Posh-ACME keeps.
-const COMPARISON: &str = "https://poshac.me/docs/latest/Guides/ACME-CA-Comparison/";
+const COMPARISON: &str = "https://github.com/rmbolger/Posh-ACME/blob/main/docs/Guides/ACME-CA-Comparison.md";
 const COMPARED: &str = "2026-04-15";
 
 const fn compared(text: &'static str) -> AuthorityNote {

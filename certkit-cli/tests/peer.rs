@@ -156,6 +156,34 @@ async fn an_account_with_an_ec_key_serves_both() {
 }
 
 #[test]
+fn an_account_that_got_a_new_key_is_certbots_still() {
+    let both = Both::new();
+    let port = both.port();
+    let server = both.pebble.directory_url();
+    let old = both.certbot.register();
+    both.certbot.succeed(&["certonly", "--standalone", "--http-01-port", &port, "-d", "a.example.com"]);
+    let line = |text: &str, label: &str| text.lines().find(|line| line.contains(label)).unwrap().trim().to_owned();
+    let before = both.certbot.succeed(&["show_account"]);
+    both.succeed(&["update_account", "--new-key", "--server", &server]);
+    let ids = both.tree.account_ids(&server);
+    assert_eq!(ids.len(), 1);
+    assert_ne!(ids[0], old);
+    let conf = std::fs::read_to_string(both.tree.config_dir().join("renewal/a.example.com.conf")).unwrap();
+    assert!(conf.contains(&format!("account = {}\n", ids[0])) && !conf.contains(&old), "{conf}");
+    let after = both.certbot.succeed(&["show_account"]);
+    assert_eq!(line(&after, "Account URL"), line(&before, "Account URL"));
+    assert_ne!(line(&after, "Account Thumbprint"), line(&before, "Account Thumbprint"));
+    both.certbot.succeed(&["renew", "--force-renewal", "--no-random-sleep-on-renew"]);
+    assert_eq!(both.version_of("a.example.com"), 2);
+    let conf = std::fs::read_to_string(both.tree.config_dir().join("renewal/a.example.com.conf")).unwrap();
+    assert!(conf.contains(&format!("account = {}\n", ids[0])), "{conf}");
+    both.succeed(&["renew", "--force-renewal"]);
+    assert_eq!(both.version_of("a.example.com"), 3);
+    both.certbot.succeed(&["unregister"]);
+    assert!(both.tree.account_ids(&server).is_empty());
+}
+
+#[test]
 fn certbot_and_certkit_never_work_at_the_same_time() {
     let both = Both::new();
     both.certbot.register();

@@ -121,7 +121,7 @@ impl ProfileEffects {
     pub fn lifetime(&self, at: DateTime<Utc>) -> TimeDelta {
         let day = at.date_naive();
         let counts = self.lifetimes.iter().rev().find(|lifetime| lifetime.begins().is_some_and(|since| since <= day));
-        TimeDelta::hours(counts.or(self.lifetimes.first()).map_or(0, |lifetime| i64::from(lifetime.hours)))
+        TimeDelta::hours(counts.or_else(|| self.lifetimes.first()).map_or(0, |lifetime| i64::from(lifetime.hours)))
     }
 
     /// What an owner should read before the first order with this profile, in sentences without a full stop; nothing for

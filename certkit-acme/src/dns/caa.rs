@@ -161,7 +161,9 @@ fn is_label(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn issuer(value: &str) -> Option<(Option<String>, Vec<(String, String)>)> {
+    type Parameters = Vec<(String, String)>;
+
+    fn issuer(value: &str) -> Option<(Option<String>, Parameters)> {
         CaaIssuer::parse(value.as_bytes()).map(|issuer| (issuer.domain, issuer.parameters))
     }
 

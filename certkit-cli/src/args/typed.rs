@@ -163,7 +163,8 @@ pub(crate) struct Key {
     /// Make a new private key at every renewal (the default)
     #[arg(long, overrides_with = "reuse_key")]
     pub(crate) no_reuse_key: bool,
-    /// Make a new private key this time although --reuse-key or the renewal configuration keeps it
+    /// Make a new private key this time although --reuse-key or the renewal configuration keeps it; with update_account,
+    /// a new key for the account
     #[arg(long)]
     pub(crate) new_key: bool,
     /// Prefer the chain whose topmost certificate was issued by this name

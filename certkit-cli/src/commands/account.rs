@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use certkit_acme::accounts::{choose_account, register_and_save};
+use certkit_acme::accounts::{self, RolloverEnd, choose_account, find_by_key, recover_rollovers, register_and_save};
+use certkit_acme::authorities;
 use certkit_acme::protocol::{Authority, ExternalAccountBinding, NewAccount};
 use certkit_acme::transport::Transport;
 use certkit_core::store::{Store, StoredAccount};
@@ -33,25 +34,83 @@ pub(crate) fn is_missing(store: &Store, server: &AcmeUrl) -> Result<bool, Comman
     Ok(accounts.is_empty() && findings.is_empty())
 }
 
+/// Ends what an interrupted change of an account's key left, so that the account with the right key is used. What
+/// cannot be ended now is told, and is no failure of its own: the command may be about another account.
+pub(crate) async fn settle(context: &Context<'_>, store: &Store) -> Result<(), CommandError> {
+    if nothing_to_settle(store)? {
+        return Ok(());
+    }
+    let locked = context.locked()?;
+    let transport = Transport::new(&context.invocation.transport())?;
+    for recovered in recover_rollovers(&locked, &transport, context.now).await? {
+        let account = &recovered.account;
+        match recovered.result {
+            Ok(RolloverEnd::Finished { id }) => {
+                context.ui.status(&format!("The account {account} was getting another key: it has it now, as {id}."));
+            }
+            Ok(RolloverEnd::Dropped) => {
+                context.ui.status(&format!("The account {account} was getting another key: the CA did not take it."));
+            }
+            Ok(_) => context.ui.warning(&format!(
+                "the account {account} was getting another key a moment ago; whether the CA takes it is asked again later"
+            )),
+            Err(failure) => context.ui.warning(&format!("the account {account} was getting another key: {failure}")),
+        }
+    }
+    Ok(())
+}
+
+/// Whether no account's key is being changed, as far as the store knows.
+pub(crate) fn nothing_to_settle(store: &Store) -> Result<bool, CommandError> {
+    let (rollovers, findings) = store.rollovers()?;
+    Ok(rollovers.is_empty() && findings.is_empty())
+}
+
 /// Registers a new account and stores it as certbot does. The terms of service have to be agreed to, by flag or by a
 /// person.
 pub(crate) async fn register(context: &Context<'_>, server: &AcmeUrl) -> Result<StoredAccount, CommandError> {
     let binding = binding(context)?;
-    let contacts = context.invocation.contacts();
     let authority = connect(context, server).await?;
-    if authority.directory().external_account_required && binding.is_none() {
+    let new = new_account(context, &authority, binding.is_some()).await?;
+    // Before the CA is asked, so that no account is made there that cannot be stored here.
+    let locked = context.locked()?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let saved = register_and_save(&locked, &authority, &new, binding.as_ref(), context.now, &host).await;
+    Ok(saved.map_err(Failure::from)?.stored)
+}
+
+/// Registers the key of a stored account anew when the CA does not know it any more; none when the CA does.
+pub(crate) async fn register_again(
+    context: &Context<'_>,
+    server: &AcmeUrl,
+    stored: &StoredAccount,
+) -> Result<Option<StoredAccount>, CommandError> {
+    let binding = binding(context)?;
+    let authority = connect(context, server).await?;
+    let locked = context.locked()?;
+    if find_by_key(&locked, &authority, stored).await.map_err(Failure::from)?.is_some() {
+        return Ok(None);
+    }
+    let new = new_account(context, &authority, binding.is_some()).await?;
+    let saved = accounts::register_again(&locked, &authority, stored, &new, binding.as_ref()).await;
+    Ok(Some(saved.map_err(Failure::from)?.stored))
+}
+
+/// What is needed to register; the terms are agreed to.
+async fn new_account(context: &Context<'_>, authority: &Authority, bound: bool) -> Result<NewAccount, CommandError> {
+    let directory = authority.directory();
+    if directory.external_account_required && !bound {
         return Err(CommandError::failed(
             "Unable to register an account with ACME server. Server requires external account binding. Please use --eab-kid and --eab-hmac-key",
         )
         .with_cure(FailureClass::ExternalAccountRequired.cure()));
     }
-    agree(context, authority.directory().terms_of_service.as_deref()).await?;
-    // Before the CA is asked, so that no account is made there that cannot be stored here.
-    let locked = context.locked()?;
-    let new = NewAccount::new(contacts, true);
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let saved = register_and_save(&locked, &authority, &new, binding.as_ref(), context.now, &host).await;
-    Ok(saved.map_err(Failure::from)?.stored)
+    // Before the owner commits to the CA.
+    for note in authorities::known(&directory.url).map_or(&[][..], |known| known.notes) {
+        context.ui.status(&format!("Note: {}.", note.text));
+    }
+    agree(context, directory.terms_of_service.as_deref()).await?;
+    Ok(NewAccount::new(context.invocation.contacts(), true))
 }
 
 /// The terms of service are shown and agreed to once.

@@ -8,6 +8,7 @@ mod delete;
 pub(crate) mod help;
 mod history;
 mod inspect;
+mod profile;
 mod reconfigure;
 mod register;
 mod renew;

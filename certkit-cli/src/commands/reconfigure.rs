@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use clap::Args as _;
 
 use certkit_acme::renewal::{Mode, Outcome, Request, Selection, Urgency};
-use certkit_core::escape;
 use certkit_core::store::{ConfEdits, ConfError, ConfValue, RenewalConf};
+use certkit_core::{AcmeUrl, escape};
 use serde_json::json;
 
 use super::certonly::point_to_typed_webroot;
+use super::profile::tell_surprises;
 use super::renew::{Start, conclude, perform};
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
@@ -88,6 +89,9 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     refuse_webroot_without_root(lineage.conf(), &edits)?;
     if !changes(lineage.conf(), &edits)? {
         return Ok(say(context, "No changes were made to the renewal configuration.\n", false));
+    }
+    if let Some(Ok(server)) = lineage.conf().params().effective_server().map(AcmeUrl::parse) {
+        tell_surprises(context, &server, Some(lineage.conf()));
     }
     let mut request = Request::renew();
     request.selection = Selection::One(name.clone());

@@ -66,6 +66,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     // Asked beforehand: once the CA has answered, nothing may keep the rest from happening.
     let delete = target.lineage.as_ref().is_some_and(|lineage| shall_delete(context, lineage.name()));
     runtime::ask(async {
+        account::settle(context, &store).await?;
         let authority = account::connect(context, &server).await?;
         if let Some(key) = &key {
             return Ok(authority.revoke_with_certificate_key(&target.certificate, key, reason).await?);

@@ -31,6 +31,11 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let store = context.store()?;
     let id = context.invocation.typed.account.account.as_deref();
     let stored = account::choose(&store, &server, id)?.ok_or_else(|| account::none_for(&server))?;
+    if !account::nothing_to_settle(&store)? {
+        context.ui.warning(
+            "an account was getting another key, and that has not ended: the next `certkit renew` or `certkit update_account` ends it",
+        );
+    }
     let (thumbprint, details) = runtime::ask(async {
         let authority = account::connect(context, &server).await?;
         let account = open_account(&authority, &stored)?;

@@ -31,6 +31,7 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let server = context.invocation.server_or_default()?;
     let store = context.store()?;
+    runtime::ask(account::settle(context, &store))?;
     let id = context.invocation.typed.account.account.as_deref();
     let none = || {
         CommandError::failed(format!("Could not find existing account for server {server}"))

@@ -16,6 +16,7 @@ use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName};
 pub(crate) use self::files::Saved;
 
 use self::choose::{Choice, Existing, Flags, Unattended, choose};
+use super::profile::tell_surprises;
 use super::renew::{Start, conclude, mode, perform, refuse_test_over_real};
 use super::{Command, Context, Operands, account};
 use crate::exit::{CommandError, Exit};
@@ -140,6 +141,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         point_to_typed_webroot(context, &mut edits, &identifiers);
     }
     refuse_wildcards_without_dns(&edits, &identifiers)?;
+    let conf = if is_new { None } else { Some(context.lineage(&store, &name)?) };
+    tell_surprises(context, &server, conf.as_ref().map(Lineage::conf));
     let new_key = invocation.typed.key.new_key || (!is_new && changes_key(context, &store, &name, &edits)?);
     let shown_names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
     let work = match (is_new, renewal.dry_run) {
