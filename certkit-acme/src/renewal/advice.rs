@@ -14,7 +14,7 @@ use super::attempt::Workshop;
 use super::inventory::{Inventory, blocking};
 use super::job::Subject;
 use crate::BoxFuture;
-use crate::protocol::{Authority, RenewalInfoError};
+use crate::protocol::{Authority, RenewalInfoError, RenewalInfoErrorKind};
 use crate::revocation::{RevocationChecker, RevocationStatus};
 use crate::transport::{TransportError, TransportSettings};
 
@@ -96,7 +96,11 @@ pub(super) async fn ask(
                 if failures == 0 {
                     findings.push(unavailable(&one.name, &error));
                 }
-                let next = error.next_try(failures.saturating_add(1), now);
+                // The run was asked to stop: nothing was learned.
+                if error.kind() == RenewalInfoErrorKind::Stopped {
+                    continue;
+                }
+                let next = error.next_try(failures, now);
                 RenewalInformation::failed(before.as_ref(), one.id.as_str(), next)
             }
             None => RenewalInformation::failed(

@@ -200,6 +200,7 @@ impl Subject {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let params = self.conf.params();
         let mut findings: Vec<Finding> = self.postponed.iter().cloned().collect();
+        findings.extend(self.settings.findings.iter().cloned());
         if let Some(dead) = &self.dead {
             findings.push(Finding::new(FindingCode::BrokenLineage, self.name.as_str(), dead));
         }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use certkit_core::settings::{DeploySetting, LineageSettings, Origin};
-use certkit_core::store::LiveSwitch;
-use certkit_core::{AcmeUrl, LineageName};
+use certkit_core::settings::{DeploySetting, LineageSettings, Origin, SettingsProblemCode};
+use certkit_core::store::{LiveSwitch, Store};
+use certkit_core::{AcmeUrl, Finding, FindingCode, LineageName};
 
-use crate::authorities;
+use crate::authorities::is_test_authority;
+use crate::fallback::fallbacks;
 
 /// What is set for one lineage.
 #[derive(Clone, Debug)]
@@ -20,36 +21,38 @@ pub(super) struct OwnSettings {
     /// None where the run's own counts.
     pub(super) hook_time_limit: Option<Duration>,
     pub(super) deploy: Vec<DeploySetting>,
+    /// Settings that have no effect as things are.
+    pub(super) findings: Vec<Finding>,
 }
 
 impl OwnSettings {
-    /// What `certkit/lineages/NAME.toml` and `certkit/settings.toml` say together. An error names what is wrong.
-    pub(super) fn resolve(settings: LineageSettings, name: &LineageName) -> Result<Self, String> {
-        let fallbacks =
-            settings.fallback_servers.value.iter().map(|server| {
-                authorities::resolve(server).map_err(|error| format!("fallback_servers of {name}: {error}"))
-            });
+    /// What `certkit/lineages/NAME.toml` and `certkit/settings.toml` say together; `server` is the conf's. An error names
+    /// what is wrong. Reads the store's accounts: a CA without one cannot stand in.
+    pub(super) fn resolve(
+        store: &Store,
+        settings: LineageSettings,
+        name: &LineageName,
+        server: Option<&str>,
+    ) -> Result<Self, String> {
+        let may_be_test = server.is_some_and(is_test_authority);
+        let found = fallbacks(store, &settings.fallback_servers, may_be_test);
+        let mut findings = Vec::new();
+        for problem in found.problems {
+            if problem.code == SettingsProblemCode::UnknownServer {
+                return Err(format!("{}: {problem}; {}", settings.fallback_servers.origin, problem.cure));
+            }
+            let what = format!("fallback_servers: {}; {}", problem.what, problem.cure);
+            findings.push(Finding::new(FindingCode::SettingWithoutEffect, name.as_str(), what));
+        }
         let set = |origin: &Origin| *origin != Origin::Default;
         Ok(Self {
-            fallbacks: fallbacks.collect::<Result<_, _>>()?,
+            fallbacks: found.usable,
+            findings,
             renewal_information: settings.renewal_information.value,
             revocation_check: settings.revocation_check.value,
             live_switch: set(&settings.live_switch.origin).then_some(settings.live_switch.value),
             hook_time_limit: set(&settings.hook_time_limit.origin).then_some(settings.hook_time_limit.value),
             deploy: settings.deploy.into_iter().map(|setting| setting.value).collect(),
         })
-    }
-}
-
-impl Default for OwnSettings {
-    fn default() -> Self {
-        Self {
-            fallbacks: Vec::new(),
-            renewal_information: true,
-            revocation_check: true,
-            live_switch: None,
-            hook_time_limit: None,
-            deploy: Vec::new(),
-        }
     }
 }

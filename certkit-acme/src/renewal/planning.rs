@@ -4,7 +4,7 @@ use certkit_core::decision::{Cadence, Seed};
 use certkit_core::settings::Settings;
 use certkit_core::state::{Ledger, LineageState, OrderScope};
 use certkit_core::store::{Store, StoreError};
-use certkit_core::{AcmeUrl, LineageName, Outlook, Plan, PlanInput, plan};
+use certkit_core::{LineageName, Outlook, Plan, PlanInput, plan};
 use chrono::TimeDelta;
 
 use super::inventory::blocking;
@@ -12,7 +12,6 @@ use super::job::Subject;
 use super::scope::order_scope;
 use super::select::{Seen, select};
 use super::{Mode, Renewer, Request, RunError};
-use crate::authorities;
 
 /// Where Linux keeps what differs between machines (machine-id(5)). It never leaves the machine: only a hash is used.
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -99,23 +98,12 @@ fn scopes(store: &Store, subject: &Subject) -> Vec<OrderScope> {
     let account = subject.conf.params().account.clone();
     let mut scopes = vec![order_scope(&first, account.as_deref(), &subject.identifiers)];
     for directory in &subject.settings.fallbacks {
-        let known = scopes.iter().any(|scope| scope.directory == *directory);
-        // A test CA's certificate must not take the place of a trusted one by itself.
-        if known || (is_test(directory) && !is_test(&first)) {
+        if scopes.iter().any(|scope| scope.directory == *directory) {
             continue;
         }
-        // Its account has to exist; the only one is the one that is used.
-        let account = store.accounts(directory).ok().and_then(|(accounts, _)| match accounts.as_slice() {
-            [only] => Some(only.id.clone()),
-            _ => None,
-        });
-        if account.is_some() {
-            scopes.push(order_scope(directory, account.as_deref(), &subject.identifiers));
-        }
+        // It has one, or it would not be among them.
+        let account = store.accounts(directory).ok().and_then(|(accounts, _)| accounts.into_iter().next());
+        scopes.push(order_scope(directory, account.as_ref().map(|account| account.id.as_str()), &subject.identifiers));
     }
     scopes
-}
-
-fn is_test(directory: &AcmeUrl) -> bool {
-    authorities::is_test_authority(directory.as_str())
 }

@@ -72,7 +72,8 @@ impl Renewer {
         let unusable = |reason: String| RunError::Broken { name: name.clone(), reason };
         let settings = self.effective_settings().await?;
         let own = self.store.lineage_settings(&settings, name).map_err(|error| unusable(error.to_string()))?;
-        let own = OwnSettings::resolve(own, name).map_err(unusable)?;
+        let own = OwnSettings::resolve(&self.store, own, name, lineage.conf().params().effective_server())
+            .map_err(unusable)?;
         let subject = Subject::read(&lineage, &request, own).map_err(unusable)?;
         let targets = subject.deploy_targets(&request, &hook_dir(self.store.paths(), HookStage::Deploy));
         let verified = self.verify_old(lineage, old, inventory.now()).await?;

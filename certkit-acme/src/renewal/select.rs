@@ -32,6 +32,8 @@ pub(super) fn select(store: &Store, request: &Request, settings: &Settings) -> R
                 let unusable = |reason: String| RunError::Broken { name: name.clone(), reason };
                 let conf = RenewalConf::new(&request.edits).map_err(|error| unusable(error.to_string()))?;
                 let own = store.lineage_settings(settings, name).map_err(|error| unusable(error.to_string()))?;
+                let server = conf.params().effective_server();
+                let settings = OwnSettings::resolve(store, own, name, server).map_err(unusable)?;
                 let paths = store.paths();
                 let live_dir = paths.live(name);
                 Ok(vec![Seen::Usable(Box::new(Subject {
@@ -49,7 +51,7 @@ pub(super) fn select(store: &Store, request: &Request, settings: &Settings) -> R
                     key_in_use: None,
                     key_to_leave: None,
                     dead: None,
-                    settings: OwnSettings::resolve(own, name).map_err(unusable)?,
+                    settings,
                     changed_since: None,
                     postponed: None,
                 }))])
@@ -64,7 +66,7 @@ fn read(store: &Store, lineage: &Lineage, request: &Request, settings: &Settings
     let own = store
         .lineage_settings(settings, lineage.name())
         .map_err(|error| format!("{error}; {}", error.cure()))
-        .and_then(|own| OwnSettings::resolve(own, lineage.name()));
+        .and_then(|own| OwnSettings::resolve(store, own, lineage.name(), lineage.conf().params().effective_server()));
     match own.and_then(|own| Subject::read(lineage, request, own)) {
         Ok(subject) => Seen::Usable(Box::new(subject)),
         Err(reason) => {

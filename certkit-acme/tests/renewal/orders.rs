@@ -65,18 +65,33 @@ async fn preferred_chain_is_matched_by_its_topmost_issuer() {
 }
 
 #[tokio::test]
-async fn accounts_that_the_ca_does_not_know_or_that_are_ambiguous_are_told() {
+async fn an_account_that_the_ca_lost_is_registered_anew_with_its_key_unless_something_binds_it() {
     let world = World::new(PebbleOptions::default()).await;
     let url = world.server().replace("/dir", "/my-account/nobody");
-    let unknown = world.tree.account_with_url(&world.server(), AccountKeyKind::EcP256, &url);
-    world
-        .tree
-        .lineage("unknown.example.com")
-        .days_left(5)
-        .server(&world.server())
-        .account(&unknown.id)
-        .standalone(world.pebble.http_port())
-        .write();
+    let lost = world.tree.account_with_url(&world.server(), AccountKeyKind::EcP256, &url);
+    for name in ["free.example.com", "bound.example.com"] {
+        world.due(name).account(&lost.id).write();
+    }
+    // RFC 8657: only the account that was lost may have certificates for this name.
+    world.pebble.set_caa("bound.example.com", &[("issue", &format!("pebble.example; accounturi={url}"))]);
+    let only = |name: &str| Request::renew().only(LineageName::new(name).unwrap());
+    let report = world.run_request(only("bound.example.com")).await;
+    let Outcome::Failed { failure, .. } = &entry(&report, "bound.example.com").outcome else { panic!("{report:?}") };
+    assert_eq!(failure.class, FailureClass::AccountUnknown);
+    assert!(failure.detail.contains("CAA"), "{failure}");
+    let report = world.run_request(only("free.example.com")).await;
+    assert!(matches!(entry(&report, "free.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
+    assert!(report.findings.iter().any(|finding| finding.code == FindingCode::AccountRevived));
+    // The same key, and so the same id: no conf has to change.
+    let (accounts, _) = world.store().accounts(&world.directory()).unwrap();
+    let revived = accounts.iter().find(|account| account.id == lost.id).unwrap();
+    assert_ne!(revived.uri.as_str(), url);
+}
+
+#[tokio::test]
+async fn several_accounts_without_a_choice_are_told() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.tree.account(&world.server(), AccountKeyKind::EcP256);
     world
         .tree
         .lineage("which.example.com")
@@ -85,10 +100,8 @@ async fn accounts_that_the_ca_does_not_know_or_that_are_ambiguous_are_told() {
         .standalone(world.pebble.http_port())
         .write();
     let report = world.run().await;
-    for name in ["unknown.example.com", "which.example.com"] {
-        let Outcome::Failed { failure, .. } = &entry(&report, name).outcome else { panic!("{report:?}") };
-        assert!(matches!(failure.class, FailureClass::AccountUnknown | FailureClass::Settings), "{failure:?}");
-    }
+    let Outcome::Failed { failure, .. } = &entry(&report, "which.example.com").outcome else { panic!("{report:?}") };
+    assert_eq!(failure.class, FailureClass::Settings);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use certkit_acme::accounts;
+use certkit_acme::dns::ResolverSettings;
 use certkit_acme::protocol::{Authority, NewAccount};
 use certkit_acme::renewal::{HookRun, Observer, Renewer, Report, ReportEntry, Request};
 use certkit_acme::transport::{Transport, TransportSettings};
@@ -109,7 +110,13 @@ impl World {
 
     pub(crate) fn renewer(&self) -> Renewer {
         let observer: Arc<dyn Observer> = Arc::clone(&self.seen) as Arc<dyn Observer>;
-        Renewer::builder(self.store()).transport(self.transport()).observer(observer).build().unwrap()
+        let names = ResolverSettings::with_servers(vec![self.pebble.dns_address()]);
+        Renewer::builder(self.store())
+            .transport(self.transport())
+            .resolver(names)
+            .observer(observer)
+            .build()
+            .unwrap()
     }
 
     /// A lineage that is due, validated by the built-in responder on Pebble's port.
