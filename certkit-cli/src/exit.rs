@@ -6,6 +6,7 @@ use certkit_acme::StopReason;
 use certkit_acme::protocol::AcmeError;
 use certkit_acme::renewal::RunError;
 use certkit_acme::transport::TransportError;
+use certkit_core::settings::SettingsError;
 use certkit_core::store::{BrokenLineage, CommitError, EditConfError, LockError, StoreError};
 use certkit_core::{Failure, FailureClass, escape};
 
@@ -145,15 +146,19 @@ impl From<RunError> for CommandError {
             RunError::Store(error) => error.into(),
             RunError::Transport(error) => error.into(),
             RunError::Failed(failure) => failure.into(),
-            RunError::Settings(error) => {
-                Self::failed(escape(&error.to_string())).with_cure("`certkit config check` tells all that is wrong")
-            }
+            RunError::Settings(error) => error.into(),
             broken @ RunError::Broken { .. } => {
                 let text = broken.to_string();
                 Self::failed(escape(&text)).with_cure(words::broken_cure(&text))
             }
             other => Self::failed(escape(&other.to_string())),
         }
+    }
+}
+
+impl From<SettingsError> for CommandError {
+    fn from(error: SettingsError) -> Self {
+        Self::failed(escape(&error.to_string())).with_cure(error.cure())
     }
 }
 

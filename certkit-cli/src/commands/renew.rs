@@ -9,15 +9,16 @@ use clap::Args as _;
 
 use certkit_acme::Stop;
 use certkit_acme::authorities::is_test_authority;
-use certkit_acme::renewal::{Mode, Outcome, Renewer, Report, Request, Selection, Urgency};
+use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
 use certkit_core::store::{ConfEdits, Store};
 use certkit_core::{LineageName, Step};
 
 use super::common::no_such_certificate;
+use super::foresight::{self, Foreseen};
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::progress::{Progress, Work};
-use crate::render::renewal;
+use crate::render::{plan, renewal};
 use crate::runtime;
 
 /// certbot's bound: a random time of up to eight minutes, so that not everybody asks the CA at the same second.
@@ -44,6 +45,7 @@ pub(crate) const COMMAND: Command = Command {
         "no_random_sleep_on_renew",
         "break_my_certs",
         "no_autorenew",
+        "allow_subset_of_names",
         "pre_hook",
         "deploy_hook",
         "post_hook",
@@ -84,6 +86,42 @@ pub(crate) const COMMAND: Command = Command {
 };
 
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    let (store, request) = prepare(context)?;
+    let names = names_of_all(&store);
+    let work = if context.invocation.typed.renewal.dry_run { Work::SimulatingRenewal } else { Work::Renewing };
+    // What the rules say, whatever this run was told to do.
+    let mut rules = Request::renew();
+    rules.selection = request.selection.clone();
+    if request.mode != Mode::Real {
+        // A real run has saved them where they count.
+        rules.edits = request.edits.clone();
+    }
+    let report = perform(context, work, names, request, Start::AfterRandomSleep)?;
+    let foreseen = reasons(context, &store, &rules);
+    for entry in &report.entries {
+        if let Some(one) = foreseen.iter().find(|one| one.entry.name.as_str() == entry.name) {
+            context.ui.detail(&format!("{}: {}.", entry.name, plan::in_short(one)));
+        }
+    }
+    for piece in renewal::report(&report, context.invocation.has_hooks()) {
+        piece.say(context.ui);
+    }
+    let mut document = renewal::json(&report);
+    renewal::add_windows(&mut document, &foreseen);
+    Ok(conclude_with(context, &report, document))
+}
+
+/// When and why each certificate is due, for who wants to know. A run is no failure because this cannot be told.
+fn reasons(context: &Context<'_>, store: &Store, rules: &Request) -> Vec<Foreseen> {
+    let voice = context.ui.voice();
+    if voice.verbose == 0 && !voice.json {
+        return Vec::new();
+    }
+    foresight::foresee(store, rules).map(|(foreseen, _)| foreseen).unwrap_or_default()
+}
+
+/// The request of the command line, and the store that it is for. What cannot be done is refused here.
+pub(super) fn prepare(context: &Context<'_>) -> Result<(Store, Request), CommandError> {
     refuse_names(context)?;
     let invocation = context.invocation;
     invocation.validate_hooks()?;
@@ -110,19 +148,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     refuse_test_over_real(context, &store, name.as_ref(), &edits)?;
     let request = request(context, name, edits);
-    let names = names_of_all(&store);
-    let work = if context.invocation.typed.renewal.dry_run { Work::SimulatingRenewal } else { Work::Renewing };
-    let report = perform(context, work, names, request, Start::AfterRandomSleep)?;
-    for entry in &report.entries {
-        if let Outcome::NotDue { at, reason } = &entry.outcome {
-            let when = at.map_or_else(|| "never due".to_owned(), |at| format!("due from {}", crate::render::time(at)));
-            context.ui.detail(&format!("{}: {when} ({}).", entry.name, reason.words()));
-        }
-    }
-    for piece in renewal::report(&report, invocation.has_hooks()) {
-        piece.say(context.ui);
-    }
-    Ok(conclude(context, &report))
+    Ok((store, request))
 }
 
 fn refuse_names(context: &Context<'_>) -> Result<(), CommandError> {
@@ -223,7 +249,7 @@ pub(crate) fn mode(context: &Context<'_>) -> Mode {
 }
 
 /// The names that each lineage's certificate holds, for messages.
-fn names_of_all(store: &Store) -> BTreeMap<LineageName, Vec<String>> {
+pub(super) fn names_of_all(store: &Store) -> BTreeMap<LineageName, Vec<String>> {
     let lineages = store.lineages().into_iter().flatten().flatten();
     lineages.filter_map(|one| Some((one.name().clone(), one.certificate().ok()?.listed_names()))).collect()
 }
@@ -259,9 +285,14 @@ pub(crate) fn perform(
 
 /// The exit status of a run, after its JSON document and its findings.
 pub(crate) fn conclude(context: &Context<'_>, report: &Report) -> Exit {
+    conclude_with(context, report, renewal::json(report))
+}
+
+/// The same with a document that says more.
+pub(crate) fn conclude_with(context: &Context<'_>, report: &Report, document: serde_json::Value) -> Exit {
     renewal::tell_findings(&report.findings, context.ui);
     if context.ui.voice().json {
-        context.ui.json(&renewal::json(report));
+        context.ui.json(&document);
     }
     match report.stopped {
         Some(reason) => Exit::Stopped(reason),
