@@ -92,13 +92,13 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let (store, request) = prepare(context)?;
     let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, names_of_all(&store));
     let renewer = context.renewer(&progress)?;
-    let diary = Diary { context, progress, manager: ServiceManager, said: Mutex::default() };
+    let diary = Diary { context, progress, manager: ServiceManager::from_env(), said: Mutex::default() };
     let wake = Arc::new(Wake::new());
     let reason = runtime::block_on_daemon(&wake, |stop| {
         let (renewer, diary, wake) = (&renewer, &diary, &wake);
         async move {
-            let manager = diary.manager;
-            tokio::spawn(manager.keep_alive());
+            let manager = &diary.manager;
+            tokio::spawn(manager.clone().keep_alive());
             context.ui.status("certkit daemon is ready.");
             manager.ready();
             let say_goodbye = async {

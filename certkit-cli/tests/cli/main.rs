@@ -3,8 +3,10 @@
 
 mod accounts;
 mod changing;
+mod coming;
 mod command_line;
 mod csr;
+mod daemon;
 mod life;
 mod reading;
 mod refusals;
