@@ -112,12 +112,6 @@ impl From<StoreError> for CommandError {
     }
 }
 
-impl From<SettingsError> for CommandError {
-    fn from(error: SettingsError) -> Self {
-        Self::failed(error.to_string()).with_cure(error.cure())
-    }
-}
-
 impl From<LockError> for CommandError {
     fn from(error: LockError) -> Self {
         match error {
@@ -152,15 +146,19 @@ impl From<RunError> for CommandError {
             RunError::Store(error) => error.into(),
             RunError::Transport(error) => error.into(),
             RunError::Failed(failure) => failure.into(),
-            RunError::Settings(error) => {
-                Self::failed(escape(&error.to_string())).with_cure("`certkit config check` tells all that is wrong")
-            }
+            RunError::Settings(error) => error.into(),
             broken @ RunError::Broken { .. } => {
                 let text = broken.to_string();
                 Self::failed(escape(&text)).with_cure(words::broken_cure(&text))
             }
             other => Self::failed(escape(&other.to_string())),
         }
+    }
+}
+
+impl From<SettingsError> for CommandError {
+    fn from(error: SettingsError) -> Self {
+        Self::failed(escape(&error.to_string())).with_cure(error.cure())
     }
 }
 

@@ -43,6 +43,12 @@ impl Log {
         let mut guard = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let now = (self.clock)().to_rfc3339_opts(SecondsFormat::Secs, true);
         let process = std::process::id();
+        // logrotate moves the file away under a process that runs for months (Debian's certbot package has it do so).
+        if !self.is_ours(guard.as_ref())
+            && let Ok(file) = open_file(&self.path)
+        {
+            *guard = Some(file);
+        }
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             let Some(file) = guard.as_mut() else { return };
             let entry = format!("{now} [{process}] {level}: {}\n", escape(line));
@@ -55,12 +61,16 @@ impl Log {
 
     /// Only when the file is still the one at our path: another process may have rotated it meanwhile.
     fn rotate(&self, current: Option<File>) -> Option<File> {
-        let ours = current.as_ref().and_then(|file| file.metadata().ok()).map(|meta| (meta.dev(), meta.ino()));
-        let at_path = std::fs::symlink_metadata(&self.path).ok().map(|meta| (meta.dev(), meta.ino()));
-        if ours == at_path {
+        if self.is_ours(current.as_ref()) {
             let _ = std::fs::rename(&self.path, self.path.with_extension("log.1"));
         }
         open_file(&self.path).ok().or(current)
+    }
+
+    fn is_ours(&self, current: Option<&File>) -> bool {
+        let ours = current.and_then(|file| file.metadata().ok()).map(|meta| (meta.dev(), meta.ino()));
+        let at_path = std::fs::symlink_metadata(&self.path).ok().map(|meta| (meta.dev(), meta.ino()));
+        ours == at_path
     }
 }
 
@@ -128,6 +138,18 @@ mod tests {
         let size = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().len();
         assert!(size("certkit.log") <= 500 && size("certkit.log.1") <= 600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = Log::open(dir.path(), clock).unwrap();
+        log.line("info", "before");
+        let path = dir.path().join("certkit.log");
+        std::fs::rename(&path, dir.path().join("certkit.log.3")).unwrap();
+        log.line("info", "after");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("after") && !text.contains("before"), "{text}");
     }
 
     #[test]

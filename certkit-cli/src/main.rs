@@ -8,6 +8,7 @@ mod log;
 mod progress;
 mod render;
 mod runtime;
+mod service;
 mod timer;
 mod ui;
 

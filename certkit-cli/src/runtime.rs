@@ -1,14 +1,38 @@
-//! The async runtime of commands that talk to a CA, and the signals that end them.
+//! The async runtime of commands that talk to a CA, and the signals that end or wake them.
 
 use std::future::Future;
+use std::sync::Arc;
 
-use certkit_acme::{Stop, StopReason};
+use certkit_acme::{Stop, StopReason, Wake};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::CommandError;
 
+/// What SIGHUP means.
+enum Hangup {
+    /// The terminal is gone: the run ends as by SIGTERM.
+    Stops,
+    /// As to other daemons: look again.
+    Wakes(Arc<Wake>),
+}
+
 /// Runs a command's future. SIGINT, SIGTERM and SIGHUP ask it to stop, and it cleans up; a second SIGINT ends the process.
 pub(crate) fn block_on<T, F>(work: impl FnOnce(Stop) -> F) -> Result<T, CommandError>
+where
+    F: Future<Output = Result<T, CommandError>>,
+{
+    block_on_hearing(Hangup::Stops, work)
+}
+
+/// Runs a future that goes on until it is asked to stop: the same, but SIGHUP wakes it.
+pub(crate) fn block_on_daemon<T, F>(wake: &Arc<Wake>, work: impl FnOnce(Stop) -> F) -> Result<T, CommandError>
+where
+    F: Future<Output = Result<T, CommandError>>,
+{
+    block_on_hearing(Hangup::Wakes(Arc::clone(wake)), work)
+}
+
+fn block_on_hearing<T, F>(hangup: Hangup, work: impl FnOnce(Stop) -> F) -> Result<T, CommandError>
 where
     F: Future<Output = Result<T, CommandError>>,
 {
@@ -18,7 +42,10 @@ where
         .map_err(|problem| CommandError::failed(format!("cannot start: {problem}")))?;
     let stop = Stop::new();
     let result = runtime.block_on(async {
-        tokio::spawn(watch_signals(stop.clone()));
+        // Heard from now on, and not only once the task gets its turn: whoever is told that we are ready may signal at once.
+        if let Some(signals) = Signals::listen(&hangup) {
+            tokio::spawn(signals.watch(stop.clone(), hangup));
+        }
         work(stop.clone()).await
     });
     // A thread that waits for an answer on the terminal must not keep the process.
@@ -36,24 +63,39 @@ pub(crate) fn ask<T>(exchanges: impl Future<Output = Result<T, CommandError>>) -
     })
 }
 
-async fn watch_signals(stop: Stop) {
-    let (Ok(mut interrupts), Ok(mut terminations)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    // Whoever started us with nohup wants us to outlive the terminal.
-    let mut hangups = if hangup_is_ignored() { None } else { signal(SignalKind::hangup()).ok() };
-    loop {
-        tokio::select! {
-            Some(()) = interrupts.recv() => {
-                if stop.reason() == Some(StopReason::Interrupt) {
-                    std::process::exit(130);
+struct Signals {
+    interrupts: Signal,
+    terminations: Signal,
+    hangups: Option<Signal>,
+}
+
+impl Signals {
+    fn listen(hangup: &Hangup) -> Option<Self> {
+        // Whoever started a run with nohup wants it to outlive the terminal; what only wakes does outlive it.
+        let ignored = matches!(hangup, Hangup::Stops) && hangup_is_ignored();
+        Some(Self {
+            interrupts: signal(SignalKind::interrupt()).ok()?,
+            terminations: signal(SignalKind::terminate()).ok()?,
+            hangups: if ignored { None } else { signal(SignalKind::hangup()).ok() },
+        })
+    }
+
+    async fn watch(mut self, stop: Stop, hangup: Hangup) {
+        loop {
+            tokio::select! {
+                Some(()) = self.interrupts.recv() => {
+                    if stop.reason() == Some(StopReason::Interrupt) {
+                        std::process::exit(130);
+                    }
+                    stop.stop(StopReason::Interrupt);
                 }
-                stop.stop(StopReason::Interrupt);
+                Some(()) = self.terminations.recv() => stop.stop(StopReason::Terminate),
+                Some(()) = next(&mut self.hangups) => match &hangup {
+                    Hangup::Stops => stop.stop(StopReason::Hangup),
+                    Hangup::Wakes(wake) => wake.wake(),
+                },
+                else => return,
             }
-            Some(()) = terminations.recv() => stop.stop(StopReason::Terminate),
-            Some(()) = next(&mut hangups) => stop.stop(StopReason::Hangup),
-            else => return,
         }
     }
 }

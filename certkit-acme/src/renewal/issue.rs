@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use certkit_core::decision::limits::OrderKind;
 use certkit_core::state::Event;
 use certkit_core::store::{Pending, PendingOrder};
-use certkit_core::{Chain, Failure, FailureClass, Finding, FindingCode, IdentifierSet, PrivateKey, Version, escape};
-use chrono::TimeDelta;
+use certkit_core::{AcmeUrl, Chain, Failure, FailureClass, Finding, FindingCode, IdentifierSet, PrivateKey, Version, escape};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::attempt::Workshop;
 use super::inventory::{Saving, blocking, store_failure};
@@ -95,13 +95,9 @@ impl Exchange<'_> {
             Err(failure) => return Err(failure),
         };
         let before = self.workshop.inventory.state(&job.subject.name).issued_profile;
-        if let Some(name) = &wanted
-            && before.as_ref() != Some(name)
-            && let Some(effects) = authorities::profile_effects(&job.directory, name)
-        {
-            for surprise in effects.surprises(self.workshop.inventory.now()) {
-                self.tell(FindingCode::ProfileEffects, &format!("{name}: {surprise}")).await?;
-            }
+        let now = self.workshop.inventory.now();
+        for surprise in surprises(&job.directory, wanted.as_deref(), before.as_deref(), now) {
+            self.tell(FindingCode::ProfileEffects, &surprise).await?;
         }
         Ok(wanted)
     }
@@ -376,6 +372,14 @@ pub(super) fn profile(
     Ok(Some(name.to_owned()))
 }
 
+/// What the owner should read before the first order with a profile; nothing for a profile that the certificate has.
+fn surprises(directory: &AcmeUrl, wanted: Option<&str>, before: Option<&str>, now: DateTime<Utc>) -> Vec<String> {
+    let Some(name) = wanted.filter(|name| before != Some(*name)) else { return Vec::new() };
+    let known = authorities::profile_effects(directory, name);
+    let surprises = known.map(|effects| effects.surprises(now)).unwrap_or_default();
+    surprises.into_iter().map(|surprise| format!("{name}: {surprise}")).collect()
+}
+
 async fn drop_order(exchange: &Exchange<'_>, because: &str) -> Result<(), Failure> {
     let (inventory, job) = (exchange.workshop.inventory, exchange.job);
     let name = &job.subject.name;
@@ -388,4 +392,22 @@ async fn drop_order(exchange: &Exchange<'_>, because: &str) -> Result<(), Failur
         inventory.record(name, dropped).await.map_err(store_failure)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_profile_brings_is_told_before_its_first_order_and_not_again() {
+        let directory = authorities::resolve("letsencrypt").unwrap();
+        let now = DateTime::from_timestamp(1_790_000_000, 0).unwrap();
+        let told = surprises(&directory, Some("shortlived"), Some("classic"), now).join("; ");
+        for words in ["no common name", "25 names", "an hour", "160 hours"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(surprises(&directory, Some("shortlived"), Some("shortlived"), now).is_empty());
+        assert!(surprises(&directory, Some("unheard-of"), None, now).is_empty());
+        assert!(surprises(&directory, None, Some("shortlived"), now).is_empty());
+    }
 }

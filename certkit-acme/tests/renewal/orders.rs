@@ -1,7 +1,7 @@
 //! What is ordered, and from whom.
 
-use certkit_acme::renewal::Outcome;
-use certkit_core::FailureClass;
+use certkit_acme::renewal::{Outcome, Request};
+use certkit_core::{FailureClass, FindingCode, LineageName};
 use certkit_core::store::Kind;
 use testkit::{AccountKeyKind, Nginx, NginxOptions, PebbleOptions};
 

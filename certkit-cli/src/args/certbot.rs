@@ -46,10 +46,6 @@ const fn option(long: &'static str, fate: Fate) -> Foreign {
 
 /// The flags of certbot's main parser and of its web server plugins.
 pub(crate) const FOREIGN: &[Foreign] = &[
-    flag(
-        "allow-subset-of-names",
-        Refused("certkit drops no name silently: leave out the names that cannot be validated"),
-    ),
     flag("apache", Refused(USE_WEBROOT)),
     option("apache-challenge-location", Refused(USE_WEBROOT)),
     option("apache-ctl", Refused(USE_WEBROOT)),

@@ -242,6 +242,9 @@ impl Invocation {
                 edits.param(key, Some(value));
             }
         }
+        if self.typed.renewal.allow_subset_of_names {
+            edits.param("allow_subset_of_names", Some("True"));
+        }
         if self.typed.renewal.no_autorenew {
             edits.param("autorenew", Some("False"));
         }

@@ -122,7 +122,8 @@ fn flags_without_effect_are_refused_or_told() {
     assert!(refusal("certonly --dns-cloudflare --dns-cloudflare-credentials /x -d a").contains("--manual-auth-hook"));
     assert!(well("certonly --csr x.pem --fullchain-path y.pem").typed.csr.csr.is_some());
     assert!(well("renew --new-key").typed.key.new_key);
-    assert!(refusal("renew --allow-subset-of-names").contains("drops no name silently"));
+    assert_eq!(param(&well("renew --allow-subset-of-names"), "allow_subset_of_names"), text("True"));
+    assert_eq!(param(&well("renew"), "allow_subset_of_names"), None);
     assert!(refusal("renew --unheard-of").contains("--unheard-of"));
     let invocation = well("renew --no-redirect --max-log-backups 3");
     assert_eq!(invocation.notes.len(), 2, "{:?}", invocation.notes);

@@ -134,6 +134,13 @@ pub(crate) struct Renewal {
     /// Obtain a further certificate although one with the same names exists
     #[arg(long)]
     pub(crate) duplicate: bool,
+    /// Leave names out that cannot be validated, rather than fail for all
+    ///
+    /// The certificate is obtained for the names that can be validated, and each name that was left out is told: it is not
+    /// served with a valid certificate any more. It is saved in the renewal configuration, and every renewal tries all names
+    /// again.
+    #[arg(long)]
+    pub(crate) allow_subset_of_names: bool,
     /// Leave this certificate out of `certkit renew`
     #[arg(long)]
     pub(crate) no_autorenew: bool,

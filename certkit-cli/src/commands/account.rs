@@ -41,7 +41,7 @@ pub(crate) async fn settle(context: &Context<'_>, store: &Store) -> Result<(), C
         return Ok(());
     }
     let locked = context.locked()?;
-    let transport = Transport::new(&context.invocation.transport())?;
+    let transport = Transport::new(&context.transport()?)?;
     for recovered in recover_rollovers(&locked, &transport, context.now).await? {
         let account = &recovered.account;
         match recovered.result {

@@ -72,7 +72,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 }
 
 /// Whether a finding is about a certificate: its subject is the name itself or a path with it.
-fn concerns(finding: &Finding, name: &str) -> bool {
+pub(super) fn concerns(finding: &Finding, name: &str) -> bool {
     finding.subject.split('/').any(|part| {
         part == name || [".conf", ".json", ".jsonl"].iter().any(|ending| part.strip_suffix(ending) == Some(name))
     })

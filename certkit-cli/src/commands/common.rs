@@ -10,8 +10,8 @@ use certkit_core::store::{Lineage, LockedStore, Store};
 use certkit_core::{LineageName, escape};
 use chrono::{DateTime, Utc};
 
-use super::Command;
-use crate::args::Invocation;
+use super::{Command, help};
+use crate::args::{Invocation, certbot};
 use crate::exit::CommandError;
 use crate::log::Log;
 use crate::progress::Progress;
@@ -104,6 +104,34 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// A flag that would do nothing here is refused: whoever typed it meant something. In a file it is for other commands.
+    pub(super) fn refuse_other_flags(&self, command: &Command) -> Result<(), CommandError> {
+        let is_taken = |id: &str| command.flags.contains(&id) || help::EVERYWHERE.contains(&id);
+        for flag in &self.invocation.flags {
+            let id = flag.replace('-', "_");
+            if is_taken(&id) || self.invocation.is_from_file(&id) || certbot::fate(flag).is_some() {
+                continue;
+            }
+            let cure = match (command.name, flag.as_str()) {
+                ("daemon", "force-renewal") => {
+                    "use `certkit renew --force-renewal`, also while the daemon runs: it would renew for ever"
+                        .to_owned()
+                }
+                ("daemon", "new-key") => {
+                    "use `certkit renew --force-renewal --new-key`, also while the daemon runs".to_owned()
+                }
+                ("deploy", "deploy-hook") => {
+                    "set it first: certkit reconfigure --cert-name NAME --deploy-hook COMMAND".to_owned()
+                }
+                _ => format!("leave it out; `certkit {} --help` shows what it takes", command.name),
+            };
+            return Err(
+                CommandError::usage(format!("`certkit {}` does not take --{flag}", command.name)).with_cure(cure)
+            );
+        }
+        Ok(())
+    }
+
     /// The store, for reading.
     pub(crate) fn store(&self) -> Result<Store, CommandError> {
         Ok(Store::open(self.invocation.paths())?)
@@ -138,6 +166,7 @@ impl<'a> Context<'a> {
             .transport(self.invocation.transport(settings))
             .commands(commands)
             .live_switch(settings.live_switch.value)
+            .settings(settings.clone())
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
             .build()?;
         Ok(renewer)

@@ -8,7 +8,7 @@ use crate::exit::{CommandError, Exit};
 use crate::ui::Ui;
 
 /// The flags that matter with every command.
-const EVERYWHERE: &[&str] =
+pub(super) const EVERYWHERE: &[&str] =
     &["config_dir", "work_dir", "logs_dir", "config", "json", "quiet", "verbose", "non_interactive", "help", "version"];
 
 /// `--version`.

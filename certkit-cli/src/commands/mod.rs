@@ -4,25 +4,33 @@ mod account;
 mod certificates;
 mod certonly;
 mod config;
+mod daemon;
 mod delete;
+mod deploy;
+mod foresight;
 pub(crate) mod help;
 mod history;
 mod inspect;
-mod profile;
+mod plan;
 mod reconfigure;
 mod register;
 mod renew;
 mod revoke;
 mod rollback;
 mod show_account;
+mod status;
 mod timer;
 mod unregister;
 mod update_account;
 mod versions;
+mod wishes;
 
 mod common;
 pub(crate) use certonly::Saved;
 pub(crate) use common::Context;
+#[cfg(test)]
+pub(crate) use foresight::Broken;
+pub(crate) use foresight::{CadenceSource, Foreseen, Foresight};
 
 use certkit_core::escape;
 
@@ -61,8 +69,12 @@ pub(crate) enum Operands {
 /// Every command, in the order of the help text.
 pub(crate) const ALL: &[&Command] = &[
     &certificates::COMMAND,
+    &status::COMMAND,
+    &plan::COMMAND,
     &inspect::COMMAND,
     &renew::COMMAND,
+    &daemon::COMMAND,
+    &deploy::COMMAND,
     &certonly::COMMAND,
     &reconfigure::COMMAND,
     &delete::COMMAND,

@@ -6,13 +6,12 @@ use clap::Args as _;
 
 use certkit_acme::renewal::{Mode, Outcome, Request, Selection, Urgency};
 use certkit_core::store::{ConfEdits, ConfError, ConfValue, RenewalConf};
-use certkit_core::{AcmeUrl, escape};
+use certkit_core::escape;
 use serde_json::json;
 
 use super::certonly::point_to_typed_webroot;
-use super::profile::tell_surprises;
 use super::renew::{Start, conclude, perform};
-use super::{Command, Context, Operands};
+use super::{Command, Context, Operands, wishes};
 use crate::exit::{CommandError, Exit};
 use crate::progress::Work;
 use crate::render::renewal;
@@ -20,7 +19,8 @@ use crate::render::renewal;
 /// Change how a certificate is renewed
 ///
 /// Changes the renewal configuration of a certificate. A test order with the new settings comes first (as `--dry-run`
-/// does it): when it fails, nothing is changed. The certificate itself changes at its next renewal.
+/// does it): when it fails, nothing is changed. The certificate itself changes at its next renewal; another key or another
+/// profile makes the next `certkit renew` renew it.
 #[derive(clap::Args)]
 struct About {}
 
@@ -87,11 +87,10 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         point_to_typed_webroot(context, &mut edits, &identifiers);
     }
     refuse_webroot_without_root(lineage.conf(), &edits)?;
-    if !changes(lineage.conf(), &edits)? {
-        return Ok(say(context, "No changes were made to the renewal configuration.\n", false));
-    }
-    if let Some(Ok(server)) = lineage.conf().params().effective_server().map(AcmeUrl::parse) {
-        tell_surprises(context, &server, Some(lineage.conf()));
+    let changed = edited(lineage.conf(), &edits)?;
+    if changed.text() == lineage.conf().text() {
+        context.ui.result("No changes were made to the renewal configuration.\n");
+        return Ok(conclude_json(context, false, false));
     }
     let mut request = Request::renew();
     request.selection = Selection::One(name.clone());
@@ -119,9 +118,17 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             other => other,
         });
     }
-    context.locked()?.edit_conf(&name, &edits)?;
+    let locked = context.locked()?;
+    locked.edit_conf(&name, &edits)?;
+    let is_wished = wishes::record(context, &locked, &name, (lineage.conf(), &changed))?;
     renewal::tell_findings(&report.findings, context.ui);
-    Ok(say(context, "\nSuccessfully updated configuration.\nChanges will apply when the certificate renews.\n", true))
+    context.ui.result("\nSuccessfully updated configuration.\nChanges will apply when the certificate renews.\n");
+    if is_wished {
+        context
+            .ui
+            .result("The next `certkit renew` renews it, since the certificate differs from its configuration now.\n");
+    }
+    Ok(conclude_json(context, true, is_wished))
 }
 
 /// `--webroot` needs to know where.
@@ -183,21 +190,17 @@ fn refuse(context: &Context<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Whether the edits change the meaning of a conf.
-fn changes(conf: &RenewalConf, edits: &ConfEdits) -> Result<bool, CommandError> {
-    if edits.is_empty() {
-        return Ok(false);
-    }
-    let unusable = |problem: ConfError| {
+/// The conf as it would be; as it is without edits.
+fn edited(conf: &RenewalConf, edits: &ConfEdits) -> Result<RenewalConf, CommandError> {
+    conf.edited(edits).map_err(|problem: ConfError| {
         CommandError::failed(format!("the renewal configuration cannot be changed: {}", escape(&problem.to_string())))
-    };
-    Ok(conf.edited(edits).map_err(unusable)?.text() != conf.text())
+    })
 }
 
-fn say(context: &Context<'_>, text: &str, changed: bool) -> Exit {
-    context.ui.result(text);
+/// `renews`: whether the next run renews it because of the change.
+fn conclude_json(context: &Context<'_>, changed: bool, renews: bool) -> Exit {
     if context.ui.voice().json {
-        context.ui.json(&json!({ "schema": 1, "changed": changed }));
+        context.ui.json(&json!({ "schema": 1, "changed": changed, "renews": renews }));
     }
     Exit::Well
 }

@@ -9,15 +9,16 @@ use clap::Args as _;
 
 use certkit_acme::Stop;
 use certkit_acme::authorities::is_test_authority;
-use certkit_acme::renewal::{Mode, Outcome, Renewer, Report, Request, Selection, Urgency};
+use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
 use certkit_core::store::{ConfEdits, Store};
 use certkit_core::{LineageName, Step};
 
 use super::common::no_such_certificate;
+use super::foresight::{self, Foreseen};
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::progress::{Progress, Work};
-use crate::render::renewal;
+use crate::render::{plan, renewal};
 use crate::runtime;
 use crate::timer::TimerRun;
 
@@ -45,6 +46,7 @@ pub(crate) const COMMAND: Command = Command {
         "no_random_sleep_on_renew",
         "break_my_certs",
         "no_autorenew",
+        "allow_subset_of_names",
         "pre_hook",
         "deploy_hook",
         "post_hook",
@@ -85,6 +87,49 @@ pub(crate) const COMMAND: Command = Command {
 };
 
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    let (store, mut request) = prepare(context)?;
+    let timer = TimerRun::of(context);
+    request.cadence = timer.as_ref().map(TimerRun::cadence);
+    // The timer has its own randomness, and is exact where the CA's window is narrow.
+    let start = if timer.is_some() { Start::AtOnce } else { Start::AfterRandomSleep };
+    let names = names_of_all(&store);
+    let work = if context.invocation.typed.renewal.dry_run { Work::SimulatingRenewal } else { Work::Renewing };
+    // What the rules say, whatever this run was told to do.
+    let mut rules = Request::renew();
+    rules.selection = request.selection.clone();
+    if request.mode != Mode::Real {
+        // A real run has saved them where they count.
+        rules.edits = request.edits.clone();
+    }
+    let report = perform(context, work, names, request.clone(), start)?;
+    if let Some(timer) = &timer {
+        timer.set_wake(context, &request, &report);
+    }
+    let foreseen = reasons(context, &store, &rules);
+    for entry in &report.entries {
+        if let Some(one) = foreseen.iter().find(|one| one.entry.name.as_str() == entry.name) {
+            context.ui.detail(&format!("{}: {}.", entry.name, plan::in_short(one)));
+        }
+    }
+    for piece in renewal::report(&report, context.invocation.has_hooks()) {
+        piece.say(context.ui);
+    }
+    let mut document = renewal::json(&report);
+    renewal::add_windows(&mut document, &foreseen);
+    Ok(conclude_with(context, &report, document))
+}
+
+/// When and why each certificate is due, for who wants to know. A run is no failure because this cannot be told.
+fn reasons(context: &Context<'_>, store: &Store, rules: &Request) -> Vec<Foreseen> {
+    let voice = context.ui.voice();
+    if voice.verbose == 0 && !voice.json {
+        return Vec::new();
+    }
+    foresight::foresee(store, rules).map(|(foreseen, _)| foreseen).unwrap_or_default()
+}
+
+/// The request of the command line, and the store that it is for. What cannot be done is refused here.
+pub(super) fn prepare(context: &Context<'_>) -> Result<(Store, Request), CommandError> {
     refuse_names(context)?;
     let invocation = context.invocation;
     invocation.validate_hooks()?;
@@ -110,27 +155,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         context.ui.detail("`server` in cli.ini is for new certificates: each certificate is renewed at its own CA.");
     }
     refuse_test_over_real(context, &store, name.as_ref(), &edits)?;
-    let mut request = request(context, name, edits);
-    let timer = TimerRun::of(context);
-    request.cadence = timer.as_ref().map(TimerRun::cadence);
-    // The timer has its own randomness, and is exact where the CA's window is narrow.
-    let start = if timer.is_some() { Start::AtOnce } else { Start::AfterRandomSleep };
-    let names = names_of_all(&store);
-    let work = if context.invocation.typed.renewal.dry_run { Work::SimulatingRenewal } else { Work::Renewing };
-    let report = perform(context, work, names, request.clone(), start)?;
-    if let Some(timer) = &timer {
-        timer.set_wake(context, &request, &report);
-    }
-    for entry in &report.entries {
-        if let Outcome::NotDue { at, reason } = &entry.outcome {
-            let when = at.map_or_else(|| "never due".to_owned(), |at| format!("due from {}", crate::render::time(at)));
-            context.ui.detail(&format!("{}: {when} ({}).", entry.name, reason.words()));
-        }
-    }
-    for piece in renewal::report(&report, invocation.has_hooks()) {
-        piece.say(context.ui);
-    }
-    Ok(conclude(context, &report))
+    let request = request(context, name, edits);
+    Ok((store, request))
 }
 
 fn refuse_names(context: &Context<'_>) -> Result<(), CommandError> {
@@ -231,7 +257,7 @@ pub(crate) fn mode(context: &Context<'_>) -> Mode {
 }
 
 /// The names that each lineage's certificate holds, for messages.
-fn names_of_all(store: &Store) -> BTreeMap<LineageName, Vec<String>> {
+pub(super) fn names_of_all(store: &Store) -> BTreeMap<LineageName, Vec<String>> {
     let lineages = store.lineages().into_iter().flatten().flatten();
     lineages.filter_map(|one| Some((one.name().clone(), one.certificate().ok()?.listed_names()))).collect()
 }
@@ -254,7 +280,7 @@ pub(crate) fn perform(
     start: Start,
 ) -> Result<Report, CommandError> {
     let settings = context.settings()?;
-    request.parallel_orders = settings.parallel_orders.value;
+    request.parallel_orders = Some(settings.parallel_orders.value);
     let progress = Progress::new(Arc::clone(context.ui), work, names);
     let renewer = context.renewer(&settings, &progress)?;
     let result = runtime::block_on(|stop| async move {
@@ -269,9 +295,14 @@ pub(crate) fn perform(
 
 /// The exit status of a run, after its JSON document and its findings.
 pub(crate) fn conclude(context: &Context<'_>, report: &Report) -> Exit {
+    conclude_with(context, report, renewal::json(report))
+}
+
+/// The same with a document that says more.
+pub(crate) fn conclude_with(context: &Context<'_>, report: &Report, document: serde_json::Value) -> Exit {
     renewal::tell_findings(&report.findings, context.ui);
     if context.ui.voice().json {
-        context.ui.json(&renewal::json(report));
+        context.ui.json(&document);
     }
     match report.stopped {
         Some(reason) => Exit::Stopped(reason),

@@ -5,7 +5,13 @@ pub(crate) mod config;
 pub(crate) mod csr;
 pub(crate) mod hooks;
 pub(crate) mod inspect;
+pub(crate) mod limits;
+pub(crate) mod lines;
+pub(crate) mod plan;
 pub(crate) mod renewal;
+#[cfg(test)]
+mod sample;
+pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod words;
 

@@ -8,7 +8,8 @@ use certkit_core::state::Refusal;
 use certkit_core::{Failure, FailureClass, Finding, FindingCode, HeldBy, Severity, escape};
 use serde_json::{Value, json};
 
-use super::{FRAME, date, hooks, json_time, time, words};
+use super::{FRAME, date, hooks, json_time, plan, time, words};
+use crate::commands::Foreseen;
 use crate::ui::{Ui, shown};
 
 /// A piece of text and where it goes.
@@ -88,6 +89,10 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
             words::held_by(by),
             words::held_cure(by, &name),
         ))],
+        // What is still pending is told at the end.
+        Outcome::Deployed { version } if entry.deploy_pending.is_empty() => {
+            vec![Piece::Out(format!("Version {version} of {name} is deployed now\n"))]
+        }
         Outcome::NotDue { .. } => vec![Piece::Out("Certificate not yet due for renewal\n".to_owned())],
         Outcome::Renewed { version, not_after } => {
             vec![Piece::Out(format!("Version {version} of {name} is in use now; it expires on {}\n", date(*not_after)))]
@@ -235,20 +240,32 @@ fn counts(report: &Report) -> Option<Piece> {
 /// Findings go to stderr, those that are errors even when it is to be quiet.
 pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
     for finding in findings {
-        let text = format!(
-            "{}: {}. What to do: {}.",
-            finding.subject,
-            finding.what(),
-            words::cure_for(finding.cure(), &finding.subject)
-        );
-        // What announces a failure is told even when all is well now.
+        let text = finding_words(finding);
         match finding.severity {
-            _ if finding.code == FindingCode::AuthenticatorUnsupported => ui.failure(&format!("{text}\n")),
-            Severity::Error => ui.failure(&format!("{text}\n")),
+            _ if announces_a_failure(finding) => ui.failure(&format!("{text}\n")),
             Severity::Warning => ui.warning(&text),
             _ => ui.detail(&text),
         }
     }
+}
+
+/// A finding in a log that is read by nobody in particular; none for what is only worth knowing.
+pub(crate) fn finding(finding: &Finding) -> Option<Piece> {
+    match finding.severity {
+        _ if announces_a_failure(finding) => Some(Piece::Err(format!("{}\n", finding_words(finding)))),
+        Severity::Warning => Some(Piece::Out(format!("{}\n", finding_words(finding)))),
+        _ => None,
+    }
+}
+
+/// It is told even when all is well now.
+fn announces_a_failure(finding: &Finding) -> bool {
+    finding.severity == Severity::Error || finding.code == FindingCode::AuthenticatorUnsupported
+}
+
+fn finding_words(finding: &Finding) -> String {
+    let cure = words::cure_for(finding.cure(), &finding.subject);
+    format!("{}: {}. What to do: {cure}.", finding.subject, finding.what())
 }
 
 fn list(report: &Report, word: &str, line: impl Fn(&ReportEntry) -> Option<String>) -> String {
@@ -277,19 +294,34 @@ pub(crate) fn json(report: &Report) -> Value {
         "schema": 1,
         "now": json_time(report.now),
         "dry_run": report.dry_run,
-        "renewed": [], "simulated": [], "not_due": [], "held": [], "failed": [],
+        "renewed": [], "simulated": [], "deployed": [], "not_due": [], "held": [], "failed": [],
         "deploy_pending": pending(report).map(|(name, target)| json!({ "name": name, "target": target })).collect::<Vec<_>>(),
         "hooks": report.hooks.iter().map(hook).collect::<Vec<_>>(),
         "problems": report.findings.iter().map(super::certificates::problem).collect::<Vec<_>>(),
         "stopped": report.stopped.is_some(),
     });
     for entry in &report.entries {
+        // It is in the list of what is pending.
+        if matches!(entry.outcome, Outcome::Deployed { .. }) && !entry.deploy_pending.is_empty() {
+            continue;
+        }
         let (list, row) = row(entry);
         if let Some(rows) = document.get_mut(list).and_then(Value::as_array_mut) {
             rows.push(row);
         }
     }
     document
+}
+
+/// Adds the CA's window to what is not due and to what is held.
+pub(crate) fn add_windows(document: &mut Value, foreseen: &[Foreseen]) {
+    for list in ["not_due", "held"] {
+        for row in document.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            let known =
+                foreseen.iter().find(|one| row.get("name").and_then(Value::as_str) == Some(one.entry.name.as_str()));
+            row["window"] = json!(known.and_then(plan::window));
+        }
+    }
 }
 
 fn row(entry: &ReportEntry) -> (&'static str, Value) {
@@ -299,6 +331,7 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
             ("renewed", json!({ "name": name, "version": version.0, "not_after": json_time(*not_after) }))
         }
         Outcome::Simulated => ("simulated", json!({ "name": name })),
+        Outcome::Deployed { version } => ("deployed", json!({ "name": name, "version": version.0 })),
         Outcome::NotDue { at, reason } => {
             ("not_due", json!({ "name": name, "at": at.map(json_time), "reason": reason.code() }))
         }

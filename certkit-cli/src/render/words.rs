@@ -1,9 +1,11 @@
 //! Events, lists and durations in words.
 
+use certkit_acme::authorities;
 use certkit_acme::deploy::describe;
+use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, Event, RememberedFailure};
-use certkit_core::{Failure, FailureClass, FindingCode, HeldBy, Problem, escape};
-use chrono::TimeDelta;
+use certkit_core::{AcmeUrl, Failure, FailureClass, FindingCode, HeldBy, Problem, escape};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::date;
 
@@ -93,8 +95,14 @@ pub(crate) fn held_cure(by: &HeldBy, name: &str) -> String {
     }
 }
 
+/// A CA: by its name where it has one here, else by the URL of its directory.
+pub(crate) fn authority(directory: &AcmeUrl) -> String {
+    authorities::known(directory)
+        .map_or_else(|| escape(directory.as_str()).into_owned(), |known| known.title.to_owned())
+}
+
 /// A class of failure in words.
-fn class(class: FailureClass) -> &'static str {
+pub(crate) fn class(class: FailureClass) -> &'static str {
     match class {
         FailureClass::AccountUnknown => "the CA did not know the account, or there was none",
         FailureClass::AuthenticatorUnsupported => "the names could not be validated in the configured way",
@@ -128,7 +136,7 @@ pub(crate) fn event(event: &Event) -> String {
     match event {
         Event::FirstSeen { version } => format!("seen for the first time, with version {version}"),
         Event::ChangedElsewhere { version } => format!("another tool made version {version} live"),
-        Event::AttemptStarted { because, directory } => format!("attempt ({}) at {directory}", escape(because)),
+        Event::AttemptStarted { because, directory } => format!("attempt ({}) at {directory}", reason(because)),
         Event::OrderPlaced { order_url } => format!("order placed: {order_url}"),
         Event::OrderResumed { order_url } => format!("order resumed: {order_url}"),
         Event::OrderDropped { order_url, because } => format!("order given up ({}): {order_url}", escape(because)),
@@ -175,6 +183,12 @@ pub(crate) fn event(event: &Event) -> String {
     }
 }
 
+/// A rule in words, by its word for machines; one that is not known stays as it is.
+fn reason(code: &str) -> String {
+    let known = serde_json::from_value::<DueReason>(serde_json::Value::from(code));
+    known.map_or_else(|_| escape(code).into_owned(), |reason| reason.words().to_owned())
+}
+
 /// A deploy target for people.
 pub(crate) fn deploy_target(target: &DeployTarget) -> String {
     describe(target)
@@ -189,6 +203,12 @@ pub(crate) fn duration(delta: TimeDelta) -> String {
         (_, hours @ 1..) => count(hours, "hour"),
         _ => "less than an hour".to_owned(),
     }
+}
+
+/// How long until an instant, or since when: `in 20 days`, `5 hours ago`.
+pub(crate) fn from_now(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let length = duration(at - now);
+    if at >= now { format!("in {length}") } else { format!("{length} ago") }
 }
 
 #[cfg(test)]

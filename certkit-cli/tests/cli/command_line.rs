@@ -117,25 +117,3 @@ fn settings_that_do_not_fit_are_refused_with_the_ones_that_do() {
     assert!(place.run(&["certificates", "-v"]).stderr.contains("must-staple"));
     place.run(&["renew"]).ends_with(2);
 }
-
-#[test]
-fn what_a_profile_brings_is_told_before_its_first_order() {
-    let place = Place::new();
-    let arguments = ["certonly", "--standalone", "-d", "a.example.com", "--server", "letsencrypt", "--agree-tos", "-n"];
-    let asked = |more: &[&str]| {
-        let mut command = place.command(&[&arguments, more].concat());
-        // Nobody is asked: nothing listens on the way there.
-        Run::of(command.env("HTTPS_PROXY", "http://127.0.0.1:1").output().unwrap()).ends_with(1)
-    };
-    let run = asked(&["--required-profile", "shortlived"]);
-    for words in ["with the profile shortlived, certificates have no common name", "within an hour", "for 160 hours"] {
-        assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
-    }
-    assert!(!asked(&[]).stderr.contains("with the profile"));
-    assert!(!asked(&["--preferred-profile", "unheard-of"]).stderr.contains("with the profile"));
-    // Not once more for a certificate that has it.
-    let le = "https://acme-v02.api.letsencrypt.org/directory";
-    place.tree.lineage("a.example.com").days_left(1).server(le).param("preferred_profile", "shortlived").write();
-    assert!(!asked(&["--preferred-profile", "shortlived"]).stderr.contains("with the profile"));
-    assert!(asked(&["--preferred-profile", "tlsserver"]).stderr.contains("with the profile tlsserver, "));
-}

@@ -3,9 +3,11 @@
 
 mod accounts;
 mod changing;
+mod coming;
 mod command_line;
 mod config;
 mod csr;
+mod daemon;
 mod life;
 mod reading;
 mod refusals;

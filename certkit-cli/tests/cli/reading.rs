@@ -12,7 +12,7 @@ fn listing_writes_nothing_at_all() {
     place.tree.lineage("e.example.org").days_left(48).write();
     fs::create_dir(place.tree.config_dir().join("live/a.example.com")).unwrap();
     let before = place.tree.snapshot();
-    for command in ["certificates", "versions", "history"] {
+    for command in ["certificates", "versions", "history", "plan", "status"] {
         place.run(&[command]).ends_with(0);
     }
     assert_eq!(place.tree.snapshot(), before);

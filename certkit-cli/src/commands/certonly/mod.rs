@@ -16,9 +16,8 @@ use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName};
 pub(crate) use self::files::Saved;
 
 use self::choose::{Choice, Existing, Flags, Unattended, choose};
-use super::profile::tell_surprises;
-use super::renew::{Start, conclude, mode, perform, refuse_test_over_real};
-use super::{Command, Context, Operands, account};
+use super::renew::{Start, conclude_with, mode, perform, refuse_test_over_real};
+use super::{Command, Context, Operands, account, wishes};
 use crate::exit::{CommandError, Exit};
 use crate::progress::Work;
 use crate::render::renewal;
@@ -68,6 +67,7 @@ pub(crate) const COMMAND: Command = Command {
         "renew_with_new_domains",
         "duplicate",
         "no_autorenew",
+        "allow_subset_of_names",
         "break_my_certs",
         "key_type",
         "rsa_key_size",
@@ -141,8 +141,6 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         point_to_typed_webroot(context, &mut edits, &identifiers);
     }
     refuse_wildcards_without_dns(&edits, &identifiers)?;
-    let conf = if is_new { None } else { Some(context.lineage(&store, &name)?) };
-    tell_surprises(context, &server, conf.as_ref().map(Lineage::conf));
     let new_key = invocation.typed.key.new_key || (!is_new && changes_key(context, &store, &name, &edits)?);
     let shown_names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
     let work = match (is_new, renewal.dry_run) {
@@ -151,6 +149,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         (false, false) => Work::Renewing,
         (false, true) => Work::SimulatingRenewal,
     };
+    let asked = edits.clone();
     let mut request = Request::obtain(name.clone(), identifiers, edits);
     request.may_be_test = context.invocation.typed.renewal.break_my_certs;
     request.new_key = invocation.typed.key.new_key;
@@ -164,7 +163,13 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     ensure_account(context, &store, &server, request.mode)?;
     let report = perform(context, work, BTreeMap::from([(name.clone(), shown_names.clone())]), request, Start::AtOnce)?;
     tell(context, &report, &name, is_new.then_some(shown_names.as_slice()))?;
-    Ok(conclude(context, &report))
+    let wish = wishes::remembered(context, &report, &name)?;
+    if let Some(wish) = &wish {
+        context.ui.failure(&wishes::in_words(wish, &asked, &name));
+    }
+    let mut document = renewal::json(&report);
+    document["wish"] = wishes::in_json(wish.as_ref());
+    Ok(conclude_with(context, &report, document))
 }
 
 /// What is new about a certificate that is asked for.

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         for entry in plan([input], &Outlook::default(), now).entries {
             match entry.step {
                 Step::Attempt { because, .. } if at_night || tight => {
-                    println!("{}: now, {}", entry.name, because.words())
+                    println!("{}: now, {}", entry.name, because.words());
                 }
                 Step::Attempt { .. } => println!("{}: tonight", entry.name),
                 _ => println!("{}: later", entry.name),
