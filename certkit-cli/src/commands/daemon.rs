@@ -104,7 +104,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             let say_goodbye = async {
                 stop.stopped().await;
                 manager.stopping();
-                std::future::pending::<()>().await
+                std::future::pending::<()>().await;
             };
             tokio::select! {
                 // First, so that it is said before the end.

@@ -24,6 +24,9 @@ struct Left {
     left: u32,
 }
 
+/// A CA with what is left of each of its limits.
+type OfAuthority = (&'static AuthorityLimits, BTreeMap<(LimitKind, String), Left>);
+
 /// When the last of many certificates is ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spread {
@@ -42,16 +45,17 @@ pub(crate) fn text(foresight: &Foresight) -> String {
     let mut text = String::new();
     if let Some(spread) = spread(foresight) {
         text.push('\n');
-        text.push_str(&wrapped(&spread_words(&spread), 0));
+        text.push_str(&wrapped("", &spread_words(&spread), 0));
     }
     for (known, all) in scarce(foresight) {
         let name =
             AcmeUrl::parse(known.directory).map_or_else(|_| known.directory.to_owned(), |url| words::authority(&url));
         let heading = format!(
-            "\nWhat is left of the limits of {name} ({}, as of {}), where it is less than all:",
+            "What is left of the limits of {name} ({}, as of {}), where it is less than all:",
             known.source, known.checked
         );
-        text.push_str(&wrapped(&heading, 0));
+        text.push('\n');
+        text.push_str(&wrapped("", &heading, 0));
         for one in all.iter().take(MOST_LINES) {
             let line = format!(
                 "{} of {} {} in {}: {}",
@@ -61,7 +65,7 @@ pub(crate) fn text(foresight: &Foresight) -> String {
                 window(&one.limit),
                 escape(&one.subject)
             );
-            text.push_str(&format!("  {}", wrapped(&line, 4)));
+            text.push_str(&wrapped("  ", &line, 4));
         }
         if all.len() > MOST_LINES {
             text.push_str(&format!("  and {} more (--json lists all)\n", all.len() - MOST_LINES));
@@ -129,8 +133,7 @@ fn spread_words(spread: &Spread) -> String {
 
 /// What is used up in part, the scarcest first, by CA.
 fn scarce(foresight: &Foresight) -> Vec<(&'static AuthorityLimits, Vec<Left>)> {
-    let mut by_authority: BTreeMap<&'static str, (&'static AuthorityLimits, BTreeMap<(LimitKind, String), Left>)> =
-        BTreeMap::new();
+    let mut by_authority: BTreeMap<&'static str, OfAuthority> = BTreeMap::new();
     for one in &foresight.certificates {
         for scope in &one.input.authorities {
             let Some(known) = dated(Some(&scope.directory)) else { continue };
@@ -218,7 +221,7 @@ fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -5,11 +5,11 @@ const WIDTH: usize = 80;
 /// Where the text of a field begins.
 const FIELD: usize = 14;
 
-/// A text in lines, the first one as it is and the others indented. A word that is too long for a line has one of its own,
-/// as it is: a URL must stay one.
-pub(crate) fn wrapped(text: &str, indent: usize) -> String {
-    let mut out = String::new();
-    let mut width = 0;
+/// A text in lines, the first one after `head` and the others indented. A word that is too long for a line has one of its
+/// own, as it is: a URL must stay one.
+pub(crate) fn wrapped(head: &str, text: &str, indent: usize) -> String {
+    let mut out = head.to_owned();
+    let mut width = head.chars().count();
     let mut is_first = true;
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         let length = word.chars().count();
@@ -32,9 +32,7 @@ pub(crate) fn wrapped(text: &str, indent: usize) -> String {
 /// `  Label:     text`, continued below the text.
 pub(crate) fn field(label: &str, text: &str) -> String {
     let head = format!("  {:<width$}", format!("{label}:"), width = FIELD - 2);
-    // Blanks that belong to the heading must not be taken for those between words.
-    let body = wrapped(&format!("{}{text}", "x".repeat(FIELD)), FIELD);
-    format!("{head}{}", body.get(FIELD..).unwrap_or_default())
+    wrapped(&head, text, FIELD)
 }
 
 #[cfg(test)]
@@ -44,8 +42,8 @@ mod tests {
     #[test]
     fn lines_end_before_the_eightieth_column_and_urls_stay_whole() {
         let text = "word ".repeat(40);
-        assert!(wrapped(&text, 4).lines().all(|line| line.len() <= WIDTH));
-        assert!(wrapped(&text, 4).lines().skip(1).all(|line| line.starts_with("    word")));
+        assert!(wrapped("  ", &text, 4).lines().all(|line| line.len() <= WIDTH));
+        assert!(wrapped("  ", &text, 4).lines().skip(1).all(|line| line.starts_with("    word")));
         let url = format!("https://ca.example/{}", "x".repeat(90));
         assert_eq!(field("Explained", &format!("see {url}")), format!("  Explained:  see\n              {url}\n"));
     }

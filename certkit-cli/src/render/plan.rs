@@ -13,7 +13,7 @@ use crate::commands::{CadenceSource, Foreseen, Foresight};
 
 /// The report of `plan`, in at most eighty columns.
 pub(crate) fn text(foresight: &Foresight) -> String {
-    let mut text = wrapped(&format!("Renewals to come, as of {}. {}", time(foresight.now), cadence(foresight)), 0);
+    let mut text = wrapped("", &format!("Renewals to come, as of {}. {}", time(foresight.now), cadence(foresight)), 0);
     if foresight.certificates.is_empty() && foresight.broken.is_empty() {
         text.push_str("No certificates found.\n");
     }
@@ -24,16 +24,15 @@ pub(crate) fn text(foresight: &Foresight) -> String {
     if !foresight.broken.is_empty() {
         text.push_str("\nThese cannot be renewed as they stand:\n");
         for broken in &foresight.broken {
-            text.push_str(&format!(
-                "  {}",
-                wrapped(&format!("{}: {}", escape(&broken.name), escape(&broken.reason)), 4)
-            ));
-            text.push_str(&format!("    {}", wrapped(&format!("What to do: {}.", broken.cure), 4)));
+            let what = format!("{}: {}", escape(&broken.name), escape(&broken.reason));
+            text.push_str(&wrapped("  ", &what, 4));
+            text.push_str(&wrapped("    ", &format!("What to do: {}.", broken.cure), 6));
         }
     }
     text.push_str(&limits::text(foresight));
     for finding in &foresight.findings {
-        text.push_str(&format!("\n{}", wrapped(&format!("{}: {}.", finding.subject, finding.what()), 2)));
+        text.push('\n');
+        text.push_str(&wrapped("", &format!("{}: {}.", finding.subject, finding.what()), 2));
     }
     text
 }
@@ -128,7 +127,7 @@ fn paragraph(one: &Foreseen, now: DateTime<Utc>) -> String {
         Step::NotDue { until: Some(at), .. } => format!("due at {} ({})", time(*at), words::from_now(*at, now)),
         _ => "never due".to_owned(),
     };
-    let mut text = wrapped(&format!("{}: {heading}", entry.name), 2);
+    let mut text = wrapped("", &format!("{}: {heading}", entry.name), 2);
     text.push_str(&field("Why", &because(one)));
     if let Step::Held { due, until, by } = &entry.step {
         text.push_str(&field("Due since", &time(*due)));

@@ -104,7 +104,7 @@ pub(crate) fn text(foresight: &Foresight, findings: &[Finding]) -> String {
     if !told.is_empty() {
         text.push_str("\nProblems (`certkit certificates` tells what to do):\n");
         for finding in told {
-            text.push_str(&format!("  {}", wrapped(&format!("{}: {}", finding.subject, finding.what()), 4)));
+            text.push_str(&wrapped("  ", &format!("{}: {}", finding.subject, finding.what()), 4));
         }
     }
     text

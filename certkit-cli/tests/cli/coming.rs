@@ -45,7 +45,7 @@ fn the_plan_is_in_the_order_of_what_comes_and_says_why() {
         "own.example.org: due at ",
         "late.example.org: due at ",
         "never.example.org: never due",
-        "These cannot be renewed as they stand:\n  broken.example.org: ",
+        "These cannot be renewed as they stand:\n  broken.example.org:",
     ];
     let places: Vec<_> =
         order.iter().map(|text| run.stdout.find(text).unwrap_or_else(|| panic!("{text}\n{}", run.stdout))).collect();
@@ -65,7 +65,7 @@ fn the_plan_is_in_the_order_of_what_comes_and_says_why() {
     let run = place.run(&["plan", "--cert-name", "x.example.org"]).ends_with(1);
     assert!(run.stderr.contains("No certificate found with name x.example.org"), "{}", run.stderr);
     assert!(
-        place.run(&["plan", "--cert-name", "broken.example.org"]).ends_with(0).stdout.contains("broken.example.org: ")
+        place.run(&["plan", "--cert-name", "broken.example.org"]).ends_with(0).stdout.contains("  broken.example.org:")
     );
 }
 
