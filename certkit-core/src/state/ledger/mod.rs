@@ -267,6 +267,18 @@ impl Ledger {
     }
 }
 
+impl OrderScope {
+    /// An order for these identifiers.
+    pub fn new(
+        directory: AcmeUrl,
+        account: impl Into<String>,
+        identifiers: IdentifierSet,
+        registered_domains: Vec<String>,
+    ) -> Self {
+        Self { directory, account: account.into(), identifiers, registered_domains }
+    }
+}
+
 impl Refusal {
     /// A stable word for machines.
     pub fn code(&self) -> &'static str {
@@ -274,6 +286,17 @@ impl Refusal {
             Self::Limit { limit, .. } => limit.kind.code(),
             Self::Hold(_) => "retry-after",
             Self::LoopGuard { .. } => "loop-guard",
+        }
+    }
+
+    /// What the owner can do about it.
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::Limit { .. } => "nothing to do: it is renewed as soon as the CA's limit allows",
+            Self::Hold(_) => "nothing to do: it is tried again after that; running more often does not help",
+            Self::LoopGuard { .. } => {
+                "find out what makes the certificate be renewed again and again (certkit history --cert-name NAME); --force-renewal renews it all the same"
+            }
         }
     }
 }

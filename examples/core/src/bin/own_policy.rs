@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use certkit_core::decision::RenewalWish;
 use certkit_core::store::{Store, StorePaths};
-use certkit_core::{PlanInput, Step, plan};
+use certkit_core::{Outlook, PlanInput, Step, plan};
 use chrono::{DateTime, Timelike, Utc};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -21,9 +21,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let interval = lineage.conf().renew_before_expiry().map(str::to_owned);
         let wish = RenewalWish::new(interval, lineage.conf().params().autorenew);
         let tight = validity.remaining_fraction(now) < 0.1;
-        for entry in plan([PlanInput::new(lineage.name().clone(), Some(validity), wish)], now).entries {
+        let input = PlanInput::new(lineage.name().clone(), Some(validity), wish);
+        for entry in plan([input], &Outlook::default(), now).entries {
             match entry.step {
-                Step::Attempt { because } if at_night || tight => println!("{}: now, {}", entry.name, because.words()),
+                Step::Attempt { because, .. } if at_night || tight => println!("{}: now, {}", entry.name, because.words()),
                 Step::Attempt { .. } => println!("{}: tonight", entry.name),
                 _ => println!("{}: later", entry.name),
             }
