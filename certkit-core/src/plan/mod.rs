@@ -5,6 +5,8 @@ mod choice;
 mod input;
 pub use input::{Outlook, PlanInput};
 
+use std::borrow::Borrow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decision::limits::OrderKind;
@@ -79,8 +81,13 @@ pub enum HeldBy {
 
 /// Plans the run at `now`. Two questions are kept apart: whether a lineage is due, and whether it may be tried now. What is
 /// nearest to its end gets what is left of a CA's limits first; the rest waits in turn.
-pub fn plan(inventory: impl IntoIterator<Item = PlanInput>, outlook: &Outlook, now: DateTime<Utc>) -> Plan {
-    let inputs: Vec<PlanInput> = inventory.into_iter().collect();
+pub fn plan(
+    inventory: impl IntoIterator<Item: Borrow<PlanInput>>,
+    outlook: &Outlook,
+    now: DateTime<Utc>,
+) -> Plan {
+    let inventory: Vec<_> = inventory.into_iter().collect();
+    let inputs: Vec<&PlanInput> = inventory.iter().map(Borrow::borrow).collect();
     let mut ledger = outlook.ledger.clone();
     let mut order: Vec<usize> = (0..inputs.len()).collect();
     order.sort_by_key(|position| inputs.get(*position).map(|input| urgency(input, now)));
