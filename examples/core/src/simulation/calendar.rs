@@ -54,6 +54,8 @@ pub(crate) struct Calendar {
     pub(crate) revocation: Seconds,
     /// The other CA gives windows that have passed, whatever it is asked about.
     pub(crate) wrong_advice: Span,
+    /// The other CA issues certificates that cannot be taken.
+    pub(crate) unfit: Span,
 }
 
 /// An instant of the simulated year.
@@ -104,6 +106,7 @@ impl Calendar {
             burst: span(30, 9, 0).from,
             revocation: span(48, 15, 0).from,
             wrong_advice: span(60, 0, 2 * DAY),
+            unfit: span(75, 0, DAY),
         }
     }
 
@@ -129,6 +132,11 @@ impl Calendar {
     /// Whether the clock is so wrong within the span that the CAs' dates contradict it.
     pub(crate) fn is_clock_refused_in(&self, span: Span) -> bool {
         self.clocks.iter().any(|clock| is_clock_refused(clock.error) && clock.span.overlaps(span))
+    }
+
+    /// Whether the clock is off by hours within the span, refused or not.
+    pub(crate) fn is_clock_off_in(&self, span: Span) -> bool {
+        self.clocks.iter().any(|clock| clock.error.abs() > HOUR && clock.span.overlaps(span))
     }
 
     /// Whether the clock is set, by however much, within the span.
@@ -157,6 +165,7 @@ impl Calendar {
         words.push((self.burst, "burst of new names".into()));
         words.push((self.revocation, "mass revocation".into()));
         words.push((self.wrong_advice.from, "wrong advice of the other CA".into()));
+        words.push((self.unfit.from, "unfit certificates of the other CA".into()));
         words.push((self.full_disk.from, "full disk".into()));
         words.push((86 * DAY, "daylight saving".into()));
         words.push((303 * DAY, "standard time".into()));

@@ -146,7 +146,7 @@ impl Machine {
         let lineage = &mut self.population.lineages[index];
         let (Some(id), Some(certificate)) = (&lineage.input.ari_id, lineage.certificate) else { return };
         let known = lineage.input.state.renewal_information.as_ref().filter(|known| known.certificate == *id);
-        let wait = known.is_some_and(|known| known.next_check > instant(clock));
+        let wait = known.is_some_and(|known| !known.may_ask(instant(clock)));
         let alive = lineage.input.validity.is_some_and(|validity| instant(clock) <= validity.not_after);
         if wait || !alive || lineage.input.wish.never {
             return;
@@ -260,12 +260,12 @@ impl Machine {
         let certificate = authority.issue(customer.authority, &order, counts, customer.lifetime, now);
         let life = TimeDelta::seconds(customer.lifetime);
         self.outlook.ledger.issued(&lineage.input.authorities[place], kind, life, at);
-        self.tally.issued(lineage, customer.lifetime, now);
+        self.tally.issued(lineage, customer.lifetime, now, &self.calendar);
         let not_after = instant(certificate.not_after);
         lineage.input.state.apply(&Event::Issued { serial: format!("{:x}", certificate.number), not_after }, at);
-        if self.calendar.full_disk.contains(now) {
+        if customer.authority == OTHER && self.calendar.unfit.contains(now) {
             drop(lineage);
-            return Err(Failure::new(FailureClass::Store, "no space left on device"));
+            return Err(Failure::new(FailureClass::CertificateUnfit, "a name is missing"));
         }
         self.tally.renewed(lineage, now, &self.calendar, &self.population.failing);
         lineage.versions += 1;
@@ -287,18 +287,21 @@ impl Machine {
     /// Whether the CA answers, and its date is that of the machine.
     fn reach(&mut self, index: usize, customer: Customer, now: Seconds) -> Result<(), Failure> {
         let lineage = &self.population.lineages[index];
-        let authority = &mut self.authorities[customer.authority];
         let error = self.calendar.clock_error(now);
         let outage = self.calendar.outage(customer.authority, now);
         if outage.is_some_and(|outage| !outage.answers) {
             return Err(Failure::new(FailureClass::Network, "connection refused"));
+        }
+        // The order would be written down before it is made.
+        if self.calendar.full_disk.contains(now) {
+            return Err(Failure::new(FailureClass::Store, "no space left on device"));
         }
         if is_clock_refused(error) {
             return Err(Failure::new(FailureClass::Clock, "the clock is off"));
         }
         // What was said is to be heeded; with a clock that was set meanwhile nobody can.
         let told = lineage.refused.filter(|(refuser, _)| *refuser == customer.authority).map(|(_, span)| span);
-        for peace in [told, authority.wants_peace].into_iter().flatten() {
+        for peace in [told, self.authorities[customer.authority].wants_peace].into_iter().flatten() {
             let meanwhile = Span { from: peace.from, until: now + 1 };
             if peace.contains(now) && peace.from < now && !self.calendar.is_clock_set_in(meanwhile) {
                 self.tally.broken(&lineage.input.name, now, "asked before Retry-After had passed", customer.authority);
@@ -307,7 +310,7 @@ impl Machine {
         let Some(outage) = outage else { return Ok(()) };
         // An hour at most; they never know how long it takes.
         let pause = (outage.span.length() / 4).clamp(MINUTE, HOUR);
-        authority.wants_peace = Some(Span { from: now, until: now + pause });
+        self.authorities[customer.authority].wants_peace = Some(Span { from: now, until: now + pause });
         Err(Failure::new(FailureClass::ServerUnavailable, "HTTP 503")
             .with_http_status(503)
             .with_retry(Retry::At(instant(now + error + pause))))

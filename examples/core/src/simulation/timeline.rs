@@ -54,6 +54,7 @@ fn run_as_daemon(machine: &mut Machine) {
             }
             // Whoever sleeps until an instant looks again when the clock was set.
             if clock_change == Some(event) {
+                machine.prune(now);
                 waiting = Waiting::new(machine, now);
             }
             continue;
