@@ -15,4 +15,5 @@ pub use interval::{IntervalError, parse_interval};
 pub mod limits;
 
 mod renewal_info;
+pub(crate) use renewal_info::LONGEST_PAUSE;
 pub use renewal_info::{RenewalInformation, Seed, SuggestedWindow};

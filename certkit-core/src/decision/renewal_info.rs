@@ -6,6 +6,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::LineageName;
 
+/// The longest Retry-After that is heeded (RFC 9773 section 4.3.2 leaves it to the client).
+pub(crate) const LONGEST_PAUSE: TimeDelta = TimeDelta::days(1);
+
 /// What a CA said about one certificate, and when it is asked again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -60,6 +63,14 @@ impl RenewalInformation {
                 failures: 1,
             },
         }
+    }
+}
+
+impl RenewalInformation {
+    /// Whether the CA may be asked again at `now`. What would have to wait for longer than any Retry-After that is heeded
+    /// was noted by a clock that was ahead.
+    pub fn may_ask(&self, now: DateTime<Utc>) -> bool {
+        self.next_check <= now || self.next_check - now > LONGEST_PAUSE
     }
 }
 
@@ -145,6 +156,14 @@ mod tests {
             tenths[usize::try_from(instant.timestamp() / 1000).unwrap()] += 1;
         }
         assert!(tenths.iter().all(|count| (850..1150).contains(count)), "{tenths:?}");
+    }
+
+    #[test]
+    fn the_ca_is_asked_again_after_a_day_at_most_whatever_a_clock_that_was_ahead_noted() {
+        let window = SuggestedWindow::new(at(0), at(10)).unwrap();
+        let known = RenewalInformation::answered("one", window, None, at(86_400));
+        assert!(!known.may_ask(at(0)) && !known.may_ask(at(86_399)));
+        assert!(known.may_ask(at(86_400)) && known.may_ask(at(-1)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{HeldBy, PlanInput};
 use crate::decision::DueReason;
 use crate::decision::limits::OrderKind;
-use crate::state::{AuthorityMemory, Ledger, OrderScope};
+use crate::state::{AuthorityMemory, Ledger, OrderScope, is_of_a_wrong_clock};
 use crate::{AcmeUrl, FailureClass};
 
 /// With less than this part of the lifetime left another CA is better than none.
@@ -79,6 +79,9 @@ fn held_by_failure(
         return None;
     }
     let (until, failure) = input.state.held_until(directory, input.validity)?;
+    if is_of_a_wrong_clock(failure.at, now) {
+        return None;
+    }
     (now < until).then(|| (until, HeldBy::Failure(failure.clone())))
 }
 

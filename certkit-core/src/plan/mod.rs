@@ -5,10 +5,12 @@ mod choice;
 mod input;
 pub use input::{Outlook, PlanInput};
 
+use std::borrow::Borrow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decision::limits::OrderKind;
-use crate::decision::{DueDecision, DueFacts, DueReason, due};
+use crate::decision::{DueDecision, DueFacts, DueReason, LONGEST_PAUSE, due};
 use crate::state::{Ledger, Refusal, RememberedFailure};
 use crate::{AcmeUrl, LineageName, Validity};
 use choice::{Choice, choose};
@@ -32,7 +34,9 @@ pub struct PlanEntry {
     /// Whether it is due, and why.
     pub due: DueDecision,
     /// The next instant at which there is something to do for it: to renew, to try again, to ask the CA, to deploy. At
-    /// `now` or earlier when it is to be done now; none when nothing ever comes.
+    /// `now` or earlier when it is to be done now; none when nothing ever comes. After a failure on this machine it is a
+    /// little later, although a run that is started tries at once: whoever sleeps until then must not find himself awake
+    /// again and again.
     pub wake: Option<DateTime<Utc>>,
 }
 
@@ -79,8 +83,9 @@ pub enum HeldBy {
 
 /// Plans the run at `now`. Two questions are kept apart: whether a lineage is due, and whether it may be tried now. What is
 /// nearest to its end gets what is left of a CA's limits first; the rest waits in turn.
-pub fn plan(inventory: impl IntoIterator<Item = PlanInput>, outlook: &Outlook, now: DateTime<Utc>) -> Plan {
-    let inputs: Vec<PlanInput> = inventory.into_iter().collect();
+pub fn plan(inventory: impl IntoIterator<Item: Borrow<PlanInput>>, outlook: &Outlook, now: DateTime<Utc>) -> Plan {
+    let inventory: Vec<_> = inventory.into_iter().collect();
+    let inputs: Vec<&PlanInput> = inventory.iter().map(Borrow::borrow).collect();
     let mut ledger = outlook.ledger.clone();
     let mut order: Vec<usize> = (0..inputs.len()).collect();
     order.sort_by_key(|position| inputs.get(*position).map(|input| urgency(input, now)));
@@ -164,14 +169,17 @@ fn reserve(ledger: &mut Ledger, input: &PlanInput, entry: &PlanEntry, now: DateT
 /// The next instant at which there is something to do.
 fn wake(input: &PlanInput, step: &Step, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let renewal = match step {
-        Step::Attempt { .. } => Some(now),
+        Step::Attempt { .. } if input.wish.now.is_some() => Some(now),
+        Step::Attempt { .. } => Some(input.state.local_retry(now).max(now)),
         Step::Held { until, .. } => Some(*until),
         Step::NotDue { until, .. } => *until,
     };
     let state = &input.state;
     let alive = input.validity.filter(|validity| now <= validity.not_after && !input.wish.never);
     let information = match (alive, &input.ari_id, &state.renewal_information) {
-        (Some(_), Some(id), Some(known)) if input.takes_advice && *id == known.certificate => Some(known.next_check),
+        (Some(_), Some(id), Some(known)) if input.takes_advice && *id == known.certificate => {
+            Some(known.next_check.min(now.checked_add_signed(LONGEST_PAUSE).unwrap_or(now)))
+        }
         _ => None,
     };
     let revocation = match (alive, &state.revocation) {

@@ -192,3 +192,24 @@ fn local_trouble_is_tried_again_at_every_run() {
     );
     assert!(matches!(step(expiring_in(5).remembering(state), at(1)), Step::Attempt { .. }));
 }
+
+#[test]
+fn a_program_that_runs_all_the_time_sleeps_after_local_trouble() {
+    let mut state = LineageState::default();
+    state.apply(&Event::AttemptFailed { failure: Failure::new(FailureClass::Store, "no space left on device") }, at(0));
+    let wake = |input: &PlanInput, now: i64| decide(input, &Ledger::default(), &Outlook::default(), at(now)).wake;
+    let mut input = expiring_in(5).remembering(state);
+    assert_eq!(wake(&input, 1), Some(at(600)));
+    assert_eq!(wake(&input, 700), Some(at(700)));
+    assert_eq!(wake(&input, -100), Some(at(-100)), "it was noted by a clock that was ahead");
+    input.wish = input.wish.due_now(DueReason::Forced);
+    assert_eq!(wake(&input, 1), Some(at(1)));
+}
+
+#[test]
+fn a_failure_noted_by_a_clock_that_was_hours_ahead_holds_nothing_back() {
+    let state = failing_at("one.example", FailureClass::Network, &[86_400, 86_460, 87_100, 93_200]);
+    let input = expiring_in(25).remembering(state).at(vec![scope("one.example", "a.example")]);
+    assert!(matches!(step(input.clone(), at(0)), Step::Attempt { .. }));
+    assert!(matches!(step(input, at(93_200 - 60)), Step::Held { .. }), "a correction by a minute forgets nothing");
+}

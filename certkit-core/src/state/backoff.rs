@@ -6,6 +6,9 @@ use crate::Validity;
 
 /// Near the end of the lifetime no pause is longer than this.
 const PAUSE_NEAR_THE_END: TimeDelta = TimeDelta::hours(1);
+/// What failed on this machine (a full disk, a wrong clock, a taken port) may be well again soon, and trying burdens nobody
+/// else; but a program that runs all the time has to sleep in between.
+pub(super) const PAUSE_AFTER_LOCAL_TROUBLE: TimeDelta = TimeDelta::minutes(10);
 
 /// The pause after this many failures in a row: 1 minute, 10 minutes, 100 minutes, then a day (Let's Encrypt's
 /// integration guide, 2025-06-23). Zero failures need no pause. It never shrinks with more failures.

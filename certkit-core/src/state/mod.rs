@@ -6,6 +6,7 @@ mod authority;
 pub use authority::{AuthorityMemory, LONG_OUTAGE};
 
 mod backoff;
+use backoff::PAUSE_AFTER_LOCAL_TROUBLE;
 pub use backoff::{backoff, next_attempt};
 
 mod event;
@@ -17,7 +18,7 @@ pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal};
 mod wish;
 pub use wish::RecordedWish;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::RenewalInformation;
@@ -189,6 +190,15 @@ impl LineageState {
         self.authorities.iter().find(|memory| memory.directory == *directory)
     }
 
+    /// The instant before which a program that runs all the time does not try again what failed on this machine; a run that
+    /// is started tries at once. `now` or earlier when nothing did.
+    pub(crate) fn local_retry(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let local = self.last_failure.as_ref().filter(|last| !last.asked_the_ca && last.retry != Retry::Now);
+        let Some(next) = local.and_then(|last| last.at.checked_add_signed(PAUSE_AFTER_LOCAL_TROUBLE)) else { return now };
+        // Noted by a clock that was ahead: it tells nothing.
+        if next - now > PAUSE_AFTER_LOCAL_TROUBLE { now } else { next }
+    }
+
     /// The instant before which a deploy target that failed is not tried again by a program that runs all the time; a run
     /// that is started tries at once.
     pub fn deploy_retry(&self) -> Option<DateTime<Utc>> {
@@ -199,6 +209,12 @@ impl LineageState {
         };
         self.deploy_pending.iter().map(next).min()
     }
+}
+
+/// Whether something was noted by a clock that was ahead and has been set back: it says nothing about now, and must not
+/// hold anything back. A correction by minutes is no reason to forget what a CA said.
+pub(crate) fn is_of_a_wrong_clock(noted: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    noted - now > TimeDelta::hours(1)
 }
 
 /// A memory that does not say so is taken for the careful case.

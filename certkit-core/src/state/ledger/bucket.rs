@@ -30,6 +30,14 @@ impl Bucket {
         free.min(now.checked_add_signed(limit.window()).unwrap_or(free))
     }
 
+    /// No bucket needs longer than its window to be filled: this one was noted by a clock that was ahead. How much there is
+    /// nobody knows, so it is taken for empty.
+    pub(super) fn put_right(&mut self, limit: &Limit, now: DateTime<Utc>) {
+        if self.full_at - now > limit.window() + refill(limit) {
+            self.full_at = now.checked_add_signed(limit.window()).unwrap_or(now);
+        }
+    }
+
     /// How many there are.
     pub(super) fn left(&self, limit: &Limit, now: DateTime<Utc>) -> u32 {
         let missing = (self.full_at - now).max(TimeDelta::zero()).num_milliseconds();

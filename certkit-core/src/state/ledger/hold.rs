@@ -16,6 +16,9 @@ pub struct Hold {
     pub until: DateTime<Utc>,
     /// What made it say so.
     pub class: FailureClass,
+    /// When it said so (UTC).
+    #[serde(default)]
+    pub since: DateTime<Utc>,
 }
 
 /// Whom a Retry-After concerns.
@@ -56,7 +59,7 @@ impl Hold {
         if until <= now {
             return None;
         }
-        let of = |held: HoldScope| Some(Self { scope: held, until, class: failure.class });
+        let of = |held: HoldScope| Some(Self { scope: held, until, class: failure.class, since: now });
         match failure.class {
             FailureClass::ServerUnavailable => of(HoldScope::Authority),
             FailureClass::RateLimited => of(by_the_words(failure, scope)),

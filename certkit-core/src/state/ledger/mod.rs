@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use self::bucket::Bucket;
 use crate::decision::limits::{self, LOOP_GUARD_COUNT, LOOP_GUARD_FRACTION, Limit, LimitKind, OrderKind};
+use super::is_of_a_wrong_clock;
 use crate::{AcmeUrl, Failure, IdentifierSet};
 
 /// The memory of what was asked of the CAs. It can be deleted: that costs only the memory of the past.
@@ -250,14 +251,31 @@ impl Ledger {
         all
     }
 
-    /// Forgets what cannot matter any more.
+    /// Forgets what cannot matter any more, and what was noted by a clock that was ahead and has been set back.
     pub fn prune(&mut self, now: DateTime<Utc>) {
-        for authority in self.authorities.values_mut() {
-            for buckets in [&mut authority.orders, &mut authority.domains, &mut authority.failed] {
+        self.runs.retain(|at| !is_of_a_wrong_clock(*at, now));
+        for (directory, authority) in &mut self.authorities {
+            let limits = limits::KNOWN.iter().find(|known| known.directory == directory).map_or(&[][..], |known| known.limits);
+            let (orders, domains, failed) = (&mut authority.orders, &mut authority.domains, &mut authority.failed);
+            for limit in limits {
+                let put_right = |bucket: &mut Bucket| bucket.put_right(limit, now);
+                match limit.kind {
+                    LimitKind::NewOrdersPerAccount => orders.values_mut().for_each(put_right),
+                    LimitKind::CertificatesPerRegisteredDomain => domains.values_mut().for_each(put_right),
+                    LimitKind::FailedAuthorizationsPerIdentifier => failed.values_mut().for_each(put_right),
+                    LimitKind::CertificatesPerExactSet => {
+                        authority.sets.values_mut().for_each(|set| put_right(&mut set.counted));
+                    }
+                }
+            }
+            for buckets in [orders, domains, failed] {
                 buckets.retain(|_, bucket| !bucket.is_full(now));
             }
-            authority.sets.retain(|_, set| set.until > now || !set.counted.is_full(now));
-            authority.holds.retain(|hold| hold.until > now);
+            for set in authority.sets.values_mut() {
+                set.at.retain(|at| !is_of_a_wrong_clock(*at, now));
+            }
+            authority.sets.retain(|_, set| (set.until > now && !set.at.is_empty()) || !set.counted.is_full(now));
+            authority.holds.retain(|hold| hold.until > now && !is_of_a_wrong_clock(hold.since, now));
         }
         self.authorities.retain(|_, authority| *authority != AuthorityLedger::default());
     }

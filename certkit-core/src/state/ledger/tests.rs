@@ -144,8 +144,27 @@ fn a_clock_that_was_wrong_for_a_while_does_not_close_a_bucket_for_ever() {
     for _ in 0..400 {
         ledger.ordered(&order, OrderKind::New, at(10 * 365 * 86_400));
     }
+    ledger.prune(at(0));
     let (until, _) = refusal(&ledger, &order, OrderKind::New, 0).unwrap();
     assert!(until <= 3 * 3600, "{until}");
+    assert_eq!(refusal(&ledger, &order, OrderKind::New, until), None);
+}
+
+#[test]
+fn what_a_clock_noted_that_was_hours_ahead_holds_nobody_back_afterwards() {
+    let mut ledger = Ledger::default();
+    let order = scope_at("https://ca.example/dir", &["a.example.org"]);
+    let down = Failure::new(FailureClass::ServerUnavailable, "503").with_retry(Retry::At(at(10 * 3600 + 60)));
+    ledger.failed(&order, &down, at(10 * 3600));
+    for _ in 0..2 {
+        ledger.issued(&order, OrderKind::New, TimeDelta::hours(12), at(10 * 3600));
+    }
+    ledger.run_began(at(10 * 3600));
+    let mut corrected = ledger.clone();
+    corrected.prune(at(10 * 3600 - 60));
+    assert_eq!(corrected, ledger, "a clock that is corrected by minutes loses nothing");
+    ledger.prune(at(0));
+    assert_eq!(ledger, Ledger::default());
 }
 
 #[test]

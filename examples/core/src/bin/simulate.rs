@@ -1,0 +1,35 @@
+//! A year of a machine with many certificates, in seconds: `simulate [LINEAGES [DAYS [SEED]]] [--every INTERVAL]`
+//!
+//! Without `--every` as a daemon. Fails when a certificate expired while its CA was up, a limit was broken, or a set of
+//! names was issued in a loop.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use certkit_core::decision::parse_interval;
+use certkit_examples_core::simulation::{Setup, simulate};
+
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let mut setup = Setup { lineages: 10_000, days: 365, seed: 1, every: None };
+    let mut arguments = std::env::args().skip(1);
+    let mut place = 0;
+    while let Some(argument) = arguments.next() {
+        if argument == "--every" {
+            setup.every = Some(parse_interval(&arguments.next().ok_or("--every INTERVAL, for example 12h")?)?);
+            continue;
+        }
+        match place {
+            0 => setup.lineages = argument.parse()?,
+            1 => setup.days = argument.parse()?,
+            2 => setup.seed = argument.parse()?,
+            _ => return Err("usage: simulate [LINEAGES [DAYS [SEED]]] [--every INTERVAL]".into()),
+        }
+        place += 1;
+    }
+    let began = Instant::now();
+    let report = simulate(&setup)?;
+    print!("{report}");
+    println!("It took {:.1} s", began.elapsed().as_secs_f64());
+    Ok(if report.complaints().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
