@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use certkit_core::decision::limits::OrderKind;
 use certkit_core::state::Event;
 use certkit_core::store::{Pending, PendingOrder};
-use certkit_core::{AcmeUrl, Chain, Failure, FailureClass, Finding, FindingCode, IdentifierSet, PrivateKey, Version, escape};
+use certkit_core::{
+    AcmeUrl, Chain, Failure, FailureClass, Finding, FindingCode, IdentifierSet, PrivateKey, Version, escape,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::attempt::Workshop;

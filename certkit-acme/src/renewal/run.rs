@@ -188,7 +188,9 @@ impl Run<'_> {
         if !self.inventory.is_dry_run() {
             if let Some(wish) = subject.wish_to_record(self.request, now) {
                 self.inventory.record(&subject.name, Event::WishRecorded { wish }).await?;
-            } else if matches!(self.request.selection, Selection::Obtain { .. }) && state.wish.is_some() {
+            } else if matches!(self.request.selection, Selection::Obtain { .. })
+                && state.wish.as_ref().is_some_and(|wish| wish.is_about_names_alone())
+            {
                 // What is asked for now is what there is: the owner does not wish for anything else any more.
                 self.inventory.record(&subject.name, Event::WishFulfilled).await?;
             }

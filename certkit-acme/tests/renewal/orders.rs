@@ -1,8 +1,8 @@
 //! What is ordered, and from whom.
 
 use certkit_acme::renewal::{Outcome, Request};
-use certkit_core::{FailureClass, FindingCode, LineageName};
 use certkit_core::store::Kind;
+use certkit_core::{FailureClass, FindingCode, LineageName};
 use testkit::{AccountKeyKind, Nginx, NginxOptions, PebbleOptions};
 
 use crate::support::{World, entry};

@@ -111,12 +111,7 @@ impl World {
     pub(crate) fn renewer(&self) -> Renewer {
         let observer: Arc<dyn Observer> = Arc::clone(&self.seen) as Arc<dyn Observer>;
         let names = ResolverSettings::with_servers(vec![self.pebble.dns_address()]);
-        Renewer::builder(self.store())
-            .transport(self.transport())
-            .resolver(names)
-            .observer(observer)
-            .build()
-            .unwrap()
+        Renewer::builder(self.store()).transport(self.transport()).resolver(names).observer(observer).build().unwrap()
     }
 
     /// A lineage that is due, validated by the built-in responder on Pebble's port.

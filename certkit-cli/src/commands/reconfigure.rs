@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use clap::Args as _;
 
 use certkit_acme::renewal::{Mode, Outcome, Request, Selection, Urgency};
-use certkit_core::store::{ConfEdits, ConfError, ConfValue, RenewalConf};
 use certkit_core::escape;
+use certkit_core::store::{ConfEdits, ConfError, ConfValue, RenewalConf};
 use serde_json::json;
 
 use super::certonly::point_to_typed_webroot;

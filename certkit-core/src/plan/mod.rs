@@ -149,20 +149,20 @@ fn urgency(input: &PlanInput, now: DateTime<Utc>) -> i64 {
 
 /// Takes what an attempt will use up of the CA's limits, so that the lineages after it do not count on it.
 fn reserve(ledger: &mut Ledger, input: &PlanInput, entry: &PlanEntry, now: DateTime<Utc>) {
-    let (scope, kind, at) = match &entry.step {
+    match &entry.step {
         Step::Attempt { directory, kind, .. } => {
             let scope = input.authorities.iter().find(|scope| Some(&scope.directory) == directory.as_ref());
-            (scope, *kind, now)
+            if let Some(scope) = scope {
+                ledger.ordered(scope, *kind, now);
+                ledger.issued(scope, *kind, TimeDelta::zero(), now);
+            }
         }
-        Step::Held { until, by: HeldBy::Refusal(Refusal::Limit { .. }), .. } => {
-            let scope = input.authorities.first();
-            (scope, scope.map_or(OrderKind::New, |scope| input.order_kind(scope, now)), *until)
+        Step::Held { until, by: HeldBy::Refusal(Refusal::Limit { limit, .. }), .. } => {
+            if let Some(scope) = input.authorities.first() {
+                ledger.waits(scope, limit, *until);
+            }
         }
-        Step::Held { .. } | Step::NotDue { .. } => return,
-    };
-    if let Some(scope) = scope {
-        ledger.ordered(scope, kind, at);
-        ledger.issued(scope, kind, TimeDelta::zero(), at);
+        Step::Held { .. } | Step::NotDue { .. } => {}
     }
 }
 

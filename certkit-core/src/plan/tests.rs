@@ -141,6 +141,29 @@ fn what_is_nearest_to_its_end_gets_what_is_left_of_a_limit_and_the_others_wait_i
 }
 
 #[test]
+fn what_waits_for_one_limit_uses_up_no_other() {
+    let host = "acme-v02.api.letsencrypt.org";
+    let new = |name: String, domain: &str| {
+        let mut scope = scope(host, &name);
+        scope.registered_domains = vec![domain.into()];
+        let mut input = PlanInput::new(LineageName::new(name).unwrap(), None, RenewalWish::default());
+        input.authorities = vec![scope];
+        input
+    };
+    let many = (0..420).map(|number| new(format!("n{number}.big.example"), "big.example"));
+    let others = (0..5).map(|number| new(format!("n{number}.other.example"), "other.example"));
+    let plan = plan(many.chain(others), &Outlook::default(), at(0));
+    let attempts = plan.entries.iter().filter(|entry| matches!(entry.step, Step::Attempt { .. })).count();
+    assert_eq!(attempts, 55, "fifty of the one domain, all of the other");
+    let last = plan.entries.iter().filter_map(|entry| match &entry.step {
+        Step::Held { until, .. } => Some(*until),
+        _ => None,
+    });
+    // 370 wait, one in 202 minutes: far beyond the limit's own window.
+    assert_eq!(last.max(), Some(at(370 * 12_096)));
+}
+
+#[test]
 fn advice_counts_only_for_the_certificate_it_was_given_about() {
     let window = SuggestedWindow::new(at(-100), at(-50)).unwrap();
     let information = RenewalInformation::answered("this", window, None, at(3600));

@@ -44,7 +44,11 @@ const NOT_DONE: &str = "leave it out: certkit does not do it";
 /// What `renewal/NAME.conf` expresses, with certbot's names for it there and on its command line.
 const CONF: &[Elsewhere] = &[
     conf("account", "certkit renew --cert-name NAME --force-renewal --account ID", None),
-    conf("allow_subset_of_names", NOT_DONE, None),
+    conf(
+        "allow_subset_of_names",
+        "certkit renew --cert-name NAME --allow-subset-of-names",
+        Some("allow-subset-of-names = true"),
+    ),
     conf("archive_dir", PLACES, None),
     conf("authenticator", AUTHENTICATOR, Some("authenticator = standalone")),
     conf("autorenew", "certkit reconfigure --cert-name NAME --no-autorenew", None),

@@ -194,7 +194,9 @@ impl LineageState {
     /// is started tries at once. `now` or earlier when nothing did.
     pub(crate) fn local_retry(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let local = self.last_failure.as_ref().filter(|last| !last.asked_the_ca && last.retry != Retry::Now);
-        let Some(next) = local.and_then(|last| last.at.checked_add_signed(PAUSE_AFTER_LOCAL_TROUBLE)) else { return now };
+        let Some(next) = local.and_then(|last| last.at.checked_add_signed(PAUSE_AFTER_LOCAL_TROUBLE)) else {
+            return now;
+        };
         // Noted by a clock that was ahead: it tells nothing.
         if next - now > PAUSE_AFTER_LOCAL_TROUBLE { now } else { next }
     }

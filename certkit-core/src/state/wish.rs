@@ -37,6 +37,11 @@ impl RecordedWish {
         self.identifiers.is_none() && !self.key && !self.profile && !self.authority
     }
 
+    /// Whether other names are all that is wished.
+    pub fn is_about_names_alone(&self) -> bool {
+        self.identifiers.is_some() && !self.key && !self.profile && !self.authority
+    }
+
     /// The wish as it stands after a later one.
     #[must_use]
     pub fn and(self, later: Self) -> Self {

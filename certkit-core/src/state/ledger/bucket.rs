@@ -25,9 +25,7 @@ impl Bucket {
     /// From when on there is one; `now` or earlier when there is one already.
     pub(super) fn next_free(&self, limit: &Limit, now: DateTime<Utc>) -> DateTime<Utc> {
         let needed = limit.window() - refill(limit);
-        let free = self.full_at.checked_sub_signed(needed).unwrap_or(now);
-        // The same for a clock that was set back: nobody waits for longer than one refill of an empty bucket.
-        free.min(now.checked_add_signed(limit.window()).unwrap_or(free))
+        self.full_at.checked_sub_signed(needed).unwrap_or(now)
     }
 
     /// No bucket needs longer than its window to be filled: this one was noted by a clock that was ahead. How much there is

@@ -12,8 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use self::bucket::Bucket;
-use crate::decision::limits::{self, LOOP_GUARD_COUNT, LOOP_GUARD_FRACTION, Limit, LimitKind, OrderKind};
 use super::is_of_a_wrong_clock;
+use crate::decision::limits::{self, LOOP_GUARD_COUNT, LOOP_GUARD_FRACTION, Limit, LimitKind, OrderKind};
 use crate::{AcmeUrl, Failure, IdentifierSet};
 
 /// The memory of what was asked of the CAs. It can be deleted: that costs only the memory of the past.
@@ -141,6 +141,26 @@ impl Ledger {
         }
     }
 
+    /// A plan has an order wait for its turn at `at`, because `limit` has nothing left: whatever comes after it waits longer.
+    /// Other limits are not touched, for what they allow at another time is not used up now.
+    pub(crate) fn waits(&mut self, scope: &OrderScope, limit: &Limit, at: DateTime<Utc>) {
+        let authority = self.authority(&scope.directory);
+        match limit.kind {
+            LimitKind::NewOrdersPerAccount => {
+                authority.orders.entry(scope.account.clone()).or_default().take(limit, at);
+            }
+            LimitKind::CertificatesPerExactSet => {
+                authority.sets.entry(set_name(&scope.identifiers)).or_default().counted.take(limit, at);
+            }
+            LimitKind::CertificatesPerRegisteredDomain => {
+                for domain in &scope.registered_domains {
+                    authority.domains.entry(domain.clone()).or_default().take(limit, at);
+                }
+            }
+            LimitKind::FailedAuthorizationsPerIdentifier => {}
+        }
+    }
+
     /// The order failed: names that the CA could not validate, and a Retry-After that concerns more than this lineage.
     pub fn failed(&mut self, scope: &OrderScope, failure: &Failure, at: DateTime<Utc>) {
         let hold = Hold::of(failure, scope, at);
@@ -255,7 +275,8 @@ impl Ledger {
     pub fn prune(&mut self, now: DateTime<Utc>) {
         self.runs.retain(|at| !is_of_a_wrong_clock(*at, now));
         for (directory, authority) in &mut self.authorities {
-            let limits = limits::KNOWN.iter().find(|known| known.directory == directory).map_or(&[][..], |known| known.limits);
+            let limits =
+                limits::KNOWN.iter().find(|known| known.directory == directory).map_or(&[][..], |known| known.limits);
             let (orders, domains, failed) = (&mut authority.orders, &mut authority.domains, &mut authority.failed);
             for limit in limits {
                 let put_right = |bucket: &mut Bucket| bucket.put_right(limit, now);

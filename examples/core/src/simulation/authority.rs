@@ -135,7 +135,8 @@ impl Authority {
             return Err(Refused { detail, retry_after: None, deserved: true });
         }
         if random.chance(REFUSED_FOR_NOTHING) {
-            let detail = if random.chance(0.5) { "too many requests" } else { "too many certificates already issued for" };
+            let detail =
+                if random.chance(0.5) { "too many requests" } else { "too many certificates already issued for" };
             let retry_after = Some(random.between(10, 3600));
             return Err(Refused { detail: detail.into(), retry_after, deserved: false });
         }
@@ -184,7 +185,14 @@ impl Authority {
         }
     }
 
-    pub(crate) fn issue(&mut self, by: usize, order: &Order<'_>, counts: Counts, life: Seconds, now: Seconds) -> Issued {
+    pub(crate) fn issue(
+        &mut self,
+        by: usize,
+        order: &Order<'_>,
+        counts: Counts,
+        life: Seconds,
+        now: Seconds,
+    ) -> Issued {
         if counts == Counts::Fully {
             self.domains.take(order.domain, now);
         }

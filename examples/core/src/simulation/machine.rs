@@ -7,7 +7,7 @@ use certkit_core::decision::limits::OrderKind;
 use certkit_core::decision::{Cadence, DueReason, RenewalInformation, SuggestedWindow};
 use certkit_core::state::{Event, Ledger, backoff};
 use certkit_core::{
-    AcmeUrl, Failure, FailureClass, HeldBy, IdentifierFailure, Identifier, IdentifierSet, Outlook, PlanEntry, Problem,
+    AcmeUrl, Failure, FailureClass, HeldBy, Identifier, IdentifierFailure, IdentifierSet, Outlook, PlanEntry, Problem,
     Retry, Step, Version, decide,
 };
 use chrono::TimeDelta;

@@ -46,7 +46,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Setup { lineages, days, seed, every } = &self.setup;
         let tally = &self.tally;
-        let how = every.map_or("as a daemon".to_owned(), |every| format!("a run every {}", length(every.num_seconds())));
+        let how =
+            every.map_or("as a daemon".to_owned(), |every| format!("a run every {}", length(every.num_seconds())));
         let new = lineages / 5;
         let first = instant(0).format("%Y-%m-%d");
         writeln!(f, "{lineages} lineages and {new} new ones, {days} days from {first}, seed {seed}, {how}")?;

@@ -107,13 +107,7 @@ impl Tally {
     }
 
     /// A certificate is about to take the place of the one in use.
-    pub(crate) fn renewed(
-        &mut self,
-        lineage: &Lineage,
-        now: Seconds,
-        calendar: &Calendar,
-        failing: &[Option<Span>],
-    ) {
+    pub(crate) fn renewed(&mut self, lineage: &Lineage, now: Seconds, calendar: &Calendar, failing: &[Option<Span>]) {
         self.renewals += 1;
         let hour = usize::try_from(now / HOUR).unwrap_or(0);
         if let Some(count) = self.renewals_by_hour.get_mut(hour) {
