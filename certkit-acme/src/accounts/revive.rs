@@ -42,8 +42,13 @@ pub async fn revive(
         return Err(wants_external_account());
     }
     // CAA is about DNS names (RFC 8738 section 6 leaves addresses out).
-    let names = names.iter().filter_map(Identifier::as_dns);
-    let mut sets = futures_util::stream::iter(names.map(|name| resolver.caa(name))).buffered(AT_ONCE);
+    let names: Vec<DnsName> = names.iter().filter_map(Identifier::as_dns).cloned().collect();
+    // Owned, or the future could not be sent to another thread.
+    let look_up = |name: DnsName| {
+        let resolver = resolver.clone();
+        async move { resolver.caa(&name).await }
+    };
+    let mut sets = futures_util::stream::iter(names.into_iter().map(look_up)).buffered(AT_ONCE);
     while let Some(set) = sets.try_next().await? {
         if let Some(bound) = bound(&set, &directory.caa_identities) {
             let (account, directory) = (stored.uri.clone(), directory.url.clone());
