@@ -1,6 +1,8 @@
 //! Accounts that the CA does not know (any more): found again, registered anew, or left to their owner.
 #![allow(clippy::unwrap_used)]
 
+use std::future::Future;
+
 use certkit_acme::accounts::{ReviveError, choose_account, is_lost, open_account, register_again, revive};
 use certkit_acme::dns::{Resolver, ResolverSettings};
 use certkit_acme::protocol::{AccountKey, AccountKeyType, Authority, ExternalAccountBinding, NewAccount};
@@ -50,7 +52,7 @@ impl World {
 
     async fn revive(&self, stored: &StoredAccount, names: &[&str]) -> Result<StoredAccount, ReviveError> {
         let names: Vec<_> = names.iter().map(|name| Identifier::parse(name).unwrap()).collect();
-        let saved = revive(&self.store, &self.authority, stored, &names, &self.resolver).await?;
+        let saved = sent(revive(&self.store, &self.authority, stored, &names, &self.resolver)).await?;
         assert_eq!(saved.account.url(), &saved.stored.uri);
         Ok(saved.stored)
     }
@@ -60,6 +62,11 @@ impl World {
         assert_eq!(details.status, "valid");
         Ok(details.contacts)
     }
+}
+
+/// Host programs spawn what they run.
+fn sent<F: Future + Send>(future: F) -> F {
+    future
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::rollover::says_deactivated;
 use super::{AccountError, Saved, account_key};
-use crate::BoxFuture;
 use crate::dns::{CaaSet, DnsError, Resolver};
 use crate::protocol::{AcmeError, Authority, ExternalAccountBinding, NewAccount};
 
@@ -43,12 +42,13 @@ pub async fn revive(
         return Err(wants_external_account());
     }
     // CAA is about DNS names (RFC 8738 section 6 leaves addresses out).
-    // Boxed one by one and collected first: otherwise the compiler cannot see that the whole is `Send`.
-    let mut lookups: Vec<BoxFuture<'_, Result<CaaSet, DnsError>>> = Vec::new();
-    for name in names.iter().filter_map(Identifier::as_dns) {
-        lookups.push(Box::pin(resolver.caa(name)));
-    }
-    let mut sets = futures_util::stream::iter(lookups).buffered(AT_ONCE);
+    let names: Vec<DnsName> = names.iter().filter_map(Identifier::as_dns).cloned().collect();
+    // Owned, or the future could not be sent to another thread.
+    let look_up = |name: DnsName| {
+        let resolver = resolver.clone();
+        async move { resolver.caa(&name).await }
+    };
+    let mut sets = futures_util::stream::iter(names.into_iter().map(look_up)).buffered(AT_ONCE);
     while let Some(set) = sets.try_next().await? {
         if let Some(bound) = bound(&set, &directory.caa_identities) {
             let (account, directory) = (stored.uri.clone(), directory.url.clone());
