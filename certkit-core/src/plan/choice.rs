@@ -1,6 +1,6 @@
 //! Which CA is asked for a lineage that is due, and whether it may be asked now.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{HeldBy, PlanInput};
 use crate::decision::DueReason;
@@ -10,6 +10,10 @@ use crate::{AcmeUrl, FailureClass};
 
 /// With less than this part of the lifetime left another CA is better than none.
 const SCARCE_FRACTION: i32 = 5;
+
+/// A failure that lies further ahead than this was noted by a clock that has been set back since: when it would be over
+/// is not known, and waiting for that instant could take as long as the clock was wrong.
+const LARGEST_STEP_BACK: TimeDelta = TimeDelta::minutes(5);
 
 pub(super) enum Choice {
     Attempt { directory: Option<AcmeUrl>, kind: OrderKind },
@@ -79,7 +83,8 @@ fn held_by_failure(
         return None;
     }
     let (until, failure) = input.state.held_until(directory, input.validity)?;
-    (now < until).then(|| (until, HeldBy::Failure(failure.clone())))
+    let is_of_this_clock = failure.at - now <= LARGEST_STEP_BACK;
+    (now < until && is_of_this_clock).then(|| (until, HeldBy::Failure(failure.clone())))
 }
 
 /// Whether another CA may take the place of the first.

@@ -154,7 +154,7 @@ impl Ledger {
             }
         }
         if let Some(hold) = hold {
-            authority.holds.retain(|known| known.scope != hold.scope && known.until > at);
+            authority.holds.retain(|known| known.scope != hold.scope && known.holds(at));
             let surplus = (authority.holds.len() + 1).saturating_sub(MOST_HOLDS);
             authority.holds.drain(..surplus);
             authority.holds.push(hold);
@@ -178,7 +178,7 @@ impl Ledger {
                 latest = Some((until, refusal()));
             }
         };
-        for hold in authority.holds.iter().filter(|hold| hold.scope.concerns(scope)) {
+        for hold in authority.holds.iter().filter(|hold| hold.holds(now) && hold.scope.concerns(scope)) {
             wait(hold.until, &|| Refusal::Hold(hold.clone()));
         }
         if let (Some(set), Some(lifetime)) = (set, lifetime) {
@@ -257,7 +257,7 @@ impl Ledger {
                 buckets.retain(|_, bucket| !bucket.is_full(now));
             }
             authority.sets.retain(|_, set| set.until > now || !set.counted.is_full(now));
-            authority.holds.retain(|hold| hold.until > now);
+            authority.holds.retain(|hold| hold.holds(now));
         }
         self.authorities.retain(|_, authority| *authority != AuthorityLedger::default());
     }
