@@ -3,6 +3,7 @@
 
 mod advice;
 mod authorities;
+mod clock;
 mod crash;
 mod csr;
 mod hooks;
@@ -10,6 +11,7 @@ mod hostile;
 mod limits;
 mod orders;
 mod profiles;
+mod regressions;
 mod runs;
 mod support;
 mod targets;
