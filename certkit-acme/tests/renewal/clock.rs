@@ -1,5 +1,6 @@
 //! A clock that a test sets, and whose sleeps take no time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use certkit_acme::renewal::{Observer, Renewer};
@@ -12,6 +13,7 @@ use crate::support::World;
 pub(crate) struct TestClock {
     now: Mutex<DateTime<Utc>>,
     jump: Mutex<Option<Jump>>,
+    stands_still: AtomicBool,
 }
 
 /// The clock is set once while somebody sleeps: at the first instant that is not before `at`, to `to`.
@@ -23,7 +25,7 @@ struct Jump {
 
 impl TestClock {
     pub(crate) fn at(now: DateTime<Utc>) -> Arc<Self> {
-        Arc::new(Self { now: Mutex::new(now), jump: Mutex::default() })
+        Arc::new(Self { now: Mutex::new(now), jump: Mutex::default(), stands_still: AtomicBool::new(false) })
     }
 
     pub(crate) fn set(&self, now: DateTime<Utc>) {
@@ -37,6 +39,11 @@ impl TestClock {
     /// Sets the clock to `to` once it has come to `at` in a sleep.
     pub(crate) fn jump(&self, at: DateTime<Utc>, to: DateTime<Utc>) {
         *self.jump.lock().unwrap() = Some(Jump { at, to });
+    }
+
+    /// From now on sleeps do not end.
+    pub(crate) fn stand_still(&self) {
+        self.stands_still.store(true, Ordering::Relaxed);
     }
 
     fn time(&self) -> MutexGuard<'_, DateTime<Utc>> {
@@ -53,6 +60,9 @@ impl Clock for TestClock {
         Box::pin(async move {
             // Others have their turn, as in a real sleep.
             tokio::task::yield_now().await;
+            if self.stands_still.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
             let mut now = self.time();
             *now = (*now).max(at);
             let mut jump = self.jump.lock().unwrap();

@@ -13,7 +13,7 @@
 //! | 6, 24 | a storage error is taken for an absence | `what_cannot_be_read_is_not_ordered` |
 //! | 7 | asked again before Retry-After has passed | `limits::a_limit_of_the_account_…`, `limits::a_limit_of_the_names_…` |
 //! | 8 | an HTML page with 503 is an error in JSON | `limits::an_html_page_with_503_is_an_outage_with_its_status` |
-//! | 9 | a window in the past, a backdated notBefore | `advice::a_window_that_is_past_…`, `advice::a_ca_whose_windows_are_always_past_…`, `lifetimes` |
+//! | 9 | a window in the past, a backdated notBefore | `advice::a_window_that_is_past_…`, `advice::a_ca_whose_windows_are_always_past_…`, `lifetimes::certificates_of_twelve_hours_…` |
 //! | 10 | the endpoint of renewal information is down | `advice::without_a_usable_answer_…` |
 //! | 11 | a window that was moved to now | `advice::a_window_that_is_past_…`, `daemon::a_window_that_the_ca_moves_to_now_…` |
 //! | 12 | the CA of the conf changed, renewals are stuck at the old one | `a_conf_that_names_another_ca_is_heeded_whatever_is_left_of_the_first` |
