@@ -1,11 +1,11 @@
 //! Trees as certbot leaves them.
 
-use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -20,7 +20,7 @@ pub struct Tree {
     config_dir: PathBuf,
     now: DateTime<Utc>,
     // Keys for a CA take a moment; a tree without certificates needs none.
-    pki: OnceCell<Pki>,
+    pki: OnceLock<Pki>,
 }
 
 /// A lineage that is being described. Nothing is written before [`LineageBuilder::write`].
@@ -80,7 +80,7 @@ impl Tree {
             "Each folder here holds the current certificate of one name as links into ../archive.\n",
             0o644,
         );
-        Self { config_dir, now, pki: OnceCell::new() }
+        Self { config_dir, now, pki: OnceLock::new() }
     }
 
     /// `--config-dir`.

@@ -88,7 +88,7 @@ impl Issuing<'_> {
                 OrderStatus::Pending => {
                     validate(self, &order).await?;
                     if asked > 0 {
-                        pause(asked, order.retry_after, self.stop).await?;
+                        pause(self.account, asked, order.retry_after, self.stop).await?;
                     }
                 }
                 OrderStatus::Ready => {
@@ -104,7 +104,7 @@ impl Issuing<'_> {
                             }));
                         }
                         Finalizing::Tried { times, .. } => {
-                            pause(asked, order.retry_after, self.stop).await?;
+                            pause(self.account, asked, order.retry_after, self.stop).await?;
                             self.finalize(&order, times + 1).await?
                         }
                     };
@@ -113,12 +113,12 @@ impl Issuing<'_> {
                     let what = "the CA is still working on the order";
                     return Err(Failure::new(FailureClass::ServerUnavailable, what));
                 }
-                OrderStatus::Processing => pause(asked, order.retry_after, self.stop).await?,
+                OrderStatus::Processing => pause(self.account, asked, order.retry_after, self.stop).await?,
                 OrderStatus::Valid => return self.download(&order).await,
                 OrderStatus::Invalid => return Err(invalid_order(&order)),
             }
             asked += 1;
-            order = patiently(self.stop, || self.account.order(&order.url)).await??;
+            order = patiently(self.account, self.stop, || self.account.order(&order.url)).await??;
             if !order.is_for(self.identifiers) {
                 let what = "the CA says that the order is for other names than were ordered";
                 return Err(Failure::new(FailureClass::OrderLost, what));
@@ -159,7 +159,7 @@ impl Issuing<'_> {
             return Err(Failure::new(FailureClass::Protocol, "the order is valid but names no certificate"));
         };
         let with_alternates = self.preferred_chain.is_some();
-        let chains = patiently(self.stop, || self.account.certificate(url, with_alternates)).await??;
+        let chains = patiently(self.account, self.stop, || self.account.certificate(url, with_alternates)).await??;
         let issued = choose_chain(chains, self.preferred_chain)
             .ok_or_else(|| Failure::new(FailureClass::Protocol, "the CA delivered no certificate"))?;
         self.journal.note(OrderStep::Issued { issued: &issued }).await?;

@@ -7,7 +7,7 @@ use certkit_core::{Failure, FailureClass, Retry};
 use chrono::{DateTime, Utc};
 
 use crate::Stop;
-use crate::protocol::AcmeError;
+use crate::protocol::{Account, AcmeError};
 
 /// The pauses between two looks at an order or authorization: from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -43,13 +43,14 @@ pub(crate) async fn heeding<T>(
 /// Repeats a read when the connection or the CA fails: nothing is lost by asking again. A CA that names a longer pause
 /// is not asked again in this run. The outer error is that of a run that was asked to stop.
 pub(crate) async fn patiently<T, F: Future<Output = Result<T, AcmeError>>>(
+    account: &Account,
     stop: &Stop,
     mut read: impl FnMut() -> F,
 ) -> Result<Result<T, AcmeError>, Failure> {
     let work = async {
         for pause in READ_RETRIES {
             match read().await {
-                Err(error) if may_mend(&error) && !asks_for_more_than(pause, &error) => {
+                Err(error) if may_mend(&error) && !asks_for_more_than(pause, &error, account) => {
                     tokio::time::sleep(pause).await;
                 }
                 other => return Ok(other),
@@ -70,16 +71,24 @@ pub(crate) fn may_mend(error: &AcmeError) -> bool {
     )
 }
 
-fn asks_for_more_than(pause: Duration, error: &AcmeError) -> bool {
-    let now: DateTime<Utc> = std::time::SystemTime::now().into();
-    error.retry_after().and_then(|at| (at - now).to_std().ok()).is_some_and(|wait| wait > pause)
+fn asks_for_more_than(pause: Duration, error: &AcmeError, account: &Account) -> bool {
+    error.retry_after().and_then(|at| distance(at, account)).is_some_and(|wait| wait > pause)
+}
+
+/// The wait that Retry-After asked for. The transport made an instant of it by its clock, which need not be the system's:
+/// the same clock gives the distance back.
+fn distance(at: DateTime<Utc>, account: &Account) -> Option<Duration> {
+    (at - account.authority().transport().now()).to_std().ok()
 }
 
 /// Waits before the next look: as the CA asks within reason, else a little longer each time.
-pub(crate) async fn pause(asked: u32, retry_after: Option<DateTime<Utc>>, stop: &Stop) -> Result<(), Failure> {
-    // The transport made an instant of Retry-After with the system's clock; the same clock gives the distance back.
-    let now: DateTime<Utc> = std::time::SystemTime::now().into();
-    let wait = match retry_after.and_then(|at| (at - now).to_std().ok()) {
+pub(crate) async fn pause(
+    account: &Account,
+    asked: u32,
+    retry_after: Option<DateTime<Utc>>,
+    stop: &Stop,
+) -> Result<(), Failure> {
+    let wait = match retry_after.and_then(|at| distance(at, account)) {
         Some(wait) if wait > LONGEST_RETRY_AFTER => {
             return Err(Failure::new(FailureClass::ServerUnavailable, "the CA wants to be asked again later")
                 .with_retry(retry_after.map_or(Retry::AfterBackoff, Retry::At)));

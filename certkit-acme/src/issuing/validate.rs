@@ -96,7 +96,7 @@ struct Wanted {
 }
 
 async fn read_all(account: &Account, order: &Order, stop: &Stop) -> Result<Vec<Authorization>, Failure> {
-    let reads = order.authorizations.iter().map(|url| patiently(stop, move || account.authorization(url)));
+    let reads = order.authorizations.iter().map(|url| patiently(account, stop, move || account.authorization(url)));
     join_all(reads).await.into_iter().map(|read| Ok(read??)).collect()
 }
 
@@ -153,7 +153,8 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
             // The CA may have had the answer although we did not hear it: the authorization tells.
             Err(AcmeError::Transport(_)) => {}
             Err(error) => {
-                let authorization = patiently(stop, || account.authorization(&wanted.authorization.url)).await??;
+                let authorization =
+                    patiently(account, stop, || account.authorization(&wanted.authorization.url)).await??;
                 if authorization.status == AuthorizationStatus::Pending {
                     return Err(error.into());
                 }
@@ -162,7 +163,7 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
     }
     let mut asked = 0;
     loop {
-        let authorization = patiently(stop, || account.authorization(&wanted.authorization.url)).await??;
+        let authorization = patiently(account, stop, || account.authorization(&wanted.authorization.url)).await??;
         match authorization.status {
             AuthorizationStatus::Valid => return Ok(None),
             AuthorizationStatus::Pending => {}
@@ -177,7 +178,7 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
                 ),
             ));
         }
-        pause(asked, authorization.retry_after, stop).await?;
+        pause(account, asked, authorization.retry_after, stop).await?;
         asked += 1;
     }
 }

@@ -25,6 +25,9 @@ const PAUSE_WHERE_NOT_OFFERED: TimeDelta = TimeDelta::days(1);
 /// A revocation list that cannot be had is tried again after this.
 const PAUSE_AFTER_CRL_ERROR: TimeDelta = TimeDelta::hours(6);
 
+/// What is asked of a CA is asked again after this at the latest, by any of the rules (Retry-After is clamped to it).
+const LONGEST_PAUSE: TimeDelta = TimeDelta::days(1);
+
 /// So many revocation lists are fetched at once, and no longer than this in one run.
 const LISTS_AT_ONCE: usize = 8;
 const LONGEST_LOOK: Duration = Duration::from_secs(120);
@@ -51,11 +54,17 @@ pub(super) fn to_ask(
         // RFC 9773 section 4.3: never after the expiry.
         let alive = now <= certificate.validity().not_after;
         let known = state.renewal_information.as_ref().filter(|known| known.certificate == id.as_str());
-        if wanted && alive && known.is_none_or(|known| known.next_check <= now) {
+        if wanted && alive && known.is_none_or(|known| is_time(known.next_check, now)) {
             groups.entry(directory).or_default().push(Asked { name: subject.name.clone(), id });
         }
     }
     groups
+}
+
+/// Whether the next look is to be taken. One that lies further ahead than any pause is was noted by a clock that was ahead,
+/// and waiting for it could take as long as the clock was wrong.
+fn is_time(next_check: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    next_check <= now || next_check - now > LONGEST_PAUSE
 }
 
 /// Asks one CA about all of them, over few connections, and records what it said. One that cannot be reached costs one
@@ -175,7 +184,7 @@ async fn look_up(
     let serial = certificate.serial().certbot_hex();
     let state = inventory.state(&subject.name);
     let known = state.revocation.as_ref().filter(|known| known.serial == serial);
-    if now > certificate.validity().not_after || known.is_some_and(|known| known.next_check > now) {
+    if now > certificate.validity().not_after || known.is_some_and(|known| !is_time(known.next_check, now)) {
         return Ok(None);
     }
     let before = known.and_then(|known| known.revoked_since);

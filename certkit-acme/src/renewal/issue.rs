@@ -214,7 +214,7 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
         return Ok(None);
     }
     let now = inventory.now();
-    let lost = match patiently(stop, || account.order(&journalled.order_url)).await? {
+    let lost = match patiently(account, stop, || account.order(&journalled.order_url)).await? {
         Ok(order) if order.status == OrderStatus::Valid && order.is_for(identifiers) => Ok(order),
         Ok(order) if order.status == OrderStatus::Invalid => Err((Some(order), "invalid")),
         Ok(order) if !order.is_for(identifiers) => Err((Some(order), "for-other-names")),

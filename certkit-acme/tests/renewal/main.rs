@@ -3,14 +3,21 @@
 
 mod advice;
 mod authorities;
+mod clock;
 mod crash;
 mod csr;
+mod daemon;
 mod hooks;
 mod hostile;
+mod lifetimes;
 mod limits;
 mod orders;
 mod profiles;
+mod regressions;
+mod revocation;
 mod runs;
+mod second_ca;
+mod simulated_ca;
 mod support;
 mod targets;
 mod wishes;

@@ -97,14 +97,14 @@ impl World {
         std::fs::write(file, toml).unwrap();
     }
 
-    /// Registers an account at a further CA.
+    /// Registers an account at a further CA, with a contact, because some want one.
     pub(crate) async fn register_at(&self, directory: &str, ca_bundle: PathBuf) {
         let mut settings = self.transport();
         settings.ca_bundles.push(ca_bundle);
         let transport = Transport::new(&settings).unwrap();
         let authority = Authority::connect(transport, &AcmeUrl::parse(directory).unwrap()).await.unwrap();
         let locked = self.store().lock().unwrap();
-        let new = NewAccount::new(Vec::new(), true);
+        let new = NewAccount::new(vec!["mailto:admin@example.com".into()], true);
         accounts::register_and_save(&locked, &authority, &new, None, testkit::now(), "test").await.unwrap();
     }
 

@@ -138,13 +138,14 @@ fn by_the_rules(facts: &DueFacts<'_>, now: DateTime<Utc>) -> DueDecision {
     if let Some(window) = facts.renewal_information.and_then(|information| information.window) {
         take_advice(facts, window, own, &mut decision, now);
     }
-    let next_run = facts.cadence.next_run(now);
     let Some(at) = decision.at else { return decision };
-    if at > now && !facts.cadence.exact {
-        let advised = decision.reason == DueReason::RenewalInformation;
+    if !facts.cadence.exact {
+        // What has become due since the last run shows that runs come too rarely, too: it may have expired in between.
+        let next_run = facts.cadence.next_run(now.min(at));
         let left = validity.lifetime() / 8;
         let too_late = validity.not_after.checked_sub_signed(left).is_some_and(|last| next_run > last);
-        decision.early = (advised && at <= next_run) || too_late;
+        let advised = decision.reason == DueReason::RenewalInformation;
+        decision.early = at > now && ((advised && at <= next_run) || too_late);
         if too_late {
             let every = format!("it is run every {}", in_words(facts.cadence.interval));
             decision.findings.push(Finding::new(FindingCode::RunTooRarely, facts.subject, every));
@@ -436,6 +437,12 @@ mod tests {
         let decision = due(&facts, at(START + HOUR));
         assert!(decision.early);
         assert_eq!(codes(&decision), [FindingCode::RunTooRarely]);
+        // Whoever comes when it has expired hears it as well.
+        for hours in [7, 11, 13] {
+            let decision = due(&facts, at(START + hours * HOUR));
+            assert!(decision.is_due(at(START + hours * HOUR)) && !decision.early);
+            assert_eq!(codes(&decision), [FindingCode::RunTooRarely], "after {hours} hours");
+        }
         facts.cadence = Cadence::every(TimeDelta::hours(2));
         assert!(!due(&facts, at(START + HOUR)).early);
     }

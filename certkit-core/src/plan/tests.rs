@@ -79,6 +79,20 @@ fn a_named_time_is_waited_for_even_when_it_is_longer_than_the_backoff() {
 }
 
 #[test]
+fn a_failure_of_a_clock_that_was_ahead_holds_nothing_back() {
+    // A machine that boots without a network at a wrong time notes failures of next year.
+    let year = 365 * 86_400;
+    let state = failing_at("one.example", FailureClass::Network, &[year, year + 60, year + 700]);
+    let input = expiring_in(25).remembering(state).at(vec![scope("one.example", "a.example")]);
+    assert!(matches!(step(input.clone(), at(0)), Step::Attempt { .. }));
+    assert!(matches!(step(input, at(year + 701)), Step::Held { .. }), "by the clock that noted them they hold");
+    // Clocks are set back by seconds all the time.
+    let state = failing_at("one.example", FailureClass::Network, &[30]);
+    let input = expiring_in(25).remembering(state).at(vec![scope("one.example", "a.example")]);
+    assert!(matches!(step(input, at(0)), Step::Held { .. }));
+}
+
+#[test]
 fn another_ca_need_not_wait() {
     let state = failing_at("one.example", FailureClass::ChallengeFailed, &[0]);
     let input = expiring_in(25).remembering(state);

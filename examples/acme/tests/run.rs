@@ -8,8 +8,12 @@ use testkit::{AccountKeyKind, Nginx, NginxOptions, Pebble, PebbleOptions, Tree, 
 
 /// Pebble, and the web server that it asks.
 fn servers() -> (Pebble, Nginx) {
+    servers_with(PebbleOptions::default())
+}
+
+fn servers_with(options: PebbleOptions) -> (Pebble, Nginx) {
     let nginx = Nginx::start(&NginxOptions::default());
-    let pebble = Pebble::start(PebbleOptions { http_port: Some(nginx.http_port()), ..PebbleOptions::default() });
+    let pebble = Pebble::start(PebbleOptions { http_port: Some(nginx.http_port()), ..options });
     (pebble, nginx)
 }
 
@@ -81,7 +85,10 @@ fn renew_and_react_renews_and_says_what_it_did() {
 
 #[test]
 fn an_account_that_the_ca_does_not_know_is_said() {
-    let (pebble, nginx) = servers();
+    // Without a binding the account would be registered anew; this CA wants one.
+    let external_accounts =
+        vec![("kid-1".to_owned(), "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W".to_owned())];
+    let (pebble, nginx) = servers_with(PebbleOptions { external_accounts, ..PebbleOptions::default() });
     let folder = tempfile::tempdir().unwrap();
     let tree = Tree::new(folder.path().join("le"), testkit::now());
     let url = pebble.directory_url().replace("/dir", "/my-account/1");

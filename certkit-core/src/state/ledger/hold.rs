@@ -1,6 +1,6 @@
 //! What a CA said with Retry-After, and whom it concerns.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::OrderScope;
@@ -50,7 +50,16 @@ pub enum HoldScope {
     },
 }
 
+/// No Retry-After is believed for longer (the transport clamps it). A hold that has more before it was noted by a clock
+/// that was ahead and has been set back since.
+const LONGEST_HOLD: TimeDelta = TimeDelta::days(1);
+
 impl Hold {
+    /// Whether it is in force at `now`.
+    pub(super) fn holds(&self, now: DateTime<Utc>) -> bool {
+        now < self.until && self.until - now <= LONGEST_HOLD
+    }
+
     /// The hold that a failure asks for, when it concerns more than the lineage that met it. Let's Encrypt names its
     /// limits in the sentence only (letsencrypt.org/docs/rate-limits, 2026-08): the words that tell them apart are those
     /// of Boulder's ratelimits package.

@@ -175,7 +175,7 @@ impl Ledger {
             }
         }
         if let Some(hold) = hold {
-            authority.holds.retain(|known| known.scope != hold.scope && known.until > at);
+            authority.holds.retain(|known| known.scope != hold.scope && known.holds(at));
             let surplus = (authority.holds.len() + 1).saturating_sub(MOST_HOLDS);
             authority.holds.drain(..surplus);
             authority.holds.push(hold);
@@ -199,7 +199,7 @@ impl Ledger {
                 latest = Some((until, refusal()));
             }
         };
-        for hold in authority.holds.iter().filter(|hold| hold.scope.concerns(scope)) {
+        for hold in authority.holds.iter().filter(|hold| hold.holds(now) && hold.scope.concerns(scope)) {
             wait(hold.until, &|| Refusal::Hold(hold.clone()));
         }
         if let (Some(set), Some(lifetime)) = (set, lifetime) {

@@ -184,6 +184,19 @@ fn what_cannot_matter_any_more_is_forgotten() {
     assert_eq!(ledger.runs().last(), Some(&at(49)));
 }
 
+#[test]
+fn a_hold_that_a_clock_noted_that_was_ahead_is_none() {
+    let month = 30 * 86_400;
+    let mut ledger = Ledger::default();
+    let order = scope(&["a.example.org"]);
+    let busy = Failure::new(FailureClass::ServerUnavailable, "503").with_retry(Retry::At(at(month + 86_400)));
+    ledger.failed(&order, &busy, at(month));
+    assert_eq!(refusal(&ledger, &order, OrderKind::New, month), Some((month + 86_400, "retry-after")));
+    assert_eq!(refusal(&ledger, &order, OrderKind::New, 0), None);
+    ledger.prune(at(0));
+    assert_eq!(ledger, Ledger::default());
+}
+
 /// The bucket as its CA keeps it, in plain arithmetic.
 fn tokens_left(times: &[i64], limit_count: f64, window: f64) -> f64 {
     let (mut tokens, mut last) = (limit_count, f64::MIN);
