@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt};
 
 use super::attempt::Workshop;
 use super::inventory::{Inventory, blocking};
-use super::job::Subject;
+use super::subject::Subject;
 use crate::BoxFuture;
 use crate::protocol::{Authority, RenewalInfoError, RenewalInfoErrorKind};
 use crate::revocation::{RevocationChecker, RevocationStatus};

@@ -17,9 +17,10 @@ use tokio::sync::{Mutex, OnceCell};
 
 use super::Renewer;
 use super::advice::{Asked, clock_warning};
+use super::conf_settings::authority_kind;
 use super::inventory::{Inventory, blocking, store_failure};
 use super::issue::{Exchange, Issued, issue};
-use super::job::{Job, authority_kind};
+use super::job::Job;
 use super::scope::order_scope;
 use crate::accounts::Choice;
 use crate::challenge::StandaloneServers;

@@ -6,10 +6,10 @@ use certkit_core::store::{ConfEdits, Expectations, RenewalConf, verify_for_reque
 use certkit_core::{CertificateRequest, Chain, Failure, FailureClass, KeyMathError};
 
 use super::attempt::{Workshop, verify_failure};
+use super::conf_settings::{ProfileWish, Settings, authority_kind};
 use super::deploying::Hooks;
 use super::inventory::{Inventory, blocking};
 use super::issue::{NewOrderFor, place, profile};
-use super::job::{ProfileWish, Settings, authority_kind};
 use super::run::hook_dir;
 use super::{HookRun, Mode, Renewer, Request, RunError};
 use crate::deploy::HookStage;

@@ -9,8 +9,8 @@ use certkit_core::store::{StoreError, VersionFiles};
 use certkit_core::{Failure, FailureClass, Version};
 
 use super::inventory::{Inventory, blocking};
-use super::job::Subject;
 use super::report::HookRun;
+use super::subject::Subject;
 use super::{Observer, Request};
 use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, run};
 use crate::deploy::{DeployedVersion, HookStage, deploy, deploy_setting, describe, directory_hooks, is_file};

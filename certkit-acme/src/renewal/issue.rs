@@ -11,8 +11,9 @@ use certkit_core::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::attempt::Workshop;
+use super::conf_settings::ProfileWish;
 use super::inventory::{Saving, blocking, store_failure};
-use super::job::{Job, ProfileWish};
+use super::job::Job;
 use super::scope::order_scope;
 use crate::authorities;
 use crate::challenge::Solver;

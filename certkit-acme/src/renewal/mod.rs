@@ -4,6 +4,8 @@ mod advice;
 
 mod attempt;
 
+mod conf_settings;
+
 mod csr;
 pub use csr::{CsrOrder, CsrReport};
 
@@ -38,6 +40,8 @@ mod scope;
 pub use scope::PUBLIC_SUFFIX_LIST;
 
 mod select;
+
+mod subject;
 
 mod wishes;
 

@@ -8,9 +8,9 @@ use certkit_core::{LineageName, Outlook, Plan, PlanInput, plan};
 use chrono::TimeDelta;
 
 use super::inventory::blocking;
-use super::job::Subject;
 use super::scope::order_scope;
 use super::select::{Seen, select};
+use super::subject::Subject;
 use super::{Mode, Renewer, Request, RunError};
 
 /// Where Linux keeps what differs between machines (machine-id(5)). It never leaves the machine: only a hash is used.

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use certkit_core::settings::Settings;
 use certkit_core::store::{AuthorityKind, BrokenLineage, Kind, Lineage, RenewalConf, Store};
 
-use super::job::Subject;
 use super::own_settings::OwnSettings;
 use super::report::{Outcome, ReportEntry};
+use super::subject::Subject;
 use super::{Request, RunError, Selection};
 
 /// A lineage as it was found.

@@ -4,7 +4,8 @@ use certkit_core::state::{LineageState, RecordedWish};
 use certkit_core::{Certificate, FailureClass, Finding, FindingCode};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::job::{ProfileWish, Subject, asks_for};
+use super::conf_settings::ProfileWish;
+use super::subject::{Subject, asks_for};
 use super::{Request, Selection};
 
 impl Subject {
