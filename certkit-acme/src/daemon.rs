@@ -67,6 +67,9 @@ impl Renewer {
             let is_good = outcome.as_ref().is_ok_and(Report::is_success);
             bad_runs = if is_good { 0 } else { bad_runs.saturating_add(1) };
             watcher.ran(&outcome);
+            if let Some(reason) = stop.reason() {
+                return reason;
+            }
             let until = self.next_run(&request, outcome.is_ok(), bad_runs).await;
             watcher.sleeping(until);
             tokio::select! {

@@ -222,7 +222,7 @@ async fn being_asked_to_stop_ends_its_sleep_and_its_work() {
     let asked = stop.clone();
     world.seen.when("validating", move || asked.stop(StopReason::Terminate));
     assert_eq!(forever(&renewer, &log, &stop).await, StopReason::Terminate);
-    assert_eq!(log.runs().len(), 2);
+    assert_eq!((log.runs().len(), log.sleeps().len()), (2, 1), "it does not say that it will go on");
     world.seen.never();
     drop(world.store().lock().unwrap());
     let stop = Stop::new();

@@ -29,7 +29,8 @@ impl Lists {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let (bodies, asked): (Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let bodies: Arc<Mutex<BTreeMap<String, Vec<u8>>>> = Arc::default();
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let (served, counted) = (Arc::clone(&bodies), Arc::clone(&asked));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -37,7 +38,7 @@ impl Lists {
                 let Some(path) = path_of(&stream) else { continue };
                 counted.lock().unwrap().push(path.clone());
                 let body = served.lock().unwrap().get(&path).cloned();
-                let (status, body) = body.map_or((404, b"no list here".to_vec()), |body| (200, body));
+                let (status, body) = body.map_or_else(|| (404, b"no list here".to_vec()), |body| (200, body));
                 let length = body.len();
                 let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
                 let _ = stream.write_all(&[head.as_bytes(), &body].concat());

@@ -148,7 +148,9 @@ async fn it_takes_the_place_of_a_ca_that_is_down_and_advises_on_what_it_issued()
     let world = World::with_faults(PebbleOptions::default()).await;
     world.proxy().offer_renewal_info();
     let port = world.pebble.http_port();
-    let window = RenewalWindow { begins_after_percent: 50, ..RenewalWindow::default() };
+    // Without a length it would last until the certificate's end, and most of its instants would be too late to heed.
+    let day = Duration::from_secs(24 * 3600);
+    let window = RenewalWindow { begins_after_percent: 50, length: Some(day), ..RenewalWindow::default() };
     let ca = Acme2Certifier::start(&Acme2CertifierOptions {
         http_port: Some(port),
         renewal_window: Some(window),
