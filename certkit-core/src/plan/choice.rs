@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{HeldBy, PlanInput};
 use crate::decision::DueReason;
 use crate::decision::limits::OrderKind;
-use crate::state::{AuthorityMemory, Ledger, OrderScope, is_of_a_wrong_clock};
+use crate::state::{AuthorityMemory, LONG_OUTAGE, Ledger, OrderScope, Refusal, is_of_a_wrong_clock};
 use crate::{AcmeUrl, FailureClass};
 
 /// With less than this part of the lifetime left another CA is better than none.
@@ -29,7 +29,7 @@ pub(super) fn choose(input: &PlanInput, ledger: &Ledger, now: DateTime<Utc>) -> 
         Ok(choice) => return choice,
         Err(held) => held,
     };
-    if stands_in(input, first, now) {
+    if stands_in(input, first, &held.1, now) {
         for other in others {
             match may_ask(input, other, ledger, now) {
                 Ok(choice) => return choice,
@@ -51,7 +51,7 @@ fn may_ask(
     let kind = input.order_kind(scope, now);
     let choice = Choice::Attempt { directory: Some(scope.directory.clone()), kind };
     // The owner's word overrides our own caution.
-    if matches!(input.wish.now, Some(DueReason::Forced | DueReason::DryRun | DueReason::Changed)) {
+    if is_forced(input) {
         return Ok(choice);
     }
     let failure = held_by_failure(input, Some(&scope.directory), now);
@@ -75,7 +75,7 @@ fn held_by_failure(
     directory: Option<&AcmeUrl>,
     now: DateTime<Utc>,
 ) -> Option<(DateTime<Utc>, HeldBy)> {
-    if input.wish.now.is_some() {
+    if is_forced(input) {
         return None;
     }
     let (until, failure) = input.state.held_until(directory, input.validity)?;
@@ -85,13 +85,24 @@ fn held_by_failure(
     (now < until).then(|| (until, HeldBy::Failure(failure.clone())))
 }
 
-/// Whether another CA may take the place of the first.
-fn stands_in(input: &PlanInput, first: &OrderScope, now: DateTime<Utc>) -> bool {
+/// `--force-renewal`, or a dry run, which asks for nothing that counts. What was asked for otherwise waits as a renewal
+/// does: a script that asks every minute must not ask the CA every minute.
+fn is_forced(input: &PlanInput) -> bool {
+    matches!(input.wish.now, Some(DueReason::Forced | DueReason::DryRun))
+}
+
+/// Whether another CA may take the place of the first, which holds this lineage back.
+fn stands_in(input: &PlanInput, first: &OrderScope, held: &HeldBy, now: DateTime<Utc>) -> bool {
+    let is_scarce =
+        input.validity.is_some_and(|validity| validity.remaining(now) < validity.lifetime() / SCARCE_FRACTION);
+    // Another lineage met the outage, and its Retry-After holds this one back before it has asked.
+    if let HeldBy::Refusal(Refusal::Hold(hold)) = held
+        && hold.class == FailureClass::ServerUnavailable
+    {
+        return is_scarce || now - hold.since >= LONG_OUTAGE;
+    }
     let Some(memory) = input.state.authority(&first.directory) else { return false };
-    let scarce = input.validity.is_some_and(|validity| {
-        validity.remaining(now) < validity.lifetime() / SCARCE_FRACTION && another_may_do_better(memory)
-    });
-    scarce || memory.is_down_for_a_while(now)
+    (is_scarce && another_may_do_better(memory)) || memory.is_down_for_a_while(now)
 }
 
 /// Whether the first CA's failure would not meet every other CA as well.

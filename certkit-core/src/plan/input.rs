@@ -31,6 +31,8 @@ pub struct PlanInput {
     pub serial: Option<String>,
     /// Whether the CA's renewal information counts.
     pub takes_advice: bool,
+    /// Whether the CA's revocation list counts.
+    pub checks_revocation: bool,
     /// Since when the owner wishes something else, by a recorded wish that the certificate does not fulfil.
     pub changed_since: Option<DateTime<Utc>>,
     /// What differs between machines and lineages.
@@ -62,6 +64,7 @@ impl PlanInput {
             ari_id: None,
             serial: None,
             takes_advice: true,
+            checks_revocation: true,
             changed_since: None,
         }
     }

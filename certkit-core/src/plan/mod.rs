@@ -132,7 +132,8 @@ fn facts<'a>(input: &'a PlanInput, validity: Validity, outlook: &Outlook) -> Due
         facts.renewal_information =
             state.renewal_information.as_ref().filter(|known| Some(&known.certificate) == input.ari_id.as_ref());
     }
-    let revocation = state.revocation.as_ref().filter(|known| Some(&known.serial) == input.serial.as_ref());
+    let revocation = state.revocation.as_ref().filter(|_| input.checks_revocation);
+    let revocation = revocation.filter(|known| Some(&known.serial) == input.serial.as_ref());
     facts.revoked_since = revocation.and_then(|known| known.revoked_since);
     facts.changed_since = input.changed_since;
     facts
@@ -183,7 +184,9 @@ fn wake(input: &PlanInput, step: &Step, now: DateTime<Utc>) -> Option<DateTime<U
         _ => None,
     };
     let revocation = match (alive, &state.revocation) {
-        (Some(_), Some(known)) if Some(&known.serial) == input.serial.as_ref() => Some(known.next_check),
+        (Some(_), Some(known)) if input.checks_revocation && Some(&known.serial) == input.serial.as_ref() => {
+            Some(known.next_check)
+        }
         _ => None,
     };
     [renewal, information, revocation, state.deploy_retry()].into_iter().flatten().min()

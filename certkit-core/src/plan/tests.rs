@@ -122,6 +122,51 @@ fn the_next_ca_stands_in_while_the_first_is_down_and_only_then() {
 }
 
 #[test]
+fn the_next_ca_stands_in_when_another_lineage_met_the_outage() {
+    let both = vec![scope("one.example", "a.example"), scope("two.example", "a.example")];
+    let mut outlook = Outlook::default();
+    let failure = Failure::new(FailureClass::ServerUnavailable, "503").with_retry(Retry::At(at(20 * 3600)));
+    outlook.ledger.failed(&scope("one.example", "other.example"), &failure, at(0));
+    let asked = |days: i64, now: i64| {
+        let input = expiring_in(days).at(both.clone());
+        match decide(&input, &outlook.ledger, &outlook, at(now)).step {
+            Step::Attempt { directory, .. } => directory.map(|url| url.authority().to_owned()),
+            _ => None,
+        }
+    };
+    assert_eq!(asked(25, 60), None, "there is time");
+    assert_eq!(asked(25, 901).as_deref(), Some("two.example"), "it has been down for a while");
+    assert_eq!(asked(15, 60).as_deref(), Some("two.example"), "less than a fifth is left");
+}
+
+#[test]
+fn what_is_asked_for_again_and_again_waits_as_a_renewal_does() {
+    let state = failing_at("one.example", FailureClass::ChallengeFailed, &[0]);
+    let mut input = expiring_in(80).remembering(state).at(vec![scope("one.example", "a.example")]);
+    input.wish = input.wish.due_now(DueReason::Changed);
+    assert!(matches!(step(input.clone(), at(30)), Step::Held { .. }));
+    assert!(matches!(step(input, at(60)), Step::Attempt { because: DueReason::Changed, .. }));
+}
+
+#[test]
+fn a_check_that_the_owner_switched_off_wakes_nobody() {
+    let mut state = LineageState::default();
+    let revocation = crate::state::RevocationMemory::new("7a", Some(at(-5)), at(-86_400));
+    state.apply(&Event::RevocationRead { revocation }, at(-86_400));
+    let mut input = expiring_in(80).remembering(state);
+    input.serial = Some("7a".into());
+    let outlook = Outlook::default();
+    assert!(matches!(
+        decide(&input, &outlook.ledger, &outlook, at(0)).step,
+        Step::Attempt { because: DueReason::Revoked, .. }
+    ));
+    input.checks_revocation = false;
+    let entry = decide(&input, &outlook.ledger, &outlook, at(0));
+    assert!(matches!(entry.step, Step::NotDue { .. }));
+    assert_eq!(entry.wake, Some(at(50 * 86_400)));
+}
+
+#[test]
 fn what_is_nearest_to_its_end_gets_what_is_left_of_a_limit_and_the_others_wait_in_turn() {
     let host = "acme-v02.api.letsencrypt.org";
     let mut outlook = Outlook::default();

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{AuthorityMemory, DeployTarget, Event, LineageState, PendingDeploy, RememberedFailure, Stage};
-use crate::{Failure, Version};
+use crate::{Failure, IdentifierSet, Version};
 
 impl LineageState {
     /// Takes an event that happened at `at` into account.
@@ -13,6 +13,12 @@ impl LineageState {
                 self.deployed_version = Some(*version);
                 self.deploy_pending.clear();
                 self.deployed_targets.clear();
+                // Whoever made it live, what was known of its predecessor is not about it.
+                self.issuer_directory = None;
+                self.issued_profile = None;
+                self.left_out = IdentifierSet::default();
+                self.renewal_information = None;
+                self.revocation = None;
                 if matches!(self.stage, Stage::Committed { .. }) {
                     self.stage = Stage::Idle;
                 }
@@ -21,7 +27,11 @@ impl LineageState {
                 self.stage = Stage::Ordered { order_url: order_url.clone(), since: at };
             }
             Event::OrderDropped { .. } => {
-                self.stage = Stage::Idle;
+                // What is still to be deployed of the version in use stays so.
+                self.stage = match self.deploy_pending.first() {
+                    Some(pending) => Stage::Committed { version: pending.version, since: at },
+                    None => Stage::Idle,
+                };
                 self.issued_serial = None;
             }
             Event::Issued { serial, .. } => self.issued_serial = Some(serial.clone()),
@@ -41,7 +51,7 @@ impl LineageState {
                 self.deployed_targets.clear();
                 self.deploy_pending = targets.iter().map(|target| pending(target, *version)).collect();
                 self.stage = Stage::Committed { version: *version, since: at };
-                self.finish_deploy_when_nothing_is_pending();
+                self.finish_deploy_when_nothing_is_pending(*version);
             }
             Event::SetAside { .. } => {
                 self.forget_failures();
@@ -57,7 +67,9 @@ impl LineageState {
                 {
                     self.deployed_targets.push(target.clone());
                 }
-                self.finish_deploy_when_nothing_is_pending();
+                if before > self.deploy_pending.len() {
+                    self.finish_deploy_when_nothing_is_pending(*version);
+                }
             }
             Event::DeployFailed { target, version, .. } => {
                 for pending in &mut self.deploy_pending {
@@ -82,7 +94,7 @@ impl LineageState {
                 if !self.deploy_pending.is_empty() && self.stage == Stage::Idle {
                     self.stage = Stage::Committed { version: *version, since: at };
                 }
-                self.finish_deploy_when_nothing_is_pending();
+                self.finish_deploy_when_nothing_is_pending(*version);
             }
             Event::WishRecorded { wish } => {
                 self.wish = Some(match self.wish.take() {
@@ -151,12 +163,12 @@ impl LineageState {
         self.authorities.clear();
     }
 
-    fn finish_deploy_when_nothing_is_pending(&mut self) {
+    fn finish_deploy_when_nothing_is_pending(&mut self, version: Version) {
         if !self.deploy_pending.is_empty() {
             return;
         }
-        if let Stage::Committed { version, .. } = self.stage {
-            self.deployed_version = Some(version);
+        self.deployed_version = Some(version);
+        if matches!(self.stage, Stage::Committed { .. }) {
             self.stage = Stage::Idle;
         }
     }
@@ -183,7 +195,7 @@ mod tests {
             directory: None,
             targets,
             profile: None,
-            left_out: crate::IdentifierSet::default(),
+            left_out: IdentifierSet::default(),
         }
     }
 
@@ -213,6 +225,35 @@ mod tests {
         assert_eq!(state.deploy_pending.len(), 1);
         state.apply(&Event::Deployed { target, version: Version(2) }, at(7));
         assert_eq!((state.stage, state.deployed_version), (Stage::Idle, Some(Version(2))));
+    }
+
+    #[test]
+    fn what_is_to_be_deployed_stays_so_while_a_later_order_fails() {
+        let target = DeployTarget::Hook("reload".into());
+        let mut state = LineageState::default();
+        state.apply(&committed(5, vec![target.clone()]), at(0));
+        let failure = Failure::new(FailureClass::Hook, "status 1");
+        state.apply(&Event::DeployFailed { target: target.clone(), version: Version(5), failure }, at(1));
+        state.apply(&Event::OrderPlaced { order_url: order_url() }, at(2));
+        assert!(state.knows(Version(5)) && state.deploy_retry().is_some());
+        state.apply(&Event::OrderDropped { order_url: order_url(), because: "failed".into() }, at(3));
+        assert!(matches!(state.stage, Stage::Committed { version: Version(5), .. }));
+        state.apply(&Event::Deployed { target, version: Version(5) }, at(4));
+        assert_eq!((state.stage, state.deployed_version), (Stage::Idle, Some(Version(5))));
+    }
+
+    #[test]
+    fn a_version_of_another_tool_has_nothing_of_its_predecessor() {
+        let mut state = LineageState::default();
+        let mut event = committed(2, Vec::new());
+        if let Event::Committed { directory, profile, left_out, .. } = &mut event {
+            *directory = Some(AcmeUrl::parse("https://other.example/dir").unwrap());
+            *profile = Some("shortlived".into());
+            *left_out = ["a.example".parse().unwrap()].into_iter().collect();
+        }
+        state.apply(&event, at(0));
+        state.apply(&Event::ChangedElsewhere { version: Version(3) }, at(1));
+        assert_eq!((state.issuer_directory, state.issued_profile, state.left_out.len()), (None, None, 0));
     }
 
     #[test]

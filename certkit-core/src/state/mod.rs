@@ -78,12 +78,15 @@ pub struct RevocationMemory {
     pub revoked_since: Option<DateTime<Utc>>,
     /// When to look again.
     pub next_check: DateTime<Utc>,
+    /// How often in a row the list could not be had.
+    #[serde(default)]
+    pub failures: u32,
 }
 
 impl RevocationMemory {
     /// What was found about a certificate.
     pub fn new(serial: impl Into<String>, revoked_since: Option<DateTime<Utc>>, next_check: DateTime<Utc>) -> Self {
-        Self { serial: serial.into(), revoked_since, next_check }
+        Self { serial: serial.into(), revoked_since, next_check, failures: 0 }
     }
 }
 
@@ -166,7 +169,8 @@ impl LineageState {
             // Without a CA, or of a time at which none was noted.
             None => {
                 let failure = self.last_failure.as_ref()?;
-                if directory.is_some() && failure.directory.is_some() {
+                // The memory of a version that kept no failures by CA.
+                if directory.is_some() && failure.directory.is_some() && failure.directory.as_ref() != directory {
                     return None;
                 }
                 (failure, self.consecutive_failures)
@@ -177,6 +181,8 @@ impl LineageState {
             Retry::At(at) => at.max(next_attempt(failure.at, consecutive_failures, validity)),
             Retry::AfterBackoff if failure.asked_the_ca => next_attempt(failure.at, consecutive_failures, validity),
             // The owner may have acted without our seeing it, so these are tried again too, always at the slow rate.
+            // Names that a CA has paused stay so until the owner has been there: once a day is often enough to see it.
+            Retry::AfterOwner if failure.class == FailureClass::Paused => next_attempt(failure.at, u32::MAX, None),
             Retry::AfterOwner | Retry::Bug if failure.asked_the_ca => {
                 next_attempt(failure.at, consecutive_failures, None)
             }
@@ -204,12 +210,18 @@ impl LineageState {
     /// The instant before which a deploy target that failed is not tried again by a program that runs all the time; a run
     /// that is started tries at once.
     pub fn deploy_retry(&self) -> Option<DateTime<Utc>> {
-        let Stage::Committed { since, .. } = self.stage else { return None };
         let next = |pending: &PendingDeploy| match pending.failed_at {
-            Some(at) => next_attempt(at, pending.failures, None),
-            None => since,
+            Some(at) => Some(next_attempt(at, pending.failures, None)),
+            None => self.last_success,
         };
-        self.deploy_pending.iter().map(next).min()
+        self.deploy_pending.iter().filter_map(next).min()
+    }
+
+    /// Whether this version is known, deployed or on its way to its targets: nobody else has made it live.
+    pub fn knows(&self, version: Version) -> bool {
+        self.deployed_version == Some(version)
+            || self.deploy_pending.iter().any(|pending| pending.version == version)
+            || matches!(self.stage, Stage::Committed { version: committed, .. } if committed == version)
     }
 }
 

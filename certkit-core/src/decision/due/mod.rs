@@ -142,8 +142,9 @@ fn by_the_rules(facts: &DueFacts<'_>, now: DateTime<Utc>) -> DueDecision {
     if !facts.cadence.exact {
         // What has become due since the last run shows that runs come too rarely, too: it may have expired in between.
         let next_run = facts.cadence.next_run(now.min(at));
-        let left = validity.lifetime() / 8;
-        let too_late = validity.not_after.checked_sub_signed(left).is_some_and(|last| next_run > last);
+        // An eighth of the lifetime has to be left then, or half of what the owner leaves who wants it later.
+        let left = (validity.lifetime() / 8).min((validity.not_after - at).max(TimeDelta::zero()) / 2);
+        let too_late = next_run > at && validity.not_after.checked_sub_signed(left).is_some_and(|last| next_run > last);
         let advised = decision.reason == DueReason::RenewalInformation;
         decision.early = at > now && ((advised && at <= next_run) || too_late);
         if too_late {

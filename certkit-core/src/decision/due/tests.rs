@@ -73,6 +73,17 @@ fn renew_before_expiry_overrides_unless_it_covers_the_whole_life() {
 }
 
 #[test]
+fn an_owner_who_wants_it_late_has_it_late_and_is_not_told_that_runs_are_rare() {
+    let wish = RenewalWish::new(Some("7 days".into()), true);
+    let mut facts = DueFacts::new("a", lasting(90 * DAY), &wish, seed());
+    facts.cadence = Cadence::every(TimeDelta::hours(12));
+    for (day, is_due) in [(79, false), (82, false), (84, true)] {
+        let decision = due(&facts, at(START + day * DAY));
+        assert_eq!((decision.is_due(at(START + day * DAY)), codes(&decision)), (is_due, vec![]), "day {day}");
+    }
+}
+
+#[test]
 fn autorenew_off_is_never_due_but_force_is_and_a_revocation_is_told() {
     let wish = RenewalWish::new(None, false);
     assert_eq!(plain(lasting(DAY), &wish, at(i64::from(u32::MAX))).at, None);

@@ -90,7 +90,7 @@ fn by_the_words(failure: &Failure, scope: &OrderScope) -> HoldScope {
         };
     }
     if detail.contains("already issued for") || detail.contains("certificates per registered domain") {
-        let named = scope.registered_domains.iter().find(|domain| detail.contains(domain.as_str()));
+        let named = scope.registered_domains.iter().find(|domain| detail.contains(&format!("\"{domain}\"")));
         return match named.or_else(|| scope.registered_domains.first()) {
             Some(domain) => HoldScope::RegisteredDomain { domain: domain.clone() },
             None => HoldScope::ExactSet { identifiers: scope.identifiers.clone() },

@@ -59,7 +59,9 @@ pub enum Refusal {
     LoopGuard {
         /// How often.
         issued: usize,
-        /// Within what time.
+        /// Since when: the first of them.
+        since: DateTime<Utc>,
+        /// The time within which no more than two are allowed.
         within: TimeDelta,
     },
 }
@@ -83,8 +85,9 @@ struct AuthorityLedger {
 #[serde(default)]
 struct Issuances {
     counted: Bucket,
-    /// All of them, exempt or not, as far back as the loop guard looks.
-    at: Vec<DateTime<Utc>>,
+    /// All of them, exempt or not, as far back as the loop guard looks, each with the lifetime in seconds over which it
+    /// counts.
+    at: Vec<(DateTime<Utc>, i64)>,
     /// Until when the last of them is of interest.
     until: DateTime<Utc>,
 }
@@ -93,6 +96,8 @@ struct Issuances {
 const MOST_RUNS: usize = 12;
 /// No more than so many issuances of a set can matter to the loop guard.
 const MOST_ISSUANCES: usize = 16;
+/// A quarter of the longest lifetime that public CAs give, 200 days (CA/Browser Forum, since 2026-03-15).
+const LONGEST_GUARD: TimeDelta = TimeDelta::days(50);
 /// No more holds than this are kept of one CA: a hostile one must not fill the disk.
 const MOST_HOLDS: usize = 256;
 
@@ -121,13 +126,9 @@ impl Ledger {
 
     /// The CA issued a certificate that lives for `lifetime`.
     pub fn issued(&mut self, scope: &OrderScope, kind: OrderKind, lifetime: TimeDelta, at: DateTime<Utc>) {
+        self.guard(&scope.directory, &scope.identifiers, lifetime, at);
         let authority = self.authority(&scope.directory);
         let set = authority.sets.entry(set_name(&scope.identifiers)).or_default();
-        set.at.push(at);
-        let surplus = set.at.len().saturating_sub(MOST_ISSUANCES);
-        set.at.drain(..surplus);
-        let of_interest = at.checked_add_signed(lifetime / LOOP_GUARD_FRACTION).unwrap_or(at);
-        set.until = set.until.max(of_interest);
         for limit in limits::of(&scope.directory).iter().filter(|limit| limit.counts(kind)) {
             match limit.kind {
                 LimitKind::CertificatesPerExactSet => set.counted.take(limit, at),
@@ -139,6 +140,18 @@ impl Ledger {
                 LimitKind::NewOrdersPerAccount | LimitKind::FailedAuthorizationsPerIdentifier => {}
             }
         }
+    }
+
+    /// Something was issued for these identifiers, or for those of them that could be had: the loop guard counts it.
+    pub fn guard(&mut self, directory: &AcmeUrl, identifiers: &IdentifierSet, lifetime: TimeDelta, at: DateTime<Utc>) {
+        let set = self.authority(directory).sets.entry(set_name(identifiers)).or_default();
+        set.at.push((at, lifetime.num_seconds()));
+        let surplus = set.at.len().saturating_sub(MOST_ISSUANCES);
+        set.at.drain(..surplus);
+        // The certificate in place may live longer than what is issued and never gets there.
+        let kept_for = (lifetime / LOOP_GUARD_FRACTION).max(LONGEST_GUARD);
+        let of_interest = at.checked_add_signed(kept_for).unwrap_or(at);
+        set.until = set.until.max(of_interest);
     }
 
     /// A plan has an order wait for its turn at `at`, because `limit` has nothing left: whatever comes after it waits longer.
@@ -174,7 +187,12 @@ impl Ledger {
                 }
             }
         }
-        if let Some(hold) = hold {
+        if let Some(mut hold) = hold {
+            // A CA that says it again has been down since it said so first.
+            let before = authority.holds.iter().find(|known| known.scope == hold.scope && known.class == hold.class);
+            if let Some(before) = before.filter(|before| at <= before.until + TimeDelta::hours(1)) {
+                hold.since = before.since.min(hold.since);
+            }
             authority.holds.retain(|known| known.scope != hold.scope && known.holds(at));
             let surplus = (authority.holds.len() + 1).saturating_sub(MOST_HOLDS);
             authority.holds.drain(..surplus);
@@ -202,15 +220,8 @@ impl Ledger {
         for hold in authority.holds.iter().filter(|hold| hold.holds(now) && hold.scope.concerns(scope)) {
             wait(hold.until, &|| Refusal::Hold(hold.clone()));
         }
-        if let (Some(set), Some(lifetime)) = (set, lifetime) {
-            let within = lifetime / LOOP_GUARD_FRACTION;
-            let recent: Vec<_> = set.at.iter().filter(|at| **at > now - within).collect();
-            if recent.len() >= LOOP_GUARD_COUNT
-                && let Some(leaves) = recent.get(recent.len() - LOOP_GUARD_COUNT)
-            {
-                let issued = recent.len();
-                wait(**leaves + within, &|| Refusal::LoopGuard { issued, within });
-            }
+        if let Some((until, refusal)) = set.and_then(|set| set.guard(lifetime, now)) {
+            wait(until, &|| refusal.clone());
         }
         for limit in limits::of(&scope.directory).iter().filter(|limit| limit.counts(kind)) {
             let mut of_bucket = |bucket: Option<&Bucket>, subject: &str| {
@@ -293,7 +304,7 @@ impl Ledger {
                 buckets.retain(|_, bucket| !bucket.is_full(now));
             }
             for set in authority.sets.values_mut() {
-                set.at.retain(|at| !is_of_a_wrong_clock(*at, now));
+                set.at.retain(|(at, _)| !is_of_a_wrong_clock(*at, now));
             }
             authority.sets.retain(|_, set| (set.until > now && !set.at.is_empty()) || !set.counted.is_full(now));
             authority.holds.retain(|hold| hold.until > now && !is_of_a_wrong_clock(hold.since, now));
@@ -303,6 +314,27 @@ impl Ledger {
 
     fn authority(&mut self, directory: &AcmeUrl) -> &mut AuthorityLedger {
         self.authorities.entry(directory.as_str().to_owned()).or_default()
+    }
+}
+
+impl Issuances {
+    /// The guard against loops: from when on another one may be issued, when too many were. What counts is the lifetime
+    /// of the certificate in place or that of the issued one, whichever is longer.
+    fn guard(&self, in_place: Option<TimeDelta>, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Refusal)> {
+        let in_place = in_place.unwrap_or_default();
+        let mut leave: Vec<(DateTime<Utc>, DateTime<Utc>, TimeDelta)> = Vec::new();
+        for (at, lifetime) in &self.at {
+            let within = TimeDelta::try_seconds(*lifetime).unwrap_or_default().max(in_place) / LOOP_GUARD_FRACTION;
+            let left = at.checked_add_signed(within).unwrap_or(*at);
+            if left > now {
+                leave.push((left, *at, within));
+            }
+        }
+        leave.sort_unstable();
+        let issued = leave.len();
+        let (until, _, within) = *leave.get(issued.checked_sub(LOOP_GUARD_COUNT)?)?;
+        let since = leave.iter().map(|(_, at, _)| *at).min()?;
+        Some((until, Refusal::LoopGuard { issued, since, within }))
     }
 }
 
@@ -355,11 +387,18 @@ impl std::fmt::Display for Refusal {
                 )
             }
             Self::Hold(hold) => write!(f, "the CA asked to wait ({})", hold.scope),
-            Self::LoopGuard { issued, within } => write!(
-                f,
-                "a certificate for these names was issued {issued} times within {} hours, which looks like a loop; --force-renewal overrides it",
-                within.num_hours()
-            ),
+            Self::LoopGuard { issued, since, within } => {
+                let within = if *within < TimeDelta::days(2) {
+                    format!("{} hours", within.num_hours())
+                } else {
+                    format!("{} days", within.num_days())
+                };
+                let since = since.format("%Y-%m-%d %H:%M:%S UTC");
+                write!(
+                    f,
+                    "{issued} certificates for these names were issued since {since}, and the guard against loops allows {LOOP_GUARD_COUNT} in {within}"
+                )
+            }
         }
     }
 }

@@ -77,9 +77,55 @@ fn the_same_names_are_not_issued_for_three_times_in_a_quarter_of_the_lifetime() 
     }
     assert_eq!(refusal(&ledger, &scope_at("https://ca.example/dir", &["a.example.org"]), OrderKind::New, 20), None);
     assert_eq!(refusal(&ledger, &loops, OrderKind::New, quarter), None);
-    // A quarter of twelve hours is three hours: renewing at half of the lifetime is no loop.
-    let refused = ledger.may_order(&loops, OrderKind::New, Some(TimeDelta::hours(12)), at(6 * 3600));
-    assert_eq!(refused, Ok(()));
+    // A quarter of twelve hours is three hours: renewing at half of the lifetime is no loop. Nor is it one to go from
+    // ninety days to six.
+    let mut ledger = Ledger::default();
+    ledger.issued(&loops, OrderKind::New, TimeDelta::days(90), at(0));
+    for number in 1..40 {
+        assert_eq!(ledger.may_order(&loops, OrderKind::New, Some(TimeDelta::hours(12)), at(number * 6 * 3600)), Ok(()));
+        ledger.issued(&loops, OrderKind::New, TimeDelta::hours(12), at(number * 6 * 3600));
+    }
+}
+
+#[test]
+fn the_guard_counts_without_a_certificate_in_place_and_over_the_longer_lifetime() {
+    let order = scope_at("https://ca.example/dir", &["a.example.org"]);
+    let mut ledger = Ledger::default();
+    for when in [0, 10] {
+        ledger.issued(&order, OrderKind::New, TimeDelta::days(90), at(when));
+    }
+    // What is live was damaged, so that there is no lifetime to go by.
+    assert!(matches!(
+        ledger.may_order(&order, OrderKind::New, None, at(20)),
+        Err((_, Refusal::LoopGuard { issued: 2, .. }))
+    ));
+    // Short certificates that never get installed in the place of one of 90 days.
+    let mut ledger = Ledger::default();
+    for when in [0, 10] {
+        ledger.issued(&order, OrderKind::New, TimeDelta::hours(160), at(when));
+    }
+    assert_eq!(refusal(&ledger, &order, OrderKind::New, 86_400), Some((90 * 86_400 / 4, "loop-guard")));
+    // What was issued for a part of the names counts for all of them.
+    let mut ledger = Ledger::default();
+    let wanted = scope_at("https://ca.example/dir", &["a.example.org", "bad.example.org"]);
+    for when in [0, 10] {
+        ledger.guard(&wanted.directory, &wanted.identifiers, TimeDelta::days(90), at(when));
+    }
+    assert!(refusal(&ledger, &wanted, OrderKind::New, 20).is_some());
+}
+
+#[test]
+fn an_instant_at_the_end_of_time_does_not_panic() {
+    let mut ledger = Ledger::default();
+    let order = scope(&["a.example.org"]);
+    let end = DateTime::<Utc>::MAX_UTC;
+    for _ in 0..3 {
+        ledger.ordered(&order, OrderKind::New, end);
+        ledger.issued(&order, OrderKind::New, TimeDelta::days(90), end);
+    }
+    let _ = ledger.may_order(&order, OrderKind::New, Some(TimeDelta::days(90)), at(0));
+    let _ = ledger.may_order(&order, OrderKind::New, Some(TimeDelta::days(90)), end);
+    ledger.prune(at(0));
 }
 
 #[test]
@@ -175,7 +221,7 @@ fn what_cannot_matter_any_more_is_forgotten() {
     ledger.issued(&order, OrderKind::New, TimeDelta::days(90), at(0));
     ledger.prune(at(60));
     assert_ne!(ledger, Ledger::default());
-    ledger.prune(at(23 * 86_400));
+    ledger.prune(at(51 * 86_400));
     assert_eq!(ledger, Ledger::default());
     for run in 0..50 {
         ledger.run_began(at(run));
