@@ -6,7 +6,7 @@ use std::time::Duration;
 use certkit_core::decision::{RenewalInformation, SuggestedWindow};
 use certkit_core::state::{Event, RevocationMemory};
 use certkit_core::store::StoreError;
-use certkit_core::{AcmeUrl, AriCertificateId, Certificate, CrlReach, Finding, FindingCode, LineageName};
+use certkit_core::{AcmeUrl, AriCertificateId, Certificate, CrlReach, Finding, FindingCode, LineageName, Retry};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{self, StreamExt};
 
@@ -22,11 +22,6 @@ use crate::transport::{TransportError, TransportSettings};
 const PAUSE_AFTER_LASTING_ERRORS: TimeDelta = TimeDelta::hours(6);
 /// How often it is looked whether a CA that offers no renewal information does so now.
 const PAUSE_WHERE_NOT_OFFERED: TimeDelta = TimeDelta::days(1);
-/// A revocation list that cannot be had is tried again after this.
-const PAUSE_AFTER_CRL_ERROR: TimeDelta = TimeDelta::hours(6);
-
-/// What is asked of a CA is asked again after this at the latest, by any of the rules (Retry-After is clamped to it).
-const LONGEST_PAUSE: TimeDelta = TimeDelta::days(1);
 
 /// So many revocation lists are fetched at once, and no longer than this in one run.
 const LISTS_AT_ONCE: usize = 8;
@@ -54,17 +49,11 @@ pub(super) fn to_ask(
         // RFC 9773 section 4.3: never after the expiry.
         let alive = now <= certificate.validity().not_after;
         let known = state.renewal_information.as_ref().filter(|known| known.certificate == id.as_str());
-        if wanted && alive && known.is_none_or(|known| is_time(known.next_check, now)) {
+        if wanted && alive && known.is_none_or(|known| known.may_ask(now)) {
             groups.entry(directory).or_default().push(Asked { name: subject.name.clone(), id });
         }
     }
     groups
-}
-
-/// Whether the next look is to be taken. One that lies further ahead than any pause is was noted by a clock that was ahead,
-/// and waiting for it could take as long as the clock was wrong.
-fn is_time(next_check: DateTime<Utc>, now: DateTime<Utc>) -> bool {
-    next_check <= now || next_check - now > LONGEST_PAUSE
 }
 
 /// Asks one CA about all of them, over few connections, and records what it said. One that cannot be reached costs one
@@ -75,6 +64,7 @@ pub(super) async fn ask(
     asked: Vec<Asked>,
 ) -> Result<Vec<Finding>, StoreError> {
     let inventory = workshop.inventory;
+    let mut not_before = None;
     let answers = match workshop.authority(directory).await {
         Ok(authority) if authority.directory().renewal_info.is_some() => {
             let ids: Vec<AriCertificateId> = asked.iter().map(|one| one.id.clone()).collect();
@@ -83,7 +73,12 @@ pub(super) async fn ask(
         Ok(_) => {
             return nothing_to_be_had(inventory, &asked, PAUSE_WHERE_NOT_OFFERED).await.map(|()| Vec::new());
         }
-        Err(_) => asked.iter().map(|_| None).collect::<Vec<_>>(),
+        Err(failure) => {
+            if let Retry::At(at) = failure.retry {
+                not_before = Some(at);
+            }
+            asked.iter().map(|_| None).collect::<Vec<_>>()
+        }
     };
     if workshop.stop.reason().is_some() {
         return Ok(Vec::new());
@@ -112,11 +107,13 @@ pub(super) async fn ask(
                 let next = error.next_try(failures, now);
                 RenewalInformation::failed(before.as_ref(), one.id.as_str(), next)
             }
-            None => RenewalInformation::failed(
-                before.as_ref(),
-                one.id.as_str(),
-                now + certkit_core::state::backoff(failures.saturating_add(1)).min(PAUSE_AFTER_LASTING_ERRORS),
-            ),
+            None => {
+                let pause = certkit_core::state::backoff(failures.saturating_add(1)).min(PAUSE_AFTER_LASTING_ERRORS);
+                let next = now + pause;
+                // What the directory's Retry-After says counts for whatever is asked of that CA.
+                let next = not_before.map_or(next, |at| at.max(next));
+                RenewalInformation::failed(before.as_ref(), one.id.as_str(), next)
+            }
         };
         inventory.record(&one.name, Event::RenewalInformationRead { information }).await?;
     }
@@ -130,7 +127,8 @@ fn unavailable(name: &LineageName, error: &RenewalInfoError) -> Finding {
 async fn nothing_to_be_had(inventory: &Inventory, asked: &[Asked], pause: TimeDelta) -> Result<(), StoreError> {
     let next = inventory.now() + pause;
     for one in asked {
-        let information = RenewalInformation::failed(None, one.id.as_str(), next);
+        let before = inventory.state(&one.name).renewal_information;
+        let information = RenewalInformation::failed(before.as_ref(), one.id.as_str(), next);
         inventory.record(&one.name, Event::RenewalInformationRead { information }).await?;
     }
     Ok(())
@@ -184,7 +182,7 @@ async fn look_up(
     let serial = certificate.serial().certbot_hex();
     let state = inventory.state(&subject.name);
     let known = state.revocation.as_ref().filter(|known| known.serial == serial);
-    if now > certificate.validity().not_after || known.is_some_and(|known| !is_time(known.next_check, now)) {
+    if now > certificate.validity().not_after || known.is_some_and(|known| !known.may_look(now)) {
         return Ok(None);
     }
     let before = known.and_then(|known| known.revoked_since);
@@ -193,14 +191,18 @@ async fn look_up(
     let reach =
         subject.issuer_directory(&state).map_or(CrlReach::PublicOnly, |directory| CrlReach::of_directory(&directory));
     let lists = if reach == CrlReach::Loopback { &lists.local } else { &lists.public };
-    let (since, next_check) = match lists.check(certificate, &issuer, now).await {
-        Ok(answer) => match answer.status {
-            RevocationStatus::Revoked { at, .. } => (Some(at), answer.next_check),
-            _ => (None, answer.next_check),
-        },
-        Err(_) => (before, now + PAUSE_AFTER_CRL_ERROR),
+    let failures = known.map_or(0, |known| known.failures);
+    let revocation = match lists.check(certificate, &issuer, now).await {
+        Ok(answer) => {
+            let since = match answer.status {
+                RevocationStatus::Revoked { at, .. } => Some(at),
+                _ => None,
+            };
+            RevocationMemory::new(serial, since, answer.next_check)
+        }
+        Err(error) => RevocationMemory::failed(known, serial, error.next_try(failures, now)),
     };
-    let revocation = RevocationMemory::new(serial, since, next_check);
+    let since = revocation.revoked_since;
     inventory.record(&subject.name, Event::RevocationRead { revocation }).await?;
     Ok((since.is_some() && before.is_none()).then(|| subject.name.clone()))
 }

@@ -165,7 +165,7 @@ impl<'a> Workshop<'a> {
         };
         let (issued, account_id) = (issued?, open.stored.id);
         let (profile, left_out) = (issued.profile.clone(), left_out(&job.subject.identifiers, &issued.identifiers));
-        let verified = match self.verify(job, &issued.identifiers, issued.chain, issued.key).await {
+        let verified = match self.verify(job, &issued.identifiers, profile.as_deref(), issued.chain, issued.key).await {
             Ok(verified) => verified,
             Err(failure) => {
                 // The order would deliver the same certificate again for ever: the next attempt makes a new one.
@@ -197,6 +197,7 @@ impl<'a> Workshop<'a> {
             account_id: &open.stored.id,
             solver: solver.as_ref(),
             has_order: AtomicBool::new(false),
+            is_one_more: AtomicBool::new(false),
         };
         for _ in 0..MOST_SUBSETS {
             let failure = match issue(&exchange).await {
@@ -210,6 +211,9 @@ impl<'a> Workshop<'a> {
             let Some(rest) = job.subset_without_failed(&exchange.identifiers, &failure) else { return Err(failure) };
             let failed: Vec<String> = failure.per_identifier.iter().map(|one| one.identifier.to_string()).collect();
             let what = failed.join(", ");
+            if !is_dry_run {
+                self.inventory.ledger(|ledger| ledger.failed(&exchange.scope(), &failure, self.inventory.now()));
+            }
             let name = &job.subject.name;
             self.tell(name, Finding::new(FindingCode::NamesLeftOut, name.as_str(), what)).await?;
             exchange.identifiers = rest;
@@ -251,15 +255,18 @@ impl<'a> Workshop<'a> {
         &self,
         job: &Job,
         identifiers: &IdentifierSet,
+        profile: Option<&str>,
         chain: certkit_core::Chain,
         key: certkit_core::PrivateKey,
     ) -> Result<VerifiedVersion, Failure> {
         let mut expectations =
             Expectations::new(identifiers.clone(), job.subject.certificate.clone(), self.inventory.now());
         use certkit_core::decision::DueReason;
-        // The owner, the CA that asked for a renewal long before its time, or another CA explains an earlier end.
+        let state = self.inventory.state(&job.subject.name);
+        // The owner, the CA that asked for a renewal long before its time, another CA or another profile explains it.
         expectations.may_end_earlier = self.inventory.is_dry_run()
-            || job.stands_in
+            || job.subject.issuer_directory(&state).as_ref() != Some(&job.directory)
+            || profile != state.issued_profile.as_deref()
             || matches!(
                 job.because,
                 DueReason::Forced

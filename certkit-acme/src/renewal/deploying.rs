@@ -1,6 +1,6 @@
 //! What receives a new version: every target once, what fails stays pending.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -133,47 +133,60 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Gives a version to targets, one after another; what fails is recorded and stays pending. Says whether a file was
-    /// written that others read.
+    /// Gives a version to targets, one after another; what fails is recorded and stays pending.
     pub(super) async fn deploy(
         &self,
         deployment: &Deployment<'_>,
         targets: &[DeployTarget],
-    ) -> Result<bool, StoreError> {
-        let Deployment { inventory, subject, version } = *deployment;
-        let name = &subject.name;
-        let mut settings = self.commands.clone();
-        if let Some(limit) = subject.settings.hook_time_limit {
-            settings.time_limit = limit;
-        }
-        let files = self.version_files(deployment, targets).await;
-        let mut has_written = false;
-        for target in targets {
-            let _turn = self.turn.lock().await;
-            let (outcome, result) = give(target, subject, files.as_ref(), &settings).await;
-            has_written |= is_file(target) && result.is_ok();
-            self.keep(HookRun::new(HookStage::Deploy, &shown(target), Some(name.clone()), outcome));
-            let event = match result {
-                Ok(()) => Event::Deployed { target: target.clone(), version },
-                Err(failure) => Event::DeployFailed { target: target.clone(), version, failure },
-            };
-            inventory.record(name, event).await?;
-        }
-        Ok(has_written)
+    ) -> Result<(), StoreError> {
+        self.deploy_each(deployment, targets, Vec::new()).await
     }
 
     /// Gives a version to targets that did not have it yet. When a file gets it only now, whatever reads that file is told
-    /// again, for it was told before the file was there.
+    /// again, for it was told before the file was there. Telling it stays pending until it has worked.
     pub(super) async fn deploy_again(
         &self,
         deployment: &Deployment<'_>,
         targets: &[DeployTarget],
         all: Vec<DeployTarget>,
     ) -> Result<(), StoreError> {
-        if self.deploy(deployment, targets).await? {
-            let readers: Vec<DeployTarget> =
-                all.into_iter().filter(|target| !is_file(target) && !targets.contains(target)).collect();
-            self.deploy(deployment, &readers).await?;
+        let readers: Vec<DeployTarget> =
+            all.into_iter().filter(|target| !is_file(target) && !targets.contains(target)).collect();
+        self.deploy_each(deployment, targets, readers).await
+    }
+
+    /// `readers` become pending with the first file that is written, and get the version after `targets`.
+    async fn deploy_each(
+        &self,
+        deployment: &Deployment<'_>,
+        targets: &[DeployTarget],
+        mut readers: Vec<DeployTarget>,
+    ) -> Result<(), StoreError> {
+        let Deployment { inventory, subject, version } = *deployment;
+        let name = &subject.name;
+        let mut settings = self.commands.clone();
+        if let Some(limit) = subject.settings.hook_time_limit {
+            settings.time_limit = limit;
+        }
+        let everything: Vec<DeployTarget> = targets.iter().chain(&readers).cloned().collect();
+        let files = self.version_files(deployment, &everything).await;
+        let mut queue: VecDeque<DeployTarget> = targets.iter().cloned().collect();
+        while let Some(target) = queue.pop_front() {
+            let _turn = self.turn.lock().await;
+            let (outcome, result) = give(&target, subject, files.as_ref(), &settings).await;
+            self.keep(HookRun::new(HookStage::Deploy, &shown(&target), Some(name.clone()), outcome));
+            if is_file(&target) && result.is_ok() && !readers.is_empty() {
+                // Noted before the file counts as deployed: whatever happens from here on, they are told.
+                let pending = inventory.state(name).deploy_pending.into_iter().map(|one| one.target);
+                let targets = pending.chain(readers.iter().cloned()).collect();
+                inventory.record(name, Event::DeployReplanned { version, targets }).await?;
+                queue.extend(readers.drain(..));
+            }
+            let event = match result {
+                Ok(()) => Event::Deployed { target, version },
+                Err(failure) => Event::DeployFailed { target, version, failure },
+            };
+            inventory.record(name, event).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use certkit_core::decision::limits::OrderKind;
-use certkit_core::state::Event;
+use certkit_core::state::{Event, OrderScope};
 use certkit_core::store::{Pending, PendingOrder};
 use certkit_core::{
     AcmeUrl, Chain, Failure, FailureClass, Finding, FindingCode, IdentifierSet, PrivateKey, Version, escape,
@@ -57,12 +57,15 @@ pub(super) struct Exchange<'a> {
     pub(super) solver: &'a dyn Solver,
     /// Whether the CA has an order: what fails from then on concerns this order.
     pub(super) has_order: AtomicBool,
+    /// Whether the next order is one more than the ledger was told of when this attempt was chosen.
+    pub(super) is_one_more: AtomicBool,
 }
 
 /// Obtains a certificate. An order of an earlier run is resumed; one that turns out to be lost is replaced, once. A
 /// preferred profile that the CA refuses, at whatever step, is done without, once.
 pub(super) async fn issue(exchange: &Exchange<'_>) -> Result<Issued, Failure> {
-    if let Some(resumed) = resume(exchange).await? {
+    let resumed = resume(exchange).await?;
+    if let Some(resumed) = resumed {
         match finish(exchange, resumed).await {
             Err(failure) if failure.class == FailureClass::OrderLost => {}
             other => return other,
@@ -129,8 +132,20 @@ impl Exchange<'_> {
             OrderKind::WithinWindow if !replaced => OrderKind::SameIdentifiers,
             kind => kind,
         };
-        let scope = order_scope(&self.job.directory, Some(self.account_id), &self.identifiers);
-        inventory.ledger(|ledger| ledger.issued(&scope, kind, lifetime, inventory.now()));
+        let scope = self.scope();
+        let wanted = &self.job.subject.identifiers;
+        inventory.ledger(|ledger| {
+            ledger.issued(&scope, kind, lifetime, inventory.now());
+            // The next run wants all of them again.
+            if !wanted.same_as(&self.identifiers) {
+                ledger.guard(&self.job.directory, wanted, lifetime, inventory.now());
+            }
+        });
+    }
+
+    /// What this order asks of the CA.
+    pub(super) fn scope(&self) -> OrderScope {
+        order_scope(&self.job.directory, Some(self.account_id), &self.identifiers)
     }
 }
 
@@ -205,6 +220,8 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
         return Ok(None);
     }
     let Some(pending) = inventory.pending(&job.subject.name).await.map_err(store_failure)? else { return Ok(None) };
+    // Finishing it costs nothing; if it is lost, the order in its place counts.
+    exchange.is_one_more.store(true, Ordering::Relaxed);
     let Pending { order: journalled, key, .. } = pending;
     let same = journalled.directory == job.directory
         && journalled.account_url == *account.url()
@@ -292,7 +309,21 @@ async fn begin(exchange: &Exchange<'_>, profile: Option<String>) -> Result<Under
         inventory.record(name, Event::OrderPlaced { order_url: order.url.clone() }).await.map_err(store_failure)?;
         Ok(order)
     };
-    let order = heeding(stop, GRACE, placed).await?;
+    if exchange.is_one_more.swap(true, Ordering::Relaxed) && !inventory.is_dry_run() {
+        inventory.ledger(|ledger| ledger.ordered(&exchange.scope(), job.kind, inventory.now()));
+    }
+    let order = match heeding(stop, GRACE, placed).await {
+        Ok(order) => order,
+        Err(failure) => {
+            // A key without an order is of no use to anybody.
+            if !inventory.is_dry_run()
+                && inventory.pending(name).await.is_ok_and(|pending| pending.is_none())
+            {
+                inventory.drop_pending(name).await.map_err(store_failure)?;
+            }
+            return Err(failure);
+        }
+    };
     Ok(UnderWay { order, key, replaces: job.subject.live_version, profile })
 }
 

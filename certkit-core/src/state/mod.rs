@@ -21,7 +21,7 @@ pub use wish::RecordedWish;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::decision::RenewalInformation;
+use crate::decision::{LONGEST_PAUSE, RenewalInformation};
 use crate::{AcmeUrl, FailureClass, IdentifierSet, Retry, Validity, Version};
 
 /// The machine's memory of one lineage. It can be deleted: that costs only the memory of the past.
@@ -87,6 +87,20 @@ impl RevocationMemory {
     /// What was found about a certificate.
     pub fn new(serial: impl Into<String>, revoked_since: Option<DateTime<Utc>>, next_check: DateTime<Utc>) -> Self {
         Self { serial: serial.into(), revoked_since, next_check, failures: 0 }
+    }
+
+    /// The list could not be had: what was found about the same certificate before still counts.
+    pub fn failed(before: Option<&Self>, serial: impl Into<String>, next_check: DateTime<Utc>) -> Self {
+        let serial = serial.into();
+        let before = before.filter(|before| before.serial == serial);
+        let failures = before.map_or(0, |before| before.failures).saturating_add(1);
+        Self { revoked_since: before.and_then(|before| before.revoked_since), serial, next_check, failures }
+    }
+
+    /// Whether it may be looked again at `now`. What would have to wait for longer than any list is believed was noted by a
+    /// clock that was ahead.
+    pub fn may_look(&self, now: DateTime<Utc>) -> bool {
+        self.next_check <= now || self.next_check - now > LONGEST_PAUSE
     }
 }
 

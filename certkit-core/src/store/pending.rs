@@ -104,6 +104,13 @@ struct Schema {
 }
 
 impl Store {
+    /// Whether there is a key only, made for an order that never came to be: nothing to tell anybody of.
+    pub(crate) fn holds_reserved_key_only(&self, name: &LineageName) -> bool {
+        let dir = self.paths().pending(name);
+        let holds = |file: &str| dir.join(file).symlink_metadata().is_ok();
+        holds(KEY_FILE) && !holds(ORDER_FILE)
+    }
+
     /// The order under way of a lineage. One that is damaged counts as none.
     pub fn pending(&self, name: &LineageName) -> Result<Option<Pending>, StoreError> {
         let dir = self.paths().pending(name);

@@ -127,6 +127,9 @@ fn certkits_own_memory_is_looked_at() {
     let own = dir.path().join("certkit");
     fs::create_dir_all(own.join("aside/a.example.org/0123abcd")).unwrap();
     fs::create_dir_all(own.join("pending/torn")).unwrap();
+    // A key without an order, as an order that the CA refused leaves it, is nothing to tell of.
+    fs::create_dir_all(own.join("pending/reserved")).unwrap();
+    fs::write(own.join("pending/reserved/privkey.pem"), "key").unwrap();
     fs::create_dir_all(own.join("state")).unwrap();
     fs::write(own.join("state/gone.example.json"), "{").unwrap();
     let findings: Vec<_> = audit(dir.path()).into_iter().map(|(code, subject, _)| (code, subject)).collect();

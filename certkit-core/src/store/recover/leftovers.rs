@@ -52,8 +52,12 @@ impl LockedStore {
             match self.store().pending(&name) {
                 Ok(Some(_)) => {}
                 Ok(None) => {
+                    let is_reserved_only = self.store().holds_reserved_key_only(&name);
                     if let Err(error) = self.remove_pending(&name) {
                         found.push(Recovered::failed(&name, &error));
+                        continue;
+                    }
+                    if is_reserved_only {
                         continue;
                     }
                     let subject = self.paths().relative(&self.paths().pending(&name)).display().to_string();
