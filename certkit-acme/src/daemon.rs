@@ -83,13 +83,7 @@ impl Renewer {
     }
 
     /// The next instant at which there is something to do, after a run that began at `began`.
-    async fn next_run(
-        &self,
-        request: &Request,
-        began: DateTime<Utc>,
-        has_run: bool,
-        bad_runs: u32,
-    ) -> DateTime<Utc> {
+    async fn next_run(&self, request: &Request, began: DateTime<Utc>, has_run: bool, bad_runs: u32) -> DateTime<Utc> {
         let now = self.clock().now();
         let pause = backoff(bad_runs).clamp(SHORTEST_SLEEP, LONGEST_PAUSE_AFTER_FAILURES);
         let again = now + pause;
