@@ -53,7 +53,8 @@ impl Watcher for () {}
 impl Renewer {
     /// Runs whenever something is due: at the exact instants that the plan names, after a clock that was set back, when
     /// `wake` says so, and at least every six hours. The store is locked only while a run works. A run that fails
-    /// altogether is repeated after the usual back-off; nothing ends the loop but `stop`.
+    /// altogether is repeated after the usual back-off; nothing ends the loop but `stop`. Each run goes by the settings as
+    /// they are then, but for how the CA is reached: that stays as it was when the renewer was built.
     pub async fn run_forever(&self, request: Request, wake: &Wake, watcher: &dyn Watcher, stop: &Stop) -> StopReason {
         let mut request = request;
         request.cadence = Some(Cadence::exact());
@@ -63,14 +64,15 @@ impl Renewer {
                 return reason;
             }
             watcher.working();
-            let outcome = self.run(request.clone(), stop).await;
+            let began = self.clock().now();
+            let outcome = self.with_present_settings().await.run(request.clone(), stop).await;
             let is_good = outcome.as_ref().is_ok_and(Report::is_success);
             bad_runs = if is_good { 0 } else { bad_runs.saturating_add(1) };
             watcher.ran(&outcome);
             if let Some(reason) = stop.reason() {
                 return reason;
             }
-            let until = self.next_run(&request, outcome.is_ok(), bad_runs).await;
+            let until = self.next_run(&request, began, outcome.is_ok(), bad_runs).await;
             watcher.sleeping(until);
             tokio::select! {
                 reason = stop.stopped() => return reason,
@@ -80,8 +82,8 @@ impl Renewer {
         }
     }
 
-    /// The next instant at which there is something to do.
-    async fn next_run(&self, request: &Request, has_run: bool, bad_runs: u32) -> DateTime<Utc> {
+    /// The next instant at which there is something to do, after a run that began at `began`.
+    async fn next_run(&self, request: &Request, began: DateTime<Utc>, has_run: bool, bad_runs: u32) -> DateTime<Utc> {
         let now = self.clock().now();
         let pause = backoff(bad_runs).clamp(SHORTEST_SLEEP, LONGEST_PAUSE_AFTER_FAILURES);
         let again = now + pause;
@@ -92,7 +94,12 @@ impl Renewer {
         let instants = plan.entries.iter().filter_map(|entry| match entry.step {
             // It was tried a moment ago and failed here, without the CA being asked.
             Step::Attempt { .. } => Some(again),
-            _ => entry.wake.map(|wake| if wake > now { wake } else { again }),
+            _ => entry.wake.map(|wake| match wake {
+                to_come if to_come > now => to_come,
+                // The run saw it and found nothing to do: another one in a minute would find as much.
+                seen if seen <= began && bad_runs == 0 => latest,
+                _ => again,
+            }),
         });
         instants.min().unwrap_or(latest).clamp(now + SHORTEST_SLEEP, latest)
     }

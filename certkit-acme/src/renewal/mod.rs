@@ -68,9 +68,12 @@ pub struct Renewer {
     commands: CommandSettings,
     math: Arc<dyn KeyMath>,
     live_switch: LiveSwitch,
-    settings: Option<Settings>,
+    settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
 }
+
+/// What flags change in the settings that were read.
+type SettingsOverrides = Arc<dyn Fn(Settings) -> Settings + Send + Sync>;
 
 /// Builds a [`Renewer`].
 pub struct RenewerBuilder {
@@ -80,7 +83,7 @@ pub struct RenewerBuilder {
     observer: Arc<dyn Observer>,
     commands: CommandSettings,
     live_switch: LiveSwitch,
-    settings: Option<Settings>,
+    settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
 }
 
@@ -103,7 +106,7 @@ impl Renewer {
             observer: Arc::new(Nobody),
             commands: CommandSettings::new(),
             live_switch: LiveSwitch::default(),
-            settings: None,
+            settings_overrides: None,
             resolver: ResolverSettings::default(),
         }
     }
@@ -155,11 +158,12 @@ impl RenewerBuilder {
         self
     }
 
-    /// The owner's settings as they were read, with what flags change in them. Without, each run reads
-    /// `certkit/settings.toml`; the lineages' own files are read by each run in any case.
+    /// What flags change in the owner's settings. Each run reads `certkit/settings.toml` anew and gives what it found to
+    /// `overrides`. How to reach the CA (`ca_bundles`, `user_agent_comment`) is settled by
+    /// [`RenewerBuilder::transport`], once and for all.
     #[must_use]
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = Some(settings);
+    pub fn settings_overrides(mut self, overrides: impl Fn(Settings) -> Settings + Send + Sync + 'static) -> Self {
+        self.settings_overrides = Some(Arc::new(overrides));
         self
     }
 
@@ -181,7 +185,7 @@ impl RenewerBuilder {
             observer: self.observer,
             commands: self.commands,
             live_switch: self.live_switch,
-            settings: self.settings,
+            settings_overrides: self.settings_overrides,
             resolver: self.resolver,
             math: Arc::new(AwsLcKeyMath::new()),
         })

@@ -2,12 +2,41 @@
 
 use std::time::Duration;
 
-use certkit_core::settings::{DeploySetting, LineageSettings, Origin, SettingsProblemCode};
+use certkit_core::settings::{DeploySetting, LineageSettings, Origin, Settings, SettingsProblemCode};
 use certkit_core::store::{LiveSwitch, Store};
 use certkit_core::{AcmeUrl, Finding, FindingCode, LineageName};
 
+use super::inventory::blocking;
+use super::{Renewer, RunError};
 use crate::authorities::is_test_authority;
 use crate::fallback::fallbacks;
+
+impl Renewer {
+    /// `certkit/settings.toml` as it is now, with what flags change in it.
+    pub(super) async fn effective_settings(&self) -> Result<Settings, RunError> {
+        let (store, overrides) = (self.store.clone(), self.settings_overrides.clone());
+        let settings = blocking(move || store.settings()).await?;
+        Ok(match overrides {
+            Some(overrides) => overrides(settings),
+            None => settings,
+        })
+    }
+
+    /// The same renewer as the settings want it now: what was given to the builder stands where they say nothing. With
+    /// settings that cannot be used it is as it was: the run tells of them.
+    pub(crate) async fn with_present_settings(&self) -> Self {
+        let mut renewer = self.clone();
+        if let Ok(settings) = self.effective_settings().await {
+            if settings.live_switch.origin != Origin::Default {
+                renewer.live_switch = settings.live_switch.value;
+            }
+            if settings.hook_time_limit.origin != Origin::Default {
+                renewer.commands.time_limit = settings.hook_time_limit.value;
+            }
+        }
+        renewer
+    }
+}
 
 /// What is set for one lineage.
 #[derive(Clone, Debug)]

@@ -25,9 +25,8 @@ impl Renewer {
     /// The plan with what it was made of, in the same order: what a limit leaves, what the CA said, what is remembered.
     pub async fn foresee(&self, request: &Request) -> Result<(Plan, Vec<PlanInput>, Outlook), RunError> {
         let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
-        let settings = self.settings.clone();
+        let settings = self.effective_settings().await?;
         blocking(move || {
-            let settings = settings.map_or_else(|| store.settings().map_err(RunError::from), Ok)?;
             let (ledger, _) = store.ledger()?;
             let outlook = Outlook::new(ledger.clone(), cadence(&request, &settings, &ledger));
             let machine = machine(&store)?;

@@ -68,14 +68,6 @@ impl Renewer {
         Ok(report)
     }
 
-    pub(super) async fn effective_settings(&self) -> Result<Settings, RunError> {
-        if let Some(settings) = &self.settings {
-            return Ok(settings.clone());
-        }
-        let store = self.store.clone();
-        Ok(blocking(move || store.settings()).await?)
-    }
-
     /// What was asked of the CAs, and how often runs come. A run of everything that is due counts as one of those.
     async fn outlook(
         &self,

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use certkit_acme::renewal::{Renewer, Report, Request, RunError};
 use certkit_acme::{Clock as _, Stop, StopReason, Wake, Watcher};
 use certkit_core::LineageName;
-use certkit_core::state::Event;
+use certkit_core::settings::{Origin, Settings, Sourced};
+use certkit_core::state::{Event, LineageState, RevocationMemory};
+use certkit_core::store::LiveSwitch;
 use chrono::{DateTime, TimeDelta, Utc};
 use testkit::{Answer, PebbleOptions, RequestKind};
 
@@ -262,4 +264,73 @@ async fn a_window_that_the_ca_moves_to_now_is_noticed_when_it_is_to_be_asked_aga
     assert_eq!(attempts(&world), [now + TimeDelta::hours(4)]);
     assert_eq!(world.proxy().new_orders()[0].replaces, Some(id.clone()));
     assert_eq!(world.proxy().count(RequestKind::RenewalInfo), 3, "twice, and about the successor");
+}
+
+#[tokio::test]
+async fn each_run_goes_by_the_settings_as_they_are_then_and_flags_stay_on_top() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let world = World::with_faults(PebbleOptions::default()).await;
+    world.proxy().offer_renewal_info();
+    let now = testkit::now();
+    let far = Answer::renewal_window(now + TimeDelta::days(500), now + TimeDelta::days(501));
+    world.proxy().set_default_renewal_info(far);
+    world.due("known.example.com").days_left(80).write();
+    let clock = TestClock::at(now);
+    clock.stand_still();
+    let flags = |mut settings: Settings| {
+        let flag = Origin::Flag { flag: "--live-switch".into() };
+        settings.live_switch = settings.live_switch.with_flag(Some(Sourced::new(LiveSwitch::Links, flag)));
+        settings
+    };
+    let renewer = Renewer::builder(world.store())
+        .transport(world.transport())
+        .clock(clock.clone())
+        .settings_overrides(flags)
+        .build()
+        .unwrap();
+    let (hooked, over) = (world.file("hooked"), world.file("over"));
+    let hook = format!("touch {}; sleep 20; touch {}", hooked.display(), over.display());
+    let folder = Mutex::new(None);
+    let inode = |path: &std::path::Path| std::fs::metadata(path).unwrap().ino();
+    let (wake, stop) = (Wake::new(), Stop::new());
+    let log = Log::new(&clock, |number, _| match number {
+        1 => {
+            assert_eq!(world.proxy().count(RequestKind::RenewalInfo), 1);
+            let settings = world.tree.config_dir().join("certkit/settings.toml");
+            std::fs::create_dir_all(settings.parent().unwrap()).unwrap();
+            let text = "renewal_information = false\nhook_time_limit = 1\nlive_switch = \"exchange\"\n";
+            std::fs::write(settings, text).unwrap();
+            let live = world.due(NAME).param("post_hook", &format!("'{hook}'")).write().live;
+            *folder.lock().unwrap() = Some((inode(&live), live));
+            wake.wake();
+        }
+        _ => stop.stop(StopReason::Hangup),
+    });
+    renewer.run_forever(Request::renew(), &wake, &log, &stop).await;
+    assert_eq!(log.runs(), [(now, true), (now, true)]);
+    assert_eq!(world.whole_version(NAME), 2);
+    assert_eq!(world.proxy().count(RequestKind::RenewalInfo), 1, "nobody is asked any more");
+    assert!(hooked.exists() && !over.exists(), "the hook is ended after a second");
+    let (before, live) = folder.lock().unwrap().take().unwrap();
+    assert_eq!(inode(&live), before, "link by link, as the flag says");
+}
+
+#[tokio::test]
+async fn what_is_overdue_and_not_wanted_any_more_does_not_keep_it_awake() {
+    // The instant of the next look at a revocation list stays behind for ever when the lists are not to be read.
+    let world = World::with_faults(PebbleOptions::default()).await;
+    world.due(NAME).days_left(80).write();
+    let serial = world.lineage(NAME).certificate().unwrap().serial().certbot_hex();
+    let now = testkit::now();
+    let mut state = LineageState::default();
+    let revocation = RevocationMemory::new(serial, None, now - TimeDelta::hours(1));
+    state.apply(&Event::RevocationRead { revocation }, now - TimeDelta::hours(7));
+    world.store().lock().unwrap().save_state(&LineageName::new(NAME).unwrap(), &state).unwrap();
+    world.set(NAME, "revocation_check = false\n");
+    let (clock, stop) = (TestClock::at(now), Stop::new());
+    let log = Log::new(&clock, |_, _| stop.stop(StopReason::Terminate));
+    forever(&world.renewer_at(&clock), &log, &stop).await;
+    assert_eq!(log.sleeps(), [now + TimeDelta::hours(6)]);
+    assert_eq!(world.state(NAME).revocation.unwrap().next_check, now - TimeDelta::hours(1));
 }

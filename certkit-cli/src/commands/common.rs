@@ -166,10 +166,27 @@ impl<'a> Context<'a> {
             .transport(self.invocation.transport(settings))
             .commands(commands)
             .live_switch(settings.live_switch.value)
-            .settings(settings.clone())
+            .settings_overrides(self.overrides())
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
             .build()?;
         Ok(renewer)
+    }
+
+    /// A renewer that outlives the settings of its start: only how to reach a CA is taken from them, the rest each run
+    /// reads anew.
+    pub(crate) fn lasting_renewer(&self, progress: &Arc<Progress>) -> Result<Renewer, CommandError> {
+        let renewer = Renewer::builder(self.store()?)
+            .transport(self.transport()?)
+            .settings_overrides(self.overrides())
+            .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
+            .build()?;
+        Ok(renewer)
+    }
+
+    /// What the flags change in settings that were read.
+    fn overrides(&self) -> impl Fn(Settings) -> Settings + Send + Sync + 'static {
+        let invocation = self.invocation.clone();
+        move |settings| invocation.effective(settings)
     }
 }
 

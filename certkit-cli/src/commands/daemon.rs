@@ -27,7 +27,8 @@ use crate::service::ServiceManager;
 /// look at once, after certificates or settings were changed by hand; SIGTERM and SIGINT end it, after challenges were removed
 /// and post hooks were run. systemd is told when it is ready, what it does, and that it is alive (Type=notify).
 ///
-/// Flags mean what they mean with `certkit renew`.
+/// Flags mean what they mean with `certkit renew`, and go before the settings, which are read anew each time. Only
+/// `ca_bundles`, `user_agent_comment` and cli.ini are read once, at the start.
 #[derive(clap::Args)]
 struct About {}
 
@@ -91,7 +92,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     let (store, request) = prepare(context)?;
     let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, names_of_all(&store));
-    let renewer = context.renewer(&context.settings()?, &progress)?;
+    let renewer = context.lasting_renewer(&progress)?;
     let diary = Diary { context, progress, manager: ServiceManager::from_env(), said: Mutex::default() };
     let wake = Arc::new(Wake::new());
     let reason = runtime::block_on_daemon(&wake, |stop| {

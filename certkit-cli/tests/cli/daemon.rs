@@ -176,3 +176,29 @@ fn without_a_service_manager_it_runs_as_well_and_prints_no_document() {
     let run = place.run(&["daemon", "--json"]).ends_with(2);
     assert!(run.json()["error"].as_str().unwrap().contains("prints no document"), "{}", run.stdout);
 }
+
+#[test]
+fn sighup_makes_it_read_the_settings_again() {
+    let place = Place::new();
+    let settings = place.tree.config_dir().join("certkit/settings.toml");
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    let mut child = place.command(&["daemon", "-v", "--hook-time-limit", "9"]).stderr(Stdio::piped()).spawn().unwrap();
+    let log = || fs::read_to_string(place.log()).unwrap_or_default();
+    let sleeps = || log().matches("sleeping until ").count();
+    wait_until(|| sleeps() == 1, "it does not sleep");
+    assert!(!log().contains("The run failed"), "{}", log());
+    fs::write(&settings, "hook_time_limit = 5\nrun_interval = 0\n").unwrap();
+    signal(&child, Signal::HUP);
+    wait_until(|| sleeps() == 2, "it was not woken");
+    assert!(log().contains("The run failed: ") && log().contains("run_interval"), "{}", log());
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn its_unit_lets_no_key_into_a_core_dump() {
+    let unit = include_str!("../../contrib/systemd/certkit.service");
+    let (_, service) = unit.split_once("\n[Service]\n").unwrap();
+    let (service, _) = service.split_once("\n[Install]\n").unwrap();
+    assert!(service.lines().any(|line| line == "LimitCORE=0"), "{unit}");
+}

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Cadence {
-    /// From this run to the next one, in general; 1 minute to 1 day.
+    /// From this run to the next one, in general; 1 minute to 7 days.
     pub interval: TimeDelta,
     /// Whether a run is started at the very instant at which something becomes due (a daemon, or our own timer).
     pub exact: bool,
@@ -16,13 +16,15 @@ pub struct Cadence {
 const USUAL_INTERVAL: TimeDelta = TimeDelta::hours(12);
 /// cron knows nothing shorter.
 const SHORTEST_INTERVAL: TimeDelta = TimeDelta::minutes(1);
-/// A machine that was off for a month is run daily all the same once it is on.
-const LONGEST_INTERVAL: TimeDelta = TimeDelta::days(1);
+/// Whoever runs it more rarely cannot keep short-lived certificates alive, whatever is planned.
+const LONGEST_INTERVAL: TimeDelta = TimeDelta::days(7);
+/// One longer gap is a machine that was off, two are how often it is run.
+const LONGEST_SINGLE_GAP: TimeDelta = TimeDelta::days(1);
 /// So many of the last gaps between runs are looked at.
 const GAPS: usize = 10;
 
 impl Cadence {
-    /// Runs that come every so often.
+    /// Runs that come every so often; what is out of range is brought into it.
     pub fn every(interval: TimeDelta) -> Self {
         Self { interval: interval.clamp(SHORTEST_INTERVAL, LONGEST_INTERVAL), exact: false }
     }
@@ -33,15 +35,22 @@ impl Cadence {
     }
 
     /// What the instants of the last runs tell (oldest first, without this one): the longest of the last ten gaps, since
-    /// runs by hand come in between. Without two of them twice a day is assumed.
+    /// runs by hand come in between. What is longer than a day counts when it happened twice: a machine that was off for a
+    /// month is run daily all the same once it is on, and a certificate of six days that is planned as if the next run came
+    /// in a week would be renewed at every run. Without two runs twice a day is assumed.
     pub fn from_past_runs(runs: &[DateTime<Utc>]) -> Self {
         let gaps = runs.windows(2).rev().take(GAPS).map(|pair| match pair {
             [earlier, later] => *later - *earlier,
             _ => TimeDelta::zero(),
         });
         // A clock that was set back makes a negative gap, which tells nothing.
-        let longest = gaps.filter(|gap| *gap > TimeDelta::zero()).max();
-        Self::every(longest.unwrap_or(USUAL_INTERVAL))
+        let mut gaps: Vec<TimeDelta> = gaps.filter(|gap| *gap > TimeDelta::zero()).collect();
+        gaps.sort_unstable_by(|one, other| other.cmp(one));
+        Self::every(match gaps.as_slice() {
+            [] => USUAL_INTERVAL,
+            [only] => LONGEST_SINGLE_GAP.min(*only),
+            [longest, second, ..] => LONGEST_SINGLE_GAP.max(*second).min(*longest),
+        })
     }
 
     /// When the next run comes.
@@ -77,6 +86,22 @@ mod tests {
         assert_eq!(Cadence::from_past_runs(&[]).interval, TimeDelta::hours(12));
         assert_eq!(Cadence::from_past_runs(&[at(0)]).interval, TimeDelta::hours(12));
         assert_eq!(Cadence::from_past_runs(&[at(500), at(0)]).interval, TimeDelta::hours(12));
-        assert_eq!(Cadence::from_past_runs(&[at(0), at(90 * 1440)]).interval, TimeDelta::days(1));
+    }
+
+    #[test]
+    fn a_machine_that_is_run_weekly_is_planned_as_weekly_and_one_that_was_off_for_long_is_not() {
+        let day = 1440;
+        let weekly: Vec<_> = (0..4).map(|week| at(week * 7 * day)).collect();
+        assert_eq!(Cadence::from_past_runs(&weekly).interval, TimeDelta::days(7));
+        assert_eq!(Cadence::every(TimeDelta::days(7)).interval, TimeDelta::days(7));
+        // Every second week is not kept apart from it.
+        assert_eq!(Cadence::from_past_runs(&[at(0), at(14 * day), at(28 * day)]).interval, TimeDelta::days(7));
+        assert_eq!(Cadence::every(TimeDelta::days(30)).interval, TimeDelta::days(7));
+        // Daily but for the weekends.
+        let workdays = [0, 1, 2, 3, 4, 7, 8, 9, 10, 11, 14].map(|number| at(number * day));
+        assert_eq!(Cadence::from_past_runs(&workdays).interval, TimeDelta::days(3));
+        assert_eq!(Cadence::from_past_runs(&[at(0), at(90 * day)]).interval, TimeDelta::days(1));
+        let off = [at(0), at(day / 2), at(90 * day), at(90 * day + day / 2)];
+        assert_eq!(Cadence::from_past_runs(&off).interval, TimeDelta::days(1));
     }
 }
