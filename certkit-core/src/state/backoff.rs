@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::Validity;
 
-/// Near the end of the lifetime no pause is longer than this.
+/// Near the end of the lifetime no pause is longer than this, nor than a third of the time that is left at the most.
 const PAUSE_NEAR_THE_END: TimeDelta = TimeDelta::hours(1);
 /// What failed on this machine (a full disk, a wrong clock, a taken port) may be well again soon, and trying burdens nobody
 /// else; but a program that runs all the time has to sleep in between.
@@ -23,14 +23,16 @@ pub fn backoff(consecutive_failures: u32) -> TimeDelta {
 }
 
 /// When a certificate whose renewal failed at `failed_at` is tried again: after [`backoff`], but hourly in the last eighth
-/// of its lifetime, where a day may be all that is left. Once it has expired, haste helps nobody any more: daily again.
+/// of its lifetime (three times in it, when it is shorter than three hours), where a day may be all that is left. Once it has expired, haste helps nobody any more: daily again.
 /// (Let's Encrypt pauses names that fail 1,152 times in a row; ten failures a day get there in four months.)
 pub fn next_attempt(failed_at: DateTime<Utc>, consecutive_failures: u32, validity: Option<Validity>) -> DateTime<Utc> {
     let plus = |pause: TimeDelta| failed_at.checked_add_signed(pause).unwrap_or(DateTime::<Utc>::MAX_UTC);
     let usual = plus(backoff(consecutive_failures));
     let Some(validity) = validity else { return usual };
-    let Some(last_eighth) = validity.not_after.checked_sub_signed(validity.lifetime() / 8) else { return usual };
-    let hurried = plus(PAUSE_NEAR_THE_END.min(backoff(consecutive_failures))).max(last_eighth);
+    let eighth = validity.lifetime() / 8;
+    let Some(last_eighth) = validity.not_after.checked_sub_signed(eighth) else { return usual };
+    let pause = PAUSE_NEAR_THE_END.min((eighth / 3).max(TimeDelta::minutes(1)));
+    let hurried = plus(pause.min(backoff(consecutive_failures))).max(last_eighth);
     if hurried < validity.not_after { usual.min(hurried) } else { usual }
 }
 
@@ -74,6 +76,13 @@ mod tests {
         assert_eq!(next_attempt(at(75 * DAY), 9, None), at(76 * DAY));
     }
 
+    #[test]
+    fn three_times_in_a_last_eighth_of_minutes() {
+        let validity = Some(Validity { not_before: at(0), not_after: at(4 * 3600) });
+        assert_eq!(next_attempt(at(3 * 3600 + 1700), 9, validity), at(3 * 3600 + 2300));
+        assert_eq!(next_attempt(at(3 * 3600 + 2300), 9, validity), at(3 * 3600 + 2900));
+    }
+
     proptest! {
         #[test]
         fn it_is_later_than_the_failure_and_never_beyond_the_backoff(
@@ -87,7 +96,7 @@ mod tests {
             prop_assert!(next <= at(failed) + backoff(failures));
             prop_assert!(next_attempt(at(failed), failures + 1, validity) >= next);
             // Whatever failed while there was time is tried again while there is time.
-            if failed < lifetime - lifetime / 8 && lifetime / 8 > 3600 {
+            if failed < lifetime - lifetime / 8 {
                 prop_assert!(next < at(lifetime));
             }
         }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use certkit_core::FindingCode;
 use certkit_core::state::{Event, Ledger, RecordedEvent};
+use certkit_core::{FindingCode, LineageName};
+use proptest::prelude::*;
 
 use crate::support::*;
 
@@ -176,7 +177,7 @@ fn the_ledger_survives_damage_costs_only_its_content_and_a_lineage_of_that_name_
     let (read, finding) = store.store().ledger().unwrap();
     assert_eq!((read, finding), (ledger, None));
     let paths = store.store().paths().clone();
-    let same_name = certkit_core::LineageName::new("ledger").unwrap();
+    let same_name = LineageName::new("ledger").unwrap();
     assert!(store.store().state(&same_name).unwrap().1.is_none());
     for damage in ["", "{", "{\"schema\":1}", "{\"schema\":99,\"state\":{}}"] {
         fs::write(paths.ledger_file(), damage).unwrap();
@@ -187,4 +188,50 @@ fn the_ledger_survives_damage_costs_only_its_content_and_a_lineage_of_that_name_
     store.save_seed(b"random").unwrap();
     assert_eq!(store.store().seed().unwrap().as_deref(), Some(b"random".as_slice()));
     assert_eq!(fs::metadata(paths.seed_file()).unwrap().mode() & 0o777, 0o600);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_state_file_loses_nothing_but_its_content(
+        cut in prop::option::of(0.0..1.0_f64),
+        changes in prop::collection::vec((0.0..1.0_f64, any::<u8>()), 1..8),
+    ) {
+        let dir = temp_dir();
+        let store = lock(dir.path());
+        let other = LineageName::new("other.example.org").unwrap();
+        record(&store, certkit_core::Version(3)).unwrap();
+        let (written, _) = store.store().state(&name()).unwrap();
+        store.save_state(&other, &written).unwrap();
+        let mut ledger = Ledger::default();
+        ledger.run_began(now());
+        store.save_ledger(&ledger).unwrap();
+        let history = [RecordedEvent::new(now(), event())];
+        store.append_history(&name(), &history).unwrap();
+
+        let file = dir.path().join("certkit/state/a.example.org.json");
+        let mut content = fs::read(&file).unwrap();
+        if let Some(part) = cut {
+            content.truncate((content.len() as f64 * part) as usize);
+        }
+        for (place, byte) in changes {
+            let place = (content.len() as f64 * place) as usize;
+            if let Some(there) = content.get_mut(place) {
+                *there = byte;
+            }
+        }
+        fs::write(&file, &content).unwrap();
+
+        let (state, finding) = store.store().state(&name()).unwrap();
+        if finding.is_some() {
+            prop_assert_eq!(state, Default::default());
+        }
+        prop_assert_eq!(fs::read(&file).unwrap(), content, "reading repairs nothing");
+        prop_assert_eq!(store.store().state(&other).unwrap(), (written.clone(), None));
+        prop_assert_eq!(store.store().ledger().unwrap(), (ledger, None));
+        prop_assert_eq!(store.store().history(&name()).unwrap(), history);
+        store.save_state(&name(), &written).unwrap();
+        prop_assert_eq!(store.store().state(&name()).unwrap(), (written, None));
+    }
 }

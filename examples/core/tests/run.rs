@@ -45,6 +45,50 @@ fn own_policy_waits_for_the_night_unless_it_is_tight() {
     assert!(decide("2").contains("soon.example: now, "));
 }
 
+/// A year for fewer lineages and days, so that it is quick without optimization; what goes wrong in a year comes early.
+fn simulate(arguments: &[&str]) -> String {
+    let report = run(env!("CARGO_BIN_EXE_simulate"), arguments);
+    assert!(report.contains("Expired without an excuse, limits broken, loops: 0\n"), "{report}");
+    report
+}
+
+/// The number after some words of a report.
+fn number(report: &str, words: &str) -> u64 {
+    let rest = report.split(words).nth(1).unwrap_or_else(|| panic!("no {words:?} in {report}"));
+    rest.trim_start().split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_simulated_year_of_a_daemon_loses_no_certificate_and_breaks_no_limit() {
+    let report = simulate(&["600", "120"]);
+    // It was no quiet year.
+    assert!(number(&report, "Renewals:") > 10_000, "{report}");
+    assert!(number(&report, "Revoked:") > 50 && number(&report, "Attempts at a stand-in:") > 0, "{report}");
+    assert!(report.contains("New: 120; 120 have a certificate"), "{report}");
+    for trouble in
+        ["429", "503", "the CA did not answer", "the machine's clock was wrong", "the machine's disk was full"]
+    {
+        assert!(report.contains(&format!("  {trouble}\n")), "{trouble}: {report}");
+    }
+    for held in ["certificates-per-registered-domain", "loop-guard", "retry-after"] {
+        assert!(report.contains(&format!("  {held}\n")), "{held}: {report}");
+    }
+}
+
+#[test]
+fn a_simulated_year_of_a_cron_job_loses_no_certificate_and_breaks_no_limit() {
+    let report = simulate(&["600", "120", "2", "--every", "12h"]);
+    assert!(number(&report, "Renewals:") > 5_000, "{report}");
+    assert!(report.contains("12.0 h is too short for a run every 12.0 h"), "{report}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_year_and_another_one_another() {
+    let year = |seed: &str| simulate(&["100", "60", seed]).split("It took").next().unwrap().to_owned();
+    assert_eq!(year("7"), year("7"));
+    assert_ne!(year("7").split_once('\n').unwrap().1, year("8").split_once('\n').unwrap().1);
+}
+
 #[test]
 fn the_core_needs_no_runtime_no_network_and_no_c_compiler() {
     let output = Command::new(env!("CARGO"))

@@ -146,7 +146,11 @@ fn by_the_rules(facts: &DueFacts<'_>, now: DateTime<Utc>) -> DueDecision {
         let left = (validity.lifetime() / 8).min((validity.not_after - at).max(TimeDelta::zero()) / 2);
         let too_late = next_run > at && validity.not_after.checked_sub_signed(left).is_some_and(|last| next_run > last);
         let advised = decision.reason == DueReason::RenewalInformation;
-        decision.early = at > now && ((advised && at <= next_run) || too_late);
+        // However rare the runs are: a new one would hardly live longer than one that has just been issued, and whoever
+        // runs it again would get a new one each time. Unless the CA wants it as soon as that.
+        let of_youth = validity.lifetime() / 4;
+        let is_young = now - validity.not_before < of_youth && at - validity.not_before >= of_youth;
+        decision.early = at > now && !is_young && ((advised && at <= next_run) || too_late);
         if too_late {
             let every = format!("it is run every {}", in_words(facts.cadence.interval));
             decision.findings.push(Finding::new(FindingCode::RunTooRarely, facts.subject, every));

@@ -157,7 +157,7 @@ fn a_certificate_that_would_not_live_to_see_the_run_after_next_is_due_and_the_ra
     let wish = RenewalWish::default();
     let mut facts = DueFacts::new("a", lasting(12 * HOUR), &wish, seed());
     facts.cadence = Cadence::every(TimeDelta::hours(12));
-    let decision = due(&facts, at(START + HOUR));
+    let decision = due(&facts, at(START + 4 * HOUR));
     assert!(decision.early);
     assert_eq!(codes(&decision), [FindingCode::RunTooRarely]);
     // Whoever comes when it has expired hears it as well.
@@ -167,7 +167,21 @@ fn a_certificate_that_would_not_live_to_see_the_run_after_next_is_due_and_the_ra
         assert_eq!(codes(&decision), [FindingCode::RunTooRarely], "after {hours} hours");
     }
     facts.cadence = Cadence::every(TimeDelta::hours(2));
-    assert!(!due(&facts, at(START + HOUR)).early);
+    assert!(!due(&facts, at(START + 4 * HOUR)).early);
+}
+
+#[test]
+fn what_was_just_issued_is_not_due_again_however_rare_the_runs_are() {
+    let wish = RenewalWish::default();
+    let twice_a_day = Cadence::every(TimeDelta::hours(12));
+    let mut facts = DueFacts::new("a", lasting(12 * HOUR), &wish, seed());
+    facts.cadence = twice_a_day;
+    let decision = due(&facts, at(START + HOUR));
+    assert!(!decision.early);
+    assert_eq!(codes(&decision), [FindingCode::RunTooRarely]);
+    assert!(!advised(lasting(12 * HOUR), &wish, (5 * HOUR, 7 * HOUR), twice_a_day, HOUR).early);
+    // A CA that has to revoke it tomorrow says so by its window.
+    assert!(advised(lasting(90 * DAY), &wish, (5 * HOUR, 7 * HOUR), twice_a_day, HOUR).early);
 }
 
 #[test]

@@ -18,8 +18,8 @@ impl Bucket {
         let from = self.full_at.max(at);
         let filled = from.checked_add_signed(refill(limit)).unwrap_or(from);
         // A clock that was far ahead for a while must not close the bucket for longer than a window.
-        let latest = at.checked_add_signed(limit.window()).unwrap_or(filled).max(at);
-        self.full_at = if from > at { filled.min(latest + refill(limit)) } else { filled };
+        let latest = at.checked_add_signed(limit.window() + refill(limit)).unwrap_or(filled).max(at);
+        self.full_at = if from > at { filled.min(latest) } else { filled };
     }
 
     /// From when on there is one; `now` or earlier when there is one already.

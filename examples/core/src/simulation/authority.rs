@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::calendar::{AUTHORITIES, COMMERCIAL, DAY, HOUR, INTERNAL, LETS_ENCRYPT, OTHER, Seconds, Span};
+use super::calendar::{AUTHORITIES, COMMERCIAL, DAY, HOUR, LETS_ENCRYPT, OTHER, Seconds, Span};
 use super::random::Random;
 
 pub(crate) const NAMES: [&str; AUTHORITIES] = ["Let's Encrypt", "the commercial CA", "the internal CA", "the other CA"];
@@ -41,6 +41,8 @@ struct Buckets {
 pub(crate) struct Authority {
     /// None: no renewal information is offered. Otherwise how long its answers hold.
     advice: Option<Seconds>,
+    /// Whether renewals do not count, or count less.
+    spares_renewals: bool,
     orders: Buckets,
     domains: Buckets,
     sets: Buckets,
@@ -100,9 +102,9 @@ pub(crate) fn all() -> Vec<Authority> {
     lets_encrypt.failed.rate = rate(5.0, HOUR);
     lets_encrypt.in_a_row.rate = Some(PAUSED_AFTER);
     lets_encrypt.advice = Some(6 * HOUR);
+    lets_encrypt.spares_renewals = true;
     // A limit of which no client knows.
-    all[COMMERCIAL].orders.rate = rate(20.0, HOUR);
-    all[INTERNAL].advice = Some(6 * HOUR);
+    all[COMMERCIAL].orders.rate = rate(5.0, HOUR);
     all[OTHER].advice = Some(DAY);
     all
 }
@@ -112,6 +114,7 @@ impl Authority {
         let buckets = || Buckets { rate: None, by_subject: HashMap::new() };
         Self {
             advice: None,
+            spares_renewals: false,
             orders: buckets(),
             domains: buckets(),
             sets: buckets(),
@@ -239,9 +242,9 @@ impl Authority {
     }
 
     fn counts(&self, order: &Order<'_>, wrong_advice: bool, now: Seconds) -> Counts {
-        if self.advice.is_some()
-            && order.replaces.is_some_and(|replaced| Self::window(&replaced, wrong_advice, now).contains(now))
-        {
+        if !self.spares_renewals {
+            Counts::Fully
+        } else if order.replaces.is_some_and(|replaced| Self::window(&replaced, wrong_advice, now).contains(now)) {
             Counts::Not
         } else if self.issued_last.get(&order.set).is_some_and(|last| now - last < RENEWAL_MEMORY) {
             Counts::AsRenewal
@@ -257,7 +260,7 @@ impl Buckets {
         let (Some(rate), Some(bucket)) = (self.rate, self.by_subject.get(&subject)) else { return 0 };
         let missing = 1.0 - rate.left(*bucket, now);
         // Sums of fractions are not exact.
-        if missing < 1e-6 { 0 } else { (missing * rate.window / rate.count).ceil() as Seconds }
+        if missing < 1e-6 { 0 } else { (missing * rate.window / rate.count - 1e-6).ceil() as Seconds }
     }
 
     fn take(&mut self, subject: u32, now: Seconds) {
@@ -270,5 +273,58 @@ impl Buckets {
 impl Rate {
     fn left(self, bucket: Bucket, now: Seconds) -> f64 {
         (bucket.left + (now - bucket.at) as f64 * self.count / self.window).min(self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(set: u32, replaces: Option<Issued>) -> Order<'static> {
+        Order { account: 0, domain: set / 100, set, names: &[], replaces }
+    }
+
+    /// Its answer to an order, the refusals without a reason left out.
+    fn ask(authority: &mut Authority, order: &Order<'_>, now: Seconds) -> Result<Counts, Seconds> {
+        let mut random = Random::new(1);
+        loop {
+            match authority.order(order, false, now, &mut random) {
+                Ok(counts) => return Ok(counts),
+                Err(refused) if refused.deserved => return Err(refused.retry_after.unwrap_or(0)),
+                Err(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn three_hundred_orders_in_three_hours_and_then_one_in_thirty_six_seconds() {
+        let lets_encrypt = &mut all()[LETS_ENCRYPT];
+        for set in 0..300 {
+            assert!(ask(lets_encrypt, &order(set, None), 0).is_ok(), "{set}");
+        }
+        assert_eq!(ask(lets_encrypt, &order(300, None), 0).err(), Some(36));
+        assert_eq!(ask(lets_encrypt, &order(300, None), 35).err(), Some(1));
+        assert!(ask(lets_encrypt, &order(300, None), 36).is_ok());
+    }
+
+    #[test]
+    fn renewals_count_for_their_set_only_and_within_the_window_not_at_all() {
+        let lets_encrypt = &mut all()[LETS_ENCRYPT];
+        let mut certificate = None;
+        for number in 0..5 {
+            let counts = ask(lets_encrypt, &order(1, None), number).unwrap();
+            assert!(counts == if number == 0 { Counts::Fully } else { Counts::AsRenewal });
+            certificate = Some(lets_encrypt.issue(LETS_ENCRYPT, &order(1, None), counts, 90 * DAY, number));
+        }
+        // One in 33.6 hours.
+        assert_eq!(ask(lets_encrypt, &order(1, None), 4).err(), Some(120_956));
+        let window = Authority::window(&certificate.unwrap(), false, 0);
+        assert_eq!(window.length(), 90 * DAY / 50);
+        assert!(ask(lets_encrypt, &order(1, certificate), window.from) == Ok(Counts::Not));
+        certificate.as_mut().unwrap().revoked = Some(0);
+        assert!(
+            !Authority::window(&certificate.unwrap(), false, DAY).contains(DAY),
+            "at once is a window that has passed"
+        );
     }
 }

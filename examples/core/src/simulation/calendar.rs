@@ -11,6 +11,8 @@ pub(crate) const MINUTE: Seconds = 60;
 pub(crate) const HOUR: Seconds = 60 * MINUTE;
 pub(crate) const DAY: Seconds = 24 * HOUR;
 
+const LONGEST_OUTAGE: Seconds = 3 * DAY;
+
 /// 2027-01-01 00:00:00 UTC.
 const BEGINNING: i64 = 1_798_761_600;
 
@@ -45,7 +47,8 @@ struct WrongClock {
 
 pub(crate) struct Calendar {
     pub(crate) days: i64,
-    pub(crate) outages: Vec<Outage>,
+    /// By their beginnings.
+    outages: Vec<Outage>,
     clocks: Vec<WrongClock>,
     pub(crate) full_disk: Span,
     /// Many new names at once.
@@ -77,11 +80,11 @@ impl Calendar {
         let outage = |authority, span, answers| Outage { authority, span, answers };
         let mut outages = vec![
             outage(LETS_ENCRYPT, span(12, 9, 40 * MINUTE), true),
-            outage(INTERNAL, span(20, 14, 3 * HOUR), false),
+            outage(INTERNAL, span(20, 14, 9 * HOUR), false),
             outage(OTHER, span(25, 3, 2 * HOUR), true),
             outage(LETS_ENCRYPT, span(40, 11, 6 * HOUR), true),
             outage(COMMERCIAL, span(55, 7, 9 * HOUR), false),
-            outage(LETS_ENCRYPT, span(70, 6, 3 * DAY), false),
+            outage(LETS_ENCRYPT, span(70, 6, LONGEST_OUTAGE), false),
             outage(OTHER, span(180, 1, 20 * HOUR), false),
             outage(LETS_ENCRYPT, span(220, 13, 14 * HOUR), true),
             outage(COMMERCIAL, span(250, 2, 2 * DAY), true),
@@ -93,6 +96,7 @@ impl Calendar {
                 outages.push(outage(authority, span(day, random.between(0, 24), length), random.chance(0.5)));
             }
         }
+        outages.sort_by_key(|outage| outage.span.from);
         Self {
             days,
             outages,
@@ -115,12 +119,26 @@ impl Calendar {
     }
 
     pub(crate) fn outage(&self, authority: usize, now: Seconds) -> Option<&Outage> {
-        self.outages.iter().find(|outage| outage.authority == authority && outage.span.contains(now))
+        // Those that began in the days before: none is longer.
+        let first = self.outages.partition_point(|outage| outage.span.from < now - LONGEST_OUTAGE);
+        let begun = self.outages.iter().skip(first).take_while(|outage| outage.span.from <= now);
+        begun.into_iter().find(|outage| outage.authority == authority && outage.span.contains(now))
+    }
+
+    /// Whether a CA was up all the time.
+    pub(crate) fn was_up(&self, authority: usize, span: Span) -> bool {
+        !self.outages.iter().any(|outage| outage.authority == authority && outage.span.overlaps(span))
     }
 
     /// By how much the machine's clock is ahead.
     pub(crate) fn clock_error(&self, now: Seconds) -> Seconds {
         self.clocks.iter().find(|clock| clock.span.contains(now)).map_or(0, |clock| clock.error)
+    }
+
+    /// Whether the CA's windows are wrong, or were when it was asked.
+    pub(crate) fn is_advised_wrongly(&self, authority: usize, now: Seconds) -> bool {
+        let Span { from, until } = self.wrong_advice;
+        authority == OTHER && Span { from, until: until + 2 * DAY }.contains(now)
     }
 
     /// The next instant after `now` at which the machine's clock is set.

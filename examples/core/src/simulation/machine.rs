@@ -113,12 +113,13 @@ impl Machine {
     }
 
     /// The year is over.
-    pub(crate) fn look_back(&mut self) {
+    pub(crate) fn look_back(&mut self, lineages: u32) {
         let end = self.calendar.end();
         for lineage in &self.population.lineages {
             let Some(certificate) = lineage.certificate else { continue };
             self.tally.look_back(lineage, certificate, end, &self.calendar, &self.population.failing);
         }
+        self.tally.close(lineages, &self.calendar);
     }
 
     /// Counts what waits, once for each time that it begins to wait.
@@ -132,6 +133,7 @@ impl Machine {
         if lineage.held_by != held_by {
             if let Some(held_by) = &held_by {
                 self.tally.held(held_by);
+                lineage.met_the_guard |= held_by == "loop-guard";
             }
             lineage.held_by = held_by;
         }
@@ -280,6 +282,7 @@ impl Machine {
         lineage.input.state.apply(&committed, at);
         lineage.input.order_under_way = false;
         lineage.refused = None;
+        lineage.met_the_guard = false;
         lineage.holds(certificate);
         Ok(Attempt::Renewed)
     }

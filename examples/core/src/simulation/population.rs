@@ -47,6 +47,8 @@ pub(crate) struct Lineage {
     pub(crate) is_new: bool,
     /// For what it waited when it was looked at last.
     pub(crate) held_by: Option<String>,
+    /// Whether it waited for the guard against loops since the last renewal.
+    pub(crate) met_the_guard: bool,
     /// From a refusal until its Retry-After has passed.
     pub(crate) refused: Option<(usize, Span)>,
 }
@@ -223,6 +225,7 @@ fn lineage(
         versions: 1,
         is_new: false,
         held_by: None,
+        met_the_guard: false,
         refused: None,
     })
 }

@@ -12,6 +12,10 @@ use super::population::Lineage;
 const WORST: usize = 5;
 /// So many complaints are kept in full.
 const MOST_COMPLAINTS: usize = 20;
+/// Two hundred names more than fit at once, fifty a week: in four weeks all have their certificates.
+const LONGEST_BURST: Seconds = 30 * DAY;
+/// Of few lineages they are many in the first hour.
+const BURST_AT_ONCE: u32 = 50;
 /// A set of names that gets more certificates than this within a quarter of the lifetime is in a loop.
 const LOOP: usize = 2;
 
@@ -121,6 +125,19 @@ impl Tally {
             self.replaced_after.push(now - revoked);
         }
         self.look_back(lineage, certificate, now, calendar, failing);
+        let life = certificate.not_after - certificate.not_before;
+        let usual = if life < 10 * DAY { life / 2 } else { life / 3 };
+        // What comes before the next run; after a longer gap, by a clock that was set perhaps, a day is reckoned with.
+        let ahead = self.every.map_or(0, |every| every.max(DAY));
+        let soonest = certificate.not_after - usual - life / 100 - ahead;
+        let has_reason = certificate.revoked.is_some()
+            || calendar.is_advised_wrongly(certificate.authority, now)
+            || calendar.clock_error(now) != 0
+            || lineage.input.wish.renew_before_expiry.is_some();
+        if now < soonest && !has_reason {
+            let (left, life) = (length(certificate.not_after - now), length(life));
+            self.complain(format!("{} {}: renewed with {left} of {life} left", instant(now), lineage.input.name));
+        }
     }
 
     /// Looks at a certificate that goes, or that is still there at the end of the year.
@@ -138,6 +155,14 @@ impl Tally {
         let life = certificate.not_after - certificate.not_before;
         let left = certificate.not_after - now;
         let name = &lineage.input.name;
+        if let Some(revoked) = certificate.revoked {
+            let day = Span { from: revoked, until: revoked + DAY + self.every.unwrap_or(0) };
+            let excused = lineage.met_the_guard || excuse(lineage, day, calendar, failing).is_some();
+            if now > day.until && !excused {
+                let after = length(now - revoked);
+                self.complain(format!("{} {name}: revoked, and not replaced for {after}", instant(now)));
+            }
+        }
         if left >= 0 {
             let part = left as f64 / life as f64;
             if part < self.nearest.last().map_or(1.0, |(last, _)| *last) || self.nearest.len() < WORST {
@@ -145,7 +170,7 @@ impl Tally {
                 let why = state.last_failure.as_ref().map_or("nothing failed", |failure| words(failure.class));
                 let failures = state.consecutive_failures;
                 let story = format!(
-                    "{name}: {} of {} left on {}, {} after {failures} failures, the last: {why}",
+                    "{name}: {} of {} left on {}, {}; failed before: {failures}, the last: {why}",
                     length(left),
                     length(life),
                     instant(now).format("%Y-%m-%d"),
@@ -173,6 +198,27 @@ impl Tally {
         }
     }
 
+    /// The year is over.
+    pub(crate) fn close(&mut self, lineages: u32, calendar: &Calendar) {
+        // Cron jobs put everything into the hours of their runs. New names come at once, as many as a limit allows.
+        let most = if self.every.is_none() { lineages / 8 + BURST_AT_ONCE } else { lineages };
+        let crowded: Vec<String> = (0..)
+            .zip(&self.renewals_by_hour)
+            .filter(|(hour, count)| {
+                let span = Span { from: hour * HOUR, until: (hour + 1) * HOUR };
+                **count > most && !calendar.is_clock_off_in(span)
+            })
+            .map(|(hour, count)| format!("{}: {count} renewals in an hour", instant(hour * HOUR)))
+            .collect();
+        for complaint in crowded {
+            self.complain(complaint);
+        }
+        let missing = u64::from(lineages / 5).saturating_sub(self.first_certificates.len() as u64);
+        if missing > 0 && calendar.end() - calendar.burst > LONGEST_BURST {
+            self.complain(format!("{missing} of the new lineages have no certificate yet"));
+        }
+    }
+
     /// The busiest hour of a span, by its number in the year.
     pub(crate) fn busiest(&self, span: Span) -> (usize, u32) {
         let hours = self.renewals_by_hour.iter().copied().enumerate();
@@ -188,22 +234,21 @@ impl Tally {
     }
 }
 
-/// Why nobody could have renewed a certificate in the last eighth of its life; none when somebody could.
-fn excuse(lineage: &Lineage, last_eighth: Span, calendar: &Calendar, failing: &[Option<Span>]) -> Option<String> {
-    let mut spans = lineage.names.iter().filter_map(|name| failing.get(*name as usize).copied().flatten());
-    if spans.any(|span| span.overlaps(last_eighth)) {
+/// Why a certificate could not be renewed all through a span; none when it could.
+fn excuse(lineage: &Lineage, span: Span, calendar: &Calendar, failing: &[Option<Span>]) -> Option<String> {
+    let mut failing = lineage.names.iter().filter_map(|name| failing.get(*name as usize).copied().flatten());
+    if failing.any(|failing| failing.overlaps(span)) {
         return Some("its names could not be validated".into());
     }
-    if calendar.is_clock_refused_in(last_eighth) {
+    if calendar.is_clock_refused_in(span) {
         return Some("the machine's clock was wrong by more than a day".into());
     }
-    if calendar.full_disk.overlaps(last_eighth) {
+    if calendar.full_disk.overlaps(span) {
         return Some("the machine's disk was full".into());
     }
     let was_up = |authority: usize| {
-        let mut outages = calendar.outages.iter().filter(|outage| outage.authority == authority);
-        let refused = lineage.refused.is_some_and(|(refuser, span)| refuser == authority && span.overlaps(last_eighth));
-        !refused && !outages.any(|outage| outage.span.overlaps(last_eighth))
+        let refused = lineage.refused.is_some_and(|(refuser, until)| refuser == authority && until.overlaps(span));
+        !refused && calendar.was_up(authority, span)
     };
     let mut customers = lineage.orders_from.iter();
     (!customers.any(|customer| was_up(customer.authority))).then(|| {

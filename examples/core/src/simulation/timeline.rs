@@ -9,7 +9,7 @@ use certkit_core::{Step, plan};
 use chrono::TimeDelta;
 
 use super::Setup;
-use super::calendar::{Calendar, HOUR, MINUTE, Seconds, instant};
+use super::calendar::{Calendar, DAY, HOUR, MINUTE, Seconds, instant};
 use super::machine::Machine;
 
 /// Cron jobs do not run at full hours, by the local clock.
@@ -22,7 +22,7 @@ pub(crate) fn live_through(setup: &Setup) -> Result<Machine, Box<dyn Error>> {
         Some(every) => run_by_cron(&mut machine, every),
         None => run_as_daemon(&mut machine),
     }
-    machine.look_back();
+    machine.look_back(setup.lineages);
     Ok(machine)
 }
 
@@ -60,7 +60,7 @@ fn run_as_daemon(machine: &mut Machine) {
             continue;
         }
         now = due;
-        if now - pruned >= HOUR {
+        if now - pruned >= DAY {
             machine.prune(now);
             pruned = now;
         }
