@@ -6,9 +6,10 @@ use certkit_core::{LineageName, Outlook};
 
 use super::attempt::Workshop;
 use super::deploying::Hooks;
+use super::group::Turns;
 use super::inventory::Inventory;
 use super::report::{Outcome, Report};
-use super::run::{Run, hook_dirs, line};
+use super::run::{Run, hook_dirs, line, tell_unrecorded};
 use super::{Renewer, Request, RunError};
 use crate::Stop;
 
@@ -31,21 +32,22 @@ impl Renewer {
             workshop: &workshop,
             outlook: &outlook,
             machine: &[],
-            orders: tokio::sync::Semaphore::new(1),
+            turns: Turns::new(1),
         };
         let made_live = run.recover(&mut report).await?;
         let subjects = run.look(&settings, &made_live, &mut report).await?;
-        run.deploy_what_is_pending(&subjects).await?;
+        run.deploy_what_is_pending(&subjects).await;
         report.hooks = hooks.into_runs();
         let ran: Vec<LineageName> = report.hooks.iter().filter_map(|hook| hook.lineage.clone()).collect();
         for subject in &subjects {
             let pending = inventory.state(&subject.name).deploy_pending;
             let Some(version) = subject.live_version else { continue };
-            if pending.is_empty() && !ran.contains(&subject.name) {
+            if pending.is_empty() && !ran.contains(&subject.name) && inventory.unrecorded(&subject.name).is_none() {
                 continue;
             }
             let mut entry = line(subject, Outcome::Deployed { version });
             entry.deploy_pending = pending.into_iter().map(|one| one.target).collect();
+            tell_unrecorded(&inventory, &subject.name, &mut entry);
             report.entries.push(entry);
         }
         report.sort();

@@ -1,14 +1,15 @@
 //! The lineages of one CA: what it advises, what is due, the attempts.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 
 use certkit_core::decision::DueReason;
 use certkit_core::decision::limits::OrderKind;
-use certkit_core::state::{DeployTarget, Event};
-use certkit_core::store::StoreError;
-use certkit_core::{AcmeUrl, Failure, FailureClass, Finding, LineageName, PlanEntry, Step, decide};
+use certkit_core::state::DeployTarget;
+use certkit_core::{AcmeUrl, Failure, FailureClass, Finding, FindingCode, LineageName, PlanEntry, Step, decide};
+use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::attempt::Achieved;
 use super::deploying::Deployment;
@@ -17,9 +18,15 @@ use super::job::Job;
 use super::report::{Outcome, ReportEntry};
 use super::run::{Run, line};
 use super::subject::Subject;
-use super::{Mode, RunError, Urgency, advice};
+use super::{Mode, Urgency, advice};
 use crate::BoxFuture;
 use crate::deploy::{HookStage, is_file};
+
+/// Bounds the orders at once at each CA: one that is slow keeps no other waiting.
+pub(super) struct Turns {
+    at_once: usize,
+    by_directory: std::sync::Mutex<BTreeMap<AcmeUrl, Arc<Semaphore>>>,
+}
 
 /// The lineages that have their certificates from one CA.
 pub(super) struct Group<'a> {
@@ -54,6 +61,23 @@ enum Settled {
     Done(Box<ReportEntry>),
 }
 
+impl Turns {
+    pub(super) fn new(at_once: usize) -> Self {
+        Self { at_once: at_once.max(1), by_directory: std::sync::Mutex::default() }
+    }
+
+    /// Waits for a turn at a CA. The semaphore is never closed; without it the bound is lost and nothing else.
+    async fn at(&self, directory: &AcmeUrl) -> Option<OwnedSemaphorePermit> {
+        let semaphore = {
+            let mut semaphores = self.by_directory.lock().unwrap_or_else(PoisonError::into_inner);
+            let semaphore =
+                semaphores.entry(directory.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.at_once)));
+            Arc::clone(semaphore)
+        };
+        semaphore.acquire_owned().await.ok()
+    }
+}
+
 impl Progress {
     pub(super) fn merge(&mut self, other: Self) {
         self.entries.extend(other.entries);
@@ -70,54 +94,62 @@ impl Progress {
 }
 
 impl Group<'_> {
-    pub(super) async fn perform(self) -> Result<Progress, RunError> {
+    /// A store that fails meanwhile fails the lineages that it concerns; nothing keeps the others from their turn.
+    pub(super) async fn perform(self) -> Progress {
         let run = self.run;
         let mut progress = Progress::default();
-        self.take_advice(&mut progress).await?;
+        self.take_advice(&mut progress).await;
         let mut works = Vec::new();
-        // What is nearest to its end goes first, and gets what is left of the CA's limits.
+        // What the plan gave what is left of the CA's limits goes first.
         let mut entries: Vec<(PlanEntry, Arc<Subject>)> =
             run.plan(&self.subjects).await.entries.into_iter().zip(self.subjects.iter().cloned()).collect();
-        entries.sort_by_key(|(_, subject)| subject.not_after());
+        let now = run.inventory.now();
+        entries.sort_by_key(|(_, subject)| urgency(subject, now));
         for (entry, subject) in entries {
             progress.findings.extend(entry.due.findings.iter().cloned());
-            match self.settle(entry, subject).await? {
+            match self.settle(entry, subject).await {
                 Settled::Work(work) => works.push(*work),
                 Settled::Done(entry) => progress.entries.push(*entry),
             }
         }
         if !works.is_empty() {
-            self.attempt_all(&works, &mut progress).await?;
+            self.attempt_all(&works, &mut progress).await;
         }
-        Ok(progress)
+        progress
     }
 
     /// Asks the CA, where a run asks at all: what the owner forces needs no advice, and a dry run is about something else.
-    async fn take_advice(&self, progress: &mut Progress) -> Result<(), StoreError> {
+    async fn take_advice(&self, progress: &mut Progress) {
         let run = self.run;
         if run.request.mode != Mode::Real || run.request.urgency != Urgency::WhenDue {
-            return Ok(());
+            return;
         }
         let subjects: Vec<&Subject> = self.subjects.iter().map(Arc::as_ref).collect();
         let asked = advice::to_ask(run.inventory, &subjects, run.inventory.now());
+        self.ask(asked, progress).await;
+    }
+
+    /// Asks the CAs. An answer that cannot be kept is told: the run goes on with what is known.
+    async fn ask(&self, asked: BTreeMap<AcmeUrl, Vec<advice::Asked>>, progress: &mut Progress) {
         for (directory, asked) in asked {
-            progress.findings.extend(advice::ask(run.workshop, &directory, asked).await?);
+            match advice::ask(self.run.workshop, &directory, asked).await {
+                Ok(findings) => progress.findings.extend(findings),
+                Err(error) => {
+                    let (code, why) = (FindingCode::RenewalInformationUnavailable, error.to_string());
+                    progress.findings.push(Finding::new(code, directory.as_str(), why));
+                }
+            }
         }
-        Ok(())
     }
 
     /// Turns a plan's entry into work or into its line of the report.
-    async fn settle(&self, entry: PlanEntry, subject: Arc<Subject>) -> Result<Settled, StoreError> {
+    async fn settle(&self, entry: PlanEntry, subject: Arc<Subject>) -> Settled {
         let run = self.run;
         let outcome = match entry.step {
             Step::Attempt { because, .. } => {
                 return match self.prepare(Arc::clone(&subject), because) {
-                    Ok(work) => Ok(Settled::Work(Box::new(work))),
-                    Err(failure) => {
-                        let event = Event::AttemptFailed { failure: failure.clone() };
-                        run.inventory.record(&subject.name, event).await?;
-                        Ok(Settled::Done(Box::new(run.failed(&subject, failure))))
-                    }
+                    Ok(work) => Settled::Work(Box::new(work)),
+                    Err(failure) => Settled::Done(Box::new(run.fail(&subject, failure).await)),
                 };
             }
             Step::Held { until, by, .. } => Outcome::Held { until, by },
@@ -125,10 +157,10 @@ impl Group<'_> {
             _ => {
                 let what = "the plan holds a step that this version does not know";
                 let failure = Failure::new(FailureClass::Bug, what);
-                return Ok(Settled::Done(Box::new(run.failed(&subject, failure))));
+                return Settled::Done(Box::new(run.failed(&subject, failure)));
             }
         };
-        Ok(Settled::Done(Box::new(line(&subject, outcome))))
+        Settled::Done(Box::new(line(&subject, outcome)))
     }
 
     fn prepare(&self, subject: Arc<Subject>, because: DueReason) -> Result<Work, Failure> {
@@ -139,7 +171,7 @@ impl Group<'_> {
     }
 
     /// Pre hooks, then all attempts, a bounded number at once; and what the CA says of the new certificates.
-    async fn attempt_all(&self, works: &[Work], progress: &mut Progress) -> Result<(), RunError> {
+    async fn attempt_all(&self, works: &[Work], progress: &mut Progress) {
         let run = self.run;
         let commands = |stage: HookStage| -> Vec<String> {
             works.iter().filter_map(|work| work.job.subject.hook(stage).cloned()).collect()
@@ -148,45 +180,34 @@ impl Group<'_> {
         progress.attempted = works.iter().map(|work| work.job.subject.name.clone()).collect();
         let pre = run.hooks.pre(&commands(HookStage::Pre)).await;
         // Boxed one by one and collected first: otherwise the compiler cannot see that the whole run is `Send`.
-        let mut attempts: Vec<BoxFuture<'_, (ReportEntry, Result<(), StoreError>)>> = Vec::new();
+        let mut attempts: Vec<BoxFuture<'_, ReportEntry>> = Vec::new();
         for work in works {
             let refused = pre.failure_for(work.job.subject.hook(HookStage::Pre));
-            attempts.push(Box::pin(async move {
-                // The semaphore is never closed; without it the bound is lost and nothing else.
-                let _turn = run.orders.acquire().await;
-                self.attempt_one(work, refused).await
-            }));
+            attempts.push(Box::pin(self.attempt_one(work, refused)));
         }
-        let mut unrecorded = None;
-        for (entry, recorded) in join_all(attempts).await {
+        for entry in join_all(attempts).await {
             let names = match entry.outcome {
                 Outcome::Renewed { .. } | Outcome::Simulated => &mut progress.renewed,
                 _ => &mut progress.failed,
             };
             names.extend(entry.identifiers.iter().map(ToString::to_string));
             progress.entries.push(entry);
-            unrecorded = unrecorded.or_else(|| recorded.err());
-        }
-        if let Some(error) = unrecorded {
-            return Err(error.into());
         }
         // RFC 9773 section 4.3: right after the issuance, so that the first window is known.
-        for (directory, asked) in run.workshop.issued_now().await {
-            let _ = advice::ask(run.workshop, &directory, asked).await?;
-        }
-        Ok(())
+        let mut of_new = Progress::default();
+        self.ask(run.workshop.issued_now().await, &mut of_new).await;
     }
 
-    async fn attempt_one(&self, work: &Work, refused: Option<Failure>) -> (ReportEntry, Result<(), StoreError>) {
+    async fn attempt_one(&self, work: &Work, refused: Option<Failure>) -> ReportEntry {
         let run = self.run;
         let subject = &work.job.subject;
+        let mut at = work.job.directory.clone();
+        let mut turn = run.turns.at(&at).await;
         if let Some(failure) = refused {
-            let event = Event::AttemptFailed { failure: failure.clone() };
-            let recorded = run.inventory.record(&subject.name, event).await;
-            return (run.failed(subject, failure), recorded);
+            return run.fail(subject, failure).await;
         }
         if run.stop.reason().is_some() {
-            return (run.failed(subject, crate::issuing::interrupted()), Ok(()));
+            return run.failed(subject, crate::issuing::interrupted());
         }
         let mut last: Option<(AcmeUrl, Failure)> = None;
         loop {
@@ -195,31 +216,40 @@ impl Group<'_> {
             let (directory, kind) = match self.choose(work).await {
                 Ok(choice) => choice,
                 Err(held) => {
-                    let entry = match last {
+                    return match last {
                         Some((_, failure)) => run.failed(subject, failure),
                         None => line(subject, held),
                     };
-                    return (entry, Ok(()));
                 }
             };
             if let Some((tried, failure)) = &last
                 && *tried == directory
             {
-                return (run.failed(subject, failure.clone()), Ok(()));
+                return run.failed(subject, failure.clone());
+            }
+            if directory != at {
+                // Never two turns at once: attempts that wait for each other's would wait for ever.
+                drop(turn.take());
+                turn = run.turns.at(&directory).await;
+                at.clone_from(&directory);
+                if run.stop.reason().is_some() {
+                    return run.failed(subject, crate::issuing::interrupted());
+                }
             }
             let job = work.job.at(&directory, kind);
             match run.workshop.attempt(&job, &work.targets).await {
                 Ok(achieved) => return self.deploy(work, achieved).await,
-                Err(failure) => {
+                Err(mut failure) => {
                     if let Err(error) = run.inventory.save_ledger(Saving::WhenSmall).await {
-                        return (run.failed(subject, failure), Err(error));
+                        failure.detail = format!("{}; it could not be recorded either: {error}", failure.detail);
+                        return run.failed(subject, failure);
                     }
                     last = Some((directory, failure));
                 }
             }
             if run.request.mode != Mode::Real || run.stop.reason().is_some() {
                 let failure = last.map_or_else(crate::issuing::interrupted, |(_, failure)| failure);
-                return (run.failed(subject, failure), Ok(()));
+                return run.failed(subject, failure);
             }
         }
     }
@@ -251,28 +281,34 @@ impl Group<'_> {
         })
     }
 
-    async fn deploy(&self, work: &Work, achieved: Achieved) -> (ReportEntry, Result<(), StoreError>) {
+    /// What cannot be recorded of it is kept for the lineage's line of the report.
+    async fn deploy(&self, work: &Work, achieved: Achieved) -> ReportEntry {
         let run = self.run;
         let subject = &work.job.subject;
         match achieved {
             Achieved::Committed { version, not_after } => {
                 let deployment = Deployment { inventory: run.inventory, subject, version };
-                let deployed = run.hooks.deploy(&deployment, &work.targets).await.map(drop);
-                (line(subject, Outcome::Renewed { version, not_after }), deployed)
+                let _ = run.hooks.deploy(&deployment, &work.targets).await;
+                line(subject, Outcome::Renewed { version, not_after })
             }
             Achieved::Simulated => {
                 let run_hooks = matches!(run.request.mode, Mode::DryRun { run_deploy_hooks: true });
                 // Hooks can be tried; files that servers read are not written for a trial.
                 let hooks: Vec<DeployTarget> = work.targets.iter().filter(|target| !is_file(target)).cloned().collect();
-                let deployed = match subject.live_version {
-                    Some(version) if run_hooks => {
-                        let deployment = Deployment { inventory: run.inventory, subject, version };
-                        run.hooks.deploy(&deployment, &hooks).await.map(drop)
-                    }
-                    _ => Ok(()),
-                };
-                (line(subject, Outcome::Simulated), deployed)
+                if let Some(version) = subject.live_version.filter(|_| run_hooks) {
+                    let deployment = Deployment { inventory: run.inventory, subject, version };
+                    let _ = run.hooks.deploy(&deployment, &hooks).await;
+                }
+                line(subject, Outcome::Simulated)
             }
         }
+    }
+}
+
+/// The plan's own order: the share of the lifetime that is left, in millionths, and then what has no certificate at all.
+fn urgency(subject: &Subject, now: DateTime<Utc>) -> i64 {
+    match &subject.certificate {
+        Some(certificate) => (certificate.validity().remaining_fraction(now) * 1_000_000.0) as i64,
+        None => 1_000_001,
     }
 }

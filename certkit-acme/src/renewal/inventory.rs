@@ -23,6 +23,8 @@ const SMALL_LEDGER_BYTES: usize = 64 * 1024;
 pub(super) struct Inventory {
     locked: Arc<LockedStore>,
     states: Mutex<BTreeMap<LineageName, LineageState>>,
+    /// Why the last event of a lineage could not be stored.
+    unrecorded: Mutex<BTreeMap<LineageName, Failure>>,
     ledger: Mutex<KeptLedger>,
     observer: Arc<dyn Observer>,
     clock: Arc<dyn Clock>,
@@ -47,7 +49,8 @@ impl Inventory {
     ) -> Result<Self, LockError> {
         let store = store.clone();
         let locked = blocking(move || store.lock()).await?.with_live_switch(live_switch);
-        Ok(Self { locked: Arc::new(locked), states: Mutex::default(), ledger: Mutex::default(), observer, clock, mode })
+        let (states, unrecorded, ledger) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Self { locked: Arc::new(locked), states, unrecorded, ledger, observer, clock, mode })
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
@@ -114,8 +117,16 @@ impl Inventory {
             kept.ledger.clone()
         };
         let locked = Arc::clone(&self.locked);
-        let written = blocking(move || locked.save_ledger(&ledger)).await?;
-        self.kept_ledger().written = Some((now, written));
+        let saved = blocking(move || locked.save_ledger(&ledger)).await;
+        let mut kept = self.kept_ledger();
+        match saved {
+            Ok(bytes) => kept.written = Some((now, bytes)),
+            // It is still to be written: the next call tries it, and tells when that fails, too.
+            Err(error) => {
+                kept.changed = true;
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -137,16 +148,31 @@ impl Inventory {
                 state.apply(&event, at);
                 state.clone()
             };
-            let (locked, name, recorded) =
+            let (locked, of, recorded) =
                 (Arc::clone(&self.locked), name.clone(), RecordedEvent::new(at, event.clone()));
-            blocking(move || {
-                locked.save_state(&name, &state)?;
-                if recorded.event.is_routine() { Ok(()) } else { locked.append_history(&name, &[recorded]) }
+            let stored = blocking(move || {
+                locked.save_state(&of, &state)?;
+                if recorded.event.is_routine() { Ok(()) } else { locked.append_history(&of, &[recorded]) }
             })
-            .await?;
+            .await;
+            match &stored {
+                // A state is stored as a whole, and so with what could not be stored before.
+                Ok(()) => self.kept_unrecorded().remove(name),
+                Err(error) => self.kept_unrecorded().insert(name.clone(), store_failure(error)),
+            };
+            stored?;
         }
         self.observer.event(name, &event);
         Ok(())
+    }
+
+    /// Why what is known of a lineage is not stored, where that is so.
+    pub(super) fn unrecorded(&self, name: &LineageName) -> Option<Failure> {
+        self.kept_unrecorded().get(name).cloned()
+    }
+
+    fn kept_unrecorded(&self) -> std::sync::MutexGuard<'_, BTreeMap<LineageName, Failure>> {
+        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn pending(&self, name: &LineageName) -> Result<Option<Pending>, StoreError> {

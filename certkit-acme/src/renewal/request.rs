@@ -24,7 +24,7 @@ pub struct Request {
     pub new_key: bool,
     /// An account id that the owner named (`--account`); otherwise certbot's rules choose.
     pub account: Option<String>,
-    /// How many orders at once; none for what the settings say.
+    /// How many orders at once at each CA; none for what the settings say.
     pub parallel_orders: Option<usize>,
     /// How often a run like this one comes, when whoever starts it knows; otherwise the settings or past runs tell.
     pub cadence: Option<Cadence>,

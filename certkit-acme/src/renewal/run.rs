@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
@@ -12,7 +13,7 @@ use futures_util::future::join_all;
 use super::advice::RevocationLists;
 use super::attempt::Workshop;
 use super::deploying::{Deployment, Hooks, still_wanted};
-use super::group::{Group, Progress};
+use super::group::{Group, Progress, Turns};
 use super::inventory::{Inventory, Saving, blocking, store_failure};
 use super::planning::{cadence, input, machine};
 use super::report::{Outcome, Report, ReportEntry};
@@ -22,6 +23,9 @@ use super::{Mode, Renewer, Request, RunError, Selection, Urgency, advice};
 use crate::accounts::{RecoveredRollover, RolloverEnd};
 use crate::deploy::HookStage;
 use crate::{Stop, accounts};
+
+/// The CAs of account keys that an earlier run was changing are waited for no longer than this, all together.
+const LONGEST_WAIT_FOR_ACCOUNT_KEYS: Duration = Duration::from_secs(20);
 
 impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
@@ -51,16 +55,13 @@ impl Renewer {
             workshop: &workshop,
             outlook: &outlook,
             machine: &machine,
-            orders: tokio::sync::Semaphore::new(
-                request.parallel_orders.unwrap_or(settings.parallel_orders.value).max(1),
-            ),
+            turns: Turns::new(request.parallel_orders.unwrap_or(settings.parallel_orders.value)),
         };
         let made_live = run.recover(&mut report).await?;
+        run.recover_account_keys(&mut report).await?;
         let subjects = run.look(&settings, &made_live, &mut report).await?;
-        let outcome = run.perform(subjects, &mut report).await;
-        let saved = inventory.save_ledger(Saving::Always).await;
-        outcome?;
-        saved?;
+        run.perform(subjects, &mut report).await;
+        inventory.save_ledger(Saving::Always).await?;
         report.findings.extend(workshop.into_told());
         report.hooks = hooks.into_runs();
         report.sort();
@@ -115,8 +116,7 @@ pub(super) struct Run<'a> {
     pub(super) workshop: &'a Workshop<'a>,
     pub(super) outlook: &'a Outlook,
     pub(super) machine: &'a [u8],
-    /// Bounds the orders at once, over all CAs.
-    pub(super) orders: tokio::sync::Semaphore,
+    pub(super) turns: Turns,
 }
 
 impl Run<'_> {
@@ -129,14 +129,32 @@ impl Run<'_> {
                 made_live.push(name);
             }
         }
-        if !self.inventory.is_dry_run() {
-            let (locked, now) = (self.inventory.locked(), self.inventory.now());
-            // The CA has the last word on which key of an account counts; without its answer nothing is decided.
-            for one in accounts::recover_rollovers(locked, &self.renewer.transport, now).await? {
-                report.findings.push(told_of_rollover(&one));
-            }
-        }
         Ok(made_live)
+    }
+
+    /// Ends the changes of account keys that earlier runs had begun. The CA has the last word on which key of an account
+    /// counts; without its answer nothing is decided, and the run goes on.
+    async fn recover_account_keys(&self, report: &mut Report) -> Result<(), StoreError> {
+        if self.inventory.is_dry_run() {
+            return Ok(());
+        }
+        let (locked, now) = (self.inventory.locked(), self.inventory.now());
+        let why = tokio::select! {
+            biased;
+            _ = self.stop.stopped() => "the run was asked to stop".to_owned(),
+            recovered = accounts::recover_rollovers(locked, &self.renewer.transport, now) => {
+                report.findings.extend(recovered?.iter().map(told_of_rollover));
+                return Ok(());
+            }
+            () = tokio::time::sleep(LONGEST_WAIT_FOR_ACCOUNT_KEYS) => {
+                format!("its CA was not waited for longer than {} seconds", LONGEST_WAIT_FOR_ACCOUNT_KEYS.as_secs())
+            }
+        };
+        let store = locked.store().clone();
+        let (left, _) = blocking(move || store.rollovers()).await?;
+        let told = left.iter().map(|one| Finding::new(FindingCode::AccountKeyPending, &one.old_id, &why));
+        report.findings.extend(told);
+        Ok(())
     }
 
     /// Reads the selected lineages with their memory. What is broken goes to the report.
@@ -210,10 +228,9 @@ impl Run<'_> {
         if made_live_by_recovery || issued_by_us {
             // A crash came between the switch and its record: the order is done, deploying is not.
             self.inventory.drop_pending(&subject.name).await?;
-            let not_after = subject.certificate.as_ref().map(|certificate| certificate.validity().not_after);
             let committed = Event::Committed {
                 version,
-                not_after: not_after.unwrap_or_default(),
+                not_after: subject.not_after().unwrap_or_default(),
                 directory: state.attempted_directory.clone().filter(|_| issued_by_us),
                 targets: self.targets(subject),
                 profile: state.issued_profile.clone(),
@@ -228,15 +245,17 @@ impl Run<'_> {
         self.inventory.record(&subject.name, event).await
     }
 
-    async fn perform(&self, subjects: Vec<Arc<Subject>>, report: &mut Report) -> Result<(), RunError> {
-        self.deploy_what_is_pending(&subjects).await?;
+    /// What happens to the lineages. A store that fails meanwhile fails what it concerns, in the report: the others go on,
+    /// and what pre hooks have stopped is started again by the post hooks whatever happens.
+    async fn perform(&self, subjects: Vec<Arc<Subject>>, report: &mut Report) {
+        self.deploy_what_is_pending(&subjects).await;
         let shared = shared_names(&subjects);
         let mut progress = Progress::default();
         for one in self.by_authority(&subjects, &shared).await {
-            progress.merge(one?);
+            progress.merge(one);
         }
         if self.looks_for_revoked() {
-            let revoked = self.revoked(&subjects).await?;
+            let revoked = self.revoked(&subjects, &mut progress.findings).await;
             // What was renewed a moment ago is not renewed again for the sake of its predecessor.
             let again: Vec<Arc<Subject>> = subjects
                 .iter()
@@ -247,7 +266,7 @@ impl Run<'_> {
                 progress.entries.retain(|entry| entry.name != name);
             }
             for one in self.by_authority(&again, &shared).await {
-                progress.merge(one?);
+                progress.merge(one);
             }
         }
         let Progress { entries, findings, post_commands, renewed, failed, attempted } = progress;
@@ -260,25 +279,21 @@ impl Run<'_> {
             if let Ok(name) = LineageName::new(entry.name.clone()) {
                 entry.deploy_pending =
                     self.inventory.state(&name).deploy_pending.into_iter().map(|pending| pending.target).collect();
+                tell_unrecorded(self.inventory, &name, entry);
             }
         }
-        Ok(())
     }
 
     /// Everything for the lineages of one CA, CA by CA and all at once: one that does not answer delays no other.
-    async fn by_authority(
-        &self,
-        subjects: &[Arc<Subject>],
-        shared: &BTreeSet<String>,
-    ) -> Vec<Result<Progress, RunError>> {
+    async fn by_authority(&self, subjects: &[Arc<Subject>], shared: &BTreeSet<String>) -> Vec<Progress> {
         let mut groups: BTreeMap<Option<AcmeUrl>, Vec<Arc<Subject>>> = BTreeMap::new();
         for subject in subjects {
             let directory = subject.issuer_directory(&self.inventory.state(&subject.name));
             groups.entry(directory).or_default().push(Arc::clone(subject));
         }
-        let groups: Vec<crate::BoxFuture<'_, Result<Progress, RunError>>> = groups
+        let groups: Vec<crate::BoxFuture<'_, Progress>> = groups
             .into_values()
-            .map(|subjects| -> crate::BoxFuture<'_, Result<Progress, RunError>> {
+            .map(|subjects| -> crate::BoxFuture<'_, Progress> {
                 Box::pin(Group { run: self, subjects, shared }.perform())
             })
             .collect();
@@ -289,42 +304,55 @@ impl Run<'_> {
         self.request.mode == Mode::Real && self.request.urgency == Urgency::WhenDue && self.stop.reason().is_none()
     }
 
-    async fn revoked(&self, subjects: &[Arc<Subject>]) -> Result<Vec<LineageName>, RunError> {
-        let lists = RevocationLists::new(&self.renewer.transport_settings)?;
-        let looking: Vec<&Subject> = subjects.iter().map(Arc::as_ref).collect();
-        tokio::select! {
-            revoked = advice::look_for_revoked(self.inventory, &lists, &looking) => Ok(revoked?),
+    /// Those that were found revoked just now. That it cannot be looked up is told.
+    async fn revoked(&self, subjects: &[Arc<Subject>], findings: &mut Vec<Finding>) -> Vec<LineageName> {
+        let look = async {
+            let lists = RevocationLists::new(&self.renewer.transport_settings).map_err(|error| error.to_string())?;
+            let looking: Vec<&Subject> = subjects.iter().map(Arc::as_ref).collect();
+            advice::look_for_revoked(self.inventory, &lists, &looking).await.map_err(|error| error.to_string())
+        };
+        let looked = tokio::select! {
+            looked = look => looked,
             _ = self.stop.stopped() => Ok(Vec::new()),
-        }
+        };
+        looked.unwrap_or_else(|why| {
+            findings.push(Finding::new(FindingCode::RenewalInformationUnavailable, "revocation lists", why));
+            Vec::new()
+        })
     }
 
     /// What earlier runs could not deploy is tried again, without a new certificate; and targets that the owner added.
-    pub(super) async fn deploy_what_is_pending(&self, subjects: &[Arc<Subject>]) -> Result<(), StoreError> {
+    /// What cannot be recorded of one lineage is kept for its line of the report ([`tell_unrecorded`]).
+    pub(super) async fn deploy_what_is_pending(&self, subjects: &[Arc<Subject>]) {
         if self.inventory.is_dry_run() {
-            return Ok(());
+            return;
         }
         for subject in subjects {
-            let state = self.inventory.state(&subject.name);
-            let Some(live) = subject.live_version.filter(|_| self.stop.reason().is_none()) else { continue };
-            let under_way = match &state.stage {
-                Stage::Committed { version, .. } => *version == live,
-                Stage::Idle => state.deployed_version == Some(live),
-                _ => false,
-            };
-            if !under_way {
-                continue;
-            }
-            let pending: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
-            let deploy_dir = hook_dir(self.renewer.store.paths(), HookStage::Deploy);
-            let targets = still_wanted(&state, self.targets(subject), &deploy_dir);
-            if targets != pending {
-                let replanned = Event::DeployReplanned { version: live, targets: targets.clone() };
-                self.inventory.record(&subject.name, replanned).await?;
-            }
-            if !targets.is_empty() {
-                let deployment = Deployment { inventory: self.inventory, subject, version: live };
-                self.hooks.deploy_again(&deployment, &targets, self.targets(subject)).await?;
-            }
+            let _ = self.deploy_pending_of(subject).await;
+        }
+    }
+
+    async fn deploy_pending_of(&self, subject: &Subject) -> Result<(), StoreError> {
+        let state = self.inventory.state(&subject.name);
+        let Some(live) = subject.live_version.filter(|_| self.stop.reason().is_none()) else { return Ok(()) };
+        let under_way = match &state.stage {
+            Stage::Committed { version, .. } => *version == live,
+            Stage::Idle => state.deployed_version == Some(live),
+            _ => false,
+        };
+        if !under_way {
+            return Ok(());
+        }
+        let pending: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
+        let deploy_dir = hook_dir(self.renewer.store.paths(), HookStage::Deploy);
+        let targets = still_wanted(&state, self.targets(subject), &deploy_dir);
+        if targets != pending {
+            let replanned = Event::DeployReplanned { version: live, targets: targets.clone() };
+            self.inventory.record(&subject.name, replanned).await?;
+        }
+        if !targets.is_empty() {
+            let deployment = Deployment { inventory: self.inventory, subject, version: live };
+            self.hooks.deploy_again(&deployment, &targets, self.targets(subject)).await?;
         }
         Ok(())
     }
@@ -349,6 +377,16 @@ impl Run<'_> {
     pub(super) async fn plan(&self, subjects: &[Arc<Subject>]) -> Plan {
         let outlook = Outlook::new(self.inventory.ledger(|ledger| ledger.clone()), self.outlook.cadence);
         plan(self.inputs(subjects).await, &outlook, self.inventory.now())
+    }
+
+    /// Records a failure that came before an attempt. It is what matters to the owner; a state that cannot be written is
+    /// told besides.
+    pub(super) async fn fail(&self, subject: &Subject, mut failure: Failure) -> ReportEntry {
+        let event = Event::AttemptFailed { failure: failure.clone() };
+        if let Err(error) = self.inventory.record(&subject.name, event).await {
+            failure.detail = format!("{}; it could not be recorded either: {error}", failure.detail);
+        }
+        self.failed(subject, failure)
     }
 
     pub(super) fn failed(&self, subject: &Subject, failure: Failure) -> ReportEntry {
@@ -389,6 +427,19 @@ fn told_of_rollover(recovered: &RecoveredRollover) -> Finding {
     Finding::new(code, &recovered.account, evidence)
 }
 
+/// What could not be recorded is a failure of the lineage, whatever else happened to it.
+pub(super) fn tell_unrecorded(inventory: &Inventory, name: &LineageName, entry: &mut ReportEntry) {
+    let Some(mut failure) = inventory.unrecorded(name) else { return };
+    match &entry.outcome {
+        Outcome::Failed { .. } | Outcome::Broken { .. } => return,
+        Outcome::Renewed { version, .. } | Outcome::Deployed { version } => {
+            failure.detail = format!("version {version} is live, but not all of it is recorded: {}", failure.detail);
+        }
+        _ => {}
+    }
+    entry.outcome = Outcome::Failed { failure, next_attempt: None };
+}
+
 /// The names that more than one lineage of the run covers.
 fn shared_names(subjects: &[Arc<Subject>]) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
@@ -400,7 +451,7 @@ pub(super) fn line(subject: &Subject, outcome: Outcome) -> ReportEntry {
     let mut entry = ReportEntry::new(subject.name.to_string(), subject.conf_path.clone(), outcome);
     entry.fullchain = Some(subject.fullchain.clone());
     entry.identifiers = subject.identifiers.clone();
-    entry.not_after = subject.certificate.as_ref().map(|certificate| certificate.validity().not_after);
+    entry.not_after = subject.not_after();
     entry
 }
 

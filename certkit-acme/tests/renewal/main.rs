@@ -18,6 +18,7 @@ mod revocation;
 mod runs;
 mod second_ca;
 mod simulated_ca;
+mod store_errors;
 mod support;
 mod targets;
 mod wishes;

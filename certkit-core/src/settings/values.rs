@@ -29,7 +29,7 @@ pub struct Settings {
     pub live_switch: Sourced<LiveSwitch>,
     /// `hook_time_limit`: after this a hook is ended. One hour by default; 1 second to 7 days.
     pub hook_time_limit: Sourced<Duration>,
-    /// `parallel_orders`: how many orders at once. 4 by default; 1 to 64.
+    /// `parallel_orders`: how many orders at once at each CA. 4 by default; 1 to 64.
     pub parallel_orders: Sourced<usize>,
     /// `ca_bundles`: PEM files, or folders of them, with roots to trust besides the system's; absolute. None by default.
     pub ca_bundles: Sourced<Vec<PathBuf>>,

@@ -1,0 +1,231 @@
+//! A store that fails in the middle of a run, and CAs that keep a run waiting: what they concern fails, the rest goes on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certkit_acme::protocol::{AccountKey, AccountKeyType};
+use certkit_acme::renewal::{Observer, Outcome, Renewer, Report, Request};
+use certkit_acme::{Stop, StopReason};
+use certkit_core::{AcmeUrl, FailureClass, FindingCode, LineageName};
+use testkit::{FaultProxy, Pebble, PebbleOptions, RequestKind};
+
+use crate::support::{World, entry};
+
+const BROKEN: &str = "a.example.com";
+const SOUND: &str = "b.example.com";
+
+/// The state of a lineage is a link to itself from now on: nobody can read or replace it, not even root.
+fn break_state(file: &std::path::Path) {
+    let _ = std::fs::remove_file(file);
+    std::os::unix::fs::symlink(file, file).unwrap();
+}
+
+fn state_file(world: &World, name: &str) -> PathBuf {
+    world.store().paths().state_file(&LineageName::new(name).unwrap())
+}
+
+/// The shell's words for [`break_state`].
+fn breaking(world: &World, name: &str) -> String {
+    let file = state_file(world, name);
+    format!("rm {0} && ln -s {0} {0}", file.display())
+}
+
+fn failed_for_the_store(report: &Report, name: &str) -> String {
+    let Outcome::Failed { failure, .. } = &entry(report, name).outcome else { panic!("{report:?}") };
+    assert_eq!(failure.class, FailureClass::Store, "{report:?}");
+    failure.detail.clone()
+}
+
+#[tokio::test]
+async fn a_lineage_whose_deploy_cannot_be_recorded_fails_alone_and_post_hooks_run() {
+    let world = World::new(PebbleOptions::default()).await;
+    let post = world.file("post");
+    let say = format!("echo \"[$RENEWED_DOMAINS] [$FAILED_DOMAINS]\" >> {}", post.display());
+    world.due(BROKEN).deploy_hook(&breaking(&world, BROKEN)).param("post_hook", &format!("'{say}'")).write();
+    world.due(SOUND).write();
+    let report = world.run().await;
+    let detail = failed_for_the_store(&report, BROKEN);
+    assert!(detail.contains("version 2 is live"), "{detail}");
+    assert!(!report.is_success());
+    assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
+    let said = std::fs::read_to_string(&post).unwrap();
+    assert!(said.contains(BROKEN) && said.ends_with("[]\n"), "it is live: {said}");
+    assert_eq!((world.whole_version(BROKEN), world.whole_version(SOUND)), (2, 2));
+}
+
+#[tokio::test]
+async fn a_failed_pre_hook_that_cannot_be_recorded_keeps_no_post_hook_from_running() {
+    let world = World::new(PebbleOptions::default()).await;
+    let post = world.file("post");
+    let refuse = format!("{}; false", breaking(&world, BROKEN));
+    world.due(BROKEN).param("pre_hook", &refuse).param("post_hook", &format!("touch {}", post.display())).write();
+    world.due(SOUND).write();
+    let report = world.run().await;
+    let Outcome::Failed { failure, .. } = &entry(&report, BROKEN).outcome else { panic!("{report:?}") };
+    assert_eq!(failure.class, FailureClass::Hook);
+    assert!(failure.detail.contains("could not be recorded"), "{failure:?}");
+    assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
+    assert!(post.exists());
+}
+
+#[tokio::test]
+async fn advice_that_cannot_be_kept_for_one_lineage_stops_no_other() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due(BROKEN).days_left(80).write();
+    world.due(SOUND).write();
+    // Read already, and not asked about yet.
+    let file = state_file(&world, BROKEN);
+    world.seen.when("first-seen", move || break_state(&file));
+    let report = world.run().await;
+    failed_for_the_store(&report, BROKEN);
+    assert!(report.findings.iter().any(|finding| finding.code == FindingCode::RenewalInformationUnavailable));
+    assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_look_for_revoked_certificates_that_cannot_be_kept_comes_before_no_post_hook() {
+    let world = World::new(PebbleOptions::default()).await;
+    let post = world.file("post");
+    world.due(BROKEN).days_left(80).write();
+    let pre = breaking(&world, BROKEN);
+    world.due(SOUND).param("pre_hook", &pre).param("post_hook", &format!("touch {}", post.display())).write();
+    let report = world.run().await;
+    failed_for_the_store(&report, BROKEN);
+    assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
+    assert!(post.exists());
+}
+
+#[tokio::test]
+async fn a_pending_deploy_that_cannot_be_recorded_stops_no_other_lineage() {
+    let world = World::new(PebbleOptions::default()).await;
+    for name in [BROKEN, SOUND] {
+        world.due(name).days_left(80).write();
+    }
+    world.run().await;
+    let made = world.file("made");
+    for (name, command) in [(BROKEN, breaking(&world, BROKEN)), (SOUND, format!("touch {}", made.display()))] {
+        world.set(name, &format!("[[deploy]]\ncommand = \"{command}\"\n"));
+    }
+    let report = world.renewer().deploy_pending(Request::renew(), &Stop::new()).await.unwrap();
+    assert!(failed_for_the_store(&report, BROKEN).contains("version 1 is live"), "{report:?}");
+    assert!(matches!(entry(&report, SOUND).outcome, Outcome::Deployed { .. }), "{report:?}");
+    assert!(made.exists());
+}
+
+#[tokio::test]
+async fn what_has_the_smallest_share_of_its_life_left_goes_first() {
+    let world = World::new(PebbleOptions::default()).await;
+    // A quarter of six days ends sooner than a ninth of ninety.
+    world.due(BROKEN).lifetime_hours(144).hours_left(36).write();
+    world.due(SOUND).lifetime_days(90).days_left(10).write();
+    let mut request = Request::renew();
+    request.parallel_orders = Some(1);
+    let report = world.run_request(request).await;
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(world.seen.order_of(&[(BROKEN, "committed"), (SOUND, "committed")]), [SOUND, BROKEN]);
+}
+
+/// A renewer that trusts a further CA, and waits for an answer for so long.
+fn renewer(world: &World, ca_bundle: PathBuf, timeout: Duration) -> Renewer {
+    let mut transport = world.transport();
+    transport.ca_bundles.push(ca_bundle);
+    transport.timeout = timeout;
+    let observer = Arc::clone(&world.seen) as Arc<dyn Observer>;
+    Renewer::builder(world.store()).transport(transport).observer(observer).build().unwrap()
+}
+
+/// A lineage whose CA is another one than the world's, behind this URL.
+async fn due_elsewhere(world: &World, name: &str, directory: &str, ca_bundle: PathBuf) {
+    world.register_at(directory, ca_bundle).await;
+    let account = world.store().accounts(&AcmeUrl::parse(directory).unwrap()).unwrap().0.remove(0).id;
+    world.due(name).server(directory).account(&account).write();
+}
+
+#[tokio::test]
+async fn the_orders_of_a_slow_ca_take_no_turn_from_another_ca() {
+    let world = World::with_faults(PebbleOptions::default()).await;
+    for number in 0..3 {
+        world.due(&format!("slow{number}.example.com")).write();
+    }
+    let port = world.pebble.http_port();
+    let second = Pebble::start(PebbleOptions { http_port: Some(port), ..PebbleOptions::default() });
+    let door = FaultProxy::start(&second);
+    due_elsewhere(&world, SOUND, &door.directory_url(), door.ca_bundle()).await;
+    // The slow one has the first turn.
+    door.on(RequestKind::Directory).delayed(Duration::from_secs(2)).pass();
+    world.proxy().on(RequestKind::NewOrder).hang();
+    let mut request = Request::renew();
+    request.parallel_orders = Some(1);
+    let renewer = renewer(&world, door.ca_bundle(), Duration::from_secs(8));
+    let report = renewer.run(request, &Stop::new()).await.unwrap();
+    assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
+    let order = world.seen.order_of(&[
+        (SOUND, "committed"),
+        ("slow0.example.com", "attempt-failed"),
+        ("slow1.example.com", "attempt-failed"),
+        ("slow2.example.com", "attempt-failed"),
+    ]);
+    assert_eq!(order.first().map(String::as_str), Some(SOUND), "{order:?}");
+}
+
+/// A change of the key of the world's account that did not end, at a CA that does not answer.
+fn begin_rollover_at_a_silent_ca(world: &World) {
+    let key = AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+    let store = world.store();
+    let account = store.accounts(&world.directory()).unwrap().0.remove(0);
+    let locked = store.lock().unwrap();
+    locked.begin_rollover(&world.directory(), &account, key.spki_der(), &key.to_jwk(), testkit::now()).unwrap();
+    world.proxy().forget_log();
+    world.proxy().on(RequestKind::Directory).hang();
+}
+
+const LONGER_THAN_A_TEST: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_run_goes_on_when_the_ca_of_an_unfinished_account_key_does_not_answer() {
+    let world = World::with_faults(PebbleOptions::default()).await;
+    let port = world.pebble.http_port();
+    let second = Pebble::start(PebbleOptions { http_port: Some(port), ..PebbleOptions::default() });
+    due_elsewhere(&world, SOUND, &second.directory_url(), second.ca_bundle()).await;
+    begin_rollover_at_a_silent_ca(&world);
+    let renewer = renewer(&world, second.ca_bundle(), LONGER_THAN_A_TEST);
+    let (request, stop) = (Request::renew(), Stop::new());
+    let run = renewer.run(request, &stop);
+    let report = tokio::time::timeout(Duration::from_secs(120), run).await.expect("the run waits for ever").unwrap();
+    assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
+    let told = report.findings.iter().find(|finding| finding.code == FindingCode::AccountKeyPending).unwrap();
+    assert_eq!(told.subject, world.account);
+    assert_eq!(world.store().rollovers().unwrap().0.len(), 1, "the next run asks again");
+}
+
+#[tokio::test]
+async fn a_run_that_is_asked_to_stop_waits_for_no_account_key() {
+    let world = World::with_faults(PebbleOptions::default()).await;
+    world.due(SOUND).write();
+    begin_rollover_at_a_silent_ca(&world);
+    let renewer = renewer(&world, world.pebble.ca_bundle(), LONGER_THAN_A_TEST);
+    let stop = Stop::new();
+    let ask = async {
+        while world.proxy().count(RequestKind::Directory) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.stop(StopReason::Terminate);
+    };
+    let both = async { tokio::join!(renewer.run(Request::renew(), &stop), ask) };
+    let (report, ()) = tokio::time::timeout(Duration::from_secs(120), both).await.expect("the run does not stop");
+    let report = report.unwrap();
+    assert_eq!(report.stopped, Some(StopReason::Terminate));
+    let told = report.findings.iter().find(|finding| finding.code == FindingCode::AccountKeyPending).unwrap();
+    assert!(told.evidence.contains("asked to stop"), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_deploy_asks_no_ca_about_an_account_key() {
+    let world = World::with_faults(PebbleOptions::default()).await;
+    world.due(SOUND).days_left(80).write();
+    begin_rollover_at_a_silent_ca(&world);
+    let renewer = renewer(&world, world.pebble.ca_bundle(), Duration::from_secs(2));
+    renewer.deploy_pending(Request::renew(), &Stop::new()).await.unwrap();
+    assert_eq!(world.proxy().count(RequestKind::Directory), 0);
+}
