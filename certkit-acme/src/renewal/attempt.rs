@@ -239,8 +239,8 @@ impl<'a> Workshop<'a> {
                 self.accounts.lock().await.insert(job.account_key(), revived.clone());
                 self.refusals.lock().await.remove(&job.directory);
                 let what = format!("{} at {}", revived.account.url(), job.directory);
-                self.tell(&job.subject.name, Finding::new(FindingCode::AccountRevived, &revived.stored.id, what))
-                    .await?;
+                let name = &job.subject.name;
+                self.tell(name, Finding::new(FindingCode::AccountRevived, name.as_str(), what)).await?;
                 Ok(revived)
             }
             Err(error) => {

@@ -134,11 +134,7 @@ impl<'a> Hooks<'a> {
     }
 
     /// Gives a version to targets, one after another; what fails is recorded and stays pending.
-    pub(super) async fn deploy(
-        &self,
-        deployment: &Deployment<'_>,
-        targets: &[DeployTarget],
-    ) -> Result<(), StoreError> {
+    pub(super) async fn deploy(&self, deployment: &Deployment<'_>, targets: &[DeployTarget]) -> Result<(), StoreError> {
         self.deploy_each(deployment, targets, Vec::new()).await
     }
 

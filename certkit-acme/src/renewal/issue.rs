@@ -316,9 +316,7 @@ async fn begin(exchange: &Exchange<'_>, profile: Option<String>) -> Result<Under
         Ok(order) => order,
         Err(failure) => {
             // A key without an order is of no use to anybody.
-            if !inventory.is_dry_run()
-                && inventory.pending(name).await.is_ok_and(|pending| pending.is_none())
-            {
+            if !inventory.is_dry_run() && inventory.pending(name).await.is_ok_and(|pending| pending.is_none()) {
                 inventory.drop_pending(name).await.map_err(store_failure)?;
             }
             return Err(failure);

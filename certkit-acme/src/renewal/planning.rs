@@ -4,7 +4,7 @@ use certkit_core::decision::{Cadence, Seed};
 use certkit_core::settings::Settings;
 use certkit_core::state::{Ledger, LineageState, OrderScope};
 use certkit_core::store::{Store, StoreError};
-use certkit_core::{LineageName, Outlook, Plan, PlanInput, plan};
+use certkit_core::{AcmeUrl, LineageName, Outlook, Plan, PlanInput, plan};
 use chrono::TimeDelta;
 
 use super::inventory::blocking;
@@ -27,7 +27,8 @@ impl Renewer {
         let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
         let settings = self.effective_settings().await?;
         blocking(move || {
-            let (ledger, _) = store.ledger()?;
+            let (mut ledger, _) = store.ledger()?;
+            ledger.prune(now);
             let outlook = Outlook::new(ledger.clone(), cadence(&request, &settings, &ledger));
             let machine = machine(&store)?;
             let mut inputs = Vec::new();
@@ -76,8 +77,9 @@ pub(super) fn input(
         input = input.of_certificate(certificate);
         input.same_identifiers = certificate.identifiers().is_ok_and(|names| names.same_as(&subject.identifiers));
     }
-    input.authorities = scopes(store, subject);
+    input.authorities = scopes(store, subject, request);
     input.takes_advice = subject.settings.renewal_information;
+    input.checks_revocation = subject.settings.revocation_check;
     input.changed_since = subject.changed_since;
     input.seed = seed(machine, &subject.name);
     // A dry run finishes nothing; it tries everything anew.
@@ -92,9 +94,11 @@ pub(super) fn seed(machine: &[u8], name: &LineageName) -> Seed {
 }
 
 /// The CAs that may be asked: the conf's with the conf's account, then those of the settings, each once.
-fn scopes(store: &Store, subject: &Subject) -> Vec<OrderScope> {
+fn scopes(store: &Store, subject: &Subject, request: &Request) -> Vec<OrderScope> {
     let Some(first) = subject.own_directory() else { return Vec::new() };
-    let account = subject.conf.params().account.clone();
+    let wanted = request.account.clone().or_else(|| subject.conf.params().account.clone());
+    // Limits count by account: without anybody's choice it is the only one, as for the order itself.
+    let account = wanted.or_else(|| only_account(store, &first));
     let mut scopes = vec![order_scope(&first, account.as_deref(), &subject.identifiers)];
     for directory in &subject.settings.fallbacks {
         if scopes.iter().any(|scope| scope.directory == *directory) {
@@ -105,4 +109,11 @@ fn scopes(store: &Store, subject: &Subject) -> Vec<OrderScope> {
         scopes.push(order_scope(directory, account.as_ref().map(|account| account.id.as_str()), &subject.identifiers));
     }
     scopes
+}
+
+fn only_account(store: &Store, directory: &AcmeUrl) -> Option<String> {
+    match store.accounts(directory).ok()?.0.as_slice() {
+        [only] => Some(only.id.clone()),
+        _ => None,
+    }
 }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::settings::Settings;
-use certkit_core::state::{DeployTarget, Event, LineageState, Stage};
+use certkit_core::state::{DeployTarget, Event, LineageState};
 use certkit_core::store::{Recovered, StoreError, StorePaths};
-use certkit_core::{AcmeUrl, Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, plan};
+use certkit_core::{
+    AcmeUrl, Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanEntry, PlanInput, Step, plan,
+};
 use futures_util::future::join_all;
 
 use super::advice::RevocationLists;
@@ -219,21 +221,21 @@ impl Run<'_> {
         made_live_by_recovery: bool,
     ) -> Result<(), StoreError> {
         let (Some(version), false) = (subject.live_version, self.inventory.is_dry_run()) else { return Ok(()) };
-        let recorded = matches!(state.stage, Stage::Committed { version: committed, .. } if committed == version);
-        if recorded || state.deployed_version == Some(version) {
+        if state.knows(version) {
             return Ok(());
         }
         let serial = subject.certificate.as_ref().map(|certificate| certificate.serial().certbot_hex());
         let issued_by_us = serial.is_some() && serial == state.issued_serial;
         if made_live_by_recovery || issued_by_us {
             // A crash came between the switch and its record: the order is done, deploying is not.
+            let ordered = self.inventory.pending(&subject.name).await?.filter(|_| issued_by_us);
             self.inventory.drop_pending(&subject.name).await?;
             let committed = Event::Committed {
                 version,
                 not_after: subject.not_after().unwrap_or_default(),
                 directory: state.attempted_directory.clone().filter(|_| issued_by_us),
                 targets: self.targets(subject),
-                profile: state.issued_profile.clone(),
+                profile: ordered.map_or_else(|| state.issued_profile.clone(), |pending| pending.order.profile),
                 left_out: state.left_out.clone(),
             };
             return self.inventory.record(&subject.name, committed).await;
@@ -248,7 +250,9 @@ impl Run<'_> {
     /// What happens to the lineages. A store that fails meanwhile fails what it concerns, in the report: the others go on,
     /// and what pre hooks have stopped is started again by the post hooks whatever happens.
     async fn perform(&self, subjects: Vec<Arc<Subject>>, report: &mut Report) {
-        self.deploy_what_is_pending(&subjects).await;
+        // What is renewed in a moment is deployed then, once; what fails to be is given what there is.
+        let (soon, others) = self.about_to_be_attempted(&subjects).await;
+        self.deploy_what_is_pending(&others).await;
         let shared = shared_names(&subjects);
         let mut progress = Progress::default();
         for one in self.by_authority(&subjects, &shared).await {
@@ -269,6 +273,7 @@ impl Run<'_> {
                 progress.merge(one);
             }
         }
+        self.deploy_what_is_pending(&soon).await;
         let Progress { entries, findings, post_commands, renewed, failed, attempted } = progress;
         if !attempted.is_empty() {
             self.hooks.post(&post_commands, &renewed, &failed).await;
@@ -282,6 +287,16 @@ impl Run<'_> {
                 tell_unrecorded(self.inventory, &name, entry);
             }
         }
+    }
+
+    /// Those that are attempted by what is known now, and the others.
+    async fn about_to_be_attempted(&self, subjects: &[Arc<Subject>]) -> (Vec<Arc<Subject>>, Vec<Arc<Subject>>) {
+        let entries = self.plan(subjects).await.entries;
+        let (soon, others): (Vec<_>, Vec<_>) =
+            entries.iter().zip(subjects).partition(|(entry, _)| matches!(entry.step, Step::Attempt { .. }));
+        let subjects =
+            |these: Vec<(&PlanEntry, &Arc<Subject>)>| these.into_iter().map(|(_, one)| Arc::clone(one)).collect();
+        (subjects(soon), subjects(others))
     }
 
     /// Everything for the lineages of one CA, CA by CA and all at once: one that does not answer delays no other.
@@ -335,12 +350,7 @@ impl Run<'_> {
     async fn deploy_pending_of(&self, subject: &Subject) -> Result<(), StoreError> {
         let state = self.inventory.state(&subject.name);
         let Some(live) = subject.live_version.filter(|_| self.stop.reason().is_none()) else { return Ok(()) };
-        let under_way = match &state.stage {
-            Stage::Committed { version, .. } => *version == live,
-            Stage::Idle => state.deployed_version == Some(live),
-            _ => false,
-        };
-        if !under_way {
+        if !state.knows(live) {
             return Ok(());
         }
         let pending: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();

@@ -1,8 +1,9 @@
 //! What the owner asked for through certkit and what the certificate is: a difference makes it due.
 
+use certkit_core::decision::{DueFacts, RenewalWish, Seed, due};
 use certkit_core::state::{LineageState, RecordedWish};
 use certkit_core::{Certificate, FailureClass, Finding, FindingCode};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::conf_settings::ProfileWish;
 use super::subject::{Subject, asks_for};
@@ -60,7 +61,7 @@ impl Subject {
             return;
         }
         if let Some(wished) = other_names {
-            if is_due_by_age(&certificate, now) && has_failed(state, wish) {
+            if self.is_due_all_the_same(&certificate, state, now) && has_failed(state, wish) {
                 let lost: Vec<String> = names.missing_from(wished).map(ToString::to_string).collect();
                 let what = format!("{} cannot be had with the names that were added: {}", self.name, lost.join(", "));
                 self.postponed = Some(Finding::new(FindingCode::WishPostponed, self.name.as_str(), what));
@@ -69,6 +70,23 @@ impl Subject {
             self.identifiers = wished.clone();
         }
         self.changed_since = Some(wish.at);
+    }
+
+    /// Whether the certificate would be renewed without the wish: by its age, because it was revoked, or because the CA's
+    /// window has begun.
+    fn is_due_all_the_same(&self, certificate: &Certificate, state: &LineageState, now: DateTime<Utc>) -> bool {
+        let wish = RenewalWish::new(self.conf.renew_before_expiry().map(str::to_owned), true);
+        let mut facts = DueFacts::new(self.name.as_str(), certificate.validity(), &wish, Seed::of(&[], &self.name));
+        let serial = certificate.serial().certbot_hex();
+        facts.revoked_since =
+            state.revocation.as_ref().filter(|known| known.serial == serial).and_then(|known| known.revoked_since);
+        let id = certificate.ari_id();
+        let information = state
+            .renewal_information
+            .as_ref()
+            .filter(|known| id.as_ref().is_some_and(|id| id.as_str() == known.certificate));
+        let window_began = information.and_then(|known| known.window).is_some_and(|window| window.start <= now);
+        window_began || due(&facts, now).is_due(now)
     }
 }
 
@@ -85,12 +103,6 @@ impl Changes {
     pub(super) fn is_empty(self) -> bool {
         self == Self::default()
     }
-}
-
-/// A third of the lifetime is left: the rule without anybody's advice is enough here.
-fn is_due_by_age(certificate: &Certificate, now: DateTime<Utc>) -> bool {
-    let validity = certificate.validity();
-    validity.remaining(now) <= (validity.lifetime() / 3).max(TimeDelta::zero())
 }
 
 /// Whether the wish was tried and its names were refused.

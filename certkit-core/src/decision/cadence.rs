@@ -22,6 +22,8 @@ const LONGEST_INTERVAL: TimeDelta = TimeDelta::days(7);
 const LONGEST_SINGLE_GAP: TimeDelta = TimeDelta::days(1);
 /// So many of the last gaps between runs are looked at.
 const GAPS: usize = 10;
+/// Runs within less than this tell nothing about the next day.
+const SHORTEST_TELLING_SPAN: TimeDelta = TimeDelta::days(1);
 
 impl Cadence {
     /// Runs that come every so often; what is out of range is brought into it.
@@ -37,7 +39,8 @@ impl Cadence {
     /// What the instants of the last runs tell (oldest first, without this one): the longest of the last ten gaps, since
     /// runs by hand come in between. What is longer than a day counts when it happened twice: a machine that was off for a
     /// month is run daily all the same once it is on, and a certificate of six days that is planned as if the next run came
-    /// in a week would be renewed at every run. Without two runs twice a day is assumed.
+    /// in a week would be renewed at every run. Until the runs span a day, a few by hand must not pass for how often it is run:
+    /// twice a day is the least that is assumed then.
     pub fn from_past_runs(runs: &[DateTime<Utc>]) -> Self {
         let gaps = runs.windows(2).rev().take(GAPS).map(|pair| match pair {
             [earlier, later] => *later - *earlier,
@@ -46,11 +49,13 @@ impl Cadence {
         // A clock that was set back makes a negative gap, which tells nothing.
         let mut gaps: Vec<TimeDelta> = gaps.filter(|gap| *gap > TimeDelta::zero()).collect();
         gaps.sort_unstable_by(|one, other| other.cmp(one));
-        Self::every(match gaps.as_slice() {
+        let told = match gaps.as_slice() {
             [] => USUAL_INTERVAL,
             [only] => LONGEST_SINGLE_GAP.min(*only),
             [longest, second, ..] => LONGEST_SINGLE_GAP.max(*second).min(*longest),
-        })
+        };
+        let spanned = gaps.iter().fold(TimeDelta::zero(), |sum, gap| sum.checked_add(gap).unwrap_or(TimeDelta::MAX));
+        Self::every(if spanned < SHORTEST_TELLING_SPAN { told.max(USUAL_INTERVAL) } else { told })
     }
 
     /// When the next run comes.
@@ -78,7 +83,9 @@ mod tests {
     fn runs_by_hand_in_between_do_not_shorten_the_interval() {
         let runs = [at(0), at(720), at(721), at(722), at(1440)];
         assert_eq!(Cadence::from_past_runs(&runs).interval, TimeDelta::minutes(720));
-        assert_eq!(Cadence::from_past_runs(&[at(0), at(1), at(2)]).interval, TimeDelta::minutes(1));
+        // On the first day, when it is tried out.
+        assert_eq!(Cadence::from_past_runs(&[at(0), at(1), at(2)]).interval, TimeDelta::hours(12));
+        assert_eq!(Cadence::from_past_runs(&[at(0), at(1), at(2), at(2000)]).interval, TimeDelta::days(1));
     }
 
     #[test]

@@ -185,7 +185,7 @@ fn wake(input: &PlanInput, step: &Step, now: DateTime<Utc>) -> Option<DateTime<U
     };
     let revocation = match (alive, &state.revocation) {
         (Some(_), Some(known)) if input.checks_revocation && Some(&known.serial) == input.serial.as_ref() => {
-            Some(known.next_check)
+            Some(known.next_check.min(now.checked_add_signed(LONGEST_PAUSE).unwrap_or(now)))
         }
         _ => None,
     };
