@@ -152,7 +152,10 @@ impl<'a> Hooks<'a> {
             let _turn = self.turn.lock().await;
             let (outcome, result) = give(target, subject, files.as_ref(), &settings).await;
             has_written |= is_file(target) && result.is_ok();
-            self.keep(HookRun::new(HookStage::Deploy, &shown(target), Some(name.clone()), outcome));
+            let mut run = HookRun::new(HookStage::Deploy, &shown(target), Some(name.clone()), outcome);
+            let is_hook = matches!(target, DeployTarget::DirectoryHook(_) | DeployTarget::Hook(_));
+            run.failure = result.as_ref().err().filter(|_| !is_hook).map(|failure| failure.detail.clone());
+            self.keep(run);
             let event = match result {
                 Ok(()) => Event::Deployed { target: target.clone(), version },
                 Err(failure) => Event::DeployFailed { target: target.clone(), version, failure },
@@ -219,7 +222,13 @@ impl<'a> Hooks<'a> {
 
     async fn run(&self, stage: HookStage, command: &OwnersCommand, variables: &[(&str, String)]) -> CommandOutcome {
         let outcome = run(command, variables, self.commands).await;
-        self.keep(HookRun { stage, command: command.to_string(), lineage: None, outcome: outcome.clone() });
+        self.keep(HookRun {
+            stage,
+            command: command.to_string(),
+            lineage: None,
+            outcome: outcome.clone(),
+            failure: None,
+        });
         outcome
     }
 
