@@ -145,7 +145,7 @@ fn what_failed_is_failing_and_held_and_says_for_how_long() {
     assert_eq!((&one["state"], &one["last_result"]["class"]), (&json!("failing"), &json!("challenge-failed")));
     let run = place.run_trusting(&ca, &["renew", "-v", "--no-random-sleep-on-renew"]).ends_with(1);
     assert!(run.stderr.contains("f.example.org: due since "), "{}", run.stderr);
-    assert!(run.stderr.contains("(a third of the lifetime is left), waits until "), "{}", run.stderr);
+    assert!(run.stderr.contains("(less than a third of the lifetime is left), waits until "), "{}", run.stderr);
 }
 
 #[test]
