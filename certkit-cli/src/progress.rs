@@ -9,7 +9,7 @@ use certkit_core::LineageName;
 use certkit_core::state::Event;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::render::{hooks, words};
+use crate::render::{hooks, renewal, words};
 use crate::ui::Ui;
 
 /// What a run does, in certbot's words.
@@ -60,7 +60,6 @@ impl Progress {
     }
 
     fn step(&self, lineage: &LineageName, text: String) {
-        self.ui.detail(&format!("{lineage}: {text}"));
         let mut bars = self.bars();
         let bar = bars.entry(lineage.clone()).or_insert_with(|| {
             let bar = self.ui.bars().add(ProgressBar::new_spinner());
@@ -98,11 +97,13 @@ impl Observer for Progress {
         if let Event::AttemptStarted { .. } = event {
             self.ui.status(&self.announce(lineage));
         }
-        // What the owner should know is for everybody, and not only for who watches the bars.
-        if let Event::Told { finding } = event {
-            self.ui.status(&format!("{lineage}: {}", finding.what()));
+        let text = words::event(lineage, event);
+        match event {
+            // What the owner should know is for everybody, and not only for who watches the bars.
+            Event::Told { finding } => renewal::tell_at_once(finding, &self.ui),
+            _ => self.ui.detail(&format!("{lineage}: {text}")),
         }
-        self.step(lineage, words::event(event));
+        self.step(lineage, text);
         let is_last = matches!(
             event,
             Event::Committed { .. }

@@ -1,5 +1,6 @@
 //! Where everything that people and programs read goes out: results to stdout, messages to stderr, all of it to the log.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,6 +36,7 @@ pub(crate) struct Ui {
     err: Mutex<Box<dyn Write + Send>>,
     log: Mutex<Option<Arc<Log>>>,
     lost: Mutex<Option<String>>,
+    told: Mutex<BTreeSet<String>>,
     bars: MultiProgress,
 }
 
@@ -54,7 +56,15 @@ impl Ui {
         if voice.quiet || !io::stderr().is_terminal() {
             bars.set_draw_target(indicatif::ProgressDrawTarget::hidden());
         }
-        Self { voice, out: Mutex::new(out), err: Mutex::new(err), log: Mutex::new(None), lost: Mutex::new(None), bars }
+        Self {
+            voice,
+            out: Mutex::new(out),
+            err: Mutex::new(err),
+            log: Mutex::new(None),
+            lost: Mutex::new(None),
+            told: Mutex::default(),
+            bars,
+        }
     }
 
     /// How much is said.
@@ -136,6 +146,16 @@ impl Ui {
         if self.voice.json {
             self.json(&serde_json::json!({ "schema": 1, "error": error.what, "cure": error.cure }));
         }
+    }
+
+    /// This was told when it happened: a summary need not say it again.
+    pub(crate) fn remember_told(&self, text: &str) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
+    }
+
+    /// Whether it was told when it happened. That is forgotten now: the next run may have to tell it.
+    pub(crate) fn take_told(&self, text: &str) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(text)
     }
 
     /// Why standard output could not be written, when a part of it was lost.

@@ -274,7 +274,9 @@ impl FailureClass {
                 "the CA does not issue for this name: remove it from the certificate, change CAA, or use another CA"
             }
             Self::Interrupted => "run again; an order under way is resumed",
-            Self::Network => "check the network, DNS and proxy settings of this machine; it is tried again by itself",
+            Self::Network => {
+                "check the network, DNS and proxy settings of this machine; renewals are tried again by themselves, anything else has to be run again"
+            }
             Self::OrderLost => "nothing to do: a new order is made at the next run",
             Self::Paused => "open the URL in the CA's message and unpause the names; nothing is retried before",
             Self::ProfileRefused => {
@@ -285,7 +287,9 @@ impl FailureClass {
             }
             Self::RateLimited => "wait until the time that the CA names; running more often does not help",
             Self::Refused => "see the CA's words",
-            Self::ServerUnavailable => "the CA has trouble: nothing to do here, it is tried again by itself",
+            Self::ServerUnavailable => {
+                "the CA has trouble: renewals are tried again by themselves, anything else has to be run again later"
+            }
             Self::Settings => "correct the value that the message names",
             Self::Store => "check that the directory exists, is writable for this user and that the disk is not full",
             Self::TermsOfService => "read the CA's terms and agree: certkit register --server URL --agree-tos",
@@ -382,6 +386,15 @@ mod tests {
         let identifier = Identifier::parse("example.org").unwrap();
         let by_name = IdentifierFailure::new(identifier, Problem::new("rateLimited", "x"));
         assert!(!limited("several").with_identifiers(vec![by_name]).concerns_whole_ca());
+    }
+
+    #[test]
+    fn nothing_is_promised_to_whoever_runs_a_command_that_nobody_repeats() {
+        for class in [FailureClass::Network, FailureClass::ServerUnavailable] {
+            let cure = class.cure();
+            assert!(cure.contains("renewals are tried again by themselves"), "{cure}");
+            assert!(cure.contains("anything else has to be run again"), "{cure}");
+        }
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub enum FindingCode {
     SetAside,
     /// A file of certkit's own state is damaged; its content is ignored.
     StateDamaged,
+    /// A file of the owner's settings cannot be used.
+    SettingsUnusable,
     /// A file or directory cannot be read.
     Unreadable,
     /// A setting in a conf has no effect here.
@@ -130,7 +132,10 @@ impl Finding {
     /// What to do about it: by the code, and where the evidence says so, by what really stands in the way.
     pub fn cure(&self) -> &'static str {
         match self.code {
-            FindingCode::AccountUnusable | FindingCode::BrokenLineage | FindingCode::StateDamaged
+            FindingCode::AccountUnusable
+            | FindingCode::BrokenLineage
+            | FindingCode::SettingsUnusable
+            | FindingCode::StateDamaged
                 if self.evidence.contains("(os error 13)") =>
             {
                 FindingCode::Unreadable.cure()
@@ -204,6 +209,7 @@ impl FindingCode {
             Self::RunTooRarely => "certkit is run too rarely for the lifetime of this certificate",
             Self::SetAside => "a certificate was issued but not installed, because another tool had renewed meanwhile",
             Self::StateDamaged => "a file of certkit's own memory is damaged, and its content is ignored",
+            Self::SettingsUnusable => "these settings cannot be used",
             Self::Unreadable => "it cannot be read",
             Self::SettingWithoutEffect => "a setting has no effect here",
             Self::WishPostponed => {
@@ -237,7 +243,7 @@ impl FindingCode {
                 "set the clock of this machine (time synchronisation); from 24 hours on nothing is ordered"
             }
             Self::DeployPending => {
-                "run the command by hand and put right what it says; the next `certkit renew` tries it again, and another one is set with certkit reconfigure --cert-name NAME --deploy-hook COMMAND"
+                "put right why it failed (certkit history --cert-name NAME tells); the next `certkit renew` tries it again, `certkit deploy` at once; another hook is set with certkit reconfigure --cert-name NAME --deploy-hook COMMAND"
             }
             Self::ForeignLink => "make the link point to archive/NAME/KINDn.pem, the same n in all four",
             Self::FallbackAuthority => "nothing to do: the first CA is asked again when the certificate is due",
@@ -273,6 +279,7 @@ impl FindingCode {
             }
             Self::SetAside => "nothing is lost: it can be read there; remove the directory when you don't need it",
             Self::StateDamaged => "nothing to do: it is written anew at the next run",
+            Self::SettingsUnusable => "correct the line; `certkit config check` tells all that is wrong",
             Self::Unreadable => "run as the user who owns it (usually root), or correct its mode",
             Self::SettingWithoutEffect => "remove it, or change it to something that has an effect",
             Self::WishPostponed => "put right why it fails; certkit history --cert-name NAME tells",
@@ -287,6 +294,7 @@ impl FindingCode {
             | Self::CertificateRevoked
             | Self::LiveVersionDamaged
             | Self::MixedVersions
+            | Self::SettingsUnusable
             | Self::Unreadable => Severity::Error,
             Self::AccountKeyPending
             | Self::AccountRevived
@@ -333,6 +341,8 @@ mod tests {
         assert_eq!(finding.cure(), FindingCode::Unreadable.cure());
         let finding = Finding::new(FindingCode::AccountUnusable, "accounts/x", "no such field");
         assert_eq!(finding.cure(), FindingCode::AccountUnusable.cure());
+        let finding = Finding::new(FindingCode::SettingsUnusable, "settings.toml", "Permission denied (os error 13)");
+        assert_eq!(finding.cure(), FindingCode::Unreadable.cure());
     }
 
     #[test]

@@ -170,7 +170,10 @@ impl<'a> Hooks<'a> {
         while let Some(target) = queue.pop_front() {
             let _turn = self.turn.lock().await;
             let (outcome, result) = give(&target, subject, files.as_ref(), &settings).await;
-            self.keep(HookRun::new(HookStage::Deploy, &shown(&target), Some(name.clone()), outcome));
+            let mut run = HookRun::new(HookStage::Deploy, &shown(&target), Some(name.clone()), outcome);
+            let is_hook = matches!(target, DeployTarget::DirectoryHook(_) | DeployTarget::Hook(_));
+            run.failure = result.as_ref().err().filter(|_| !is_hook).map(|failure| failure.detail.clone());
+            self.keep(run);
             if is_file(&target) && result.is_ok() && !readers.is_empty() {
                 // Noted before the file counts as deployed: whatever happens from here on, they are told.
                 let pending = inventory.state(name).deploy_pending.into_iter().map(|one| one.target);
@@ -228,7 +231,13 @@ impl<'a> Hooks<'a> {
 
     async fn run(&self, stage: HookStage, command: &OwnersCommand, variables: &[(&str, String)]) -> CommandOutcome {
         let outcome = run(command, variables, self.commands).await;
-        self.keep(HookRun { stage, command: command.to_string(), lineage: None, outcome: outcome.clone() });
+        self.keep(HookRun {
+            stage,
+            command: command.to_string(),
+            lineage: None,
+            outcome: outcome.clone(),
+            failure: None,
+        });
         outcome
     }
 

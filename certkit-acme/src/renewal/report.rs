@@ -104,6 +104,9 @@ pub struct HookRun {
     pub lineage: Option<LineageName>,
     /// What it did.
     pub outcome: CommandOutcome,
+    /// Why a target that is no hook (a file, a reload, a command of the settings) could not be given the version: what
+    /// the command alone does not tell, with the cure. Escaped.
+    pub failure: Option<String>,
 }
 
 impl Report {
@@ -149,7 +152,7 @@ impl ReportEntry {
 impl HookRun {
     /// A hook that ended; `command` is escaped here.
     pub fn new(stage: HookStage, command: &str, lineage: Option<LineageName>, outcome: CommandOutcome) -> Self {
-        Self { stage, command: certkit_core::escape(command).into_owned(), lineage, outcome }
+        Self { stage, command: certkit_core::escape(command).into_owned(), lineage, outcome, failure: None }
     }
 }
 

@@ -44,6 +44,9 @@ pub(crate) struct Typed {
     pub(crate) timer: Timer,
 }
 
+/// Flags of the commands that ask a CA; those that only read refuse them.
+const ASKING: &str = "Where a CA is asked";
+
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct General {
@@ -62,19 +65,19 @@ pub(crate) struct General {
     #[arg(short = 'c', long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// The CA: the URL of its ACME directory, or a name such as letsencrypt, letsencrypt-staging, zerossl, google
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = ASKING)]
     pub(crate) server: Option<String>,
     /// Use the staging server of Let's Encrypt: its certificates are for tests only
-    #[arg(long, visible_alias = "test-cert")]
+    #[arg(long, visible_alias = "test-cert", help_heading = ASKING)]
     pub(crate) staging: bool,
     /// A PEM file with roots to trust besides the system's; can be repeated
-    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    #[arg(long, value_name = "FILE", action = ArgAction::Append, help_heading = ASKING)]
     pub(crate) ca_bundle: Vec<PathBuf>,
     /// Do not check the certificate of the ACME server: for a test CA only
-    #[arg(long)]
+    #[arg(long, help_heading = ASKING)]
     pub(crate) no_verify_ssl: bool,
     /// A comment to append to the User-Agent
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", help_heading = ASKING)]
     pub(crate) user_agent_comment: Option<String>,
     /// One JSON document on standard output, and nothing else
     #[arg(long)]
@@ -113,7 +116,7 @@ pub(crate) struct Selection {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Obtaining and renewing")]
 pub(crate) struct Renewal {
-    /// Try everything with the CA's test server and keep nothing
+    /// Change nothing: certificates are tried with the CA's test server and not kept, and the timer is only shown
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Run deploy hooks in a dry run, too
@@ -170,8 +173,8 @@ pub(crate) struct Key {
     /// Make a new private key at every renewal (the default)
     #[arg(long, overrides_with = "reuse_key")]
     pub(crate) no_reuse_key: bool,
-    /// Make a new private key this time although --reuse-key or the renewal configuration keeps it; with update_account,
-    /// a new key for the account
+    /// Make a new private key for what is obtained in this run, although --reuse-key or the renewal configuration keeps it;
+    /// what is not due is renewed only with --force-renewal. With update_account, a new key for the account
     #[arg(long)]
     pub(crate) new_key: bool,
     /// Prefer the chain whose topmost certificate was issued by this name

@@ -145,8 +145,9 @@ impl Watcher for Diary<'_> {
         let before = std::mem::take(&mut *said);
         for piece in pieces {
             let (Piece::Out(text) | Piece::Err(text)) = &piece;
+            let was_told = self.context.ui.take_told(text.trim_end());
             // What is as it was would fill the journal every hour.
-            if !before.contains(text) {
+            if !was_told && !before.contains(text) {
                 match &piece {
                     Piece::Out(text) => self.context.ui.status(text.trim()),
                     Piece::Err(text) => self.context.ui.failure(text),

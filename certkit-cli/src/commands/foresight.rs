@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use certkit_acme::renewal::{Renewer, Request, Selection};
-use certkit_core::settings::{Origin, Settings};
+use certkit_core::settings::{Origin, Settings, SettingsError};
 use certkit_core::store::{BrokenLineage, Lineage, Store};
-use certkit_core::{AcmeUrl, Finding, LineageName, Outlook, PlanEntry, PlanInput, escape};
+use certkit_core::{AcmeUrl, Finding, FindingCode, LineageName, Outlook, PlanEntry, PlanInput, Validity, escape};
 use chrono::{DateTime, Utc};
 
 use super::Context;
@@ -27,7 +27,7 @@ pub(crate) struct Foresight {
     pub(crate) outlook: Outlook,
     /// How that is known.
     pub(crate) cadence_source: CadenceSource,
-    /// What is wrong with the memory itself.
+    /// What is wrong with the memory itself, and with the settings for all certificates.
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -48,6 +48,10 @@ pub(crate) struct Broken {
     pub(crate) reason: String,
     /// What to do about it.
     pub(crate) cure: String,
+    /// Whether nothing but its settings stand in the way.
+    pub(crate) by_settings: bool,
+    /// Of what is live, where it can be read.
+    pub(crate) validity: Option<Validity>,
 }
 
 /// How it is known how often certkit is run.
@@ -59,6 +63,13 @@ pub(crate) enum CadenceSource {
     Runs(usize),
     /// Not at all: certbot's packages run it twice a day.
     Assumed,
+}
+
+impl Foresight {
+    /// Whether a run would refuse to do anything, so that what is shown here holds only once the settings are put right.
+    pub(crate) fn settings_are_unusable(&self) -> bool {
+        self.findings.iter().any(|finding| finding.code == FindingCode::SettingsUnusable)
+    }
 }
 
 impl Foreseen {
@@ -73,7 +84,7 @@ impl Foreseen {
     }
 }
 
-/// Looks at all certificates, or at one.
+/// Looks at all certificates, or at one. Settings that cannot be used hide no certificate: the defaults apply then.
 pub(crate) fn look(context: &Context<'_>, only: Option<&LineageName>) -> Result<Foresight, CommandError> {
     let store = context.store()?;
     if let Some(name) = only
@@ -81,12 +92,15 @@ pub(crate) fn look(context: &Context<'_>, only: Option<&LineageName>) -> Result<
     {
         return Err(no_such_certificate(&store, name));
     }
-    let settings = store.settings()?;
+    let (settings, mistake) = match store.settings() {
+        Ok(settings) => (settings, None),
+        Err(mistake) => (Settings::default(), Some(mistake)),
+    };
     let mut request = Request::renew();
     if let Some(name) = only {
         request.selection = Selection::One(name.clone());
     }
-    let (certificates, outlook) = foresee(&store, &request)?;
+    let (certificates, outlook) = foresee_with(&store, &request, settings.clone())?;
     let known: BTreeSet<&LineageName> = certificates.iter().map(|one| &one.input.name).collect();
     let broken = match only {
         Some(name) if known.contains(name) => Vec::new(),
@@ -109,17 +123,30 @@ pub(crate) fn look(context: &Context<'_>, only: Option<&LineageName>) -> Result<
         None if outlook.ledger.runs().len() > 1 => CadenceSource::Runs(outlook.ledger.runs().len()),
         None => CadenceSource::Assumed,
     };
-    let findings = damaged.into_iter().collect();
+    let findings = damaged.into_iter().chain(mistake.as_ref().map(told)).collect();
     Ok(Foresight { now: context.now, certificates, broken, outlook, cadence_source, findings })
 }
 
 /// The plan of a request with what it was made of.
 pub(crate) fn foresee(store: &Store, request: &Request) -> Result<(Vec<Foreseen>, Outlook), CommandError> {
+    foresee_with(store, request, store.settings()?)
+}
+
+fn foresee_with(
+    store: &Store,
+    request: &Request,
+    settings: Settings,
+) -> Result<(Vec<Foreseen>, Outlook), CommandError> {
     // Nobody is asked, so how to ask does not matter: a --ca-bundle that is gone must not hide what comes.
-    let renewer = Renewer::builder(store.clone()).build()?;
+    let renewer = Renewer::builder(store.clone()).settings(settings).build()?;
     let (plan, inputs, outlook) = runtime::ask(async { Ok(renewer.foresee(request).await?) })?;
     let certificates = plan.entries.into_iter().zip(inputs).map(|(entry, input)| Foreseen { entry, input }).collect();
     Ok((certificates, outlook))
+}
+
+fn told(mistake: &SettingsError) -> Finding {
+    let problems: Vec<String> = mistake.problems.iter().map(ToString::to_string).collect();
+    Finding::new(FindingCode::SettingsUnusable, mistake.path.to_string_lossy(), problems.join("; "))
 }
 
 fn unreadable(broken: BrokenLineage) -> Broken {
@@ -131,7 +158,8 @@ fn unusable(store: &Store, settings: &Settings, lineage: &Lineage) -> Broken {
     let name = lineage.name().to_string();
     if let Err(error) = store.lineage_settings(settings, lineage.name()) {
         let cure = error.cure().to_owned();
-        return Broken { name, reason: error.to_string(), cure };
+        let validity = lineage.certificate().ok().map(|certificate| certificate.validity());
+        return Broken { name, reason: error.to_string(), cure, by_settings: true, validity };
     }
     let by_files = || lineage.check_live(None).err().map(|error| error.to_string());
     let by_certificate = || lineage.certificate().err().map(|error| error.to_string());
@@ -142,6 +170,6 @@ fn unusable(store: &Store, settings: &Settings, lineage: &Lineage) -> Broken {
 impl Broken {
     fn by_files(name: String, reason: String) -> Self {
         let cure = words::cure_for(words::broken_cure(&reason), &escape(&name));
-        Self { name, reason, cure }
+        Self { name, reason, cure, by_settings: false, validity: None }
     }
 }

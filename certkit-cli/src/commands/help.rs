@@ -104,6 +104,30 @@ mod tests {
     }
 
     #[test]
+    fn everywhere_stands_only_what_every_command_takes() {
+        let parser = Typed::command();
+        let everywhere = parser.get_arguments().filter(|arg| arg.get_help_heading() == Some("Everywhere"));
+        let ids: Vec<&str> = everywhere.map(|arg| arg.get_id().as_str()).collect();
+        assert!(ids.contains(&"json") && ids.iter().all(|id| EVERYWHERE.contains(id)), "{ids:?}");
+    }
+
+    #[test]
+    fn a_flag_is_described_for_every_command_that_takes_it() {
+        let help = |command: &str| {
+            let text = anstream::adapter::strip_str(&of_command(by_name(command).unwrap())).to_string();
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert!(help("timer").contains("the timer is only shown"), "{}", help("timer"));
+        let renew = help("renew");
+        assert!(renew.contains("what is not due is renewed only with --force-renewal"), "{renew}");
+        for told in
+            ["when the CA advises it", "waits longer after each failure", "fallback_servers", "pending", "asked for"]
+        {
+            assert!(renew.contains(told), "{told}: {renew}");
+        }
+    }
+
+    #[test]
     fn help_of_a_command_shows_its_flags_only() {
         let text = anstream::adapter::strip_str(&of_command(by_name("renew").unwrap())).to_string();
         assert!(text.contains("--force-renewal") && text.contains("--config-dir"), "{text}");

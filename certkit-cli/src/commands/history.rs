@@ -54,7 +54,7 @@ fn text(all: &[(LineageName, RecordedEvent)]) -> String {
     }
     let rows: Vec<Vec<String>> = all
         .iter()
-        .map(|(name, recorded)| vec![time(recorded.at), name.to_string(), words::event(&recorded.event)])
+        .map(|(name, recorded)| vec![time(recorded.at), name.to_string(), words::event(name, &recorded.event)])
         .collect();
     table::table(&["Time", "Certificate", "What happened"], &rows)
 }
@@ -67,7 +67,7 @@ fn json(all: &[(LineageName, RecordedEvent)]) -> Value {
             if let Some(fields) = value.as_object_mut() {
                 fields.insert("name".to_owned(), json!(name.as_str()));
                 fields.insert("at".to_owned(), json!(crate::render::json_time(recorded.at)));
-                fields.insert("words".to_owned(), json!(words::event(&recorded.event)));
+                fields.insert("words".to_owned(), json!(words::event(name, &recorded.event)));
             }
             value
         })

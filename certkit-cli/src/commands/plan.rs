@@ -34,5 +34,6 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     if context.ui.voice().json {
         context.ui.json(&plan::json(&foresight));
     }
-    Ok(Exit::Well)
+    // The next run would begin with nothing.
+    Ok(if foresight.settings_are_unusable() { Exit::Failed } else { Exit::Well })
 }

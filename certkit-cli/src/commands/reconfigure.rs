@@ -120,15 +120,13 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     let locked = context.locked()?;
     locked.edit_conf(&name, &edits)?;
-    let is_wished = wishes::record(context, &locked, &name, (lineage.conf(), &changed))?;
+    let wished = wishes::record(context, &locked, &name, (lineage.conf(), &changed))?;
     renewal::tell_findings(&report.findings, context.ui);
     context.ui.result("\nSuccessfully updated configuration.\nChanges will apply when the certificate renews.\n");
-    if is_wished {
-        context
-            .ui
-            .result("The next `certkit renew` renews it, since the certificate differs from its configuration now.\n");
+    if let Some(wished) = &wished {
+        context.ui.result(&wishes::when(wished, context.now));
     }
-    Ok(conclude_json(context, true, is_wished))
+    Ok(conclude_json(context, true, wished.is_some()))
 }
 
 /// `--webroot` needs to know where.

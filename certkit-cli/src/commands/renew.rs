@@ -27,9 +27,15 @@ const LONGEST_SLEEP_SECONDS: u64 = 480;
 
 /// Renew the certificates that are due
 ///
-/// Renews every certificate that is due: when a third of its lifetime is left (half for lifetimes below ten days), or
-/// as `renew_before_expiry` in its renewal configuration says. Run it often, for example twice a day: it asks the CA
-/// only when something is due. Flags change the renewal configuration of every certificate that is renewed.
+/// Renews every certificate that is due: when the CA advises it (RFC 9773), else when a third of its lifetime is left (half
+/// for lifetimes below ten days) or as `renew_before_expiry` in its renewal configuration says; at once when the CA has
+/// revoked it. What was asked for and could not be had (other names, another key or profile) is tried again, too.
+///
+/// What failed waits longer after each failure, and as long as the CA says: running it more often never asks more often.
+/// When the CA is down, those of `fallback_servers` in the settings are asked. Hooks, reloads and copies that are pending
+/// from earlier runs are done again. `certkit plan` shows what comes and why, and asks nobody.
+///
+/// Run it often, for example twice a day. Flags change the renewal configuration of every certificate that is renewed.
 #[derive(clap::Args)]
 struct About {}
 
@@ -108,7 +114,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let foreseen = reasons(context, &store, &rules);
     for entry in &report.entries {
         if let Some(one) = foreseen.iter().find(|one| one.entry.name.as_str() == entry.name) {
-            context.ui.detail(&format!("{}: {}.", entry.name, plan::in_short(one)));
+            context.ui.detail(&format!("{}: {}.", entry.name, plan::in_short(one, context.now)));
         }
     }
     for piece in renewal::report(&report, context.invocation.has_hooks()) {

@@ -38,7 +38,10 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     findings.retain(|finding| finding.code != FindingCode::BrokenLineage);
     findings.dedup();
     if let Some(name) = &name {
-        findings.retain(|finding: &Finding| super::certificates::concerns(finding, name.as_str()));
+        findings.retain(|finding: &Finding| {
+            // The settings for all concern this one, too.
+            finding.code == FindingCode::SettingsUnusable || super::certificates::concerns(finding, name.as_str())
+        });
     }
     context.ui.result(&status::text(&foresight, &findings));
     if context.ui.voice().json {

@@ -1,13 +1,16 @@
 //! What the owner asked of a certificate that it is not yet: it is remembered, and told.
 
 use certkit_acme::renewal::{Report, Request, Selection};
-use certkit_core::LineageName;
 use certkit_core::state::{Event, RecordedEvent, RecordedWish};
 use certkit_core::store::{ConfEdits, LockedStore, RenewalConf};
+use certkit_core::{LineageName, Step};
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::foresight::Foreseen;
 use super::{Context, foresight};
 use crate::exit::CommandError;
+use crate::render::{plan, time, words};
 
 /// What `certonly` could not have is remembered; how it is had, and how it is given up. None when nothing is.
 pub(super) fn remembered(
@@ -54,6 +57,23 @@ pub(super) fn in_words(wish: &RecordedWish, edits: &ConfEdits, name: &LineageNam
     text
 }
 
+/// When it is had, in words: by the next run, or as soon as nothing holds it any more.
+pub(super) fn when(one: &Foreseen, now: DateTime<Utc>) -> String {
+    let why = "since the certificate differs from its configuration now";
+    match &one.entry.step {
+        Step::Attempt { .. } => format!("The next `certkit renew` renews it, {why}.\n"),
+        Step::Held { until, by, .. } => format!(
+            "`certkit renew` renews it as soon as nothing holds it any more, from {} on, {why}. It is held by {}.\n",
+            time(*until),
+            words::held_by(by)
+        ),
+        Step::NotDue { until: Some(at), .. } => {
+            format!("`certkit renew` renews it as soon as it is due, at {}, {why}.\n", time(*at))
+        }
+        _ => format!("`certkit renew` renews it as soon as it may ({}), {why}.\n", plan::because(one, now)),
+    }
+}
+
 /// For machines.
 pub(super) fn in_json(wish: Option<&RecordedWish>) -> Value {
     wish.map_or(Value::Null, |wish| {
@@ -67,21 +87,21 @@ pub(super) fn in_json(wish: Option<&RecordedWish>) -> Value {
     })
 }
 
-/// After a conf was changed: what it says now and the certificate is not is wished from now on. Whether there is such a
-/// thing.
+/// After a conf was changed: what it says now and the certificate is not is wished from now on. What comes of it, when there
+/// is such a thing.
 pub(super) fn record(
     context: &Context<'_>,
     locked: &LockedStore,
     name: &LineageName,
     (before, after): (&RenewalConf, &RenewalConf),
-) -> Result<bool, CommandError> {
+) -> Result<Option<Foreseen>, CommandError> {
     let mut wish = RecordedWish::new(context.now);
     let (old, new) = (before.params(), after.params());
     wish.key = (&old.key_type, &old.elliptic_curve, old.rsa_key_size)
         != (&new.key_type, &new.elliptic_curve, new.rsa_key_size);
     wish.profile = (&old.preferred_profile, &old.required_profile) != (&new.preferred_profile, &new.required_profile);
     if wish.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     let store = locked.store();
     let (state, _) = store.state(name)?;
@@ -92,13 +112,13 @@ pub(super) fn record(
     let mut request = Request::renew();
     request.selection = Selection::One(name.clone());
     let (foreseen, _) = foresight::foresee(store, &request)?;
-    if foreseen.iter().all(|one| one.input.changed_since.is_none()) {
+    let Some(wished) = foreseen.into_iter().find(|one| one.input.changed_since.is_some()) else {
         // The certificate is already what the conf says now: nothing is wished, and nothing may make it due later.
         locked.save_state(name, &state)?;
-        return Ok(false);
-    }
+        return Ok(None);
+    };
     locked.append_history(name, &[RecordedEvent::new(context.now, event)])?;
-    Ok(true)
+    Ok(Some(wished))
 }
 
 #[cfg(test)]
@@ -106,9 +126,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_held_is_not_promised_to_the_next_run() {
+        use crate::render::sample::{certificate, challenge_failure, failed, foresight, now};
+
+        let mut never = certificate("n.example", 20);
+        never.wish.never = true;
+        let failing = failed(certificate("f.example", 20), 1, &challenge_failure());
+        let all = foresight(vec![certificate("d.example", 20), failing, never], Default::default());
+        let texts: Vec<String> = all.certificates.iter().map(|one| when(one, now())).collect();
+        let [due, held, never] = texts.as_slice() else { panic!("{texts:?}") };
+        assert!(due.starts_with("The next `certkit renew` renews it, since"), "{due}");
+        assert!(
+            held.starts_with("`certkit renew` renews it as soon as nothing holds it any more, from 2027-01-15 "),
+            "{held}"
+        );
+        assert!(held.contains("It is held by the failure of 2027-01-15 07:30:00 UTC: the CA could not"), "{held}");
+        assert!(never.contains("as soon as it may (the conf says autorenew = False)"), "{never}");
+    }
+
+    #[test]
     fn names_are_tried_again_and_the_rest_has_to_be_asked_for() {
         let name = LineageName::new("a.example").unwrap();
-        let mut wish = RecordedWish::new(chrono::DateTime::UNIX_EPOCH);
+        let mut wish = RecordedWish::new(DateTime::UNIX_EPOCH);
         wish.identifiers = Some(["a.example", "b.example"].iter().map(|name| name.parse().unwrap()).collect());
         let mut edits = ConfEdits::default();
         let text = in_words(&wish, &edits, &name);

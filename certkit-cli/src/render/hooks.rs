@@ -17,21 +17,36 @@ pub(crate) fn stage(stage: HookStage) -> &'static str {
 /// Its output with a heading, and how it ended when not well; none when there is nothing to tell.
 pub(crate) fn output(hook: &HookRun) -> Option<String> {
     let stage = stage(hook.stage);
+    let target = target_failure(hook);
+    // certbot has no words for what is no hook.
+    let what = if target.is_some() { escape(&hook.command).into_owned() } else { format!("Hook '{stage}'") };
     let mut text = String::new();
     for (heading, output) in
         [("ran with output:", &hook.outcome.stdout), ("ran with error output:", &hook.outcome.stderr)]
     {
         if !output.trim().is_empty() {
-            text.push_str(&format!("Hook '{stage}' {heading}\n"));
+            text.push_str(&format!("{what} {heading}\n"));
             for line in output.lines() {
                 text.push_str(&format!(" {}\n", escape(line)));
             }
         }
     }
-    if !hook.outcome.success() {
+    if let Some(failure) = target {
+        text.push_str(&format!("{failure}\n"));
+    } else if !hook.outcome.success() {
         text.push_str(&format!("Hook '{stage}' {}: {}\n", ending(&hook.outcome.ending), escape(&hook.command)));
     }
     (!text.is_empty()).then_some(text)
+}
+
+/// Why a deploy target that is no hook failed: a check before a reload that failed is neither a hook nor a reload.
+pub(crate) fn target_failure(hook: &HookRun) -> Option<String> {
+    let failure = hook.failure.as_deref()?;
+    let text = match failure.strip_prefix(&format!("{}: ", hook.command)) {
+        Some(problem) => format!("{} failed: {problem}", hook.command),
+        None => failure.to_owned(),
+    };
+    Some(escape(&text).into_owned())
 }
 
 /// How a command ended.

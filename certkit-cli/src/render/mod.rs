@@ -10,7 +10,7 @@ pub(crate) mod lines;
 pub(crate) mod plan;
 pub(crate) mod renewal;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod words;

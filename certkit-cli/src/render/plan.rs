@@ -33,6 +33,7 @@ pub(crate) fn text(foresight: &Foresight) -> String {
     for finding in &foresight.findings {
         text.push('\n');
         text.push_str(&wrapped("", &format!("{}: {}.", finding.subject, finding.what()), 2));
+        text.push_str(&wrapped("  ", &format!("What to do: {}.", finding.cure()), 4));
     }
     text
 }
@@ -63,15 +64,19 @@ pub(crate) fn json(foresight: &Foresight) -> Value {
 }
 
 /// When and why, in one line: what `renew -v` says of each certificate.
-pub(crate) fn in_short(one: &Foreseen) -> String {
+pub(crate) fn in_short(one: &Foreseen, now: DateTime<Utc>) -> String {
     let due = &one.entry.due;
     let mut text = match &one.entry.step {
-        Step::Attempt { .. } => format!("due ({})", because(one)),
-        Step::Held { due, until, by } => {
-            format!("due since {} ({}), waits until {}: {}", time(*due), because(one), time(*until), words::held_by(by))
-        }
-        Step::NotDue { until: Some(at), .. } => format!("due from {} ({})", time(*at), because(one)),
-        _ => format!("never due ({})", because(one)),
+        Step::Attempt { .. } => format!("due ({})", because(one, now)),
+        Step::Held { due, until, by } => format!(
+            "due since {} ({}), waits until {}: {}",
+            time(*due),
+            because(one, now),
+            time(*until),
+            words::held_by(by)
+        ),
+        Step::NotDue { until: Some(at), .. } => format!("due from {} ({})", time(*at), because(one, now)),
+        _ => format!("never due ({})", because(one, now)),
     };
     if let Some(window) = due.window {
         text.push_str(&format!("; the CA's window is {} to {}", time(window.start), time(window.end)));
@@ -83,8 +88,9 @@ pub(crate) fn in_short(one: &Foreseen) -> String {
 }
 
 /// The rule in words, with what it is about.
-fn because(one: &Foreseen) -> String {
+pub(crate) fn because(one: &Foreseen, now: DateTime<Utc>) -> String {
     let due = &one.entry.due;
+    let is_due = !matches!(one.entry.step, Step::NotDue { .. });
     match (&due.reason, due.at) {
         (reason, Some(at)) if due.early => {
             format!(
@@ -97,7 +103,7 @@ fn because(one: &Foreseen) -> String {
             let interval = one.input.wish.renew_before_expiry.as_deref().unwrap_or_default();
             format!("renew_before_expiry = {} in the conf", escape(interval))
         }
-        (reason, _) => reason.words().to_owned(),
+        (reason, _) => words::rule(reason, one.input.validity, is_due, now),
     }
 }
 
@@ -128,7 +134,7 @@ fn paragraph(one: &Foreseen, now: DateTime<Utc>) -> String {
         _ => "never due".to_owned(),
     };
     let mut text = wrapped("", &format!("{}: {heading}", entry.name), 2);
-    text.push_str(&field("Why", &because(one)));
+    text.push_str(&field("Why", &because(one, now)));
     if let Step::Held { due, until, by } = &entry.step {
         text.push_str(&field("Due since", &time(*due)));
         text.push_str(&field("Held by", &held_by(one, *until, by)));
@@ -156,10 +162,9 @@ fn paragraph(one: &Foreseen, now: DateTime<Utc>) -> String {
     {
         text.push_str(&field("CA", &format!("{}, since the conf's fails", words::authority(directory))));
     }
-    if entry.due.reason == DueReason::Changed
-        && let Some(scope) = one.input.authorities.first()
-    {
-        text.push_str(&field("Wished", &format!("as recorded, for {}", scope.identifiers)));
+    // Whatever the reason is: it may be due for another one, or the wish may have to wait.
+    if let Some(wish) = &one.input.state.wish {
+        text.push_str(&field("Wished", &format!("as recorded, {}", words::wished(wish))));
     }
     if let Some(validity) = one.input.validity {
         let expires = format!("{} ({})", time(validity.not_after), words::from_now(validity.not_after, now));
@@ -261,7 +266,7 @@ fn row(one: &Foreseen, now: DateTime<Utc>) -> Value {
         "due": entry.due.at.map(json_time),
         "early": entry.due.early,
         "reason": entry.due.reason.code(),
-        "why": because(one),
+        "why": because(one, now),
         "server": one.own_authority().map(ToString::to_string),
         "not_after": input.validity.map(|validity| json_time(validity.not_after)),
         "held": held,

@@ -58,6 +58,12 @@ pub(crate) fn not_obtained(names: &[String], failure: &Failure) -> Piece {
 pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
     let name = escape(&entry.name);
     match &entry.outcome {
+        // The reason begins with the path of the file; the renewal configuration may be well.
+        Outcome::Broken { reason } if words::is_of_settings(reason) => vec![Piece::Err(format!(
+            "The settings of {name} cannot be used.\nThe error was: {}\nSkipping.\nWhat to do: {}.\n",
+            escape(reason),
+            words::broken_cure(reason),
+        ))],
         Outcome::Broken { reason } => vec![Piece::Err(format!(
             "Renewal configuration file {} is broken.\nThe error was: {}\nSkipping.\nWhat to do: {}.\n",
             shown(&entry.conf_path),
@@ -72,12 +78,12 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
             }
             vec![Piece::Err(text)]
         }
-        Outcome::Held { until, by: HeldBy::Failure(failure) } => vec![Piece::Err(format!(
-            "Certificate {name} is due, but it is not tried before {}, because of the failure of {}: {}.\nWhat to do: {}; --force-renewal tries at once.\n",
+        Outcome::Held { until, by: by @ HeldBy::Failure(failure) } => vec![Piece::Err(format!(
+            "Certificate {name} is due, but it is not tried before {}, because of the failure of {}: {}.\nWhat to do: {}.\n",
             time(*until),
             time(failure.at),
             words::remembered(failure),
-            words::remembered_cure(failure, &name),
+            words::held_cure(by, &name),
         ))],
         Outcome::Held { until, by: HeldBy::Refusal(refusal @ Refusal::Limit { .. }) } => vec![Piece::Out(format!(
             "Certificate {name} is due and waits for its turn until {}: {refusal}.\n",
@@ -134,35 +140,37 @@ fn summary(report: &Report, hooks_named: bool) -> Vec<Piece> {
         }),
         _ => None,
     });
-    let waiting = |limited: bool| {
+    let waiting = |heading: &str| {
         list(report, "waiting", |entry| match &entry.outcome {
-            Outcome::Held { until, by } if limited == matches!(by, HeldBy::Refusal(Refusal::Limit { .. })) => {
+            Outcome::Held { until, by } if waits_because(by) == heading => {
                 Some(format!("{} until {}", subject(entry), time(*until)))
             }
             _ => None,
         })
     };
-    let (held, in_turn) = (waiting(false), waiting(true));
     let succeeded = list(report, "success", |entry| {
         matches!(entry.outcome, Outcome::Renewed { .. } | Outcome::Simulated).then(|| subject(entry))
     });
     let failed =
         list(report, "failure", |entry| matches!(entry.outcome, Outcome::Failed { .. }).then(|| subject(entry)));
-    let broken = list(report, "parsefail", |entry| {
-        matches!(entry.outcome, Outcome::Broken { .. }).then(|| shown(&entry.conf_path))
+    let broken = list(report, "parsefail", |entry| match &entry.outcome {
+        Outcome::Broken { reason } if !words::is_of_settings(reason) => Some(shown(&entry.conf_path)),
+        _ => None,
+    });
+    let unset = list(report, "parsefail", |entry| match &entry.outcome {
+        Outcome::Broken { reason } if words::is_of_settings(reason) => Some(settings_file(reason)),
+        _ => None,
     });
     if !skipped.is_empty() {
         pieces.push(out(format!("The following certificates are not due for renewal yet:\n{skipped}")));
     }
-    if !held.is_empty() {
-        pieces.push(Piece::Err(format!(
-            "The following certificates are due, but wait because of earlier failures:\n{held}"
-        )));
-    }
-    if !in_turn.is_empty() {
-        pieces.push(out(format!(
-            "The following certificates are due and wait for their turn within the CA's limits:\n{in_turn}"
-        )));
+    for heading in [AFTER_FAILURES, AS_THE_CA_ASKED, AGAINST_LOOPS, WITHIN_LIMITS, FOR_OTHER_REASONS] {
+        let held = waiting(heading);
+        if !held.is_empty() {
+            let text = format!("The following certificates are due{heading}:\n{held}");
+            // To wait for one's turn is no failure.
+            pieces.push(if heading == WITHIN_LIMITS { out(text) } else { Piece::Err(text) });
+        }
     }
     match (succeeded.is_empty(), failed.is_empty()) {
         (true, true) => {
@@ -184,14 +192,55 @@ fn summary(report: &Report, hooks_named: bool) -> Vec<Piece> {
     if !broken.is_empty() {
         pieces.push(out(format!("\nAdditionally, the following renewal configurations were invalid: \n{broken}")));
     }
+    if !unset.is_empty() {
+        pieces.push(out(format!("\nAdditionally, the following settings cannot be used:\n{unset}")));
+    }
     pieces
 }
 
-/// The hooks that failed.
-pub(crate) fn loose_hooks(runs: &[HookRun]) -> Option<Piece> {
+const AFTER_FAILURES: &str = ", but wait because of earlier failures";
+const AS_THE_CA_ASKED: &str = ", but the CA asked to wait";
+const AGAINST_LOOPS: &str = ", but wait because they were renewed too often (guard against loops)";
+const WITHIN_LIMITS: &str = " and wait for their turn within the CA's limits";
+const FOR_OTHER_REASONS: &str = ", but have to wait";
+
+/// The list in which a certificate stands that has to wait.
+fn waits_because(by: &HeldBy) -> &'static str {
+    match by {
+        HeldBy::Failure(_) => AFTER_FAILURES,
+        HeldBy::Refusal(Refusal::Hold(_)) => AS_THE_CA_ASKED,
+        HeldBy::Refusal(Refusal::LoopGuard { .. }) => AGAINST_LOOPS,
+        HeldBy::Refusal(Refusal::Limit { .. }) => WITHIN_LIMITS,
+        _ => FOR_OTHER_REASONS,
+    }
+}
+
+/// The file that the reason begins with.
+fn settings_file(reason: &str) -> String {
+    let file = reason.split_once(".toml").map_or(reason.to_owned(), |(path, _)| format!("{path}.toml"));
+    escape(&file).into_owned()
+}
+
+/// The hooks that failed, and the other targets of a deploy.
+pub(crate) fn loose_hooks(runs: &[HookRun]) -> Vec<Piece> {
+    let (targets, hooks): (Vec<&HookRun>, Vec<&HookRun>) =
+        runs.iter().filter(|run| !run.outcome.success()).partition(|run| run.failure.is_some());
+    failed_hooks(&hooks).into_iter().chain(failed_targets(&targets)).collect()
+}
+
+fn failed_targets(runs: &[&HookRun]) -> Option<Piece> {
+    let line = |run: &&HookRun| {
+        let whose = run.lineage.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        Some(format!("  {whose}{}\n", hooks::target_failure(run)?))
+    };
+    let lines: String = runs.iter().filter_map(line).collect();
+    let cure = words::TARGET_CURE;
+    (!lines.is_empty()).then(|| Piece::Err(format!("The following deploys failed:\n{lines}What to do: {cure}.\n")))
+}
+
+fn failed_hooks(runs: &[&HookRun]) -> Option<Piece> {
     let failed_hooks: Vec<String> = runs
         .iter()
-        .filter(|hook| !hook.outcome.success())
         .map(|hook| {
             let whose = hook.lineage.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
             let stage = hooks::stage(hook.stage);
@@ -200,7 +249,7 @@ pub(crate) fn loose_hooks(runs: &[HookRun]) -> Option<Piece> {
         .collect();
     (!failed_hooks.is_empty()).then(|| {
         // Only a deploy hook stays pending.
-        let only_around = runs.iter().filter(|run| !run.outcome.success()).all(|run| run.stage != HookStage::Deploy);
+        let only_around = runs.iter().all(|run| run.stage != HookStage::Deploy);
         let cure = if only_around { words::HOOK_CURE } else { FailureClass::Hook.cure() };
         Piece::Err(format!("The following hooks failed:\n{}What to do: {cure}.\n", failed_hooks.concat()))
     })
@@ -208,7 +257,7 @@ pub(crate) fn loose_hooks(runs: &[HookRun]) -> Option<Piece> {
 
 /// What is wrong besides the lineages: hooks, and deploys that are not done.
 pub(crate) fn loose_ends(report: &Report) -> Vec<Piece> {
-    let mut pieces: Vec<Piece> = loose_hooks(&report.hooks).into_iter().collect();
+    let mut pieces: Vec<Piece> = loose_hooks(&report.hooks);
     // A dry run deploys nothing: what waits from before is no result of it.
     let pending = pending(report).filter(|_| !report.dry_run);
     let pending: Vec<String> = pending.map(|(name, target)| format!("  {name}: {target}\n")).collect();
@@ -237,10 +286,25 @@ fn counts(report: &Report) -> Option<Piece> {
     Some(Piece::Err(format!("{failures} renew failure(s), {broken} parse failure(s){hooks}\n")))
 }
 
-/// Findings go to stderr, those that are errors even when it is to be quiet.
+/// A finding of an attempt, while it goes on. It is about a certificate that is not as it was asked for, so that even a
+/// quiet run tells it, unless it is only worth knowing.
+pub(crate) fn tell_at_once(finding: &Finding, ui: &Ui) {
+    let text = finding_words(finding);
+    match finding.severity {
+        Severity::Notice => ui.status(&text),
+        Severity::Warning if !ui.voice().quiet => ui.warning(&text),
+        _ => ui.failure(&format!("{text}\n")),
+    }
+    ui.remember_told(&text);
+}
+
+/// Findings go to stderr, those that are errors even when it is to be quiet. What was told when it happened is left out.
 pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
     for finding in findings {
         let text = finding_words(finding);
+        if ui.take_told(&text) {
+            continue;
+        }
         match finding.severity {
             _ if announces_a_failure(finding) => ui.failure(&format!("{text}\n")),
             Severity::Warning => ui.warning(&text),
@@ -349,7 +413,7 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
                 "what": reason,
                 "cure": words::cure_for(words::broken_cure(reason), name),
                 "next_attempt": null,
-                "class": "broken",
+                "class": if words::is_of_settings(reason) { "settings" } else { "broken" },
                 "identifiers": [],
             }),
         ),
@@ -374,12 +438,15 @@ pub(crate) fn failure_json(failure: &Failure, name: &str) -> Value {
 
 /// A hook for machines.
 pub(crate) fn hook(hook: &HookRun) -> Value {
+    let what = format!("the {} `{}`", hooks::stage(hook.stage), hook.command);
+    let failure = hooks::target_failure(hook).or_else(|| Some(hook.outcome.failure(&what)?.detail));
     json!({
         "stage": hooks::stage(hook.stage),
         "command": hook.command,
         "name": hook.lineage.as_ref().map(ToString::to_string),
         "ok": hook.outcome.success(),
         "ending": hooks::ending(&hook.outcome.ending),
+        "failure": failure,
     })
 }
 

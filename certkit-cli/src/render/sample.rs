@@ -8,19 +8,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::commands::{Broken, CadenceSource, Foreseen, Foresight};
 
-pub(super) const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+pub(crate) const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// 2027-01-15 08:00:00 UTC.
-pub(super) fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap()
 }
 
-pub(super) fn directory() -> AcmeUrl {
+pub(crate) fn directory() -> AcmeUrl {
     AcmeUrl::parse(LETS_ENCRYPT).unwrap()
 }
 
 /// A certificate of ninety days at Let's Encrypt, with so many days left.
-pub(super) fn certificate(name: &str, days_left: i64) -> PlanInput {
+pub(crate) fn certificate(name: &str, days_left: i64) -> PlanInput {
     let not_after = now() + TimeDelta::days(days_left);
     let validity = Validity { not_before: not_after - TimeDelta::days(90), not_after };
     let wish = RenewalWish::new(None, true);
@@ -31,13 +31,13 @@ pub(super) fn certificate(name: &str, days_left: i64) -> PlanInput {
     input
 }
 
-pub(super) fn scope(name: &str, domain: &str) -> OrderScope {
+pub(crate) fn scope(name: &str, domain: &str) -> OrderScope {
     let identifiers = [name.parse().unwrap()].into_iter().collect();
     OrderScope::new(directory(), "0123", identifiers, vec![domain.to_owned()])
 }
 
 /// The same with a window of two days that begins in so many days.
-pub(super) fn advised(mut input: PlanInput, begins_in: i64) -> PlanInput {
+pub(crate) fn advised(mut input: PlanInput, begins_in: i64) -> PlanInput {
     let start = now() + TimeDelta::days(begins_in);
     let window = SuggestedWindow::new(start, start + TimeDelta::days(2));
     let mut information =
@@ -50,7 +50,7 @@ pub(super) fn advised(mut input: PlanInput, begins_in: i64) -> PlanInput {
 }
 
 /// The same after failures half an hour ago.
-pub(super) fn failed(mut input: PlanInput, times: u32, failure: &Failure) -> PlanInput {
+pub(crate) fn failed(mut input: PlanInput, times: u32, failure: &Failure) -> PlanInput {
     let at = now() - TimeDelta::minutes(30);
     for _ in 0..times {
         let started = Event::AttemptStarted { because: "third-of-lifetime".into(), directory: directory() };
@@ -60,12 +60,12 @@ pub(super) fn failed(mut input: PlanInput, times: u32, failure: &Failure) -> Pla
     input
 }
 
-pub(super) fn challenge_failure() -> Failure {
+pub(crate) fn challenge_failure() -> Failure {
     Failure::new(FailureClass::ChallengeFailed, "1 of 1 names could not be validated")
 }
 
 /// A ledger in which `domain` has used up this many certificates.
-pub(super) fn used_up(domain: &str, certificates: u32) -> Ledger {
+pub(crate) fn used_up(domain: &str, certificates: u32) -> Ledger {
     let mut ledger = Ledger::default();
     for number in 0..certificates {
         ledger.issued(&scope(&format!("n{number}.{domain}"), domain), OrderKind::New, TimeDelta::days(90), now());
@@ -73,7 +73,7 @@ pub(super) fn used_up(domain: &str, certificates: u32) -> Ledger {
     ledger
 }
 
-pub(super) fn foresight(inputs: Vec<PlanInput>, ledger: Ledger) -> Foresight {
+pub(crate) fn foresight(inputs: Vec<PlanInput>, ledger: Ledger) -> Foresight {
     let outlook = Outlook::new(ledger, Cadence::default());
     let plan = plan(inputs.iter().cloned(), &outlook, now());
     let certificates = plan.entries.into_iter().zip(inputs).map(|(entry, input)| Foreseen { entry, input }).collect();
@@ -87,6 +87,12 @@ pub(super) fn foresight(inputs: Vec<PlanInput>, ledger: Ledger) -> Foresight {
     }
 }
 
-pub(super) fn broken() -> Broken {
-    Broken { name: "bad\u{1b}".into(), reason: "line 3: no value\u{1b}[2J".into(), cure: "mend it".into() }
+pub(crate) fn broken() -> Broken {
+    Broken {
+        name: "bad\u{1b}".into(),
+        reason: "line 3: no value\u{1b}[2J".into(),
+        cure: "mend it".into(),
+        by_settings: false,
+        validity: None,
+    }
 }

@@ -1,19 +1,21 @@
 //! How every certificate is, one line each: what is wrong first.
 
 use certkit_core::decision::DueReason;
-use certkit_core::{Finding, HeldBy, Severity, Step, ValidityStatus, escape};
+use certkit_core::{Finding, FindingCode, HeldBy, Severity, Step, ValidityStatus, escape};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::lines::wrapped;
 use super::{date, json_time, plan, table, words};
-use crate::commands::{Foreseen, Foresight};
+use crate::commands::{Broken, Foreseen, Foresight};
 
 /// How a certificate is. The worst is first: the first that applies counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum State {
     /// It cannot be used or renewed.
     Broken,
+    /// Its own settings cannot be used, so that no run renews it.
+    Settings,
     /// Its end is past.
     Expired,
     /// Its CA has revoked it.
@@ -37,6 +39,7 @@ impl State {
     fn words(self) -> &'static str {
         match self {
             Self::Broken => "broken",
+            Self::Settings => "settings",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
             Self::NotYetValid => "not yet valid",
@@ -91,7 +94,8 @@ pub(crate) fn text(foresight: &Foresight, findings: &[Finding]) -> String {
         .iter()
         .map(|broken| {
             let name = escape(&broken.name).into_owned();
-            vec![name, State::Broken.words().into(), String::new(), String::new(), escape(&broken.reason).into_owned()]
+            let left = broken.validity.map(|validity| left(validity.remaining(now))).unwrap_or_default();
+            vec![name, of_broken(broken).words().into(), left, String::new(), escape(&broken.reason).into_owned()]
         })
         .collect();
     rows.extend(in_order(foresight).into_iter().map(|(state, one)| line(state, one, now)));
@@ -105,9 +109,17 @@ pub(crate) fn text(foresight: &Foresight, findings: &[Finding]) -> String {
         text.push_str("\nProblems (`certkit certificates` tells what to do):\n");
         for finding in told {
             text.push_str(&wrapped("  ", &format!("{}: {}", finding.subject, finding.what()), 4));
+            // It is about all certificates and none, and so not in that list.
+            if finding.code == FindingCode::SettingsUnusable {
+                text.push_str(&wrapped("    ", &format!("What to do: {}.", finding.cure()), 6));
+            }
         }
     }
     text
+}
+
+fn of_broken(broken: &Broken) -> State {
+    if broken.by_settings { State::Settings } else { State::Broken }
 }
 
 /// The document of `status --json`, in the same order.
@@ -117,9 +129,13 @@ pub(crate) fn json(foresight: &Foresight, findings: &[Finding]) -> Value {
         .broken
         .iter()
         .map(|broken| {
+            let status = broken.validity.map(|validity| validity.status(now));
+            let expired = (status == Some(ValidityStatus::Expired)).then_some(State::Expired);
+            let states: Vec<_> = [of_broken(broken)].into_iter().chain(expired).map(State::code).collect();
             json!({
-                "name": broken.name, "state": "broken", "states": ["broken"], "identifiers": [], "not_after": null,
-                "seconds_left": null, "due": null, "reason": null, "held": null, "last_result": null, "server": null,
+                "name": broken.name, "state": states.first(), "states": states, "identifiers": [],
+                "not_after": broken.validity.map(|validity| json_time(validity.not_after)),
+                "seconds_left": broken.validity.map(|validity| validity.remaining(now).num_seconds()), "due": null, "reason": null, "held": null, "last_result": null, "server": null,
                 "issued_by": null, "deploy_pending": [], "error": broken.reason, "cure": broken.cure,
             })
         })

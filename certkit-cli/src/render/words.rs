@@ -3,8 +3,10 @@
 use certkit_acme::authorities;
 use certkit_acme::deploy::describe;
 use certkit_core::decision::DueReason;
-use certkit_core::state::{DeployTarget, Event, RememberedFailure};
-use certkit_core::{AcmeUrl, Failure, FailureClass, FindingCode, HeldBy, Problem, escape};
+use certkit_core::state::{DeployTarget, Event, RecordedWish, RememberedFailure};
+use certkit_core::{
+    AcmeUrl, Failure, FailureClass, FindingCode, HeldBy, LineageName, Problem, Retry, Validity, ValidityStatus, escape,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::date;
@@ -27,10 +29,23 @@ pub(crate) fn cure_for(cure: &str, name: &str) -> String {
 /// What to do about a pre or post hook: unlike a deploy hook it is not pending afterwards.
 pub(crate) const HOOK_CURE: &str = "run the command by hand as the same user and put right what it says";
 
+/// What to do about a target that is no hook, unless what went wrong with it tells.
+pub(crate) const TARGET_CURE: &str =
+    "put right what the message names; the next `certkit renew` tries it again, `certkit deploy` at once";
+
+/// Whether it is the certificate's own settings (`certkit/lineages/NAME.toml`) that cannot be used: conf and files may be
+/// well.
+pub(crate) fn is_of_settings(reason: &str) -> bool {
+    reason.split_once("certkit/lineages/").is_some_and(|(_, rest)| rest.contains(".toml cannot be used: "))
+        || (reason.starts_with("certkit/") && reason.contains(".toml, line "))
+}
+
 /// What to do about a lineage that cannot be used, by what is wrong with it.
 pub(crate) fn broken_cure(reason: &str) -> &'static str {
     if is_denied(reason) {
         FindingCode::Unreadable.cure()
+    } else if is_of_settings(reason) {
+        FindingCode::SettingsUnusable.cure()
     } else if reason.starts_with("the renewal configuration cannot be used") && reason.contains("line ") {
         "correct the line that the message names"
     } else {
@@ -89,10 +104,18 @@ pub(crate) fn held_by(by: &HeldBy) -> String {
 /// What to do about it.
 pub(crate) fn held_cure(by: &HeldBy, name: &str) -> String {
     match by {
-        HeldBy::Failure(failure) => format!("{}; --force-renewal tries at once", remembered_cure(failure, name)),
+        HeldBy::Failure(failure) => {
+            let cure = remembered_cure(failure, name);
+            if may_be_forced(failure) { format!("{cure}; --force-renewal tries at once") } else { cure }
+        }
         HeldBy::Refusal(refusal) => cure_for(refusal.cure(), name),
         _ => format!("`certkit history --cert-name {name}` shows more"),
     }
+}
+
+/// Whether another try before its time may help: not where the CA said to wait, or wants the owner to act first.
+fn may_be_forced(failure: &RememberedFailure) -> bool {
+    !matches!(failure.retry, Retry::At(_)) && !matches!(failure.class, FailureClass::RateLimited | FailureClass::Paused)
 }
 
 /// A CA: by its name where it has one here, else by the URL of its directory.
@@ -131,8 +154,8 @@ pub(crate) fn class(class: FailureClass) -> &'static str {
     }
 }
 
-/// What happened, in a fragment.
-pub(crate) fn event(event: &Event) -> String {
+/// What happened to a certificate, in a fragment.
+pub(crate) fn event(name: &LineageName, event: &Event) -> String {
     match event {
         Event::FirstSeen { version } => format!("seen for the first time, with version {version}"),
         Event::ChangedElsewhere { version } => format!("another tool made version {version} live"),
@@ -153,17 +176,18 @@ pub(crate) fn event(event: &Event) -> String {
         Event::SetAside { path } => format!("kept aside in {}, another tool had renewed meanwhile", escape(path)),
         Event::Deployed { target, version } => format!("version {version} deployed: {}", deploy_target(target)),
         Event::DeployFailed { target, version, failure } => {
-            format!("version {version} could not be deployed: {}: {failure}", deploy_target(target))
+            let target = deploy_target(target);
+            // Most failures name their target themselves.
+            let target = if failure.detail.contains(&target) { String::new() } else { format!("{target}: ") };
+            format!("version {version} could not be deployed: {target}{failure}")
         }
         Event::AttemptFailed { failure } => format!("failed: {failure}"),
         Event::DryRunSucceeded => "the dry run was successful".to_owned(),
         Event::Revoked { serial } => format!("revoked, serial {}", escape(serial)),
         Event::DeployReplanned { targets, .. } => format!("{} targets have to be deployed to", targets.len()),
+        Event::Told { finding } if finding.subject == name.as_str() => finding.what(),
         Event::Told { finding } => format!("{}: {}", finding.subject, finding.what()),
-        Event::WishRecorded { wish } => match &wish.identifiers {
-            Some(names) => format!("it is wished for {names}, and tried until it is had"),
-            None => "it is wished to be something else, and tried until it is had".to_owned(),
-        },
+        Event::WishRecorded { wish } => format!("it is wished {}, and tried until it is had", wished(wish)),
         Event::WishFulfilled => "it is what was wished".to_owned(),
         Event::RenewalInformationRead { information } => match &information.window {
             Some(window) => {
@@ -183,10 +207,41 @@ pub(crate) fn event(event: &Event) -> String {
     }
 }
 
-/// A rule in words, by its word for machines; one that is not known stays as it is.
+/// What is wished: `for a.example, b.example with another key`.
+pub(crate) fn wished(wish: &RecordedWish) -> String {
+    let others = [(wish.key, "another key"), (wish.profile, "another profile"), (wish.authority, "another CA")];
+    let others: Vec<&str> = others.into_iter().filter_map(|(is_wished, what)| is_wished.then_some(what)).collect();
+    let names = wish.identifiers.as_ref().map(|names| format!("for {names}"));
+    let others = (!others.is_empty()).then(|| format!("with {}", others.join(" and ")));
+    let all: Vec<String> = names.into_iter().chain(others).collect();
+    if all.is_empty() { "to be something else".to_owned() } else { all.join(" ") }
+}
+
+/// A rule in words, by its word for machines, of a certificate that was due by it; one that is not known stays as it is.
 fn reason(code: &str) -> String {
     let known = serde_json::from_value::<DueReason>(serde_json::Value::from(code));
-    known.map_or_else(|_| escape(code).into_owned(), |reason| reason.words().to_owned())
+    known.map_or_else(|_| escape(code).into_owned(), |reason| passed(&reason).to_owned())
+}
+
+/// A rule in words, as it is for a certificate with this validity.
+pub(crate) fn rule(reason: &DueReason, validity: Option<Validity>, is_due: bool, now: DateTime<Utc>) -> String {
+    let is_of_lifetime = matches!(reason, DueReason::HalfOfLifetime | DueReason::ThirdOfLifetime);
+    match validity {
+        Some(validity) if is_of_lifetime && validity.status(now) == ValidityStatus::Expired => {
+            format!("expired on {}", date(validity.not_after))
+        }
+        _ if is_due => passed(reason).to_owned(),
+        _ => reason.words().to_owned(),
+    }
+}
+
+/// A rule once its instant has passed: what was left then is not left any more.
+fn passed(reason: &DueReason) -> &'static str {
+    match reason {
+        DueReason::HalfOfLifetime => "less than half of the lifetime is left",
+        DueReason::ThirdOfLifetime => "less than a third of the lifetime is left",
+        other => other.words(),
+    }
 }
 
 /// A deploy target for people.
@@ -230,6 +285,65 @@ mod tests {
         let syntax = broken_cure("the renewal configuration cannot be used: line 3: no value");
         assert_eq!(syntax, "correct the line that the message names");
         assert_eq!(broken_cure("/x is empty"), FindingCode::BrokenLineage.cure());
+        for settings in [
+            "/etc/letsencrypt/certkit/lineages/a.toml cannot be used: line 1: nobody knows `x`",
+            "a cannot be used: /etc/letsencrypt/certkit/lineages/a.toml cannot be used: line 1: nobody knows `x`",
+            "certkit/settings.toml, line 2: nobody knows the CA `x`; write a URL",
+        ] {
+            assert_eq!(broken_cure(settings), "correct the line; `certkit config check` tells all that is wrong");
+        }
+        let denied = broken_cure("/x/certkit/lineages/a.toml cannot be used: Permission denied (os error 13)");
+        assert_eq!(denied, FindingCode::Unreadable.cure());
+    }
+
+    #[test]
+    fn nobody_is_told_to_force_what_the_ca_does_not_want_yet() {
+        let held = |class: &str, retry: serde_json::Value| {
+            let failure = serde_json::from_value(serde_json::json!({
+                "at": "2027-01-15T08:00:00Z", "class": class, "retry": retry, "per_identifier": []
+            }));
+            held_cure(&HeldBy::Failure(failure.unwrap()), "a")
+        };
+        let (later, at) = (serde_json::json!("after-backoff"), serde_json::json!({ "at": "2027-01-16T08:00:00Z" }));
+        assert!(held("network", later.clone()).ends_with("; --force-renewal tries at once"));
+        for cure in [held("rate-limited", later.clone()), held("paused", later), held("network", at)] {
+            assert!(!cure.contains("--force-renewal"), "{cure}");
+        }
+    }
+
+    #[test]
+    fn what_happened_names_certificate_and_target_once() {
+        let name = LineageName::new("a.example").unwrap();
+        let told = |subject: &str| {
+            let finding = certkit_core::Finding::new(FindingCode::ProfileEffects, subject, "short");
+            event(&name, &Event::Told { finding })
+        };
+        assert_eq!(told("a.example"), format!("{}: short", FindingCode::ProfileEffects.what()));
+        assert!(told("4567").starts_with("4567: "));
+        let failed = |target: DeployTarget, detail: &str| {
+            let failure = Failure::new(FailureClass::Hook, detail);
+            event(&name, &Event::DeployFailed { target, version: certkit_core::Version(2), failure })
+        };
+        let copy = DeployTarget::Copy("/x".into());
+        assert_eq!(failed(copy.clone(), "copy to /x: full"), "version 2 could not be deployed: copy to /x: full");
+        assert_eq!(failed(copy, "full"), "version 2 could not be deployed: copy to /x: full");
+        let reload = failed(DeployTarget::Reload("nginx.service".into()), "the reload of nginx.service: no");
+        assert_eq!(reload, "version 2 could not be deployed: the reload of nginx.service: no");
+    }
+
+    #[test]
+    fn what_is_left_of_a_life_is_told_as_it_is() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let until = |days: i64| {
+            let not_after = now + TimeDelta::days(days);
+            Some(Validity { not_before: not_after - TimeDelta::days(90), not_after })
+        };
+        let third = DueReason::ThirdOfLifetime;
+        assert_eq!(rule(&third, until(60), false, now), "a third of the lifetime is left");
+        assert_eq!(rule(&third, until(8), true, now), "less than a third of the lifetime is left");
+        assert_eq!(rule(&DueReason::HalfOfLifetime, until(-1), true, now), "expired on 2027-01-14");
+        assert_eq!(rule(&DueReason::Forced, until(-1), true, now), "--force-renewal");
+        assert_eq!(reason("half-of-lifetime"), "less than half of the lifetime is left");
     }
 
     #[test]

@@ -115,14 +115,36 @@ fn settings_that_cannot_be_used_are_told_with_their_own_cure() {
         let one = of(&document, "s.example.org");
         assert!(one["error"].as_str().unwrap().contains("renewal_informatoin"), "{one}");
         assert!(!one["cure"].as_str().unwrap().contains("certkit delete"), "{one}");
+        if command == "status" {
+            assert_eq!((&one["state"], one["not_after"].is_string()), (&json!("settings"), true), "{one}");
+        }
     }
+    let run = place.run(&["status"]).ends_with(0);
+    assert!(run.stdout.contains(" settings ") && run.stdout.contains(" days"), "{}", run.stdout);
+    let run = place.run(&["renew", "--no-random-sleep-on-renew"]).ends_with(1);
+    assert!(run.stderr.contains("The settings of s.example.org cannot be used.\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("s.example.org.toml cannot be used: line 1: "), "{}", run.stderr);
+    assert!(run.stderr.contains("What to do: correct the line; `certkit config check` tells"), "{}", run.stderr);
+    assert!(!run.stderr.contains("certkit delete") && !run.stderr.contains(".conf"), "{}", run.stderr);
+    assert!(run.stdout.contains("the following settings cannot be used:\n"), "{}", run.stdout);
+    assert!(!run.stdout.contains("configurations were invalid"), "{}", run.stdout);
     fs::write(own.join("s.example.org.toml"), "").unwrap();
     fs::write(place.tree.config_dir().join("certkit/settings.toml"), "run_interval = \"6 hours\"\n").unwrap();
     let run = place.run(&["plan"]).ends_with(0);
     assert!(run.stdout.contains("run every 6 hours\n(run_interval: certkit/settings.toml, line 1)."), "{}", run.stdout);
     fs::write(place.tree.config_dir().join("certkit/settings.toml"), "run_interval = 0\n").unwrap();
-    let run = place.run(&["plan"]).ends_with(1);
-    assert!(run.stderr.contains("settings.toml") && run.stderr.contains("what to do: "), "{}", run.stderr);
+    // The certificates are shown all the same. A question was asked of the status; the plan cannot be carried out.
+    for (command, status) in [("status", 0), ("plan", 1)] {
+        for more in [&[][..], &["--cert-name", "s.example.org"]] {
+            let run = place.run(&[&[command], more].concat()).ends_with(status);
+            assert!(run.stdout.contains("s.example.org"), "{}", run.stdout);
+            assert!(run.stdout.contains("What to do: correct the line; `certkit config check`"), "{}", run.stdout);
+        }
+        let document = place.run(&[command, "--json"]).ends_with(status).json();
+        assert_eq!(document["problems"][0]["code"], "settings-unusable", "{document}");
+        assert!(document["problems"][0]["what"].as_str().unwrap().contains("run_interval"), "{document}");
+        assert_eq!(of(&document, "s.example.org")["error"], Value::Null);
+    }
 }
 
 #[test]
@@ -145,7 +167,7 @@ fn what_failed_is_failing_and_held_and_says_for_how_long() {
     assert_eq!((&one["state"], &one["last_result"]["class"]), (&json!("failing"), &json!("challenge-failed")));
     let run = place.run_trusting(&ca, &["renew", "-v", "--no-random-sleep-on-renew"]).ends_with(1);
     assert!(run.stderr.contains("f.example.org: due since "), "{}", run.stderr);
-    assert!(run.stderr.contains("(a third of the lifetime is left), waits until "), "{}", run.stderr);
+    assert!(run.stderr.contains("(less than a third of the lifetime is left), waits until "), "{}", run.stderr);
 }
 
 #[test]
@@ -281,11 +303,16 @@ fn names_may_be_left_out_where_the_owner_permits_it() {
     certonly(&place, &ca, &names).ends_with(1);
     let run = certonly(&place, &ca, &[&names[..], &["--allow-subset-of-names"]].concat());
     let run = run.ends_with(0);
-    assert!(
-        run.stderr.contains("names could not be validated and were left out") && run.stderr.contains("b.example.org"),
-        "{}",
-        run.stderr
-    );
+    let told = "names could not be validated and were left out";
+    assert_eq!(run.stderr.matches(told).count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains("b.example.org"), "{}", run.stderr);
+    for how_much in ["-q", "-v"] {
+        let run = place.run_trusting(&ca, &["renew", "--force-renewal", how_much]).ends_with(0);
+        assert_eq!(run.stderr.matches(told).count(), 1, "{how_much}: {}", run.stderr);
+        assert!(!run.stderr.contains("a.example.org: a.example.org: "), "{}", run.stderr);
+    }
+    let run = place.run(&["history"]).ends_with(0);
+    assert!(run.stdout.contains(told) && !run.stdout.contains("a.example.org: names"), "{}", run.stdout);
     let document = place.run(&["certificates", "--json"]).ends_with(0).json();
     assert_eq!(document["lineages"][0]["identifiers"], json!(["a.example.org"]));
     let conf = fs::read_to_string(place.tree.config_dir().join("renewal/a.example.org.conf")).unwrap();
@@ -295,4 +322,32 @@ fn names_may_be_left_out_where_the_owner_permits_it() {
     place.run_trusting(&ca, &["renew", "--force-renewal"]).ends_with(0);
     let document = place.run(&["certificates", "--json"]).ends_with(0).json();
     assert_eq!(document["lineages"][0]["identifiers"], json!(["a.example.org", "b.example.org"]));
+}
+
+#[test]
+fn what_could_not_be_deployed_is_told_as_what_it_is() {
+    let ca = Pebble::start(PebbleOptions::default());
+    let place = Place::new();
+    certonly(&place, &ca, &["-d", "t.example.org"]).ends_with(0);
+    let own = place.tree.config_dir().join("certkit/lineages");
+    fs::create_dir_all(&own).unwrap();
+    let missing = place.folder().join("missing");
+    let targets = format!(
+        "[[deploy]]\ncopy = \"{}\"\n[[deploy]]\nreload = \"x.service\"\ncheck = \"echo unhappy >&2; exit 1\"\n",
+        missing.display()
+    );
+    fs::write(own.join("t.example.org.toml"), targets).unwrap();
+    let run = place.run(&["deploy"]).ends_with(1);
+    let copy = format!("copy to {} failed: ", missing.display());
+    for told in [&copy, "(nothing was reloaded) failed with status 1: unhappy", "keeps the certificate that it has"] {
+        assert!(run.stderr.contains(told), "{told}\n{}", run.stderr);
+    }
+    assert!(run.stderr.contains("The following deploys failed:\n  t.example.org: copy to "), "{}", run.stderr);
+    assert!(!run.stderr.contains("by hand") && !run.stderr.contains("deploy-hook"), "{}", run.stderr);
+    let document = place.run(&["deploy", "--json"]).ends_with(1).json();
+    assert!(document["hooks"][0]["failure"].as_str().unwrap().starts_with(&copy), "{document}");
+    assert!(document["hooks"][1]["failure"].as_str().unwrap().contains("nothing was reloaded"), "{document}");
+    let run = place.run(&["history"]).ends_with(0);
+    let twice = format!("copy to {0}: copy to {0}", missing.display());
+    assert!(run.stdout.contains("could not be deployed: copy to ") && !run.stdout.contains(&twice), "{}", run.stdout);
 }

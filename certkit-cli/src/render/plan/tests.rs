@@ -34,11 +34,11 @@ Renewals to come, as of 2027-01-15 08:00:00 UTC. It is assumed that certkit is
 run every 12 hours, until past runs tell.
 
 first.example: due now, since 2026-12-26 08:00:00 UTC
-  Why:        a third of the lifetime is left
+  Why:        less than a third of the lifetime is left
   Expires:    2027-01-25 08:00:00 UTC (in 10 days)
 
 due.example: due now, since 2027-01-05 08:00:00 UTC
-  Why:        a third of the lifetime is left
+  Why:        less than a third of the lifetime is left
   Expires:    2027-02-04 08:00:00 UTC (in 20 days)
 
 advised.example: due at INSTANT
@@ -119,6 +119,20 @@ fn every_way_of_waiting_says_until_when_for_whom_and_by_what() {
         assert!(flat(&shown).contains(&flat(expected)), "{expected}\n{shown}");
     }
     fits(&shown);
+}
+
+#[test]
+fn a_wish_is_shown_whatever_makes_the_certificate_due() {
+    let mut wish = certkit_core::state::RecordedWish::new(now());
+    wish.identifiers = Some(["a.example", "b.example"].iter().map(|name| name.parse().unwrap()).collect());
+    wish.key = true;
+    let mut input = certificate("a.example", -2);
+    input.state.wish = Some(wish);
+    let shown = text(&foresight(vec![input, certificate("c.example", 20)], Default::default()));
+    assert!(shown.contains("  Why:        expired on 2027-01-13\n"), "{shown}");
+    let expected = "  Wished:     as recorded, for a.example, b.example with another key\n";
+    assert_eq!(shown.matches("Wished:").count(), 1, "{shown}");
+    assert!(shown.contains(expected), "{shown}");
 }
 
 #[test]

@@ -266,8 +266,104 @@ The following are not done yet for the certificate in use, and are tried again a
     );
     assert!(err.ends_with(&expected), "{err}");
     let document = json(&report);
-    assert_eq!(document["hooks"][1]["ok"], false);
+    assert_eq!((&document["hooks"][1]["ok"], &document["hooks"][0]["failure"]), (&json!(false), &Value::Null));
+    assert!(document["hooks"][1]["failure"].as_str().unwrap().starts_with("the deploy-hook `reload "));
     assert_eq!(document["deploy_pending"][1], json!({ "name": "a.example", "target": "reload of nginx" }));
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_not_told_as_a_broken_conf() {
+    let reason = "/le/certkit/lineages/s.example.toml cannot be used: line 1: nobody knows `x`\u{1b}";
+    let unset = entry("s.example", Outcome::Broken { reason: reason.into() });
+    let report = report_of(false, vec![unset]);
+    let (_, err) = told(&report, false);
+    let expected = "The settings of s.example cannot be used.
+The error was: /le/certkit/lineages/s.example.toml cannot be used: line 1: nobody knows `x`\\u{1b}
+Skipping.
+What to do: correct the line; `certkit config check` tells all that is wrong.
+0 renew failure(s), 1 parse failure(s)
+";
+    assert_eq!(err, expected);
+    let (summary, _) = summary_of(&report, false);
+    let expected = "frame
+No renewals were attempted.
+
+Additionally, the following settings cannot be used:
+  /le/certkit/lineages/s.example.toml (parsefail)
+frame
+";
+    assert_eq!(summary, expected);
+    assert_eq!(json(&report)["failed"][0]["class"], "settings");
+}
+
+#[test]
+fn those_that_wait_stand_below_what_they_wait_for() {
+    let until = now() + TimeDelta::hours(1);
+    let held = |name: &str, by: HeldBy| entry(name, Outcome::Held { until, by });
+    let limited = Failure::new(FailureClass::RateLimited, "x").with_retry(certkit_core::Retry::At(until));
+    let scope = super::super::sample::scope("a.example", "a.example");
+    let mut ledger = certkit_core::state::Ledger::default();
+    ledger.failed(&scope, &limited, now());
+    let kind = certkit_core::decision::limits::OrderKind::New;
+    let (_, hold) = ledger.may_order(&scope, kind, None, now()).unwrap_err();
+    let report = report_of(
+        false,
+        vec![
+            held("asked.example", HeldBy::Refusal(hold)),
+            held("loop.example", HeldBy::Refusal(Refusal::LoopGuard { issued: 2, within: TimeDelta::hours(9) })),
+        ],
+    );
+    let (_, err) = told(&report, false);
+    for expected in [
+        "The following certificates are due, but the CA asked to wait:\n  /le/live/asked.example/fullchain.pem until",
+        "The following certificates are due, but wait because they were renewed too often (guard against loops):\n  /le/live/loop.example/fullchain.pem until",
+    ] {
+        assert!(err.contains(expected), "{err}");
+    }
+    assert!(!err.contains("earlier failures"), "{err}");
+}
+
+#[test]
+fn what_was_told_when_it_happened_is_not_told_again() {
+    for quiet in [false, true] {
+        let (ui, _, err) = crate::ui::testing::ui(crate::ui::Voice { quiet, ..Default::default() });
+        let left_out = Finding::new(FindingCode::NamesLeftOut, "a.example", "b.example");
+        tell_at_once(&left_out, &ui);
+        tell_findings(std::slice::from_ref(&left_out), &ui);
+        assert_eq!(err.text().matches("were left out").count(), 1, "{}", err.text());
+        assert!(err.text().contains("What to do: "), "{}", err.text());
+        // In the next run it is news.
+        tell_at_once(&left_out, &ui);
+        assert_eq!(err.text().matches("were left out").count(), 2, "{}", err.text());
+    }
+}
+
+#[test]
+fn a_check_that_fails_is_neither_a_hook_nor_a_reload() {
+    let detail = "the reload of nginx.service: nginx's configuration check (nothing was reloaded) failed with status 1: mend its configuration; until then it keeps the certificate that it has";
+    let name = || Some(LineageName::new("a.example").unwrap());
+    let mut outcome = CommandOutcome::new(CommandEnding::Exited(1));
+    outcome.stderr = "nginx: [emerg]\n".into();
+    let mut check = HookRun::new(HookStage::Deploy, "reload of nginx.service", name(), outcome);
+    check.failure = Some(detail.into());
+    let not_written = CommandOutcome::new(CommandEnding::NotStarted("disk full".into()));
+    let mut copy = HookRun::new(HookStage::Deploy, "copy to /x", name(), not_written);
+    copy.failure = Some("copy to /x: disk full".into());
+    let expected = format!("reload of nginx.service ran with error output:\n nginx: [emerg]\n{detail}\n");
+    assert_eq!(hooks::output(&check).unwrap(), expected);
+    assert_eq!(hooks::output(&copy).unwrap(), "copy to /x failed: disk full\n");
+    let mut report = report_of(false, vec![renewed("a.example")]);
+    report.hooks = vec![check, copy];
+    let (_, err) = told(&report, true);
+    let expected = format!(
+        "The following deploys failed:\n  a.example: {detail}\n  a.example: copy to /x failed: disk full\nWhat to do: {}.\n",
+        words::TARGET_CURE
+    );
+    assert!(err.starts_with(&expected), "{err}");
+    assert!(!err.contains("run the command by hand"), "{err}");
+    let document = json(&report);
+    assert_eq!(document["hooks"][0]["failure"], detail);
+    assert_eq!(document["hooks"][1]["failure"], "copy to /x failed: disk full");
 }
 
 #[test]
