@@ -1,4 +1,5 @@
 //! What must hold of the memory of a lineage and of the plan that is made with it, whatever is in it.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use certkit_core::decision::{Cadence, RenewalInformation, RenewalWish, Seed, SuggestedWindow};
 use certkit_core::state::{
