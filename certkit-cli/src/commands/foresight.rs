@@ -138,8 +138,8 @@ fn foresee_with(
     settings: Settings,
 ) -> Result<(Vec<Foreseen>, Outlook), CommandError> {
     // Nobody is asked, so how to ask does not matter: a --ca-bundle that is gone must not hide what comes.
-    let renewer = Renewer::builder(store.clone()).settings(settings).build()?;
-    let (plan, inputs, outlook) = runtime::ask(async { Ok(renewer.foresee(request).await?) })?;
+    let renewer = Renewer::builder(store.clone()).build()?;
+    let (plan, inputs, outlook) = runtime::ask(async { Ok(renewer.foresee_with(request, settings).await?) })?;
     let certificates = plan.entries.into_iter().zip(inputs).map(|(entry, input)| Foreseen { entry, input }).collect();
     Ok((certificates, outlook))
 }

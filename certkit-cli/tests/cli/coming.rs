@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use chrono::Utc;
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use serde_json::{Value, json};
 use testkit::{Pebble, PebbleOptions};
 
@@ -175,12 +175,14 @@ fn who_wants_to_know_is_told_when_and_why_and_in_which_window() {
     let ca = Pebble::start(PebbleOptions::default());
     let place = Place::new();
     certonly(&place, &ca, &["-d", "w.example.org"]).ends_with(0);
-    advise(&place, "w.example.org");
+    let next_check = advise(&place, "w.example.org");
     let run = place.run_trusting(&ca, &["renew", "-v"]).ends_with(0);
-    let told = "(the CA's renewal information); the CA's window is 2030-01-01 00:00:00 UTC to 2030-01-03 00:00:00 UTC; the CA is asked again from 2029-01-01 00:00:00 UTC on.";
-    assert!(run.stderr.contains(told), "{}", run.stderr);
+    let told = format!(
+        "(the CA's renewal information); the CA's window is 2030-01-01 00:00:00 UTC to 2030-01-03 00:00:00 UTC; the CA is asked again from {next_check} on."
+    );
+    assert!(run.stderr.contains(&told), "{}", run.stderr);
     let run = place.run_trusting(&ca, &["renew", "--dry-run", "-v"]).ends_with(0);
-    assert!(run.stderr.contains(told), "what the rules say, and not that it is a dry run: {}", run.stderr);
+    assert!(run.stderr.contains(&told), "what the rules say, and not that it is a dry run: {}", run.stderr);
     let document = place.run_trusting(&ca, &["renew", "--json"]).ends_with(0).json();
     let one = &document["not_due"][0];
     assert_eq!(one["reason"], "renewal-information");
@@ -192,8 +194,10 @@ fn who_wants_to_know_is_told_when_and_why_and_in_which_window() {
     assert!(!run.stderr.contains("window"), "{}", run.stderr);
 }
 
-/// Puts a CA's advice into the memory, as if it had been asked: Pebble has none to give that would lie so far ahead.
-fn advise(place: &Place, name: &str) {
+/// Puts a CA's advice into the memory, as if it had been asked: Pebble has none to give that would lie so far ahead. Gives
+/// when it is asked again.
+fn advise(place: &Place, name: &str) -> DateTime<Utc> {
+    let next_check = (Utc::now() + TimeDelta::hours(12)).trunc_subsecs(0);
     let live = place.tree.config_dir().join("live").join(name).join("cert.pem");
     let document = place.run(&["inspect", "--json", live.to_str().unwrap()]).ends_with(0).json();
     let path = place.tree.config_dir().join("certkit/state").join(format!("{name}.json"));
@@ -202,14 +206,12 @@ fn advise(place: &Place, name: &str) {
         "certificate": document["certificates"][0]["ari_cert_id"],
         "window": { "start": "2030-01-01T00:00:00Z", "end": "2030-01-03T00:00:00Z" },
         "explanation_url": "https://ca.example/why",
-        "next_check": "2029-01-01T00:00:00Z",
+        "next_check": next_check,
         "failures": 0,
     });
     fs::write(&path, memory.to_string()).unwrap();
-    assert!(
-        Utc::now() < "2029-01-01T00:00:00Z".parse::<chrono::DateTime<Utc>>().unwrap(),
-        "move the dates of this test"
-    );
+    assert!(Utc::now() < "2029-12-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap(), "move the dates of this test");
+    next_check
 }
 
 #[test]

@@ -310,7 +310,10 @@ fn those_that_wait_stand_below_what_they_wait_for() {
         false,
         vec![
             held("asked.example", HeldBy::Refusal(hold)),
-            held("loop.example", HeldBy::Refusal(Refusal::LoopGuard { issued: 2, within: TimeDelta::hours(9) })),
+            held(
+                "loop.example",
+                HeldBy::Refusal(Refusal::LoopGuard { issued: 2, since: now(), within: TimeDelta::hours(9) }),
+            ),
         ],
     );
     let (_, err) = told(&report, false);
