@@ -28,9 +28,7 @@ mod wishes;
 mod common;
 pub(crate) use certonly::Saved;
 pub(crate) use common::Context;
-#[cfg(test)]
-pub(crate) use foresight::Broken;
-pub(crate) use foresight::{CadenceSource, Foreseen, Foresight};
+pub(crate) use foresight::{Broken, CadenceSource, Foreseen, Foresight};
 
 use certkit_core::escape;
 
