@@ -217,7 +217,7 @@ fn waits_because(by: &HeldBy) -> &'static str {
 
 /// The file that the reason begins with.
 fn settings_file(reason: &str) -> String {
-    let file = reason.split_once(".toml").map_or(reason.to_owned(), |(path, _)| format!("{path}.toml"));
+    let file = reason.split_once(".toml").map_or_else(|| reason.to_owned(), |(path, _)| format!("{path}.toml"));
     escape(&file).into_owned()
 }
 
