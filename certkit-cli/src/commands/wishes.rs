@@ -131,7 +131,7 @@ mod tests {
 
         let mut never = certificate("n.example", 20);
         never.wish.never = true;
-        let failing = failed(certificate("f.example", 20), 1, &challenge_failure());
+        let failing = failed(certificate("f.example", 20), 3, &challenge_failure());
         let all = foresight(vec![certificate("d.example", 20), failing, never], Default::default());
         let texts: Vec<String> = all.certificates.iter().map(|one| when(one, now())).collect();
         let [due, held, never] = texts.as_slice() else { panic!("{texts:?}") };
