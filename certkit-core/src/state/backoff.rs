@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::Validity;
 
-/// Near the end of the lifetime no pause is longer than this, nor than a third of the time that is left at the most.
+/// Near the end of the lifetime no pause is longer than this, nor than a third of that time.
 const PAUSE_NEAR_THE_END: TimeDelta = TimeDelta::hours(1);
 /// What failed on this machine (a full disk, a wrong clock, a taken port) may be well again soon, and trying burdens nobody
 /// else; but a program that runs all the time has to sleep in between.
@@ -23,8 +23,9 @@ pub fn backoff(consecutive_failures: u32) -> TimeDelta {
 }
 
 /// When a certificate whose renewal failed at `failed_at` is tried again: after [`backoff`], but hourly in the last eighth
-/// of its lifetime (three times in it, when it is shorter than three hours), where a day may be all that is left. Once it has expired, haste helps nobody any more: daily again.
-/// (Let's Encrypt pauses names that fail 1,152 times in a row; ten failures a day get there in four months.)
+/// of its lifetime, where a day may be all that is left, and three times in an eighth of less than three hours. Once it has
+/// expired, haste helps nobody any more: daily again. (Let's Encrypt pauses names that fail 1,152 times in a row; ten
+/// failures a day get there in four months.)
 pub fn next_attempt(failed_at: DateTime<Utc>, consecutive_failures: u32, validity: Option<Validity>) -> DateTime<Utc> {
     let plus = |pause: TimeDelta| failed_at.checked_add_signed(pause).unwrap_or(DateTime::<Utc>::MAX_UTC);
     let usual = plus(backoff(consecutive_failures));
