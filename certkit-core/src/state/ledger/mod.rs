@@ -319,12 +319,20 @@ impl Ledger {
 
 impl Issuances {
     /// The guard against loops: from when on another one may be issued, when too many were. What counts is the lifetime
-    /// of the certificate in place or that of the issued one, whichever is longer.
+    /// of the certificate in place or that of the issued one, whichever is longer; the latter alone for those that come as
+    /// renewals do, by a good part of their own lifetime apart: they may belong to another lineage with the same names, whose
+    /// short certificates must not keep the long ones of this one from being renewed at all.
     fn guard(&self, in_place: Option<TimeDelta>, now: DateTime<Utc>) -> Option<(DateTime<Utc>, Refusal)> {
         let in_place = in_place.unwrap_or_default();
         let mut leave: Vec<(DateTime<Utc>, DateTime<Utc>, TimeDelta)> = Vec::new();
-        for (at, lifetime) in &self.at {
-            let within = TimeDelta::try_seconds(*lifetime).unwrap_or_default().max(in_place) / LOOP_GUARD_FRACTION;
+        for (place, (at, lifetime)) in self.at.iter().enumerate() {
+            let own = TimeDelta::try_seconds(*lifetime).unwrap_or_default();
+            let is_close = |other: Option<&(DateTime<Utc>, i64)>| {
+                other.is_some_and(|(other, _)| (*other - *at).abs() < own / LOOP_GUARD_FRACTION)
+            };
+            let is_hasty = is_close(self.at.get(place + 1))
+                || is_close(place.checked_sub(1).and_then(|before| self.at.get(before)));
+            let within = (if is_hasty { own.max(in_place) } else { own }) / LOOP_GUARD_FRACTION;
             let left = at.checked_add_signed(within).unwrap_or(*at);
             if left > now {
                 leave.push((left, *at, within));

@@ -115,6 +115,16 @@ fn the_guard_counts_without_a_certificate_in_place_and_over_the_longer_lifetime(
 }
 
 #[test]
+fn the_renewals_of_a_lineage_with_short_certificates_do_not_starve_one_with_long_ones_for_the_same_names() {
+    let order = scope_at("https://ca.example/dir", &["a.example.org"]);
+    let mut ledger = Ledger::default();
+    for number in 0..20 {
+        ledger.issued(&order, OrderKind::New, TimeDelta::hours(160), at(number * 80 * 3600));
+        assert_eq!(refusal(&ledger, &order, OrderKind::New, number * 80 * 3600 + 60), None, "{number}");
+    }
+}
+
+#[test]
 fn an_instant_at_the_end_of_time_does_not_panic() {
     let mut ledger = Ledger::default();
     let order = scope(&["a.example.org"]);
