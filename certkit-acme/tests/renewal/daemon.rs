@@ -325,6 +325,8 @@ async fn what_is_overdue_and_not_wanted_any_more_does_not_keep_it_awake() {
     let now = testkit::now();
     let mut state = LineageState::default();
     let revocation = RevocationMemory::new(serial, None, now - TimeDelta::hours(1));
+    let version = world.lineage(NAME).live_version().unwrap();
+    state.apply(&Event::FirstSeen { version }, now - TimeDelta::hours(8));
     state.apply(&Event::RevocationRead { revocation }, now - TimeDelta::hours(7));
     world.store().lock().unwrap().save_state(&LineageName::new(NAME).unwrap(), &state).unwrap();
     world.set(NAME, "revocation_check = false\n");

@@ -22,8 +22,8 @@ const LONGEST_INTERVAL: TimeDelta = TimeDelta::days(7);
 const LONGEST_SINGLE_GAP: TimeDelta = TimeDelta::days(1);
 /// So many of the last gaps between runs are looked at.
 const GAPS: usize = 10;
-/// Runs within less than this tell nothing about the next day.
-const SHORTEST_TELLING_SPAN: TimeDelta = TimeDelta::days(1);
+/// A few runs in less than this are somebody who tries it out.
+const LONGEST_GAP_BY_HAND: TimeDelta = TimeDelta::hours(1);
 
 impl Cadence {
     /// Runs that come every so often; what is out of range is brought into it.
@@ -39,8 +39,8 @@ impl Cadence {
     /// What the instants of the last runs tell (oldest first, without this one): the longest of the last ten gaps, since
     /// runs by hand come in between. What is longer than a day counts when it happened twice: a machine that was off for a
     /// month is run daily all the same once it is on, and a certificate of six days that is planned as if the next run came
-    /// in a week would be renewed at every run. Until the runs span a day, a few by hand must not pass for how often it is run:
-    /// twice a day is the least that is assumed then.
+    /// in a week would be renewed at every run. Gaps of less than an hour are runs by hand, unless
+    /// all of the last ten are.
     pub fn from_past_runs(runs: &[DateTime<Utc>]) -> Self {
         let gaps = runs.windows(2).rev().take(GAPS).map(|pair| match pair {
             [earlier, later] => *later - *earlier,
@@ -49,13 +49,15 @@ impl Cadence {
         // A clock that was set back makes a negative gap, which tells nothing.
         let mut gaps: Vec<TimeDelta> = gaps.filter(|gap| *gap > TimeDelta::zero()).collect();
         gaps.sort_unstable_by(|one, other| other.cmp(one));
-        let told = match gaps.as_slice() {
+        // Sorted: the longest comes first.
+        if gaps.len() < GAPS && gaps.first().is_some_and(|longest| *longest < LONGEST_GAP_BY_HAND) {
+            gaps.clear();
+        }
+        Self::every(match gaps.as_slice() {
             [] => USUAL_INTERVAL,
             [only] => LONGEST_SINGLE_GAP.min(*only),
             [longest, second, ..] => LONGEST_SINGLE_GAP.max(*second).min(*longest),
-        };
-        let spanned = gaps.iter().fold(TimeDelta::zero(), |sum, gap| sum.checked_add(gap).unwrap_or(TimeDelta::MAX));
-        Self::every(if spanned < SHORTEST_TELLING_SPAN { told.max(USUAL_INTERVAL) } else { told })
+        })
     }
 
     /// When the next run comes.
@@ -85,7 +87,9 @@ mod tests {
         assert_eq!(Cadence::from_past_runs(&runs).interval, TimeDelta::minutes(720));
         // On the first day, when it is tried out.
         assert_eq!(Cadence::from_past_runs(&[at(0), at(1), at(2)]).interval, TimeDelta::hours(12));
-        assert_eq!(Cadence::from_past_runs(&[at(0), at(1), at(2), at(2000)]).interval, TimeDelta::days(1));
+        assert_eq!(Cadence::from_past_runs(&[at(0), at(1), at(121)]).interval, TimeDelta::hours(2));
+        let frequent: Vec<_> = (0..11).map(|run| at(run * 10)).collect();
+        assert_eq!(Cadence::from_past_runs(&frequent).interval, TimeDelta::minutes(10));
     }
 
     #[test]
