@@ -273,7 +273,13 @@ impl Run<'_> {
                 progress.merge(one);
             }
         }
-        self.deploy_what_is_pending(&soon).await;
+        // What was renewed has been deployed just now, as far as that went.
+        let renewed = |subject: &Subject| {
+            let is_renewed = |entry: &ReportEntry| matches!(entry.outcome, Outcome::Renewed { .. });
+            progress.entries.iter().any(|entry| entry.name == subject.name.as_str() && is_renewed(entry))
+        };
+        let left: Vec<Arc<Subject>> = soon.into_iter().filter(|subject| !renewed(subject)).collect();
+        self.deploy_what_is_pending(&left).await;
         let Progress { entries, findings, post_commands, renewed, failed, attempted } = progress;
         if !attempted.is_empty() {
             self.hooks.post(&post_commands, &renewed, &failed).await;
