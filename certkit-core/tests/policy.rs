@@ -155,7 +155,7 @@ fn remember(past: &[(i64, Happened)], lifetime: i64, now: i64) -> (LineageState,
 }
 
 fn cadence() -> impl Strategy<Value = Cadence> {
-    prop_oneof![Just(Cadence::exact()), (1_i64..3000).prop_map(|minutes| Cadence::every(TimeDelta::minutes(minutes)))]
+    prop_oneof![Just(Cadence::exact()), (1_i64..12_000).prop_map(|minutes| Cadence::every(TimeDelta::minutes(minutes)))]
 }
 
 /// A window by hundredths of the lifetime, before, in and after it.
@@ -176,7 +176,7 @@ fn wish() -> impl Strategy<Value = RenewalWish> {
 /// Any instant, the first and the last that there are included.
 fn any_instant() -> impl Strategy<Value = DateTime<Utc>> {
     prop_oneof![
-        20 => (-2 * YEAR..2 * YEAR).prop_map(at),
+        8 => (-2 * YEAR..2 * YEAR).prop_map(at),
         1 => Just(DateTime::<Utc>::MIN_UTC),
         1 => Just(DateTime::<Utc>::MAX_UTC),
         1 => Just(DateTime::<Utc>::UNIX_EPOCH),
@@ -266,7 +266,7 @@ fn any_ledger() -> impl Strategy<Value = Ledger> {
 fn longest_wait(by: &HeldBy, lifetime: i64, now: DateTime<Utc>) -> DateTime<Utc> {
     match by {
         HeldBy::Failure(failure) => failure.at + LONGEST_RETRY_AFTER.max(TimeDelta::days(1)),
-        HeldBy::Refusal(Refusal::Hold(hold)) => hold.since + LONGEST_RETRY_AFTER,
+        HeldBy::Refusal(Refusal::Hold(_)) => now + LONGEST_RETRY_AFTER,
         HeldBy::Refusal(Refusal::Limit { limit, .. }) => now + limit.window(),
         HeldBy::Refusal(Refusal::LoopGuard { .. }) => now + TimeDelta::seconds(lifetime / 4),
         other => panic!("{other:?} is new here"),
@@ -376,20 +376,19 @@ proptest! {
     fn a_tree_that_was_just_taken_over_is_left_alone_while_more_than_a_third_is_left(
         lifetime in lifetime(),
         part in 0.0..0.66_f64,
-        minutes in 1_i64..3000,
+        minutes in 1_i64..12_000,
         is_exact in any::<bool>(),
     ) {
         let validity = Validity { not_before: at(0), not_after: at(lifetime) };
         // Half for those that live for less than ten days.
         let part = if lifetime < 10 * DAY { part * 0.75 } else { part };
         let now = at((lifetime as f64 * part) as i64);
-        let every = TimeDelta::minutes(minutes);
-        let cadence = if is_exact { Cadence::exact() } else { Cadence::every(every) };
+        let cadence = if is_exact { Cadence::exact() } else { Cadence::every(TimeDelta::minutes(minutes)) };
         let input = input(Some(validity), RenewalWish::default(), LineageState::default());
         let outlook = Outlook::new(Ledger::default(), cadence);
         let entry = decide(&input, &outlook.ledger, &outlook, now);
         // Unless it would come to its last eighth before the next run.
-        if is_exact || now + every.min(TimeDelta::days(1)) <= validity.not_after - validity.lifetime() / 8 {
+        if is_exact || now + cadence.interval <= validity.not_after - validity.lifetime() / 8 {
             prop_assert!(matches!(entry.step, Step::NotDue { .. }), "{:?}", entry.step);
             prop_assert!(matches!(entry.due.reason, DueReason::ThirdOfLifetime | DueReason::HalfOfLifetime));
         } else if part < 0.24 {

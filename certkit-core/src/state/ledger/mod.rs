@@ -190,7 +190,7 @@ impl Ledger {
         if let Some(mut hold) = hold {
             // A CA that says it again has been down since it said so first.
             let before = authority.holds.iter().find(|known| known.scope == hold.scope && known.class == hold.class);
-            if let Some(before) = before.filter(|before| at <= before.until + TimeDelta::hours(1)) {
+            if let Some(before) = before.filter(|before| at - before.until <= TimeDelta::hours(1)) {
                 hold.since = before.since.min(hold.since);
             }
             authority.holds.retain(|known| known.scope != hold.scope && known.holds(at));

@@ -132,6 +132,8 @@ fn an_instant_at_the_end_of_time_does_not_panic() {
     for _ in 0..3 {
         ledger.ordered(&order, OrderKind::New, end);
         ledger.issued(&order, OrderKind::New, TimeDelta::days(90), end);
+        let failure = Failure::new(FailureClass::ServerUnavailable, "503").with_retry(Retry::At(end));
+        ledger.failed(&order, &failure, at(0));
     }
     let _ = ledger.may_order(&order, OrderKind::New, Some(TimeDelta::days(90)), at(0));
     let _ = ledger.may_order(&order, OrderKind::New, Some(TimeDelta::days(90)), end);
