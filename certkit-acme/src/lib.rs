@@ -22,6 +22,8 @@ mod der;
 
 pub mod dns;
 
+pub mod doctor;
+
 pub mod fallback;
 
 mod key_material;

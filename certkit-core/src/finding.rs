@@ -14,6 +14,9 @@ pub struct Finding {
     pub subject: String,
     /// What was seen, escaped; empty when code and subject say it all.
     pub evidence: String,
+    /// The exact cure where the code's own words are too general: made from what was found, escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact_cure: Option<String>,
 }
 
 /// How bad a finding is.
@@ -120,7 +123,22 @@ impl Finding {
             severity: code.severity(),
             subject: crate::escape(subject.as_ref()).into_owned(),
             evidence: crate::escape(evidence.as_ref()).into_owned(),
+            exact_cure: None,
         }
+    }
+
+    /// The same with the exact cure: what to do in this very case, in words or as a command; escaped here.
+    #[must_use]
+    pub fn with_cure(mut self, cure: impl AsRef<str>) -> Self {
+        self.exact_cure = Some(crate::escape(cure.as_ref()).into_owned());
+        self
+    }
+
+    /// The same with another severity than the code's own.
+    #[must_use]
+    pub fn with_severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
     }
 
     /// What is wrong, in a sentence without a full stop.
@@ -130,7 +148,10 @@ impl Finding {
     }
 
     /// What to do about it: by the code, and where the evidence says so, by what really stands in the way.
-    pub fn cure(&self) -> &'static str {
+    pub fn cure(&self) -> &str {
+        if let Some(cure) = &self.exact_cure {
+            return cure;
+        }
         match self.code {
             FindingCode::AccountUnusable
             | FindingCode::BrokenLineage
@@ -348,7 +369,8 @@ mod tests {
     #[test]
     fn a_wildcard_is_not_to_be_validated_by_webroot() {
         let evidence = "*.a.example can only be validated with dns-01";
-        let cure = Finding::new(FindingCode::AuthenticatorUnsupported, "a.example", evidence).cure();
+        let finding = Finding::new(FindingCode::AuthenticatorUnsupported, "a.example", evidence);
+        let cure = finding.cure();
         assert!(cure.contains("--manual") && !cure.contains("--webroot"), "{cure}");
     }
 }

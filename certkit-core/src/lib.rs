@@ -21,6 +21,9 @@ pub mod decision;
 
 mod der;
 
+mod endpoint;
+pub use endpoint::{Endpoint, EndpointProtocol, EndpointSource};
+
 mod escape;
 pub use escape::escape;
 
@@ -39,6 +42,9 @@ pub use key_math::{KeyMath, KeyMathError};
 mod lineage_name;
 pub use lineage_name::{LineageName, LineageNameError, Version};
 
+mod notice;
+pub use notice::{Notice, NoticeAttempt, NoticeKind, NoticeLevel};
+
 mod pem_block;
 
 mod plan;
@@ -54,6 +60,9 @@ pub mod state;
 
 #[cfg(feature = "store")]
 pub mod store;
+
+mod summary;
+pub use summary::{BrokenSummary, Condition, Summary};
 
 mod url;
 pub use url::{AcmeUrl, AcmeUrlError};

@@ -43,6 +43,9 @@ mod select;
 
 mod subject;
 
+mod survey;
+pub use survey::Survey;
+
 mod wishes;
 
 use std::sync::Arc;

@@ -105,6 +105,7 @@ impl LineageState {
             Event::WishFulfilled => self.wish = None,
             Event::RenewalInformationRead { information } => self.renewal_information = Some(information.clone()),
             Event::RevocationRead { revocation } => self.revocation = Some(revocation.clone()),
+            Event::ServedRead { served } => self.served.clone_from(served),
             Event::AttemptFailed { failure } => self.remember(failure, at),
             Event::AttemptStarted { directory, .. } => {
                 self.attempted_directory = Some(directory.clone());

@@ -132,6 +132,11 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
+    /// The endpoints were looked at.
+    ServedRead {
+        /// What they served.
+        served: Vec<super::EndpointMemory>,
+    },
     /// The attempt failed.
     AttemptFailed {
         /// Why.
@@ -183,7 +188,7 @@ pub struct RecordedEvent {
 impl Event {
     /// Whether it is daily business: the state keeps it, and the history would only be filled by it.
     pub fn is_routine(&self) -> bool {
-        matches!(self, Self::RenewalInformationRead { .. } | Self::RevocationRead { .. })
+        matches!(self, Self::RenewalInformationRead { .. } | Self::RevocationRead { .. } | Self::ServedRead { .. })
     }
 }
 

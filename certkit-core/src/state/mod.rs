@@ -15,6 +15,9 @@ pub use event::{DeployTarget, Event, RecordedEvent};
 mod ledger;
 pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal};
 
+mod served;
+pub use served::{AddressMemory, EndpointMemory, ServedLeaf, ServedTrouble, Serving};
+
 mod wish;
 pub use wish::RecordedWish;
 
@@ -66,6 +69,8 @@ pub struct LineageState {
     pub left_out: IdentifierSet,
     /// The targets of the settings that have the version in use.
     pub deployed_targets: Vec<DeployTarget>,
+    /// What the endpoints served when they were last looked at.
+    pub served: Vec<EndpointMemory>,
 }
 
 /// What a CA's revocation list said about a certificate.
