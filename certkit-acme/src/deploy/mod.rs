@@ -10,16 +10,22 @@ mod files;
 mod hooks;
 use hooks::check_writers;
 pub use hooks::{HookStage, directory_hooks, validate_hook};
+pub(crate) use hooks::{is_executable, validate_command};
 
 mod placing;
 
+mod rehearsal;
+pub(crate) use rehearsal::{Obstacle, files_with_keys, rehearse};
+
 mod reload;
 pub use reload::{ServerControl, WebServer, reload, reload_with};
+pub(crate) use reload::{check_configuration, first_found};
 
 mod setting;
 pub use setting::{DeployedVersion, deploy_setting};
 
 mod unit;
+pub(crate) use unit::{check_before_reload, is_unit_name};
 
 use std::path::{Path, PathBuf};
 

@@ -34,7 +34,7 @@ codes! {
     /// A change of an account's key that did not end.
     AccountKeyPending => store::ACCOUNT_KEY_PENDING,
     /// The account that a conf names is not in the store.
-    AccountMissing => machine::ACCOUNT_MISSING,
+    AccountNotStored => machine::ACCOUNT_NOT_STORED,
     /// An account that its CA had lost was registered anew.
     AccountRevived => run::ACCOUNT_REVIVED,
     /// A conf names no account, and there are several.

@@ -3,7 +3,7 @@
 use super::Severity;
 use super::words::Words;
 
-pub(super) const ACCOUNT_MISSING: Words = Words {
+pub(super) const ACCOUNT_NOT_STORED: Words = Words {
     severity: Severity::Error,
     what: "the account that the renewal configuration names is not stored here",
     why: "no order can be placed without it",
