@@ -6,7 +6,7 @@ use certkit_core::settings::DeploySetting;
 use certkit_core::{Finding, FindingCode, escape};
 
 use super::hooks::{HookCommand, check_hook};
-use super::service::{ServiceState, check_service_reads};
+use super::service::ServiceState;
 use super::{Check, Examined, Machine, in_quotes};
 use crate::command::CommandEnding;
 use crate::deploy::{
@@ -33,7 +33,7 @@ impl DeploySubject {
     }
 
     /// The files that hold its key for others, or the key itself where nothing is copied.
-    fn keys(&self) -> Vec<PathBuf> {
+    pub fn keys(&self) -> Vec<PathBuf> {
         let copies: Vec<PathBuf> = self
             .targets
             .iter()
@@ -46,8 +46,8 @@ impl DeploySubject {
 }
 
 /// Whether a target of the settings could receive a new version: folders, owners and groups for files; for a reload the
-/// unit, the server's own check and whether the user of the service can read the key; for a command its program. Nothing
-/// is written or reloaded.
+/// unit and the server's own check; for a command its program. Nothing is written or reloaded. Whether the service can
+/// read the key is [`check_service_reads`](super::check_service_reads)'s.
 pub async fn check_deploy(setting: &DeploySetting, subject: &DeploySubject, machine: &Machine) -> Vec<Examined> {
     let what = describe(&setting.target());
     match setting {
@@ -68,7 +68,6 @@ pub async fn check_deploy(setting: &DeploySetting, subject: &DeploySubject, mach
             } else {
                 all.push(Examined::fine(Check::ServerConfiguration, &what));
             }
-            all.extend(check_service_reads(unit, &subject.keys(), machine).await);
             all
         }
         _ => {

@@ -13,6 +13,13 @@ mod deploy_only;
 
 mod deploying;
 
+mod examination;
+pub use examination::{Examinations, ExaminedEntry, ExaminedProblem, NotChecked, Reach};
+
+mod examined_lineage;
+
+mod examined_machine;
+
 mod group;
 
 mod inventory;

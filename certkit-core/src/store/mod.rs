@@ -33,7 +33,7 @@ pub use lineage::{BrokenLineage, BrokenReason, Lineage, Lineages, VersionFiles};
 mod links;
 
 mod lock;
-pub use lock::LockError;
+pub use lock::{HeldBySomebody, LockError};
 
 mod locked;
 pub use locked::{EditConfError, LockedStore};
