@@ -3,6 +3,8 @@
 mod code;
 pub use code::FindingCode;
 
+mod network;
+
 mod run;
 
 mod store;
