@@ -1,6 +1,33 @@
 //! Everything that would make the next renewal or deploy fail, one check a file. A check takes values and gives an
 //! [`Examined`]; it knows neither the store nor the other checks, and asks no CA for an order.
 
+mod account;
+pub use account::{WantedAccount, check_account};
+
+mod addresses;
+pub use addresses::{AddressQuestion, check_addresses};
+
+mod caa;
+pub use caa::{CaaQuestion, check_caa};
+
+mod challenge_records;
+pub use challenge_records::check_challenge_records;
+
+mod directory;
+pub use directory::check_directory;
+
+mod http_challenge;
+pub use http_challenge::{HttpCheckSettings, check_http_challenge};
+
+mod network;
+pub use network::{NetworkSubject, NetworkTools, WantedAuthority, network};
+
+mod profile;
+pub use profile::check_profile;
+
+mod tlsa_records;
+pub use tlsa_records::check_tlsa;
+
 use certkit_core::Finding;
 
 /// What a check found out.
@@ -34,8 +61,28 @@ pub enum Examination {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Check {
+    /// The account at a CA.
+    Account,
+    /// The addresses of a name.
+    Addresses,
+    /// The CAA records of a name.
+    Caa,
+    /// What stands at `_acme-challenge` of a name that is validated by DNS.
+    ChallengeRecords,
     /// The clock against the CA's.
     Clock,
+    /// A CA's directory.
+    Directory,
+    /// Port 80 of a name at one of its addresses.
+    HttpChallenge,
+    /// The authoritative name servers of a name.
+    NameServers,
+    /// The certificate profile that is wanted.
+    Profile,
+    /// Whether a CA says when to renew.
+    RenewalInformation,
+    /// TLSA records that pin what a renewal changes.
+    TlsaRecords,
 }
 
 impl Examined {
