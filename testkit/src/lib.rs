@@ -3,6 +3,7 @@
 //! - [`Pebble`]: an ACME server with its test DNS, on free ports.
 //! - [`FaultProxy`]: a proxy in front of it that does what Pebble never does.
 //! - [`Acme2Certifier`]: another ACME server, with renewal information, profiles and external accounts of its own.
+//! - [`NameServer`]: a resolver and authoritative name servers that fail as a test says.
 //! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
 //! - [`Certbot`]: certbot itself, as the peer that must understand everything.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
@@ -29,6 +30,9 @@ mod fault_proxy;
 pub use fault_proxy::{Answer, FaultProxy, LoggedRequest, NewOrderRequest, RequestKind, RuleBuilder};
 
 pub mod https;
+
+mod name_server;
+pub use name_server::{Data, Fault, NameServer, RecordKind};
 
 mod nginx;
 pub use nginx::{Nginx, NginxOptions};

@@ -177,7 +177,7 @@ fn is_refusal(error: &AcmeError) -> bool {
 }
 
 /// Whether the CA knows the account and has deactivated it (RFC 8555 section 7.3.6).
-pub(super) fn says_deactivated(error: &AcmeError) -> bool {
+pub(crate) fn says_deactivated(error: &AcmeError) -> bool {
     let AcmeError::Refused { problem, .. } = error else { return false };
     let detail = problem.detail.to_ascii_lowercase();
     problem.kind == "unauthorized" && ["deactivated", "revoked"].iter().any(|status| detail.contains(status))

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::Words;
-use super::{Severity, machine, run, store};
+use super::{Severity, machine, network, run, store};
 
 macro_rules! codes {
     ($($(#[$doc:meta])+ $code:ident => $words:path,)+) => {
@@ -29,10 +29,16 @@ macro_rules! codes {
 }
 
 codes! {
+    /// The CA has deactivated or revoked the account.
+    AccountDeactivated => network::ACCOUNT_DEACTIVATED,
     /// The journal of a change of an account's key cannot be read; the key in it may be the one that counts.
     AccountKeyJournalUnusable => store::ACCOUNT_KEY_JOURNAL_UNUSABLE,
     /// A change of an account's key that did not end.
     AccountKeyPending => store::ACCOUNT_KEY_PENDING,
+    /// The CA does not know the account of a stored key.
+    AccountLost => network::ACCOUNT_LOST,
+    /// There is no account for a CA that certificates come from.
+    AccountMissing => network::ACCOUNT_MISSING,
     /// The account that a conf names is not in the store.
     AccountNotStored => machine::ACCOUNT_NOT_STORED,
     /// An account that its CA had lost was registered anew.
@@ -41,6 +47,8 @@ codes! {
     AccountUnclear => machine::ACCOUNT_UNCLEAR,
     /// An account directory that cannot be used, or that certbot could not use.
     AccountUnusable => store::ACCOUNT_UNUSABLE,
+    /// A name leads to an address that a public CA cannot reach.
+    AddressNotPublic => network::ADDRESS_NOT_PUBLIC,
     /// `archive/NAME` without a conf.
     ArchiveWithoutConf => store::ARCHIVE_WITHOUT_CONF,
     /// The authenticator of a conf cannot be done by this version.
@@ -49,10 +57,32 @@ codes! {
     BeforeTheWindow => run::BEFORE_THE_WINDOW,
     /// A lineage cannot be used.
     BrokenLineage => store::BROKEN_LINEAGE,
+    /// CAA records permit the CA to issue for another account only.
+    CaaAccountOther => network::CAA_ACCOUNT_OTHER,
+    /// A critical CAA record with a tag that no CA knows.
+    CaaCriticalUnknown => network::CAA_CRITICAL_UNKNOWN,
+    /// CAA records forbid the CA.
+    CaaForbids => network::CAA_FORBIDS,
+    /// CAA records forbid the way in which the name is validated.
+    CaaMethodForbidden => network::CAA_METHOD_FORBIDDEN,
+    /// A name server fails when it is asked for CAA records.
+    CaaServerFails => network::CAA_SERVER_FAILS,
+    /// The CAA records of a name cannot be looked up.
+    CaaUnanswered => network::CAA_UNANSWERED,
     /// The CA has revoked the certificate in use.
     CertificateRevoked => run::CERTIFICATE_REVOKED,
     /// The stored chain lacks an issuer or is in the wrong order.
     ChainIncomplete => machine::CHAIN_INCOMPLETE,
+    /// `_acme-challenge` is an alias that leads nowhere.
+    ChallengeAliasBroken => network::CHALLENGE_ALIAS_BROKEN,
+    /// Another content than the challenge's came back.
+    ChallengeBodyWrong => network::CHALLENGE_BODY_WRONG,
+    /// The web server does not serve the challenge file.
+    ChallengeNotServed => network::CHALLENGE_NOT_SERVED,
+    /// The answer to a challenge cannot be placed.
+    ChallengeNotSetUp => network::CHALLENGE_NOT_SET_UP,
+    /// TXT records of earlier validations are left at `_acme-challenge`.
+    ChallengeRecordsLeft => network::CHALLENGE_RECORDS_LEFT,
     /// This machine's clock and the CA's differ.
     ClockOff => run::CLOCK_OFF,
     /// The folder of a deploy target cannot be written to.
@@ -61,8 +91,16 @@ codes! {
     DeployOwnerUnknown => machine::DEPLOY_OWNER_UNKNOWN,
     /// A deploy hook or a reload failed for the version in use, and is tried again.
     DeployPending => run::DEPLOY_PENDING,
+    /// The CA's directory cannot be reached.
+    DirectoryUnreachable => network::DIRECTORY_UNREACHABLE,
+    /// What the CA answers is no ACME directory.
+    DirectoryUnusable => network::DIRECTORY_UNUSABLE,
     /// Little space is left where the store is.
     DiskNearlyFull => machine::DISK_NEARLY_FULL,
+    /// DNSSEC is broken: who validates gets no answer.
+    DnssecBroken => network::DNSSEC_BROKEN,
+    /// The CA wants an external account, and none is bound.
+    ExternalAccountNeeded => network::EXTERNAL_ACCOUNT_NEEDED,
     /// The certificate was obtained from another CA than the conf's first, because that one fails.
     FallbackAuthority => run::FALLBACK_AUTHORITY,
     /// A live link points somewhere that certbot would not have made it point to.
@@ -77,12 +115,18 @@ codes! {
     HookLeftover => machine::HOOK_LEFTOVER,
     /// A hook command cannot be run.
     HookNotRunnable => machine::HOOK_NOT_RUNNABLE,
+    /// Nobody answers on port 80 of an address of the name.
+    HttpPortClosed => network::HTTP_PORT_CLOSED,
+    /// The port of the standalone authenticator is taken.
+    HttpPortTaken => network::HTTP_PORT_TAKEN,
     /// Few inodes are left where the store is.
     InodesNearlyUsed => machine::INODES_NEARLY_USED,
     /// A commit of certkit that did not end.
     InterruptedCommit => store::INTERRUPTED_COMMIT,
     /// certbot's journal links of an interrupted switch.
     InterruptedSwitch => store::INTERRUPTED_SWITCH,
+    /// The IPv6 address of a name answers differently.
+    Ipv6Differs => network::IPV6_DIFFERS,
     /// An issuer in the stored chain ends before the certificate.
     IssuerEndsEarly => machine::ISSUER_ENDS_EARLY,
     /// A key has been in use for long.
@@ -97,6 +141,16 @@ codes! {
     LockHeld => machine::LOCK_HELD,
     /// The live links point to different versions.
     MixedVersions => store::MIXED_VERSIONS,
+    /// A name of a certificate no longer exists in DNS.
+    NameNotFound => network::NAME_NOT_FOUND,
+    /// A name server of the zone does not answer for it.
+    NameServerFails => network::NAME_SERVER_FAILS,
+    /// The name servers of a zone give different answers.
+    NameServersDisagree => network::NAME_SERVERS_DISAGREE,
+    /// No name server answers for a name.
+    NameUnanswered => network::NAME_UNANSWERED,
+    /// A name has no address.
+    NameWithoutAddress => network::NAME_WITHOUT_ADDRESS,
     /// Names were left out of a certificate, as `allow_subset_of_names` permits.
     NamesLeftOut => run::NAMES_LEFT_OUT,
     /// A complete version newer than the one in use.
@@ -123,8 +177,16 @@ codes! {
     ProfileEffects => run::PROFILE_EFFECTS,
     /// The preferred certificate profile was not to be had, so the CA's default was taken.
     ProfileNotGranted => run::PROFILE_NOT_GRANTED,
+    /// The CA does not offer the profile that is wanted.
+    ProfileNotOffered => network::PROFILE_NOT_OFFERED,
     /// Something that an interrupted run had left was put right by this one.
     PutRight => store::PUT_RIGHT,
+    /// The challenge is redirected to where no CA follows.
+    RedirectForbidden => network::REDIRECT_FORBIDDEN,
+    /// The challenge is redirected in a loop, or too often.
+    RedirectLoop => network::REDIRECT_LOOP,
+    /// The challenge is redirected to a name that does not resolve.
+    RedirectUnresolved => network::REDIRECT_UNRESOLVED,
     /// A reload is chained to the exit status of renew.
     ReloadChained => machine::RELOAD_CHAINED,
     /// The unit that is to be reloaded cannot be.
@@ -137,6 +199,8 @@ codes! {
     RenewBeforeExpiryUnreadable => run::RENEW_BEFORE_EXPIRY_UNREADABLE,
     /// The CA explains why it wants a certificate to be renewed.
     RenewalInformationExplained => run::RENEWAL_INFORMATION_EXPLAINED,
+    /// The CA does not say when to renew.
+    RenewalInformationNotOffered => network::RENEWAL_INFORMATION_NOT_OFFERED,
     /// The CA's window leaves too little time.
     RenewalInformationTooLate => run::RENEWAL_INFORMATION_TOO_LATE,
     /// The renewal information or the revocation list of a CA cannot be had.
@@ -167,10 +231,16 @@ codes! {
     StoreOnNetwork => machine::STORE_ON_NETWORK,
     /// The store lies on a read-only file system.
     StoreReadOnly => machine::STORE_READ_ONLY,
+    /// The CA wants its terms of service to be agreed to.
+    TermsNotAgreed => network::TERMS_NOT_AGREED,
     /// A lineage gets its certificates from a test CA.
     TestAuthority => machine::TEST_AUTHORITY,
     /// certkit's timer is installed but does not run.
     TimerInactive => machine::TIMER_INACTIVE,
+    /// No TLSA record fits the certificate in use.
+    TlsaMismatch => network::TLSA_MISMATCH,
+    /// The next renewal breaks a TLSA record.
+    TlsaWillBreak => network::TLSA_WILL_BREAK,
     /// More names than a certificate of this CA can have.
     TooManyNames => machine::TOO_MANY_NAMES,
     /// Two programs renew the same certificates.

@@ -4,6 +4,7 @@ mod code;
 pub use code::FindingCode;
 
 mod machine;
+mod network;
 
 mod run;
 
