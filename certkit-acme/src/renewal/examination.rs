@@ -12,7 +12,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::examined_lineage;
 use super::inventory::blocking;
-use super::{Renewer, Request, RunError, examined_machine};
+use super::{Renewer, Request, RunError, examined_machine, examined_network};
 use crate::doctor::{Check, Examination, Examined, Machine};
 
 /// How far a look reaches.
@@ -74,7 +74,8 @@ const AT_ONCE: usize = 8;
 
 impl Renewer {
     /// Looks for everything that would make the next renewal or deploy of the selected certificates fail. The store is
-    /// read and nothing is written; no lock is taken, no order placed, no hook run. Programs that are asked: systemctl,
+    /// read and nothing is written to it; no lock is taken, no order placed, no hook run. With [`Reach::Network`] a file with a
+    /// token is put into each webroot and removed again, as a CA would ask for it. Programs that are asked: systemctl,
     /// crontab, and the configuration checks that come before a reload. A check that fails or hangs says so and keeps no
     /// other from being made.
     pub async fn examine(&self, request: &Request, machine: &Machine, reach: Reach) -> Result<Examinations, RunError> {
@@ -88,7 +89,7 @@ impl Renewer {
         let known = {
             let (store, request, settings, math) =
                 (self.store.clone(), request.clone(), settings.clone(), Arc::clone(&self.math));
-            blocking(move || examined_lineage::look(&store, &request, &settings, math.as_ref(), now)).await?
+            Arc::new(blocking(move || examined_lineage::look(&store, &request, &settings, math.as_ref(), now)).await?)
         };
         let mut checks = Checks::new(now);
         examined_machine::add(&mut checks, self, request, &settings, problems, &known, machine);
@@ -96,7 +97,9 @@ impl Renewer {
             examined_lineage::add(&mut checks, lineage, &known, machine);
         }
         examined_lineage::add_shared(&mut checks, &known, machine);
-        let _ = reach;
+        if reach == Reach::Network {
+            examined_network::add(&mut checks, self, request, &known).await;
+        }
         Ok(Examinations { now, entries: checks.finish().await })
     }
 }
@@ -155,6 +158,12 @@ impl Examinations {
     }
 }
 
+impl ExaminedEntry {
+    pub(super) fn new(certificates: Vec<String>, examined: Examined) -> Self {
+        Self { certificates, examined }
+    }
+}
+
 impl ExaminedProblem {
     /// What to do, with the certificate's name filled in where there is one; of several it stays `NAME`, which then stands
     /// for each of them.
@@ -192,7 +201,7 @@ pub(super) struct Checks {
     pub(super) now: DateTime<Utc>,
     done: Vec<(usize, ExaminedEntry)>,
     next: usize,
-    running: JoinSet<Vec<Examined>>,
+    running: JoinSet<Vec<ExaminedEntry>>,
     about: HashMap<Id, About>,
     turns: Arc<Semaphore>,
 }
@@ -249,8 +258,34 @@ impl Checks {
     ) where
         F: Future<Output = Vec<Examined>> + Send + 'static,
     {
+        let certificates = certificates.to_vec();
+        let of_all = certificates.clone();
+        self.spawn_entries(certificates, check, subject, limit, async move {
+            let examined = work.await.into_iter();
+            examined.map(|examined| ExaminedEntry { certificates: of_all.clone(), examined }).collect()
+        });
+    }
+
+    /// The same for a check that tells itself which certificates each of its results is about.
+    pub(super) fn spawn_sorted<F>(&mut self, check: Check, subject: impl AsRef<str>, limit: Duration, work: F)
+    where
+        F: Future<Output = Vec<ExaminedEntry>> + Send + 'static,
+    {
+        self.spawn_entries(Vec::new(), check, subject, limit, work);
+    }
+
+    fn spawn_entries<F>(
+        &mut self,
+        certificates: Vec<String>,
+        check: Check,
+        subject: impl AsRef<str>,
+        limit: Duration,
+        work: F,
+    ) where
+        F: Future<Output = Vec<ExaminedEntry>> + Send + 'static,
+    {
         let subject = escape(subject.as_ref()).into_owned();
-        let about = About { place: self.place(), certificates: certificates.to_vec(), check, subject };
+        let about = About { place: self.place(), certificates: certificates.clone(), check, subject };
         let (turns, late) = (Arc::clone(&self.turns), (check, about.subject.clone()));
         let task = self.running.spawn(async move {
             // It is never closed.
@@ -259,7 +294,7 @@ impl Checks {
                 Ok(examined) => examined,
                 Err(_) => {
                     let because = format!("it took longer than {} seconds", limit.as_secs());
-                    vec![Examined::not_checked(late.0, late.1, because)]
+                    vec![ExaminedEntry::new(certificates, Examined::not_checked(late.0, late.1, because))]
                 }
             }
         });
@@ -278,16 +313,12 @@ impl Checks {
                 Err(error) => (error.id(), Err(error)),
             };
             let Some(about) = self.about.remove(&id) else { continue };
-            let examined = result.unwrap_or_else(|_| {
+            let entries = result.unwrap_or_else(|_| {
                 let because = "the check itself failed: this is an error in certkit, please report it";
-                vec![Examined::not_checked(about.check, &about.subject, because)]
+                let examined = Examined::not_checked(about.check, &about.subject, because);
+                vec![ExaminedEntry::new(about.certificates, examined)]
             });
-            let certificates = about.certificates;
-            self.done.extend(
-                examined
-                    .into_iter()
-                    .map(|examined| (about.place, ExaminedEntry { certificates: certificates.clone(), examined })),
-            );
+            self.done.extend(entries.into_iter().map(|entry| (about.place, entry)));
         }
         self.done.sort_by_key(|(place, _)| *place);
         self.done.into_iter().map(|(_, entry)| entry).collect()

@@ -20,6 +20,8 @@ mod examined_lineage;
 
 mod examined_machine;
 
+mod examined_network;
+
 mod group;
 
 mod inventory;

@@ -42,6 +42,8 @@ pub(crate) struct Typed {
     pub(crate) csr: Csr,
     #[command(flatten)]
     pub(crate) timer: Timer,
+    #[command(flatten)]
+    pub(crate) doctor: Doctor,
 }
 
 /// Flags of the commands that ask a CA; those that only read refuse them.
@@ -331,6 +333,14 @@ pub(crate) struct Timer {
     /// The time between two runs, 1 to 24 hours [default: 6h]
     #[arg(long, value_name = "TIME")]
     pub(crate) interval: Option<String>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Looking for trouble")]
+pub(crate) struct Doctor {
+    /// Look at this machine alone: ask no CA, no name server, and not port 80
+    #[arg(long)]
+    pub(crate) no_network: bool,
 }
 
 impl Typed {

@@ -183,6 +183,18 @@ impl<'a> Context<'a> {
         Ok(renewer)
     }
 
+    /// A renewer that looks at everything and changes nothing. Settings that cannot be used are among what it looks at, so
+    /// they keep it from nothing.
+    pub(crate) fn examining_renewer(&self) -> Result<Renewer, CommandError> {
+        let store = self.store()?;
+        let settings = self.invocation.effective(store.settings().unwrap_or_default());
+        let renewer = Renewer::builder(store)
+            .transport(self.invocation.transport(&settings))
+            .settings_overrides(self.overrides())
+            .build()?;
+        Ok(renewer)
+    }
+
     /// What the flags change in settings that were read.
     fn overrides(&self) -> impl Fn(Settings) -> Settings + Send + Sync + 'static {
         let invocation = self.invocation.clone();

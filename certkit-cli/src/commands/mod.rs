@@ -7,6 +7,7 @@ mod config;
 mod daemon;
 mod delete;
 mod deploy;
+mod doctor;
 mod foresight;
 pub(crate) mod help;
 mod history;
@@ -69,6 +70,7 @@ pub(crate) const ALL: &[&Command] = &[
     &certificates::COMMAND,
     &status::COMMAND,
     &plan::COMMAND,
+    &doctor::COMMAND,
     &inspect::COMMAND,
     &renew::COMMAND,
     &daemon::COMMAND,

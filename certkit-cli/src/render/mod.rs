@@ -3,6 +3,7 @@
 pub(crate) mod certificates;
 pub(crate) mod config;
 pub(crate) mod csr;
+pub(crate) mod doctor;
 pub(crate) mod hooks;
 pub(crate) mod inspect;
 pub(crate) mod limits;
