@@ -1,0 +1,229 @@
+//! The kinds of finding: one line for each, with the words for it.
+
+use serde::{Deserialize, Serialize};
+
+use super::words::Words;
+use super::{Severity, machine, run, store};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])+ $code:ident => $words:path,)+) => {
+        /// The kinds of finding.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "kebab-case")]
+        #[non_exhaustive]
+        pub enum FindingCode {
+            $($(#[$doc])+ $code,)+
+        }
+
+        impl FindingCode {
+            /// Every kind.
+            pub const ALL: &[Self] = &[$(Self::$code),+];
+
+            fn words(self) -> &'static Words {
+                match self {
+                    $(Self::$code => &$words,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The journal of a change of an account's key cannot be read; the key in it may be the one that counts.
+    AccountKeyJournalUnusable => store::ACCOUNT_KEY_JOURNAL_UNUSABLE,
+    /// A change of an account's key that did not end.
+    AccountKeyPending => store::ACCOUNT_KEY_PENDING,
+    /// The account that a conf names is not in the store.
+    AccountMissing => machine::ACCOUNT_MISSING,
+    /// An account that its CA had lost was registered anew.
+    AccountRevived => run::ACCOUNT_REVIVED,
+    /// A conf names no account, and there are several.
+    AccountUnclear => machine::ACCOUNT_UNCLEAR,
+    /// An account directory that cannot be used, or that certbot could not use.
+    AccountUnusable => store::ACCOUNT_UNUSABLE,
+    /// `archive/NAME` without a conf.
+    ArchiveWithoutConf => store::ARCHIVE_WITHOUT_CONF,
+    /// The authenticator of a conf cannot be done by this version.
+    AuthenticatorUnsupported => run::AUTHENTICATOR_UNSUPPORTED,
+    /// A certificate is ordered before the CA's window begins.
+    BeforeTheWindow => run::BEFORE_THE_WINDOW,
+    /// A lineage cannot be used.
+    BrokenLineage => store::BROKEN_LINEAGE,
+    /// The CA has revoked the certificate in use.
+    CertificateRevoked => run::CERTIFICATE_REVOKED,
+    /// The stored chain lacks an issuer or is in the wrong order.
+    ChainIncomplete => machine::CHAIN_INCOMPLETE,
+    /// This machine's clock and the CA's differ.
+    ClockOff => run::CLOCK_OFF,
+    /// The folder of a deploy target cannot be written to.
+    DeployFolderUnusable => machine::DEPLOY_FOLDER_UNUSABLE,
+    /// The user or group of a deploy target does not exist.
+    DeployOwnerUnknown => machine::DEPLOY_OWNER_UNKNOWN,
+    /// A deploy hook or a reload failed for the version in use, and is tried again.
+    DeployPending => run::DEPLOY_PENDING,
+    /// Little space is left where the store is.
+    DiskNearlyFull => machine::DISK_NEARLY_FULL,
+    /// The certificate was obtained from another CA than the conf's first, because that one fails.
+    FallbackAuthority => run::FALLBACK_AUTHORITY,
+    /// A live link points somewhere that certbot would not have made it point to.
+    ForeignLink => store::FOREIGN_LINK,
+    /// A rule counts days that shorter lifetimes break.
+    HardCodedDays => machine::HARD_CODED_DAYS,
+    /// The hooks of a directory are not run because of who can write to them.
+    HookDirectoryRefused => machine::HOOK_DIRECTORY_REFUSED,
+    /// A file in a hook directory is not executable.
+    HookIgnored => machine::HOOK_IGNORED,
+    /// A copy that an editor or a package left in a hook directory is run.
+    HookLeftover => machine::HOOK_LEFTOVER,
+    /// A hook command cannot be run.
+    HookNotRunnable => machine::HOOK_NOT_RUNNABLE,
+    /// Few inodes are left where the store is.
+    InodesNearlyUsed => machine::INODES_NEARLY_USED,
+    /// A commit of certkit that did not end.
+    InterruptedCommit => store::INTERRUPTED_COMMIT,
+    /// certbot's journal links of an interrupted switch.
+    InterruptedSwitch => store::INTERRUPTED_SWITCH,
+    /// An issuer in the stored chain ends before the certificate.
+    IssuerEndsEarly => machine::ISSUER_ENDS_EARLY,
+    /// A key has been in use for long.
+    KeyReusedLong => machine::KEY_REUSED_LONG,
+    /// Hardly anything is left of a limit of the CA.
+    LimitNearlyUsed => machine::LIMIT_NEARLY_USED,
+    /// What is live cannot be used: a file is empty or damaged, or the key is another's.
+    LiveVersionDamaged => store::LIVE_VERSION_DAMAGED,
+    /// `live/NAME` without a conf.
+    LiveWithoutConf => store::LIVE_WITHOUT_CONF,
+    /// Somebody works on the store.
+    LockHeld => machine::LOCK_HELD,
+    /// The live links point to different versions.
+    MixedVersions => store::MIXED_VERSIONS,
+    /// Names were left out of a certificate, as `allow_subset_of_names` permits.
+    NamesLeftOut => run::NAMES_LEFT_OUT,
+    /// A complete version newer than the one in use.
+    NewerVersionNotLive => store::NEWER_VERSION_NOT_LIVE,
+    /// A newer version is stored that does not verify.
+    NewerVersionUnusable => store::NEWER_VERSION_UNUSABLE,
+    /// No channel for notices is configured.
+    NobodyIsTold => machine::NOBODY_IS_TOLD,
+    /// Nothing runs certkit regularly.
+    NotScheduled => machine::NOT_SCHEDULED,
+    /// An order is under way, or its key is kept.
+    OrderPending => store::ORDER_PENDING,
+    /// An order was begun long ago and never ended.
+    OrderStale => machine::ORDER_STALE,
+    /// Another ACME client is scheduled here.
+    OtherClient => machine::OTHER_CLIENT,
+    /// A group can read a private key.
+    PrivateKeyForGroup => machine::PRIVATE_KEY_FOR_GROUP,
+    /// A private key belongs to another user.
+    PrivateKeyOfAnother => machine::PRIVATE_KEY_OF_ANOTHER,
+    /// A private key that others may read.
+    PrivateKeyReadable => store::PRIVATE_KEY_READABLE,
+    /// A certificate profile has effects that surprise.
+    ProfileEffects => run::PROFILE_EFFECTS,
+    /// The preferred certificate profile was not to be had, so the CA's default was taken.
+    ProfileNotGranted => run::PROFILE_NOT_GRANTED,
+    /// Something that an interrupted run had left was put right by this one.
+    PutRight => store::PUT_RIGHT,
+    /// A reload is chained to the exit status of renew.
+    ReloadChained => machine::RELOAD_CHAINED,
+    /// The unit that is to be reloaded cannot be.
+    ReloadUnitUnusable => machine::RELOAD_UNIT_UNUSABLE,
+    /// `renew_before_expiry` is long for the lifetimes to come.
+    RenewBeforeExpiryInDays => machine::RENEW_BEFORE_EXPIRY_IN_DAYS,
+    /// `renew_before_expiry` is as long as the lifetime, so that the certificate would be renewed at every run.
+    RenewBeforeExpiryTooLong => run::RENEW_BEFORE_EXPIRY_TOO_LONG,
+    /// `renew_before_expiry` cannot be understood.
+    RenewBeforeExpiryUnreadable => run::RENEW_BEFORE_EXPIRY_UNREADABLE,
+    /// The CA explains why it wants a certificate to be renewed.
+    RenewalInformationExplained => run::RENEWAL_INFORMATION_EXPLAINED,
+    /// The CA's window leaves too little time.
+    RenewalInformationTooLate => run::RENEWAL_INFORMATION_TOO_LATE,
+    /// The renewal information or the revocation list of a CA cannot be had.
+    RenewalInformationUnavailable => run::RENEWAL_INFORMATION_UNAVAILABLE,
+    /// A conf asks for what its CA has withdrawn.
+    RetiredOption => machine::RETIRED_OPTION,
+    /// certkit is run too rarely for a certificate's lifetime.
+    RunTooRarely => run::RUN_TOO_RARELY,
+    /// No run for long, although one is scheduled.
+    RunsStopped => machine::RUNS_STOPPED,
+    /// The web server refuses its own configuration.
+    ServerConfigurationRefused => machine::SERVER_CONFIGURATION_REFUSED,
+    /// The user of a service cannot read the key that is deployed for it.
+    ServiceCannotReadKey => machine::SERVICE_CANNOT_READ_KEY,
+    /// A certificate was issued but another tool had renewed meanwhile: it is kept aside.
+    SetAside => store::SET_ASIDE,
+    /// A setting in a conf has no effect here.
+    SettingWithoutEffect => store::SETTING_WITHOUT_EFFECT,
+    /// A file of the owner's settings cannot be used.
+    SettingsUnusable => store::SETTINGS_UNUSABLE,
+    /// A file of certkit's own state is damaged; its content is ignored.
+    StateDamaged => store::STATE_DAMAGED,
+    /// The store lies where nothing is kept.
+    StoreNotKept => machine::STORE_NOT_KEPT,
+    /// The user who runs certkit may not write to the store.
+    StoreNotWritable => machine::STORE_NOT_WRITABLE,
+    /// The store lies on a network file system.
+    StoreOnNetwork => machine::STORE_ON_NETWORK,
+    /// The store lies on a read-only file system.
+    StoreReadOnly => machine::STORE_READ_ONLY,
+    /// A lineage gets its certificates from a test CA.
+    TestAuthority => machine::TEST_AUTHORITY,
+    /// certkit's timer is installed but does not run.
+    TimerInactive => machine::TIMER_INACTIVE,
+    /// More names than a certificate of this CA can have.
+    TooManyNames => machine::TOO_MANY_NAMES,
+    /// Two programs renew the same certificates.
+    TwoSchedulers => machine::TWO_SCHEDULERS,
+    /// A file or directory cannot be read.
+    Unreadable => store::UNREADABLE,
+    /// A key is weaker than CAs accept.
+    WeakKey => machine::WEAK_KEY,
+    /// A certificate is signed with SHA-1.
+    WeakSignature => machine::WEAK_SIGNATURE,
+    /// A wish that was recorded cannot be fulfilled for now, so the certificate is renewed as it is.
+    WishPostponed => run::WISH_POSTPONED,
+}
+
+impl FindingCode {
+    /// How names are validated that only DNS can validate: wildcards.
+    pub const DNS_BY_HOOKS: &str = "use --manual --preferred-challenges dns --manual-auth-hook COMMAND --manual-cleanup-hook COMMAND, with commands that set and remove the TXT record";
+
+    /// How bad it is.
+    pub fn severity(self) -> Severity {
+        self.words().severity
+    }
+
+    /// What is wrong.
+    pub fn what(self) -> &'static str {
+        self.words().what
+    }
+
+    /// Why it matters: what happens to whom if nothing is done.
+    pub fn why(self) -> &'static str {
+        self.words().why
+    }
+
+    /// What to do about it.
+    pub fn cure(self) -> &'static str {
+        self.words().cure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_words_of_its_own_that_make_a_sentence_with_what_is_around_them() {
+        let mut told = HashSet::new();
+        for code in FindingCode::ALL {
+            for words in [code.what(), code.why(), code.cure()] {
+                assert!(words.len() > 10 && !words.ends_with('.'), "{code:?}: {words}");
+            }
+            assert!(told.insert(code.what()), "{code:?}: {}", code.what());
+        }
+    }
+}
