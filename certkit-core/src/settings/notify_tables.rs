@@ -408,7 +408,9 @@ impl<'v, 't> Table<'_, 'v, 't> {
         let shown_key = format!("{}.{}", self.key, spelled(spelling));
         if let Some(second) = rest.first() {
             let what = format!("`{}` and `{}` stand in one table", spelled(spelling), spelled(second));
-            self.reader.report(Code::Duplicate, key.span(), &shown_key, what, "remove one of them");
+            let at =
+                self.table.get_key_value(spelled(second).as_str()).map_or_else(|| key.span(), |(key, _)| key.span());
+            self.reader.report(Code::Duplicate, at, &shown_key, what, "remove one of them");
             return None;
         }
         match *spelling {
