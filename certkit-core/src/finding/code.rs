@@ -106,9 +106,7 @@ codes! {
     /// A newer version is stored that does not verify.
     NewerVersionUnusable => store::NEWER_VERSION_UNUSABLE,
     /// No channel is set by which the owner is told.
-    NobodyIsTold => telling::NOBODY_IS_TOLD,
-    /// No channel is set by which the owner is told.
-    NobodyIsTold => telling::NOBODY_IS_TOLD,
+    NobodyIsTold => machine::NOBODY_IS_TOLD,
     /// Nothing runs certkit regularly.
     NotScheduled => machine::NOT_SCHEDULED,
     /// A notice is due, and no channel is set to deliver it.

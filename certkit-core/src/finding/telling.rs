@@ -10,13 +10,6 @@ pub(super) const HEARTBEAT_FAILED: Words = Words {
     cure: "check `url` in [heartbeat] of certkit/settings.toml and the network; it is called again by the next run",
 };
 
-pub(super) const NOBODY_IS_TOLD: Words = Words {
-    severity: Severity::Notice,
-    what: "nobody is told when a certificate is in danger",
-    why: "CAs send no expiry mails any more, so the first to notice would be the visitors",
-    cure: "certkit update_account --email owner@example.org, or a [[notify]] table in certkit/settings.toml; `certkit notify --test` tries it",
-};
-
 pub(super) const NOTICE_DUE: Words = Words {
     severity: Severity::Warning,
     what: "the owner has to know, and no channel is set to tell it",
