@@ -85,9 +85,15 @@ impl Notifier {
     pub const CHANNEL_LIMIT: Duration = Duration::from_secs(50);
 
     /// By the owner's settings. `host` is the name of this machine, as its owner calls it; how servers are reached is as
-    /// for a CA, but their certificates are always checked.
-    pub fn new(settings: &Settings, secrets: Secrets, host: &str, transport: &TransportSettings) -> Self {
-        let mut commands = CommandSettings::new();
+    /// for a CA, but their certificates are always checked; commands run as hooks do, but not for as long.
+    pub fn new(
+        settings: &Settings,
+        secrets: Secrets,
+        host: &str,
+        transport: &TransportSettings,
+        commands: &CommandSettings,
+    ) -> Self {
+        let mut commands = commands.clone();
         commands.time_limit = channel::EXCHANGE_LIMIT;
         commands.grace = Duration::from_secs(2);
         Self {

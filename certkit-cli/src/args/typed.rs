@@ -42,6 +42,8 @@ pub(crate) struct Typed {
     pub(crate) csr: Csr,
     #[command(flatten)]
     pub(crate) timer: Timer,
+    #[command(flatten)]
+    pub(crate) notices: Notices,
 }
 
 /// Flags of the commands that ask a CA; those that only read refuse them.
@@ -116,7 +118,7 @@ pub(crate) struct Selection {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Obtaining and renewing")]
 pub(crate) struct Renewal {
-    /// Change nothing: certificates are tried with the CA's test server and not kept, and the timer is only shown
+    /// Change nothing: certificates are tried with the CA's test server and not kept, the timer and notices are only shown
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Run deploy hooks in a dry run, too
@@ -331,6 +333,14 @@ pub(crate) struct Timer {
     /// The time between two runs, 1 to 24 hours [default: 6h]
     #[arg(long, value_name = "TIME")]
     pub(crate) interval: Option<String>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Notices")]
+pub(crate) struct Notices {
+    /// Send a test message by every channel, and say what became of it
+    #[arg(long)]
+    pub(crate) test: bool,
 }
 
 impl Typed {

@@ -7,6 +7,7 @@ pub(crate) mod hooks;
 pub(crate) mod inspect;
 pub(crate) mod limits;
 pub(crate) mod lines;
+pub(crate) mod notify;
 pub(crate) mod plan;
 pub(crate) mod renewal;
 #[cfg(test)]

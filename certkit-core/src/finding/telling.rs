@@ -18,14 +18,14 @@ pub(super) const NOTICE_DUE: Words = Words {
 };
 
 pub(super) const NOTICE_GIVEN_UP: Words = Words {
-    severity: Severity::Warning,
+    severity: Severity::Error,
     what: "a notice could not be delivered for so long that it was given up",
     why: "whoever should have been told does not know",
     cure: "put right why the channel fails: certkit notify --test; what is still wrong is told again by a reminder",
 };
 
 pub(super) const NOTICE_NOT_DELIVERED: Words = Words {
-    severity: Severity::Warning,
+    severity: Severity::Error,
     what: "a notice could not be delivered",
     why: "whoever should be told does not know yet",
     cure: "put right what the message names and try it with `certkit notify --test`; it is sent again by the next run",

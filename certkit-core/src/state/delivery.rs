@@ -15,8 +15,6 @@ use crate::{Notice, NoticeKind, NoticeLevel};
 pub struct DeliveryMemory {
     /// By the channel's name.
     pub channels: BTreeMap<String, ChannelMemory>,
-    /// How often in a row the heartbeat's URL could not be called.
-    pub heartbeat_failures: u32,
 }
 
 /// What is remembered of one channel.
