@@ -38,6 +38,8 @@ pub use issuing::obtain;
 
 mod pause;
 
+pub mod notify;
+
 pub mod probe;
 
 pub mod protocol;

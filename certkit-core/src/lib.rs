@@ -43,7 +43,10 @@ mod lineage_name;
 pub use lineage_name::{LineageName, LineageNameError, Version};
 
 mod notice;
-pub use notice::{Notice, NoticeAttempt, NoticeKind, NoticeLevel};
+pub use notice::{
+    Notice, NoticeAttempt, NoticeFacts, NoticeGroup, NoticeKind, NoticeLevel, NoticeMemory, Told, due_notices,
+    group_notices, level_of,
+};
 
 mod pem_block;
 
@@ -69,3 +72,5 @@ pub use url::{AcmeUrl, AcmeUrlError};
 
 mod validity;
 pub use validity::{Validity, ValidityStatus};
+
+pub mod words;

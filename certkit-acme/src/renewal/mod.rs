@@ -1,4 +1,4 @@
-//! The renewal run: ask the CA when, plan, issue, verify, commit, deploy, record.
+//! The renewal run: ask the CA when, plan, issue, verify, commit, deploy, record, tell.
 
 mod advice;
 
@@ -55,6 +55,9 @@ mod subject;
 mod survey;
 pub use survey::Survey;
 
+mod telling;
+pub use telling::{Foretold, ForetoldChannel, Quiet, Told};
+
 mod wishes;
 
 use std::sync::Arc;
@@ -66,6 +69,7 @@ use certkit_core::{Failure, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
 use crate::dns::ResolverSettings;
+use crate::notify::Secrets;
 use crate::transport::{Transport, TransportError, TransportSettings};
 use crate::{AwsLcKeyMath, Clock, SystemClock};
 
@@ -82,6 +86,8 @@ pub struct Renewer {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    secrets: Secrets,
+    host: String,
 }
 
 /// What flags change in the settings that were read.
@@ -97,6 +103,8 @@ pub struct RenewerBuilder {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    secrets: Secrets,
+    host: String,
 }
 
 /// Is told what happens, after it is durable. Called on the run's own tasks: return soon.
@@ -120,6 +128,8 @@ impl Renewer {
             live_switch: LiveSwitch::default(),
             settings_overrides: None,
             resolver: ResolverSettings::default(),
+            secrets: Secrets::new(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         }
     }
 
@@ -186,6 +196,20 @@ impl RenewerBuilder {
         self
     }
 
+    /// Where passwords for notices are looked up that stand neither in the settings nor in a file of their own.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    /// What this machine is called in notices, when it is not the name that the system has for it.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
+    }
+
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
         let transport = Transport::with_clock(&self.transport, Arc::clone(&self.clock))?;
@@ -199,6 +223,8 @@ impl RenewerBuilder {
             live_switch: self.live_switch,
             settings_overrides: self.settings_overrides,
             resolver: self.resolver,
+            secrets: self.secrets,
+            host: self.host,
             math: Arc::new(AwsLcKeyMath::new()),
         })
     }

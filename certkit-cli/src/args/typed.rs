@@ -44,6 +44,8 @@ pub(crate) struct Typed {
     pub(crate) timer: Timer,
     #[command(flatten)]
     pub(crate) doctor: Doctor,
+    #[command(flatten)]
+    pub(crate) notices: Notices,
 }
 
 /// Flags of the commands that ask a CA; those that only read refuse them.
@@ -118,7 +120,7 @@ pub(crate) struct Selection {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Obtaining and renewing")]
 pub(crate) struct Renewal {
-    /// Change nothing: certificates are tried with the CA's test server and not kept, and the timer is only shown
+    /// Change nothing: certificates are tried with the CA's test server and not kept, the timer and notices are only shown
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Run deploy hooks in a dry run, too
@@ -341,6 +343,14 @@ pub(crate) struct Doctor {
     /// Look at this machine alone: ask no CA, no name server, and not port 80
     #[arg(long)]
     pub(crate) no_network: bool,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Notices")]
+pub(crate) struct Notices {
+    /// Send a test message by every channel, and say what became of it
+    #[arg(long)]
+    pub(crate) test: bool,
 }
 
 impl Typed {

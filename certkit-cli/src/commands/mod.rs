@@ -12,6 +12,7 @@ mod foresight;
 pub(crate) mod help;
 mod history;
 mod inspect;
+mod notify;
 mod plan;
 mod reconfigure;
 mod register;
@@ -88,6 +89,7 @@ pub(crate) const ALL: &[&Command] = &[
     &show_account::COMMAND,
     &unregister::COMMAND,
     &timer::COMMAND,
+    &notify::COMMAND,
 ];
 
 /// The command of a word; certbot's `auth` is `certonly`.

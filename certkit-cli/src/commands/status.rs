@@ -34,13 +34,19 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let mut findings = std::mem::take(&mut foresight.findings);
     findings.extend(context.store()?.audit()?);
     findings.extend(foresight.certificates.iter().flat_map(|one| one.entry.due.findings.iter().cloned()));
+    // Settings that cannot be used tell nothing about whom they name.
+    if context.store()?.settings().is_ok_and(|settings| settings.channels().is_empty()) {
+        let file = context.store()?.paths().settings_file();
+        findings.push(Finding::new(FindingCode::NobodyIsTold, file.to_string_lossy(), ""));
+    }
     // They have their own lines.
     findings.retain(|finding| finding.code != FindingCode::BrokenLineage);
     findings.dedup();
     if let Some(name) = &name {
         findings.retain(|finding: &Finding| {
             // The settings for all concern this one, too.
-            finding.code == FindingCode::SettingsUnusable || super::certificates::concerns(finding, name.as_str())
+            matches!(finding.code, FindingCode::SettingsUnusable | FindingCode::NobodyIsTold)
+                || super::certificates::concerns(finding, name.as_str())
         });
     }
     context.ui.result(&status::text(&foresight, &findings));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::Words;
-use super::{Severity, machine, network, run, store};
+use super::{Severity, machine, network, run, store, telling};
 
 macro_rules! codes {
     ($($(#[$doc:meta])+ $code:ident => $words:path,)+) => {
@@ -107,6 +107,8 @@ codes! {
     ForeignLink => store::FOREIGN_LINK,
     /// A rule counts days that shorter lifetimes break.
     HardCodedDays => machine::HARD_CODED_DAYS,
+    /// The URL of the heartbeat could not be called.
+    HeartbeatFailed => telling::HEARTBEAT_FAILED,
     /// The hooks of a directory are not run because of who can write to them.
     HookDirectoryRefused => machine::HOOK_DIRECTORY_REFUSED,
     /// A file in a hook directory is not executable.
@@ -157,10 +159,16 @@ codes! {
     NewerVersionNotLive => store::NEWER_VERSION_NOT_LIVE,
     /// A newer version is stored that does not verify.
     NewerVersionUnusable => store::NEWER_VERSION_UNUSABLE,
-    /// No channel for notices is configured.
+    /// No channel is set by which the owner is told.
     NobodyIsTold => machine::NOBODY_IS_TOLD,
     /// Nothing runs certkit regularly.
     NotScheduled => machine::NOT_SCHEDULED,
+    /// A notice is due, and no channel is set to deliver it.
+    NoticeDue => telling::NOTICE_DUE,
+    /// A notice could not be delivered for too long.
+    NoticeGivenUp => telling::NOTICE_GIVEN_UP,
+    /// A notice could not be delivered to all whom it is for.
+    NoticeNotDelivered => telling::NOTICE_NOT_DELIVERED,
     /// An order is under way, or its key is kept.
     OrderPending => store::ORDER_PENDING,
     /// An order was begun long ago and never ended.
@@ -211,6 +219,8 @@ codes! {
     RunTooRarely => run::RUN_TOO_RARELY,
     /// No run for long, although one is scheduled.
     RunsStopped => machine::RUNS_STOPPED,
+    /// Settings that hold a secret can be read by everybody.
+    SecretReadable => telling::SECRET_READABLE,
     /// The web server refuses its own configuration.
     ServerConfigurationRefused => machine::SERVER_CONFIGURATION_REFUSED,
     /// The user of a service cannot read the key that is deployed for it.

@@ -10,6 +10,8 @@ mod run;
 
 mod store;
 
+mod telling;
+
 mod words;
 
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,9 @@ mod backoff;
 use backoff::PAUSE_AFTER_LOCAL_TROUBLE;
 pub use backoff::{backoff, next_attempt};
 
+mod delivery;
+pub use delivery::{ChannelMemory, DeliveryMemory, NotSent, WaitingNotice};
+
 mod event;
 pub use event::{DeployTarget, Event, RecordedEvent};
 

@@ -41,6 +41,7 @@ pub use locked::{EditConfError, LockedStore};
 mod old_versions;
 
 mod owner_settings;
+pub use owner_settings::SetEmailError;
 
 mod pending;
 pub use pending::{Pending, PendingOrder};
