@@ -71,6 +71,8 @@ pub enum FindingCode {
     LiveVersionDamaged,
     /// `live/NAME` without a conf.
     LiveWithoutConf,
+    /// The file with metrics for Prometheus could not be written.
+    MetricsNotWritten,
     /// The live links point to different versions.
     MixedVersions,
     /// Names were left out of a certificate, as `allow_subset_of_names` permits.
@@ -201,6 +203,7 @@ impl FindingCode {
             Self::InterruptedSwitch => "certbot was interrupted while switching to a new version",
             Self::LiveVersionDamaged => "the version in use is damaged",
             Self::LiveWithoutConf => "a live directory without a renewal configuration, so nothing renews it",
+            Self::MetricsNotWritten => "the metrics for Prometheus could not be written, so what it knows is old",
             Self::MixedVersions => "the live links point to different versions, so key and certificate may not match",
             Self::NamesLeftOut => {
                 "names could not be validated and were left out of the new certificate, as allow_subset_of_names permits; they are not served with a valid certificate any more"
@@ -293,6 +296,9 @@ impl FindingCode {
             Self::LiveVersionDamaged => {
                 "nothing to do if another version was made live or the certificate is being renewed; otherwise restore the file from a backup"
             }
+            Self::MetricsNotWritten => {
+                "put right what the message names; `certkit status --prometheus` shows what would be written"
+            }
             Self::OrderPending => "nothing to do: the next `certkit renew` resumes it",
             Self::PrivateKeyReadable => "chmod o-rwx the file, unless you meant it",
             Self::RenewBeforeExpiryTooLong | Self::RenewBeforeExpiryUnreadable => {
@@ -328,6 +334,7 @@ impl FindingCode {
             | Self::AuthenticatorUnsupported
             | Self::InterruptedSwitch
             | Self::LiveWithoutConf
+            | Self::MetricsNotWritten
             | Self::NamesLeftOut
             | Self::NewerVersionNotLive
             | Self::PrivateKeyReadable

@@ -42,6 +42,8 @@ pub(crate) struct Typed {
     pub(crate) csr: Csr,
     #[command(flatten)]
     pub(crate) timer: Timer,
+    #[command(flatten)]
+    pub(crate) metrics: Metrics,
 }
 
 /// Flags of the commands that ask a CA; those that only read refuse them.
@@ -331,6 +333,20 @@ pub(crate) struct Timer {
     /// The time between two runs, 1 to 24 hours [default: 6h]
     #[arg(long, value_name = "TIME")]
     pub(crate) interval: Option<String>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Metrics")]
+pub(crate) struct Metrics {
+    /// Answer Prometheus at this address: /metrics and /healthz; a port alone is one of 127.0.0.1
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Let --metrics be an address that other machines reach: all who do can read the names of all certificates
+    #[arg(long)]
+    pub(crate) remote_metrics: bool,
+    /// Show what Prometheus is told, as the file of metrics_textfile would have it
+    #[arg(long)]
+    pub(crate) prometheus: bool,
 }
 
 impl Typed {

@@ -11,6 +11,7 @@ mod foresight;
 pub(crate) mod help;
 mod history;
 mod inspect;
+mod metrics;
 mod plan;
 mod reconfigure;
 mod register;

@@ -9,7 +9,14 @@ pub(super) const BOTH: [&str; 5] =
     ["fallback_servers", "renewal_information", "revocation_check", "live_switch", "hook_time_limit"];
 
 /// The keys of `certkit/settings.toml` alone.
-pub(super) const GLOBAL: [&str; 4] = ["parallel_orders", "ca_bundles", "run_interval", "user_agent_comment"];
+pub(super) const GLOBAL: [&str; 6] = [
+    "parallel_orders",
+    "ca_bundles",
+    "run_interval",
+    "user_agent_comment",
+    "metrics_textfile",
+    "metrics_per_certificate",
+];
 
 /// The keys of `certkit/lineages/NAME.toml` alone.
 pub(super) const LINEAGE: [&str; 1] = ["deploy"];

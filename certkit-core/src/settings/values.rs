@@ -37,6 +37,11 @@ pub struct Settings {
     pub run_interval: Sourced<Option<Duration>>,
     /// `user_agent_comment`: appended to the User-Agent. Printable ASCII, at most 200 bytes.
     pub user_agent_comment: Sourced<Option<String>>,
+    /// `metrics_textfile`: the file for Prometheus' node_exporter that each run writes; absolute, its name ends in `.prom`.
+    /// None by default.
+    pub metrics_textfile: Sourced<Option<PathBuf>>,
+    /// `metrics_per_certificate`: whether each certificate has series of its own. True by default.
+    pub metrics_per_certificate: Sourced<bool>,
 }
 
 /// What applies to one certificate: `certkit/lineages/NAME.toml`, over [`Settings`].
@@ -72,6 +77,9 @@ const RUN_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(60)..=Duratio
 /// Some servers refuse a head with long lines.
 const MAX_COMMENT_BYTES: usize = 200;
 
+/// Where Debian's node_exporter looks by default is /var/lib/prometheus/node-exporter.
+const EXAMPLE_TEXTFILE: &str = "/var/lib/prometheus/node-exporter/certkit.prom";
+
 impl Default for Settings {
     /// What applies without a file.
     fn default() -> Self {
@@ -85,6 +93,8 @@ impl Default for Settings {
             ca_bundles: Sourced::default_value(Vec::new()),
             run_interval: Sourced::default_value(None),
             user_agent_comment: Sourced::default_value(None),
+            metrics_textfile: Sourced::default_value(None),
+            metrics_per_certificate: Sourced::default_value(true),
         }
     }
 }
@@ -121,6 +131,12 @@ impl Settings {
                 }
                 "user_agent_comment" => {
                     set(&mut settings.user_agent_comment, comment(&mut reader, name, value).map(Some), origin);
+                }
+                "metrics_textfile" => {
+                    set(&mut settings.metrics_textfile, textfile(&mut reader, name, value).map(Some), origin);
+                }
+                "metrics_per_certificate" => {
+                    set(&mut settings.metrics_per_certificate, reader.truth(name, value), origin);
                 }
                 _ if file.keys().any(|known| known == name) => {}
                 _ => file.refuse(&mut reader, key),
@@ -261,6 +277,22 @@ fn comment(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<String> 
         return None;
     }
     Some(text.to_owned())
+}
+
+/// node_exporter passes over files with another ending, and nobody would know why there are no metrics.
+fn textfile(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<PathBuf> {
+    let path = reader.path(key, value, Names::File)?;
+    if path.extension().is_none_or(|extension| extension != "prom") {
+        let cure = format!("write a path that ends in `.prom`, for example `{key} = \"{EXAMPLE_TEXTFILE}\"`");
+        reader.bad(
+            key,
+            value,
+            format!("`{key}` does not end in `.prom`, so that node_exporter would not read it"),
+            cure,
+        );
+        return None;
+    }
+    Some(path)
 }
 
 /// The value of a `[[deploy]]` key may be a list written in one line, too.
