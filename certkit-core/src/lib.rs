@@ -42,6 +42,8 @@ pub use key_math::{KeyMath, KeyMathError};
 mod lineage_name;
 pub use lineage_name::{LineageName, LineageNameError, Version};
 
+pub mod metrics;
+
 mod notice;
 pub use notice::{
     Notice, NoticeAttempt, NoticeFacts, NoticeGroup, NoticeKind, NoticeLevel, NoticeMemory, Told, due_notices,

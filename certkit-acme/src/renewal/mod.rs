@@ -30,6 +30,8 @@ mod issue;
 
 mod job;
 
+mod metrics;
+
 mod own_settings;
 
 mod planning;
@@ -134,8 +136,8 @@ impl Renewer {
     }
 
     /// Where its time comes from.
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        self.clock.as_ref()
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The store it works on.

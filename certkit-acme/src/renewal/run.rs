@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::settings::Settings;
-use certkit_core::state::{DeployTarget, Event, LineageState};
+use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
 use certkit_core::store::{LockError, Recovered, StoreError, StorePaths};
 use certkit_core::{
     AcmeUrl, Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanEntry, PlanInput, Step, escape, plan,
@@ -84,16 +84,19 @@ impl Renewer {
         run.recover_account_keys(&mut report).await?;
         let subjects = run.look(&settings, &made_live, &mut report).await?;
         run.perform(subjects, &mut report).await;
-        inventory.save_ledger(Saving::Always).await?;
         report.findings.extend(workshop.into_told());
         report.hooks = hooks.into_runs();
-        report.sort();
         report.stopped = stop.reason();
+        if is_regular(request) && report.stopped.is_none() {
+            inventory.ledger(|ledger| ledger.run_ended(RunMemory::new(inventory.now(), report.is_success())));
+        }
+        inventory.save_ledger(Saving::Always).await?;
         // A run that was asked to stop ends now: the next one tells what there is to tell.
         if !inventory.is_dry_run() && report.stopped.is_none() {
             report.findings.extend(self.tell_of_run(inventory.locked(), &settings, request).await);
-            report.sort();
         }
+        report.findings.extend(self.write_textfile(&settings, request).await);
+        report.sort();
         Ok(report)
     }
 
@@ -109,7 +112,7 @@ impl Renewer {
             return Ok(Outlook::default());
         }
         report.findings.extend(inventory.load_ledger().await?);
-        if matches!(request.selection, Selection::All) && request.urgency == Urgency::WhenDue {
+        if is_regular(request) {
             inventory.ledger(|ledger| ledger.run_began(inventory.now()));
         }
         inventory.save_ledger(Saving::Always).await?;
@@ -132,6 +135,11 @@ impl Renewer {
         }
         Ok(known)
     }
+}
+
+/// Whether it is one of those that come again and again, for everything that is due.
+pub(super) fn is_regular(request: &Request) -> bool {
+    matches!(request.selection, Selection::All) && request.urgency == Urgency::WhenDue && request.mode == Mode::Real
 }
 
 /// What one run works with.

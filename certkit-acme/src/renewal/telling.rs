@@ -147,7 +147,7 @@ impl Renewer {
     /// Calls the heartbeat's URL where there is one and this was a run of everything that is due: whether anything else
     /// is done by hand says nothing about the timer.
     pub(super) async fn beat_after(&self, settings: &Settings, request: &Request, report: &mut Report) {
-        let Some(heartbeat) = settings.heartbeat.as_ref().filter(|_| is_regular(request)) else { return };
+        let Some(heartbeat) = settings.heartbeat.as_ref().filter(|_| super::run::is_regular(request)) else { return };
         let beat = match report.is_success() {
             false if heartbeat.value.failures => Beat::Failure(what_failed(report)),
             _ => Beat::Success,
@@ -159,7 +159,9 @@ impl Renewer {
 
     /// The same before a run, where the owner wants it, and for one that could not take place.
     pub(super) async fn beat(&self, settings: &Settings, request: &Request, beat: Beat) -> Result<(), String> {
-        let Some(heartbeat) = settings.heartbeat.as_ref().filter(|_| is_regular(request)) else { return Ok(()) };
+        let Some(heartbeat) = settings.heartbeat.as_ref().filter(|_| super::run::is_regular(request)) else {
+            return Ok(());
+        };
         let is_wanted = match &beat {
             Beat::Start => heartbeat.value.start,
             Beat::Failure(_) => heartbeat.value.failures,
@@ -327,11 +329,6 @@ fn quiet(survey: &Survey, notices: &[Notice], memory: &NoticeMemory) -> Vec<Quie
             told: memory.open().filter(|(_, told)| told.certificate == summary.name).map(|(_, told)| told.at).max(),
         })
         .collect()
-}
-
-/// Whether it is one of the runs that come regularly, by a timer or a daemon.
-fn is_regular(request: &Request) -> bool {
-    matches!(request.selection, Selection::All) && request.mode == super::Mode::Real
 }
 
 /// Names and causes, a line each.

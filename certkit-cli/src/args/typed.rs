@@ -46,6 +46,8 @@ pub(crate) struct Typed {
     pub(crate) doctor: Doctor,
     #[command(flatten)]
     pub(crate) notices: Notices,
+    #[command(flatten)]
+    pub(crate) metrics: Metrics,
 }
 
 /// Flags of the commands that ask a CA; those that only read refuse them.
@@ -351,6 +353,20 @@ pub(crate) struct Notices {
     /// Send a test message by every channel, and say what became of it
     #[arg(long)]
     pub(crate) test: bool,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Metrics")]
+pub(crate) struct Metrics {
+    /// Answer Prometheus at this address: /metrics and /healthz; a port alone is one of 127.0.0.1
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Let --metrics be an address that other machines reach: all who do can read the names of all certificates
+    #[arg(long)]
+    pub(crate) remote_metrics: bool,
+    /// Show what Prometheus is told, as the file of metrics_textfile would have it
+    #[arg(long)]
+    pub(crate) prometheus: bool,
 }
 
 impl Typed {

@@ -356,11 +356,14 @@ fn only_global(settings: &Settings) -> Vec<Row> {
         settings.ca_bundles.value.iter().map(|path| path.to_string_lossy().into_owned()).collect();
     let comment = &settings.user_agent_comment;
     let email: Vec<String> = settings.email.value.iter().map(ToString::to_string).collect();
+    let textfile = settings.metrics_textfile.value.as_ref().map(|path| path.to_string_lossy().into_owned());
     let mut rows = vec![
         Row::number("parallel_orders", &settings.parallel_orders),
         Row::list("ca_bundles", &bundles, &settings.ca_bundles.origin),
         Row::interval("run_interval", settings.run_interval.value, &settings.run_interval.origin),
         Row::optional("user_agent_comment", comment.value.as_deref(), &comment.origin),
+        Row::optional("metrics_textfile", textfile.as_deref(), &settings.metrics_textfile.origin),
+        Row::truth("metrics_per_certificate", &settings.metrics_per_certificate),
         Row::list("email", &email, &settings.email.origin),
     ];
     rows.extend(settings.channels().iter().map(Row::notify));

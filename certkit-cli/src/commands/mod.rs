@@ -12,6 +12,7 @@ mod foresight;
 pub(crate) mod help;
 mod history;
 mod inspect;
+mod metrics;
 mod notify;
 mod plan;
 mod reconfigure;

@@ -141,6 +141,8 @@ codes! {
     LiveWithoutConf => store::LIVE_WITHOUT_CONF,
     /// Somebody works on the store.
     LockHeld => machine::LOCK_HELD,
+    /// The file with metrics for Prometheus could not be written.
+    MetricsNotWritten => telling::METRICS_NOT_WRITTEN,
     /// The live links point to different versions.
     MixedVersions => store::MIXED_VERSIONS,
     /// A name of a certificate no longer exists in DNS.

@@ -10,6 +10,13 @@ pub(super) const HEARTBEAT_FAILED: Words = Words {
     cure: "check `url` in [heartbeat] of certkit/settings.toml and the network; it is called again by the next run",
 };
 
+pub(super) const METRICS_NOT_WRITTEN: Words = Words {
+    severity: Severity::Warning,
+    what: "the metrics for Prometheus could not be written, so what it knows is old",
+    why: "alerts go by old values, or fire because nothing new comes",
+    cure: "put right what the message names; `certkit status --prometheus` shows what would be written",
+};
+
 pub(super) const NOTICE_DUE: Words = Words {
     severity: Severity::Warning,
     what: "the owner has to know, and no channel is set to tell it",

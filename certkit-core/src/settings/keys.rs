@@ -9,8 +9,17 @@ pub(super) const BOTH: [&str; 5] =
     ["fallback_servers", "renewal_information", "revocation_check", "live_switch", "hook_time_limit"];
 
 /// The keys of `certkit/settings.toml` alone.
-pub(super) const GLOBAL: [&str; 7] =
-    ["parallel_orders", "ca_bundles", "run_interval", "user_agent_comment", "email", "notify", "heartbeat"];
+pub(super) const GLOBAL: [&str; 9] = [
+    "parallel_orders",
+    "ca_bundles",
+    "run_interval",
+    "user_agent_comment",
+    "email",
+    "notify",
+    "heartbeat",
+    "metrics_textfile",
+    "metrics_per_certificate",
+];
 
 /// The keys of `certkit/lineages/NAME.toml` alone.
 pub(super) const LINEAGE: [&str; 1] = ["deploy"];

@@ -46,6 +46,11 @@ pub struct Settings {
     pub notify: Vec<Sourced<NotifySetting>>,
     /// `[heartbeat]`: a URL that is called after each run. None by default.
     pub heartbeat: Option<Sourced<HeartbeatSetting>>,
+    /// `metrics_textfile`: the file for Prometheus' node_exporter that each run writes; absolute, its name ends in `.prom`.
+    /// None by default.
+    pub metrics_textfile: Sourced<Option<PathBuf>>,
+    /// `metrics_per_certificate`: whether each certificate has series of its own. True by default.
+    pub metrics_per_certificate: Sourced<bool>,
 }
 
 /// What applies to one certificate: `certkit/lineages/NAME.toml`, over [`Settings`].
@@ -81,6 +86,9 @@ const RUN_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(60)..=Duratio
 /// Some servers refuse a head with long lines.
 const MAX_COMMENT_BYTES: usize = 200;
 
+/// Where Debian's node_exporter looks by default is /var/lib/prometheus/node-exporter.
+const EXAMPLE_TEXTFILE: &str = "/var/lib/prometheus/node-exporter/certkit.prom";
+
 impl Default for Settings {
     /// What applies without a file.
     fn default() -> Self {
@@ -97,6 +105,8 @@ impl Default for Settings {
             email: Sourced::default_value(Vec::new()),
             notify: Vec::new(),
             heartbeat: None,
+            metrics_textfile: Sourced::default_value(None),
+            metrics_per_certificate: Sourced::default_value(true),
         }
     }
 }
@@ -139,6 +149,12 @@ impl Settings {
                 "heartbeat" => {
                     let heartbeat = notify_tables::heartbeat(&mut reader, value);
                     settings.heartbeat = heartbeat.map(|heartbeat| Sourced::new(heartbeat, origin));
+                }
+                "metrics_textfile" => {
+                    set(&mut settings.metrics_textfile, textfile(&mut reader, name, value).map(Some), origin);
+                }
+                "metrics_per_certificate" => {
+                    set(&mut settings.metrics_per_certificate, reader.truth(name, value), origin);
                 }
                 _ if file.keys().any(|known| known == name) => {}
                 _ => file.refuse(&mut reader, key),
@@ -316,6 +332,22 @@ fn comment(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<String> 
         return None;
     }
     Some(text.to_owned())
+}
+
+/// node_exporter passes over files with another ending, and nobody would know why there are no metrics.
+fn textfile(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<PathBuf> {
+    let path = reader.path(key, value, Names::File)?;
+    if path.extension().is_none_or(|extension| extension != "prom") {
+        let cure = format!("write a path that ends in `.prom`, for example `{key} = \"{EXAMPLE_TEXTFILE}\"`");
+        reader.bad(
+            key,
+            value,
+            format!("`{key}` does not end in `.prom`, so that node_exporter would not read it"),
+            cure,
+        );
+        return None;
+    }
+    Some(path)
 }
 
 /// The value of a `[[deploy]]` key may be a list written in one line, too.

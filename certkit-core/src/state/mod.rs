@@ -16,7 +16,7 @@ mod event;
 pub use event::{DeployTarget, Event, RecordedEvent};
 
 mod ledger;
-pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal};
+pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal, RunMemory};
 
 mod served;
 pub use served::{AddressMemory, EndpointMemory, ServedLeaf, ServedTrouble, Serving};
