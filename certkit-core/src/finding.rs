@@ -59,6 +59,8 @@ pub enum FindingCode {
     ClockOff,
     /// A deploy hook or a reload failed for the version in use, and is tried again.
     DeployPending,
+    /// An endpoint that counts cannot be reached, so that it is not known what it serves.
+    EndpointUnreachable,
     /// The certificate was obtained from another CA than the conf's first, because that one fails.
     FallbackAuthority,
     /// A live link points somewhere that certbot would not have made it point to.
@@ -81,6 +83,8 @@ pub enum FindingCode {
     PutRight,
     /// A complete version newer than the one in use.
     NewerVersionNotLive,
+    /// Something else than the version in use is served where it counts.
+    NotServed,
     /// An order is under way, or its key is kept.
     OrderPending,
     /// A private key that others may read.
@@ -101,6 +105,8 @@ pub enum FindingCode {
     RenewalInformationUnavailable,
     /// certkit is run too rarely for a certificate's lifetime.
     RunTooRarely,
+    /// The version in use is served, but in a way that clients refuse or will refuse.
+    ServedWrongly,
     /// A certificate was issued but another tool had renewed meanwhile: it is kept aside.
     SetAside,
     /// A file of certkit's own state is damaged; its content is ignored.
@@ -195,6 +201,7 @@ impl FindingCode {
             Self::CertificateRevoked => "the CA has revoked this certificate",
             Self::ClockOff => "this machine's clock differs from the CA's",
             Self::DeployPending => "the certificate in use is not deployed yet",
+            Self::EndpointUnreachable => "it is not known whether the certificate in use is served",
             Self::FallbackAuthority => "the certificate is from another CA than usual, because the first one fails",
             Self::ForeignLink => "a live link does not point to a version in this certificate's own archive",
             Self::InterruptedCommit => "an earlier run of certkit ended before it had finished",
@@ -208,6 +215,7 @@ impl FindingCode {
             Self::NewerVersionUnusable => "a newer version is stored but does not verify, so it is not used",
             Self::PutRight => "an interrupted run had left it unfinished, and this run put it right",
             Self::NewerVersionNotLive => "a newer complete version is stored but not in use",
+            Self::NotServed => "the certificate in use is not served",
             Self::OrderPending => "an order is under way and is resumed at the next run",
             Self::PrivateKeyReadable => "the private key can be read by every user",
             Self::ProfileEffects => "this certificate profile differs from the usual one",
@@ -228,6 +236,7 @@ impl FindingCode {
                 "the CA was asked about the certificate and gave no usable answer, so the rule of the lifetime applies"
             }
             Self::RunTooRarely => "certkit is run too rarely for the lifetime of this certificate",
+            Self::ServedWrongly => "the certificate in use is served, but not as it should be",
             Self::SetAside => "a certificate was issued but not installed, because another tool had renewed meanwhile",
             Self::StateDamaged => "a file of certkit's own memory is damaged, and its content is ignored",
             Self::SettingsUnusable => "these settings cannot be used",
@@ -267,6 +276,13 @@ impl FindingCode {
                 "put right why it failed (certkit history --cert-name NAME tells); the next `certkit renew` tries it again, `certkit deploy` at once; another hook is set with certkit reconfigure --cert-name NAME --deploy-hook COMMAND"
             }
             Self::ForeignLink => "make the link point to archive/NAME/KINDn.pem, the same n in all four",
+            Self::EndpointUnreachable => {
+                "see whether the server runs and can be reached from this machine; `certkit inspect HOST:PORT` tries it again"
+            }
+            Self::NotServed => {
+                "make the server read its certificate again (reload it), and see that it uses the files of live/NAME; a reload after every renewal is set with certkit reconfigure --cert-name NAME --deploy-hook COMMAND"
+            }
+            Self::ServedWrongly => "let the server use fullchain.pem and privkey.pem of live/NAME, and reload it",
             Self::FallbackAuthority => "nothing to do: the first CA is asked again when the certificate is due",
             Self::NamesLeftOut => {
                 "put right why they fail, and run certkit renew --cert-name NAME --force-renewal; or give them up: certkit certonly --cert-name NAME -d … without them"
@@ -315,6 +331,7 @@ impl FindingCode {
             | Self::CertificateRevoked
             | Self::LiveVersionDamaged
             | Self::MixedVersions
+            | Self::NotServed
             | Self::SettingsUnusable
             | Self::Unreadable => Severity::Error,
             Self::AccountKeyPending
@@ -323,6 +340,7 @@ impl FindingCode {
             | Self::ArchiveWithoutConf
             | Self::ClockOff
             | Self::DeployPending
+            | Self::EndpointUnreachable
             | Self::FallbackAuthority
             | Self::ForeignLink
             | Self::AuthenticatorUnsupported
@@ -336,6 +354,7 @@ impl FindingCode {
             | Self::RenewBeforeExpiryUnreadable
             | Self::RenewalInformationTooLate
             | Self::RunTooRarely
+            | Self::ServedWrongly
             | Self::WishPostponed
             | Self::SetAside
             | Self::StateDamaged => Severity::Warning,

@@ -6,7 +6,8 @@
 //! [`Store::lineage_settings`](crate::store::Store::lineage_settings) read them.
 //!
 //! `values` says what can be set and what applies without it, `resolve` where a value comes from, `keys` which key
-//! belongs where, `document` reads TOML with all its problems, `deploy_tables` reads `[[deploy]]`.
+//! belongs where, `document` reads TOML with all its problems, `deploy_tables` reads `[[deploy]]`
+//! and `endpoint_tables` reads `[[endpoint]]`.
 
 mod deploy;
 pub use deploy::{DeploySetting, FileAccess, FileKinds};
@@ -14,6 +15,8 @@ pub use deploy::{DeploySetting, FileAccess, FileKinds};
 mod deploy_tables;
 
 mod document;
+
+mod endpoint_tables;
 
 mod interval;
 pub use interval::interval_text;
