@@ -4,6 +4,7 @@
 //! - [`FaultProxy`]: a proxy in front of it that does what Pebble never does.
 //! - [`Acme2Certifier`]: another ACME server, with renewal information, profiles and external accounts of its own.
 //! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
+//! - [`Postfix`], [`Dovecot`]: mail servers with STARTTLS.
 //! - [`Certbot`]: certbot itself, as the peer that must understand everything.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
 //! - [`https`], [`ports`], [`process`]: the small things below.
@@ -30,8 +31,11 @@ pub use fault_proxy::{Answer, FaultProxy, LoggedRequest, NewOrderRequest, Reques
 
 pub mod https;
 
+mod mail;
+pub use mail::{Dovecot, Postfix};
+
 mod nginx;
-pub use nginx::{Nginx, NginxOptions};
+pub use nginx::{Nginx, NginxOptions, Site};
 
 mod pebble;
 pub use pebble::{Pebble, PebbleOptions};

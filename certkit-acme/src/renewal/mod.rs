@@ -23,7 +23,11 @@ mod job;
 
 mod own_settings;
 
+mod looking;
+
 mod planning;
+
+mod prove;
 
 mod report;
 pub use report::{HookRun, Outcome, Report, ReportEntry};
