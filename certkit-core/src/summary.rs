@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::DueReason;
-use crate::state::{DeployTarget, LineageState, Serving};
-use crate::{Certificate, HeldBy, IdentifierSet, PlanEntry, PlanInput, Step, Validity, ValidityStatus};
+use crate::state::{DeployTarget, EndpointMemory, LineageState, Serving};
+use crate::{Certificate, Endpoint, HeldBy, IdentifierSet, PlanEntry, PlanInput, Step, Validity, ValidityStatus};
 
 /// How a certificate is.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Summary {
     pub fullchain: Option<PathBuf>,
     /// What receives new versions, in order.
     pub targets: Vec<DeployTarget>,
+    /// Where it is served: as the owner set it, and as its names say.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// Why no run could renew a certificate.
@@ -145,6 +147,7 @@ impl Summary {
             broken: None,
             fullchain: None,
             targets: Vec::new(),
+            endpoints: Vec::new(),
         }
     }
 
@@ -168,7 +171,18 @@ impl Summary {
             broken: Some(BrokenSummary { reason: reason.into(), by_settings }),
             fullchain: None,
             targets: Vec::new(),
+            endpoints: Vec::new(),
         }
+    }
+
+    /// The same with what its endpoints were found to serve, at `now`.
+    #[must_use]
+    pub fn serving(mut self, served: Vec<EndpointMemory>, now: DateTime<Utc>) -> Self {
+        if let Some(planned) = &mut self.planned {
+            planned.1.state.served = served;
+            self.conditions = Condition::all_of(&planned.0, &planned.1, now);
+        }
+        self
     }
 
     /// The worst that applies.

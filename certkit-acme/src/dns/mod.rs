@@ -16,6 +16,9 @@ use hickory_resolver::net::{DnsError as HickoryDnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
+mod addresses;
+pub(crate) use addresses::AddressResolver;
+
 mod caa;
 pub use caa::{CaaIssuer, CaaProperty, CaaSet};
 

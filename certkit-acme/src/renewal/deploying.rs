@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use certkit_core::state::{DeployTarget, Event, LineageState};
 use certkit_core::store::{StoreError, VersionFiles};
-use certkit_core::{Failure, FailureClass, Version};
+use certkit_core::{Failure, FailureClass, LineageName, Version};
 
 use super::inventory::{Inventory, blocking};
 use super::report::HookRun;
@@ -207,6 +207,18 @@ impl<'a> Hooks<'a> {
             Err(broken) => Err(broken.reason.to_string()),
         };
         Some(blocking(read).await)
+    }
+
+    /// The lineages that something was run for until now.
+    pub(super) fn deployed(&self) -> BTreeSet<LineageName> {
+        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        ran.iter().filter_map(|run| run.lineage.clone()).collect()
+    }
+
+    /// Whether a post hook ran: it may have reloaded anything.
+    pub(super) fn post_ran(&self) -> bool {
+        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        ran.iter().any(|run| run.stage == HookStage::Post)
     }
 
     pub(super) fn into_runs(self) -> Vec<HookRun> {

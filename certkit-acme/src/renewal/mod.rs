@@ -34,7 +34,11 @@ mod metrics;
 
 mod own_settings;
 
+mod looking;
+
 mod planning;
+
+mod prove;
 
 mod report;
 pub use report::{HookRun, Outcome, Report, ReportEntry};

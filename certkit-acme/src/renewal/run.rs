@@ -18,6 +18,7 @@ use super::deploying::{Deployment, Hooks, still_wanted};
 use super::group::{Group, Progress, Turns};
 use super::inventory::{Inventory, Saving, blocking, store_failure};
 use super::planning::{cadence, input, machine};
+use super::prove::{Proof, Repeating, Witness};
 use super::report::{Outcome, Report, ReportEntry};
 use super::select::{Seen, select};
 use super::subject::Subject;
@@ -318,15 +319,52 @@ impl Run<'_> {
         if !attempted.is_empty() {
             self.hooks.post(&post_commands, &renewed, &failed).await;
         }
-        report.entries.extend(entries);
         report.findings.extend(findings);
+        let renewed = |subject: &Subject| {
+            let is_renewed = |entry: &ReportEntry| matches!(entry.outcome, Outcome::Renewed { .. });
+            entries.iter().any(|entry| entry.name == subject.name.as_str() && is_renewed(entry))
+        };
+        self.prove(&subjects, renewed, Repeating::OncePerVersion, &mut report.findings).await;
+        report.entries.extend(entries);
         for entry in &mut report.entries {
             if let Ok(name) = LineageName::new(entry.name.clone()) {
-                entry.deploy_pending =
-                    self.inventory.state(&name).deploy_pending.into_iter().map(|pending| pending.target).collect();
+                entry.take_deploy_state(self.inventory.state(&name));
                 tell_unrecorded(self.inventory, &name, entry);
             }
         }
+    }
+
+    /// Sees whether what is stored is served, after everything else: post hooks may start servers that pre hooks have
+    /// stopped. Where an older version still is, what makes servers read the new one is run once more.
+    pub(super) async fn prove(
+        &self,
+        subjects: &[Arc<Subject>],
+        is_renewed: impl Fn(&Subject) -> bool,
+        repeating: Repeating,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Some(proof) = Proof::new(self.renewer, self.inventory, self.stop, self.request, findings) else { return };
+        let (deployed, post_ran) = (self.hooks.deployed(), self.hooks.post_ran());
+        let is_deployed_now = |subject: &Subject| deployed.contains(&subject.name) || (is_renewed(subject) && post_ran);
+        // What was renewed and nothing here makes a server read is left to whoever does it after this run, `renew &&
+        // systemctl reload nginx` for example: the next run sees whether it was done.
+        let subjects: Vec<Arc<Subject>> =
+            subjects.iter().filter(|one| is_deployed_now(one) || !is_renewed(one)).cloned().collect();
+        let witness =
+            |subject: &Arc<Subject>, is_deployed_now: bool| Witness { subject: Arc::clone(subject), is_deployed_now };
+        proof.look_at_all(subjects.iter().map(|one| witness(one, is_deployed_now(one))).collect()).await;
+        let mut repeated = Vec::new();
+        // What was run a moment ago is not run again at once.
+        for subject in subjects.iter().filter(|subject| !is_deployed_now(subject)) {
+            // What cannot be recorded is told with the lineage.
+            if proof.repeat_deploy(self.hooks, subject, self.targets(subject), repeating).await.unwrap_or(false) {
+                repeated.push(witness(subject, true));
+            }
+        }
+        if !repeated.is_empty() {
+            proof.look_at_all(repeated).await;
+        }
+        findings.extend(proof.findings(subjects.iter().map(|subject| &subject.name)));
     }
 
     /// Those that are attempted by what is known now, and the others.
