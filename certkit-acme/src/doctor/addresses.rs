@@ -243,6 +243,7 @@ impl Survey {
             let mut faults: Vec<String> = said
                 .iter()
                 .flatten()
+                .filter(|(server, one)| one.is_heard() || is_reachable_family(server, said))
                 .filter_map(|(server, said)| Some(format!("{server} {}", said.fault()?)))
                 .collect();
             faults.sort();
@@ -255,7 +256,8 @@ impl Survey {
             if !faults.is_empty() {
                 findings.push(Finding::new(FindingCode::NameServerFails, apex, faults.join(", ")));
             }
-            findings.extend(said.iter().find_map(|said| self.disagreement(said)));
+            findings
+                .extend(said.iter().filter_map(|said| self.disagreement(said)).max_by_key(|finding| finding.severity));
         }
         findings
     }
@@ -278,6 +280,15 @@ impl Survey {
         let apex = shown(&zone.apex);
         psl::suffix_str(&apex).is_some_and(|suffix| suffix == apex)
     }
+}
+
+/// Whether any server of the same address family is heard, when any server is: where none is, it may be this machine that
+/// has no way out by IPv6.
+fn is_reachable_family(server: &ZoneServer, said: &[Vec<(ZoneServer, Said)>; 2]) -> bool {
+    let Some(address) = server.address else { return true };
+    let heard: Vec<IpAddr> =
+        said.iter().flatten().filter(|(_, said)| said.is_heard()).filter_map(|(server, _)| server.address).collect();
+    heard.is_empty() || heard.iter().any(|other| other.is_ipv4() == address.is_ipv4())
 }
 
 fn summary(said: &Said) -> String {
