@@ -52,6 +52,15 @@ async fn aliases_are_followed_into_other_zones() {
     let finding = only(&examined, FindingCode::NameNotFound);
     assert!(finding.evidence.contains("alias (CNAME) for host.b.example, which does not exist"), "{finding:?}");
     assert!(addresses.is_empty());
+    // Where the alias leads nobody answers as a server of the zone, and the resolver knows it from before.
+    server.add("host.b.example", Data::A("127.0.0.8"));
+    server.fail("127.0.0.2", Some("b.example"), None, Fault::Refused);
+    let (examined, addresses) = look(&server, "shop.a.example").await;
+    let finding = only(&examined, FindingCode::NameUnanswered);
+    assert!(finding.evidence.contains("ns1.b.example (127.0.0.2) answers REFUSED"), "{finding:?}");
+    assert_eq!((finding.severity, addresses.len()), (Severity::Warning, 1));
+    server.mend();
+    server.remove("host.b.example");
     // A circle ends.
     server.add("host.b.example", Data::Cname("shop.a.example"));
     only(&look(&server, "shop.a.example").await.0, FindingCode::NameWithoutAddress);
@@ -121,6 +130,24 @@ async fn a_server_that_fails_is_named_with_how_it_fails() {
     }
     server.fail("127.0.0.4", None, None, Fault::Truncated);
     assert_fine(&look(&server, "www.a.example").await.0);
+}
+
+#[tokio::test]
+async fn a_silent_server_is_not_waited_for_for_every_name() {
+    let server = with_address();
+    server.add("mail.a.example", Data::A("127.0.0.9"));
+    server.fail("127.0.0.4", None, None, Fault::Silent);
+    let resolver = resolver(&server);
+    let times_asked = |host: &str| {
+        let asked = server.asked();
+        asked.iter().filter(|(at, name, _)| at.to_string() == "127.0.0.4" && name == host).count()
+    };
+    for host in ["www.a.example", "mail.a.example"] {
+        let (examined, _) = check_addresses(&resolver, &name(host), OVER_HTTP()).await;
+        only(&examined, FindingCode::NameServerFails);
+    }
+    assert!(times_asked("www.a.example") > 1, "one lost packet is no fault");
+    assert_eq!(times_asked("mail.a.example"), 0);
 }
 
 #[tokio::test]
