@@ -51,6 +51,7 @@ pub use survey::Survey;
 mod wishes;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use certkit_core::settings::{Settings, SettingsError};
 use certkit_core::state::Event;
@@ -75,7 +76,11 @@ pub struct Renewer {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    account_key_patience: Duration,
 }
+
+/// The CAs of account keys that an earlier run was changing are waited for no longer than this, all together.
+const ACCOUNT_KEY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What flags change in the settings that were read.
 type SettingsOverrides = Arc<dyn Fn(Settings) -> Settings + Send + Sync>;
@@ -90,6 +95,7 @@ pub struct RenewerBuilder {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    account_key_patience: Duration,
 }
 
 /// Is told what happens, after it is durable. Called on the run's own tasks: return soon.
@@ -113,6 +119,7 @@ impl Renewer {
             live_switch: LiveSwitch::default(),
             settings_overrides: None,
             resolver: ResolverSettings::default(),
+            account_key_patience: ACCOUNT_KEY_PATIENCE,
         }
     }
 
@@ -179,6 +186,14 @@ impl RenewerBuilder {
         self
     }
 
+    /// How long a run waits for the CAs of account keys that an earlier run was changing, all together: 20 seconds when
+    /// nothing else is said. What is not over then is left to the next run.
+    #[must_use]
+    pub fn account_key_patience(mut self, patience: Duration) -> Self {
+        self.account_key_patience = patience;
+        self
+    }
+
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
         let transport = Transport::with_clock(&self.transport, Arc::clone(&self.clock))?;
@@ -192,6 +207,7 @@ impl RenewerBuilder {
             live_switch: self.live_switch,
             settings_overrides: self.settings_overrides,
             resolver: self.resolver,
+            account_key_patience: self.account_key_patience,
             math: Arc::new(AwsLcKeyMath::new()),
         })
     }

@@ -1,8 +1,7 @@
 //! The run as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
@@ -25,9 +24,6 @@ use super::{Mode, Renewer, Request, RunError, Selection, Urgency, advice};
 use crate::accounts::{RecoveredRollover, RolloverEnd};
 use crate::deploy::HookStage;
 use crate::{Stop, accounts};
-
-/// The CAs of account keys that an earlier run was changing are waited for no longer than this, all together.
-const LONGEST_WAIT_FOR_ACCOUNT_KEYS: Duration = Duration::from_secs(20);
 
 impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
@@ -150,20 +146,32 @@ impl Run<'_> {
             return Ok(());
         }
         let (locked, now) = (self.inventory.locked(), self.inventory.now());
-        let why = tokio::select! {
+        let patience = self.renewer.account_key_patience;
+        let told = Mutex::new(Vec::new());
+        // What is over when the others are not waited for any longer is told all the same.
+        let tell = |one: RecoveredRollover| {
+            told.lock().unwrap_or_else(PoisonError::into_inner).push(told_of_rollover(&one));
+        };
+        let unfinished = tokio::select! {
             biased;
-            _ = self.stop.stopped() => "the run was asked to stop".to_owned(),
-            recovered = accounts::recover_rollovers(locked, &self.renewer.transport, now) => {
-                report.findings.extend(recovered?.iter().map(told_of_rollover));
-                return Ok(());
+            _ = self.stop.stopped() => Some("the run was asked to stop".to_owned()),
+            recovered = accounts::recover_rollovers_telling(locked, &self.renewer.transport, now, &tell) => {
+                recovered?;
+                None
             }
-            () = tokio::time::sleep(LONGEST_WAIT_FOR_ACCOUNT_KEYS) => {
-                format!("its CA was not waited for longer than {} seconds", LONGEST_WAIT_FOR_ACCOUNT_KEYS.as_secs())
+            () = tokio::time::sleep(patience) => {
+                Some(format!("its CA was not waited for longer than {} seconds", patience.as_secs()))
             }
         };
+        report.findings.extend(told.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let Some(why) = unfinished else { return Ok(()) };
         let store = locked.store().clone();
         let (left, _) = blocking(move || store.rollovers()).await?;
+        // One whose CA has answered and did not end it has its own words.
         let told = left.iter().map(|one| Finding::new(FindingCode::AccountKeyPending, &one.old_id, &why));
+        let is_told =
+            |one: &Finding| report.findings.iter().any(|told| told.subject == one.subject && told.code == one.code);
+        let told: Vec<Finding> = told.filter(|one| !is_told(one)).collect();
         report.findings.extend(told);
         Ok(())
     }

@@ -181,6 +181,7 @@ fn begin_rollover_at_a_silent_ca(world: &World) {
 }
 
 const LONGER_THAN_A_TEST: Duration = Duration::from_secs(3600);
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn a_run_goes_on_when_the_ca_of_an_unfinished_account_key_does_not_answer() {
@@ -189,14 +190,34 @@ async fn a_run_goes_on_when_the_ca_of_an_unfinished_account_key_does_not_answer(
     let second = Pebble::start(PebbleOptions { http_port: Some(port), ..PebbleOptions::default() });
     due_elsewhere(&world, SOUND, &second.directory_url(), second.ca_bundle()).await;
     begin_rollover_at_a_silent_ca(&world);
-    let renewer = renewer(&world, second.ca_bundle(), LONGER_THAN_A_TEST);
+    // The key of an account at a CA that answers is put right meanwhile.
+    let answering = AcmeUrl::parse(&second.directory_url()).unwrap();
+    let key = AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+    let account = world.store().accounts(&answering).unwrap().0.remove(0);
+    let long_ago = testkit::now() - chrono::TimeDelta::days(1);
+    let locked = world.store().lock().unwrap();
+    locked.begin_rollover(&answering, &account, key.spki_der(), &key.to_jwk(), long_ago).unwrap();
+    drop(locked);
+    let mut transport = world.transport();
+    transport.ca_bundles.push(second.ca_bundle());
+    transport.timeout = LONGER_THAN_A_TEST;
+    let renewer = Renewer::builder(world.store())
+        .transport(transport)
+        .observer(Arc::clone(&world.seen) as Arc<dyn Observer>)
+        .account_key_patience(SHORT_PATIENCE)
+        .build()
+        .unwrap();
     let (request, stop) = (Request::renew(), Stop::new());
     let run = renewer.run(request, &stop);
     let report = tokio::time::timeout(Duration::from_secs(120), run).await.expect("the run waits for ever").unwrap();
     assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
     let told = report.findings.iter().find(|finding| finding.code == FindingCode::AccountKeyPending).unwrap();
     assert_eq!(told.subject, world.account);
-    assert_eq!(world.store().rollovers().unwrap().0.len(), 1, "the next run asks again");
+    assert!(told.evidence.contains("not waited for longer than 2 seconds"), "{told:?}");
+    let left = world.store().rollovers().unwrap().0;
+    assert_eq!(left.len(), 1, "the next run asks again: {left:?}");
+    assert_eq!(left[0].directory, world.directory());
+    assert!(report.findings.iter().any(|finding| finding.subject == account.id), "{report:?}");
 }
 
 #[tokio::test]
