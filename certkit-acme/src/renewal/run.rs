@@ -345,18 +345,21 @@ impl Run<'_> {
     /// Those that were found revoked just now. That it cannot be looked up is told.
     async fn revoked(&self, subjects: &[Arc<Subject>], findings: &mut Vec<Finding>) -> Vec<LineageName> {
         let look = async {
-            let lists = RevocationLists::new(&self.renewer.transport_settings).map_err(|error| error.to_string())?;
+            let lists = match RevocationLists::new(&self.renewer.transport_settings) {
+                Ok(lists) => lists,
+                Err(error) => return (Vec::new(), Some(error.to_string())),
+            };
             let looking: Vec<&Subject> = subjects.iter().map(Arc::as_ref).collect();
-            advice::look_for_revoked(self.inventory, &lists, &looking).await.map_err(|error| error.to_string())
+            let (revoked, unkept) = advice::look_for_revoked(self.inventory, &lists, &looking).await;
+            (revoked, unkept.map(|error| error.to_string()))
         };
-        let looked = tokio::select! {
+        let (revoked, why) = tokio::select! {
             looked = look => looked,
-            _ = self.stop.stopped() => Ok(Vec::new()),
+            _ = self.stop.stopped() => (Vec::new(), None),
         };
-        looked.unwrap_or_else(|why| {
-            findings.push(Finding::new(FindingCode::RenewalInformationUnavailable, "revocation lists", why));
-            Vec::new()
-        })
+        let told = |why| Finding::new(FindingCode::RenewalInformationUnavailable, "revocation lists", why);
+        findings.extend(why.map(told));
+        revoked
     }
 
     /// What earlier runs could not deploy is tried again, without a new certificate; and targets that the owner added.

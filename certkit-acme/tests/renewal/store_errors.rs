@@ -55,6 +55,19 @@ async fn a_lineage_whose_deploy_cannot_be_recorded_fails_alone_and_post_hooks_ru
 }
 
 #[tokio::test]
+async fn a_target_whose_deploy_cannot_be_recorded_keeps_no_other_target_from_the_version() {
+    let world = World::new(PebbleOptions::default()).await;
+    let (made, copied) = (world.file("made"), world.file("copied.pem"));
+    world.due(BROKEN).deploy_hook(&breaking(&world, BROKEN)).write();
+    let (made_by, copy) = (made.display(), copied.display());
+    world.set(BROKEN, &format!("[[deploy]]\ncombined = \"{copy}\"\n[[deploy]]\ncommand = \"touch {made_by}\"\n"));
+    let report = world.run().await;
+    failed_for_the_store(&report, BROKEN);
+    assert!(made.exists() && copied.exists(), "{report:?}");
+    assert_eq!(report.hooks.len(), 3, "{report:?}");
+}
+
+#[tokio::test]
 async fn a_failed_pre_hook_that_cannot_be_recorded_keeps_no_post_hook_from_running() {
     let world = World::new(PebbleOptions::default()).await;
     let post = world.file("post");
@@ -81,6 +94,23 @@ async fn advice_that_cannot_be_kept_for_one_lineage_stops_no_other() {
     failed_for_the_store(&report, BROKEN);
     assert!(report.findings.iter().any(|finding| finding.code == FindingCode::RenewalInformationUnavailable));
     assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_a_ca_says_is_kept_for_all_but_the_certificate_whose_memory_is_broken() {
+    let world = World::with_faults(PebbleOptions::default()).await;
+    world.proxy().offer_renewal_info();
+    for name in [BROKEN, SOUND] {
+        world.due(name).days_left(80).write();
+    }
+    let file = state_file(&world, BROKEN);
+    world.seen.when("first-seen", move || break_state(&file));
+    let report = world.run().await;
+    failed_for_the_store(&report, BROKEN);
+    assert!(world.state(SOUND).renewal_information.is_some(), "{report:?}");
+    let told: Vec<_> =
+        report.findings.iter().filter(|one| one.code == FindingCode::RenewalInformationUnavailable).collect();
+    assert!(told.iter().any(|one| one.subject == world.server()), "once for the CA: {told:?}");
 }
 
 #[tokio::test]
