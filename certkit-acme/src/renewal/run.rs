@@ -1,8 +1,7 @@
 //! The run as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
@@ -27,9 +26,6 @@ use crate::accounts::{RecoveredRollover, RolloverEnd};
 use crate::deploy::HookStage;
 use crate::notify::Beat;
 use crate::{Stop, accounts};
-
-/// The CAs of account keys that an earlier run was changing are waited for no longer than this, all together.
-const LONGEST_WAIT_FOR_ACCOUNT_KEYS: Duration = Duration::from_secs(20);
 
 impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
@@ -176,20 +172,32 @@ impl Run<'_> {
             return Ok(());
         }
         let (locked, now) = (self.inventory.locked(), self.inventory.now());
-        let why = tokio::select! {
+        let patience = self.renewer.account_key_patience;
+        let told = Mutex::new(Vec::new());
+        // What is over when the others are not waited for any longer is told all the same.
+        let tell = |one: RecoveredRollover| {
+            told.lock().unwrap_or_else(PoisonError::into_inner).push(told_of_rollover(&one));
+        };
+        let unfinished = tokio::select! {
             biased;
-            _ = self.stop.stopped() => "the run was asked to stop".to_owned(),
-            recovered = accounts::recover_rollovers(locked, &self.renewer.transport, now) => {
-                report.findings.extend(recovered?.iter().map(told_of_rollover));
-                return Ok(());
+            _ = self.stop.stopped() => Some("the run was asked to stop".to_owned()),
+            recovered = accounts::recover_rollovers_telling(locked, &self.renewer.transport, now, &tell) => {
+                recovered?;
+                None
             }
-            () = tokio::time::sleep(LONGEST_WAIT_FOR_ACCOUNT_KEYS) => {
-                format!("its CA was not waited for longer than {} seconds", LONGEST_WAIT_FOR_ACCOUNT_KEYS.as_secs())
+            () = tokio::time::sleep(patience) => {
+                Some(format!("its CA was not waited for longer than {} seconds", patience.as_secs()))
             }
         };
+        report.findings.extend(told.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let Some(why) = unfinished else { return Ok(()) };
         let store = locked.store().clone();
         let (left, _) = blocking(move || store.rollovers()).await?;
+        // One whose CA has answered and did not end it has its own words.
         let told = left.iter().map(|one| Finding::new(FindingCode::AccountKeyPending, &one.old_id, &why));
+        let is_told =
+            |one: &Finding| report.findings.iter().any(|told| told.subject == one.subject && told.code == one.code);
+        let told: Vec<Finding> = told.filter(|one| !is_told(one)).collect();
         report.findings.extend(told);
         Ok(())
     }
@@ -400,18 +408,21 @@ impl Run<'_> {
     /// Those that were found revoked just now. That it cannot be looked up is told.
     async fn revoked(&self, subjects: &[Arc<Subject>], findings: &mut Vec<Finding>) -> Vec<LineageName> {
         let look = async {
-            let lists = RevocationLists::new(&self.renewer.transport_settings).map_err(|error| error.to_string())?;
+            let lists = match RevocationLists::new(&self.renewer.transport_settings) {
+                Ok(lists) => lists,
+                Err(error) => return (Vec::new(), Some(error.to_string())),
+            };
             let looking: Vec<&Subject> = subjects.iter().map(Arc::as_ref).collect();
-            advice::look_for_revoked(self.inventory, &lists, &looking).await.map_err(|error| error.to_string())
+            let (revoked, unkept) = advice::look_for_revoked(self.inventory, &lists, &looking).await;
+            (revoked, unkept.map(|error| error.to_string()))
         };
-        let looked = tokio::select! {
+        let (revoked, why) = tokio::select! {
             looked = look => looked,
-            _ = self.stop.stopped() => Ok(Vec::new()),
+            _ = self.stop.stopped() => (Vec::new(), None),
         };
-        looked.unwrap_or_else(|why| {
-            findings.push(Finding::new(FindingCode::RenewalInformationUnavailable, "revocation lists", why));
-            Vec::new()
-        })
+        let told = |why| Finding::new(FindingCode::RenewalInformationUnavailable, "revocation lists", why);
+        findings.extend(why.map(told));
+        revoked
     }
 
     /// What earlier runs could not deploy is tried again, without a new certificate; and targets that the owner added.

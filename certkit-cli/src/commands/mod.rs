@@ -32,6 +32,7 @@ mod common;
 pub(crate) use certonly::Saved;
 pub(crate) use common::Context;
 pub(crate) use foresight::{Broken, CadenceSource, Foreseen, Foresight};
+pub(crate) use wishes::in_json as wish_json;
 
 use certkit_core::escape;
 
