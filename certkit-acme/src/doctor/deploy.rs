@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use certkit_core::settings::DeploySetting;
+use certkit_core::words::shell_word;
 use certkit_core::{Finding, FindingCode, escape};
 
 use super::hooks::{HookCommand, check_hook};
 use super::service::ServiceState;
-use super::{Check, Examined, Machine, in_quotes};
+use super::{Check, Examined, Machine};
 use crate::command::CommandEnding;
 use crate::deploy::{
     Obstacle, ServerControl, WebServer, check_before_reload, check_configuration, describe, files_with_keys,
@@ -110,7 +111,7 @@ async fn check_unit(unit: &str, machine: &Machine) -> Vec<Examined> {
     if !machine.has_systemd() {
         return found("systemd does not run on this machine", command);
     }
-    let quoted = in_quotes(unit);
+    let quoted = shell_word(unit);
     match ServiceState::of(unit, machine).await {
         Err(why) => vec![Examined::not_checked(Check::ReloadUnit, unit, why)],
         Ok(None) => found(

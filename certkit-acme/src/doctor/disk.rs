@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use certkit_core::words::shell_word;
 use certkit_core::{Finding, FindingCode, Severity, escape};
 use rustix::fs::{Access, access, statvfs};
 
@@ -56,7 +57,7 @@ pub fn judge_room(folder: &Path, room: Room) -> Vec<Finding> {
         let left =
             if room.bytes < MIB { format!("{} KiB", room.bytes / 1024) } else { format!("{} MiB", room.bytes / MIB) };
         let severity = if room.bytes < FEWEST_BYTES { Severity::Error } else { Severity::Warning };
-        let cure = format!("free some space: df -h {} tells how much is used", super::in_quotes(&shown));
+        let cure = format!("free some space: df -h {} tells how much is used", shell_word(&shown));
         findings.push(
             Finding::new(FindingCode::DiskNearlyFull, &shown, format!("{left} left"))
                 .with_severity(severity)
@@ -65,8 +66,7 @@ pub fn judge_room(folder: &Path, room: Room) -> Vec<Finding> {
     }
     if let Some(files) = room.files.filter(|files| *files < FEW_FILES) {
         let severity = if files < FEWEST_FILES { Severity::Error } else { Severity::Warning };
-        let cure =
-            format!("remove files that nobody needs: df -i {} tells how many there are", super::in_quotes(&shown));
+        let cure = format!("remove files that nobody needs: df -i {} tells how many there are", shell_word(&shown));
         findings.push(
             Finding::new(FindingCode::InodesNearlyUsed, &shown, format!("room for {files} more"))
                 .with_severity(severity)
@@ -92,7 +92,7 @@ pub fn check_mount(folder: &Path, mountinfo: &str) -> Examined {
     if mount.is_read_only {
         let cure = format!(
             "mount -o remount,rw {}; one that became read-only by itself has an error: dmesg tells",
-            super::in_quotes(&at)
+            shell_word(&at)
         );
         findings.push(Finding::new(FindingCode::StoreReadOnly, &shown, format!("{at} ({kind})")).with_cure(cure));
     }

@@ -5,9 +5,10 @@ use std::io::{Read as _, Take};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use certkit_core::words::shell_word;
 use certkit_core::{Finding, FindingCode, escape};
 
-use super::{Check, Examined, Machine, in_quotes};
+use super::{Check, Examined, Machine};
 use crate::deploy::{HookStage, directory_hooks, is_executable, validate_command};
 
 /// A hook command of a conf or of the settings.
@@ -61,7 +62,7 @@ pub fn check_hook(hook: HookCommand<'_>, machine: &Machine) -> Examined {
         let finding = Finding::new(FindingCode::HookNotRunnable, hook.command, &problem);
         let program = hook.command.split_whitespace().next().unwrap_or_default();
         match hook.flag {
-            _ if problem.contains("chmod +x") => finding.with_cure(format!("chmod +x {}", in_quotes(program))),
+            _ if problem.contains("chmod +x") => finding.with_cure(format!("chmod +x {}", shell_word(program))),
             Some(flag) => finding.with_cure(format!(
                 "put it right, or set another one: certkit reconfigure --cert-name NAME {flag} COMMAND"
             )),
@@ -81,14 +82,14 @@ pub fn check_hook_directory(stage: HookStage, directory: &Path) -> Examined {
             for hook in hooks {
                 let shown = hook.to_string_lossy();
                 if is_leftover(&hook) {
-                    let cure = format!("chmod -x {}", in_quotes(&shown));
+                    let cure = format!("chmod -x {}", shell_word(&shown));
                     findings.push(Finding::new(FindingCode::HookLeftover, &shown, "").with_cure(cure));
                 }
                 if let Some(problem) = missing_interpreter(&hook) {
                     let evidence = format!("the {} hook {} {problem}", stage.as_str(), escape(&shown));
                     findings.push(
                         Finding::new(FindingCode::HookNotRunnable, &shown, evidence)
-                            .with_cure(format!("correct the first line of {}", in_quotes(&shown))),
+                            .with_cure(format!("correct the first line of {}", shell_word(&shown))),
                     );
                 }
             }
@@ -100,7 +101,7 @@ pub fn check_hook_directory(stage: HookStage, directory: &Path) -> Examined {
     for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
         if path.is_file() && !is_executable(&path) && !is_leftover(&path) && !is_for_people(&path) {
             let shown = path.to_string_lossy();
-            let cure = format!("chmod +x {}, or move it away", in_quotes(&shown));
+            let cure = format!("chmod +x {}, or move it away", shell_word(&shown));
             findings.push(Finding::new(FindingCode::HookIgnored, &shown, "").with_cure(cure));
         }
     }

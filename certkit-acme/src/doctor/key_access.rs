@@ -4,10 +4,11 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use certkit_core::words::shell_word;
 use certkit_core::{Finding, FindingCode, Severity, escape};
 use nix::unistd::{Gid, Group, Uid, User};
 
-use super::{Check, Examined, in_quotes};
+use super::{Check, Examined};
 
 /// Members of a group that are named one by one.
 const MOST_NAMED: usize = 8;
@@ -24,7 +25,7 @@ pub fn check_key_access(key: &Path) -> Examined {
     };
     let mut findings = Vec::new();
     let mode = metadata.mode() & 0o7777;
-    let path = in_quotes(&real.to_string_lossy());
+    let path = shell_word(&real.to_string_lossy());
     if mode & OTHERS_READ != 0 {
         let finding = match closed_for(&real, 0o001) {
             Some(folder) => Finding::new(

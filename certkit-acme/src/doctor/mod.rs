@@ -236,9 +236,3 @@ impl Examined {
         Self { check, subject: certkit_core::escape(subject.as_ref()).into_owned(), outcome }
     }
 }
-
-/// A word for a shell, in quotes where it could mean something else.
-fn in_quotes(text: &str) -> String {
-    let is_plain = !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"/._-+,:=@%".contains(&c));
-    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}

@@ -16,7 +16,7 @@ use super::{Renewer, Request, Selection};
 use crate::deploy::{HookStage, directory_hooks};
 use crate::doctor::{
     Check, Examined, KnownLock, Machine, PastRuns, Schedules, check_days_in, check_hook_directory, check_lock,
-    check_mount, check_room, check_schedules, check_writable,
+    check_mount, check_room, check_schedules, check_told, check_writable,
 };
 
 /// systemctl and crontab are each asked once or twice.
@@ -44,11 +44,16 @@ pub(super) fn add(
     known: &Known,
     machine: &Machine,
 ) {
-    let _ = settings;
     let paths = renewer.store.paths().clone();
     let now = checks.now;
     let settings_file = paths.settings_file();
+    let settings_are_usable = settings_problems.is_empty();
     checks.known(&[], Examined::found(Check::Settings, settings_file.to_string_lossy(), settings_problems));
+
+    // What nobody can read tells of nobody.
+    if settings_are_usable {
+        checks.known(&[], check_told(settings.channels().len()));
+    }
 
     // What runs it.
     let runs = PastRuns::new(known.outlook.ledger.runs(), known.outlook.cadence);

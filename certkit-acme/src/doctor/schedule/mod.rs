@@ -12,11 +12,12 @@ mod units;
 pub use units::{UNIT_PROPERTIES, UnitState, unit_states};
 
 use certkit_core::decision::Cadence;
+use certkit_core::words::shell_word;
 use certkit_core::{Finding, FindingCode, Severity};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::fixed_days::days_in;
-use super::{Check, Examined, in_quotes};
+use super::{Check, Examined};
 use look::OWN_TIMER;
 
 /// A machine that is off for a night and a day, or a run that is missed once, is no reason to speak.
@@ -88,7 +89,7 @@ fn certbots(schedules: &Schedules) -> Vec<(String, String)> {
         (CERTBOT_TIMERS.contains(&timer.name.as_str()) || runs_certbot) && (timer.is_active || timer.is_enabled)
     });
     let timers = timers.map(|timer| {
-        (format!("the timer {}", timer.name), format!("systemctl disable --now {}", in_quotes(&timer.name)))
+        (format!("the timer {}", timer.name), format!("systemctl disable --now {}", shell_word(&timer.name)))
     });
     let lines = schedules.jobs.iter().filter(|job| job.client == Client::Certbot && job.timer.is_none());
     let lines = lines.map(|job| {
@@ -211,10 +212,10 @@ fn chained(job: &Job) -> Option<Finding> {
     let reload = job.reloads.join("; ");
     let (hooks, what) = match &job.stops {
         Some(stop) => (
-            format!("--pre-hook {} --post-hook {}", in_quotes(stop), in_quotes(&reload)),
+            format!("--pre-hook {} --post-hook {}", shell_word(stop), shell_word(&reload)),
             format!("`{stop}` before and `{reload}` after it"),
         ),
-        None => (format!("--deploy-hook {}", in_quotes(&reload)), format!("`{reload}`")),
+        None => (format!("--deploy-hook {}", shell_word(&reload)), format!("`{reload}`")),
     };
     let cure = format!(
         "certkit reconfigure --cert-name NAME {hooks} for each certificate that the server uses; then leave only `{}` in {}",
