@@ -13,6 +13,7 @@ mod lifetimes;
 mod limits;
 mod orders;
 mod profiles;
+mod proof;
 mod regressions;
 mod revocation;
 mod runs;

@@ -3,6 +3,7 @@
 mod account;
 mod certificates;
 mod certonly;
+mod check;
 mod config;
 mod daemon;
 mod delete;
@@ -11,6 +12,7 @@ mod foresight;
 pub(crate) mod help;
 mod history;
 mod inspect;
+mod inspect_host;
 mod plan;
 mod reconfigure;
 mod register;
@@ -27,6 +29,7 @@ mod wishes;
 
 mod common;
 pub(crate) use certonly::Saved;
+pub(crate) use check::{CHECK, unknown};
 pub(crate) use common::Context;
 pub(crate) use foresight::{Broken, CadenceSource, Foreseen, Foresight};
 
@@ -69,6 +72,7 @@ pub(crate) const ALL: &[&Command] = &[
     &certificates::COMMAND,
     &status::COMMAND,
     &plan::COMMAND,
+    &check::COMMAND,
     &inspect::COMMAND,
     &renew::COMMAND,
     &daemon::COMMAND,

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use certkit_core::escape;
 use certkit_core::settings::{DeploySetting, FileAccess, Origin, Sourced, interval_text};
 use certkit_core::store::StorePaths;
+use certkit_core::{Endpoint, escape};
 use serde_json::{Value, json};
 
 use crate::ui::shown;
@@ -82,6 +82,15 @@ impl Row {
     pub(crate) fn list(key: &'static str, values: &[String], origin: &Origin) -> Self {
         let text = if values.is_empty() { "none".to_owned() } else { values.join(", ") };
         Self { key, text: escape(&text).into_owned(), value: json!(values), origin: origin.clone() }
+    }
+
+    /// A place of an `[[endpoint]]` table.
+    pub(crate) fn endpoint(endpoint: &Sourced<Endpoint>) -> Self {
+        let Endpoint { host, port, protocol, server_name, .. } = &endpoint.value;
+        let name = server_name.as_ref().map(|name| format!(", server_name {name}")).unwrap_or_default();
+        let text = format!("{} ({}{name})", endpoint.value, protocol.as_str());
+        let value = json!({ "host": host, "port": port, "protocol": protocol.as_str(), "server_name": server_name });
+        Self { key: "endpoint", text: escape(&text).into_owned(), value, origin: endpoint.origin.clone() }
     }
 
     /// A target of a `[[deploy]]` table.
