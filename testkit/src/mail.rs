@@ -24,7 +24,7 @@ pub struct Postfix {
 #[derive(Debug)]
 pub struct Dovecot {
     _server: Server,
-    folder: TempDir,
+    _folder: TempDir,
     imap_port: u16,
     pop3_port: u16,
 }
@@ -164,7 +164,7 @@ userdb {{
         if !up || server.ended().is_some() {
             return Err(server.log());
         }
-        Ok(Self { _server: server, folder, imap_port, pop3_port })
+        Ok(Self { _server: server, _folder: folder, imap_port, pop3_port })
     }
 
     /// The port for IMAP.
@@ -175,12 +175,6 @@ userdb {{
     /// The port for POP3.
     pub fn pop3_port(&self) -> u16 {
         self.pop3_port
-    }
-
-    /// A shell command that makes it read its certificate again: a deploy hook.
-    pub fn reload_command(&self) -> String {
-        let config = self.folder.path().join("dovecot.conf");
-        format!("'{}' -c '{}' reload", require_program("doveadm").display(), config.display())
     }
 }
 

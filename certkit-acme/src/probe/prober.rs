@@ -86,7 +86,11 @@ impl Prober {
             Ok(name) => name,
             Err(why) => return nowhere(why),
         };
-        let addresses = match self.resolver.addresses(&endpoint.host).await {
+        let resolved = {
+            let _turn = self.turns.acquire().await.ok();
+            self.resolver.addresses(&endpoint.host).await
+        };
+        let addresses = match resolved {
             Ok(addresses) => addresses,
             Err(why) => return nowhere(why),
         };

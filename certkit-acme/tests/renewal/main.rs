@@ -14,6 +14,7 @@ mod limits;
 mod metrics;
 mod orders;
 mod profiles;
+mod proof;
 mod regressions;
 mod revocation;
 mod runs;

@@ -35,6 +35,8 @@ pub(crate) struct Typed {
     #[command(flatten)]
     pub(crate) hooks: Hooks,
     #[command(flatten)]
+    pub(crate) serving: Serving,
+    #[command(flatten)]
     pub(crate) revocation: Revocation,
     #[command(flatten)]
     pub(crate) version_choice: VersionChoice,
@@ -287,6 +289,17 @@ pub(crate) struct Hooks {
     /// reads a mixed pair; `links` replaces link by link, for programs that watch single links
     #[arg(long, value_name = "HOW", value_parser = ["exchange", "links"])]
     pub(crate) live_switch: Option<String>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "What is served")]
+pub(crate) struct Serving {
+    /// Do not look at what servers serve; with check, go by what was seen last
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+    /// The hosts speak this before TLS: smtp, imap or pop3 with STARTTLS; without a port, its usual one counts
+    #[arg(long, value_name = "PROTOCOL", value_parser = ["smtp", "imap", "pop3"])]
+    pub(crate) starttls: Option<String>,
 }
 
 #[derive(Args, Clone, Debug, Default)]

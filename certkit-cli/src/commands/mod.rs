@@ -3,6 +3,7 @@
 mod account;
 mod certificates;
 mod certonly;
+mod check;
 mod config;
 mod daemon;
 mod delete;
@@ -12,6 +13,7 @@ mod foresight;
 pub(crate) mod help;
 mod history;
 mod inspect;
+mod inspect_host;
 mod metrics;
 mod notify;
 mod plan;
@@ -30,6 +32,7 @@ mod wishes;
 
 mod common;
 pub(crate) use certonly::Saved;
+pub(crate) use check::{CHECK, unknown};
 pub(crate) use common::Context;
 pub(crate) use foresight::{Broken, CadenceSource, Foreseen, Foresight};
 pub(crate) use wishes::in_json as wish_json;
@@ -73,6 +76,7 @@ pub(crate) const ALL: &[&Command] = &[
     &certificates::COMMAND,
     &status::COMMAND,
     &plan::COMMAND,
+    &check::COMMAND,
     &doctor::COMMAND,
     &inspect::COMMAND,
     &renew::COMMAND,

@@ -1,6 +1,7 @@
 //! What people and programs read: text and JSON made of values, with the time passed in.
 
 pub(crate) mod certificates;
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod csr;
 pub(crate) mod doctor;
