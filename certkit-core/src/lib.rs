@@ -33,6 +33,11 @@ pub use failure::{Failure, FailureClass, IdentifierFailure, Problem, Retry};
 mod finding;
 pub use finding::{Finding, FindingCode, Severity};
 
+mod forecast;
+pub use forecast::{
+    AssumedLifetime, Forecast, ForecastDay, ForecastLimit, ForecastRenewal, Obstacle, forecast, obstacles,
+};
+
 mod identifier;
 pub use identifier::{DnsName, Identifier, IdentifierError, IdentifierSet};
 
@@ -53,6 +58,9 @@ pub use plan::{HeldBy, Outlook, Plan, PlanEntry, PlanInput, Step, decide, plan};
 mod private_key;
 pub use private_key::{PrivateKey, PrivateKeyError, PrivateKeyFormat};
 
+mod report;
+pub use report::{Overview, Track};
+
 #[cfg(feature = "store")]
 pub mod settings;
 
@@ -62,7 +70,7 @@ pub mod state;
 pub mod store;
 
 mod summary;
-pub use summary::{BrokenSummary, Condition, Summary};
+pub use summary::{BrokenSummary, Condition, Lifeline, ServedCount, Summary};
 
 mod url;
 pub use url::{AcmeUrl, AcmeUrlError};

@@ -15,6 +15,7 @@ mod plan;
 mod reconfigure;
 mod register;
 mod renew;
+mod report;
 mod revoke;
 mod rollback;
 mod show_account;
@@ -28,7 +29,7 @@ mod wishes;
 mod common;
 pub(crate) use certonly::Saved;
 pub(crate) use common::Context;
-pub(crate) use foresight::{Broken, CadenceSource, Foreseen, Foresight};
+pub(crate) use foresight::{CadenceSource, Foreseen, Foresight};
 
 use certkit_core::escape;
 
@@ -69,6 +70,7 @@ pub(crate) const ALL: &[&Command] = &[
     &certificates::COMMAND,
     &status::COMMAND,
     &plan::COMMAND,
+    &report::COMMAND,
     &inspect::COMMAND,
     &renew::COMMAND,
     &daemon::COMMAND,

@@ -3,14 +3,18 @@
 pub(crate) mod certificates;
 pub(crate) mod config;
 pub(crate) mod csr;
+pub(crate) mod explain;
+pub(crate) mod forecast;
 pub(crate) mod hooks;
 pub(crate) mod inspect;
 pub(crate) mod limits;
 pub(crate) mod lines;
 pub(crate) mod plan;
 pub(crate) mod renewal;
+pub(crate) mod report;
 #[cfg(test)]
 pub(crate) mod sample;
+pub(crate) mod screen;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod words;

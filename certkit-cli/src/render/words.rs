@@ -249,6 +249,15 @@ pub(crate) fn deploy_target(target: &DeployTarget) -> String {
     describe(target)
 }
 
+/// A deploy target for whoever may read a page: without the command, in which a password may stand.
+pub(crate) fn deploy_target_in_public(target: &DeployTarget) -> String {
+    match target {
+        DeployTarget::Hook(_) => "the deploy hook".to_owned(),
+        DeployTarget::Command(_) => "a command of the settings".to_owned(),
+        other => describe(other),
+    }
+}
+
 /// `48 days`, `1 day`, `5 hours`, `less than an hour`; of a negative duration, its length.
 pub(crate) fn duration(delta: TimeDelta) -> String {
     let delta = delta.abs();
