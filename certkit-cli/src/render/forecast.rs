@@ -365,7 +365,7 @@ mod tests {
     fn the_document_says_the_same() {
         let (forecast, changes) = json(&foretold(6, 60, None));
         assert_eq!(forecast["until"], "2027-03-16T08:00:00Z");
-        assert_eq!(forecast["renewals"].as_array().unwrap().len(), 7);
+        assert_eq!(forecast["renewals"].as_array().unwrap().len(), 13);
         assert_eq!(forecast["days"][0]["renewals"], 6);
         assert_eq!(
             (&changes[0]["since"], &changes[0]["lifetime_seconds"]),

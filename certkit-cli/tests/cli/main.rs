@@ -11,6 +11,7 @@ mod daemon;
 mod life;
 mod reading;
 mod refusals;
+mod report;
 mod signals;
 mod support;
 mod timer;

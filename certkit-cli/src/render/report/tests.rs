@@ -30,7 +30,7 @@ fn the_page_says_what_is_wrong_what_to_do_and_what_comes() {
         "<h2 id=\"timeline\">The next 120 days</h2>",
         "Renewals from 2027-01-15 to 2027-05-15",
         "From 2027-02-10 on new certificates live for 64 days, for 2 certificates here",
-        "<strong>live/orphan.example</strong>",
+        "<strong>live&#x2f;orphan.example</strong>",
         "<time datetime=\"2027-01-15T08:00:00Z\">2027-01-15 08:00:00 UTC</time>",
     ] {
         assert!(shown.contains(expected), "{expected}\n{shown}");
@@ -91,7 +91,7 @@ fn a_page_of_many_certificates_has_a_bounded_size() {
     let thousand = many(1000);
     assert!(thousand.len() < 2_000_000, "{}", thousand.len());
     assert!(thousand.contains("Time line of 975 more") && thousand.contains("975 more that are well"));
-    let more = many(4000);
+    let more = many(2500);
     assert!(more.len() < 4_000_000, "{}", more.len());
-    assert!(more.contains("2,475 more have no room on this page"));
+    assert!(more.contains("975 more have no room on this page"));
 }

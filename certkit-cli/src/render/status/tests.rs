@@ -125,13 +125,10 @@ fn a_thousand_certificates_are_counted_and_some_are_shown() {
 
 #[test]
 fn when_all_is_well_it_is_said_in_a_sentence() {
-    let shown =
-        text(&foresight(vec![certificate("a.example", 60)], Default::default()), &[], &screen(80, true), Limit::None);
-    assert!(
-        shown
-            .starts_with("1 certificate: it is well. The next renewal is due in 30 days. (2027-01-15 08:00:00\nUTC)\n"),
-        "{shown}"
-    );
+    let one = foresight(vec![certificate("a.example", 60)], Default::default());
+    let shown = text(&one, &[], &screen(80, true), Limit::None);
+    let expected = "1 certificate: it is well. The next renewal is due in 30 days. (2027-01-15";
+    assert!(shown.starts_with(expected), "{shown}");
 }
 
 #[test]
