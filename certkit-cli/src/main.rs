@@ -102,5 +102,7 @@ fn environment() -> Environment {
         path: env::var_os("PATH"),
         timer: env::var_os(timer::VARIABLE),
         timer_root: dir("CERTKIT_TIMER_ROOT"),
+        columns: env::var_os("COLUMNS"),
+        locale: ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(env::var_os).find(|value| !value.is_empty()),
     }
 }

@@ -36,6 +36,11 @@ pub use failure::{Failure, FailureClass, IdentifierFailure, Problem, Retry};
 mod finding;
 pub use finding::{Finding, FindingCode, Severity};
 
+mod forecast;
+pub use forecast::{
+    AssumedLifetime, Forecast, ForecastDay, ForecastLimit, ForecastRenewal, Obstacle, forecast, obstacles,
+};
+
 mod identifier;
 pub use identifier::{DnsName, Identifier, IdentifierError, IdentifierSet};
 
@@ -61,6 +66,9 @@ pub use plan::{HeldBy, Outlook, Plan, PlanEntry, PlanInput, Step, decide, plan};
 mod private_key;
 pub use private_key::{PrivateKey, PrivateKeyError, PrivateKeyFormat};
 
+mod report;
+pub use report::{Overview, Track};
+
 mod served;
 pub use served::{Distrust, DistrustCause, Observed, StoredVersions, compare};
 
@@ -73,7 +81,7 @@ pub mod state;
 pub mod store;
 
 mod summary;
-pub use summary::{BrokenSummary, Condition, Summary};
+pub use summary::{BrokenSummary, Condition, Lifeline, ServedCount, Summary};
 
 mod url;
 pub use url::{AcmeUrl, AcmeUrlError};

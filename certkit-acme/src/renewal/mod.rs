@@ -4,6 +4,9 @@ mod advice;
 
 mod attempt;
 
+mod coming;
+pub use coming::{LifetimeChange, Renewers};
+
 mod conf_settings;
 
 mod csr;

@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 
 use super::inventory::blocking;
 use super::looking::Looker;
+use super::own_settings::OwnSettings;
 use super::planning::{cadence, input, machine};
 use super::run::hook_dir;
 use super::select::{Seen, select};
@@ -29,6 +30,13 @@ pub struct Survey {
     pub outlook: Outlook,
     /// What is wrong with the memory itself.
     pub findings: Vec<Finding>,
+}
+
+impl Survey {
+    /// Of what was gathered elsewhere.
+    pub fn new(now: DateTime<Utc>, summaries: Vec<Summary>, outlook: Outlook) -> Self {
+        Self { now, summaries, outlook, findings: Vec::new() }
+    }
 }
 
 impl Renewer {
@@ -135,10 +143,22 @@ fn broken(store: &Store, settings: &Settings, entry: &super::ReportEntry, now: D
     };
     let lineage = LineageName::new(entry.name.clone()).ok().and_then(|name| store.lineage(&name).ok()?);
     let Some(lineage) = lineage else { return Summary::of_broken(&entry.name, reason, false, None, now) };
-    let by_settings = store.lineage_settings(settings, lineage.name()).is_err();
     let certificate = lineage.certificate().ok();
-    let mut summary =
-        Summary::of_broken(&entry.name, reason, by_settings, certificate.as_ref().map(|one| one.validity()), now);
+    let validity = certificate.as_ref().map(|one| one.validity());
+    let mut summary = match store.lineage_settings(settings, lineage.name()) {
+        Ok(own) => {
+            let server = lineage.conf().params().effective_server();
+            let by_settings = OwnSettings::resolve(store, own, lineage.name(), server).is_err();
+            Summary::of_broken(&entry.name, reason, by_settings, validity, now)
+        }
+        Err(error) => {
+            let mut summary = Summary::of_broken(&entry.name, error.to_string(), true, validity, now);
+            if let Some(broken) = &mut summary.broken {
+                broken.exact_cure = Some(error.cure().to_owned());
+            }
+            summary
+        }
+    };
     summary.identifiers = certificate.as_ref().and_then(|one| one.identifiers().ok()).unwrap_or_default();
     summary.certificate = certificate;
     summary.fullchain = Some(lineage.live_path(Kind::Fullchain).to_owned());

@@ -32,6 +32,10 @@ pub(crate) struct Environment {
     pub(crate) timer: Option<OsString>,
     /// $CERTKIT_TIMER_ROOT: the folder that `timer` takes for `/`, for tests.
     pub(crate) timer_root: Option<PathBuf>,
+    /// $COLUMNS: how wide the owner wants lines to be.
+    pub(crate) columns: Option<OsString>,
+    /// $LC_ALL, else $LC_CTYPE, else $LANG: what a terminal can show.
+    pub(crate) locale: Option<OsString>,
 }
 
 /// A command line that could be read.

@@ -20,6 +20,7 @@ mod plan;
 mod reconfigure;
 mod register;
 mod renew;
+mod report;
 mod revoke;
 mod rollback;
 mod show_account;
@@ -34,7 +35,7 @@ mod common;
 pub(crate) use certonly::Saved;
 pub(crate) use check::{CHECK, unknown};
 pub(crate) use common::Context;
-pub(crate) use foresight::{Broken, CadenceSource, Foreseen, Foresight};
+pub(crate) use foresight::{CadenceSource, Foreseen, Foresight};
 pub(crate) use wishes::in_json as wish_json;
 
 use certkit_core::escape;
@@ -76,6 +77,7 @@ pub(crate) const ALL: &[&Command] = &[
     &certificates::COMMAND,
     &status::COMMAND,
     &plan::COMMAND,
+    &report::COMMAND,
     &check::COMMAND,
     &doctor::COMMAND,
     &inspect::COMMAND,

@@ -386,7 +386,7 @@ pub(crate) fn json(report: &Report) -> Value {
 }
 
 /// Adds the CA's window to what is not due and to what is held.
-pub(crate) fn add_windows(document: &mut Value, foreseen: &[Foreseen]) {
+pub(crate) fn add_windows(document: &mut Value, foreseen: &[Foreseen<'_>]) {
     for list in ["not_due", "held"] {
         for row in document.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             let known =

@@ -12,6 +12,7 @@ mod life;
 mod metrics;
 mod reading;
 mod refusals;
+mod report;
 mod serving;
 mod signals;
 mod support;

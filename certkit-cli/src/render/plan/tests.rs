@@ -151,7 +151,7 @@ fn the_document_says_the_same() {
         ],
         used_up("c.example", 49),
     );
-    foresight.broken.push(broken());
+    foresight.survey.summaries.push(broken());
     fits(&text(&foresight));
     let document = json(&foresight);
     assert_eq!(document["schema"], 1);
