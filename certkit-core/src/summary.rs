@@ -220,7 +220,7 @@ impl Summary {
 
     /// The same with what its endpoints were found to serve, at `now`.
     #[must_use]
-    pub fn serving(mut self, served: Vec<EndpointMemory>, now: DateTime<Utc>) -> Self {
+    pub fn with_served(mut self, served: Vec<EndpointMemory>, now: DateTime<Utc>) -> Self {
         if let Some(planned) = &mut self.planned {
             planned.1.state.served = served;
             self.conditions = Condition::all_of(&planned.0, &planned.1, now);
@@ -341,7 +341,7 @@ mod tests {
         .unwrap();
         memory.answers = leaves
             .iter()
-            .map(|leaf| AddressMemory { address: None, leaf: *leaf, troubles: Vec::new(), detail: String::new() })
+            .map(|leaf| AddressMemory { address: None, leaf: *leaf, serial: None, not_after: None, troubles: Vec::new(), detail: String::new() })
             .collect();
         memory
     }

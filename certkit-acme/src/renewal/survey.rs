@@ -70,7 +70,7 @@ async fn looked(looker: &Looker, summary: Summary, now: DateTime<Utc>) -> Summar
     let before = summary.state().map(|state| state.served.clone()).unwrap_or_default();
     let Ok(name) = LineageName::new(summary.name.clone()) else { return summary };
     match looker.look(&name, &summary.endpoints, &before, |_| true).await {
-        Some(served) => summary.serving(served, now),
+        Some(served) => summary.with_served(served, now),
         None => summary,
     }
 }

@@ -15,7 +15,7 @@ use certkit_core::{
 use chrono::{DateTime, Utc};
 
 use super::inventory::blocking;
-use super::{Renewer, Report, Request, RunError, Selection, Survey};
+use super::{Renewer, Report, Request, RunError, Survey};
 use crate::notify::{Beat, Delivery, Message, Notifier};
 
 /// What was told.

@@ -6,7 +6,7 @@ use certkit_core::{AcmeUrl, escape};
 
 pub(crate) use certkit_core::words::{
     HOOK_CURE, TARGET_CURE, broken_cure, class, cure_for, deploy_target, duration, event, failure_cure, from_now,
-    held_by, held_cure, is_of_settings, names_in_short, remembered, rule, wished,
+    held_by, held_cure, is_of_settings, names_in_short, remembered, remembered_cure, rule, wished,
 };
 
 /// A CA: by its name where it has one here, else by the URL of its directory.
