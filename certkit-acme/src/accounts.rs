@@ -10,8 +10,8 @@ mod revive;
 pub use revive::{ReviveError, find_by_key, is_lost, register_again, revive};
 
 mod rollover;
-pub(crate) use rollover::says_deactivated;
 pub use rollover::{RecoveredRollover, RolloverEnd, change_key, recover_rollovers};
+pub(crate) use rollover::{recover_rollovers_telling, says_deactivated};
 
 /// Which account counts for a CA.
 #[derive(Clone, Debug)]

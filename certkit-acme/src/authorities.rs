@@ -5,6 +5,9 @@
 
 use certkit_core::{AcmeUrl, AcmeUrlError, escape};
 
+mod lifetimes;
+pub use lifetimes::{AnnouncedLifetime, CEILINGS, Ceiling, announced_lifetimes, expected_lifetime};
+
 mod profiles;
 pub use profiles::{ProfileEffects, ProfileLifetime, profile_effects};
 

@@ -209,6 +209,21 @@ fn choice(stream: &impl anstream::stream::RawStream) -> ColorChoice {
     AutoStream::choice(stream)
 }
 
+/// What standard output can show.
+pub(crate) fn screen(environment: &crate::args::Environment) -> crate::render::screen::Screen {
+    /// Nobody means less or more than this.
+    const COLUMNS: std::ops::RangeInclusive<usize> = 20..=1000;
+    let typed = environment.columns.as_ref().and_then(|columns| columns.to_str()?.trim().parse::<usize>().ok());
+    let measured = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    let columns = [typed, measured].into_iter().flatten().find(|columns| COLUMNS.contains(columns));
+    let locale = environment.locale.as_ref().map(|locale| locale.to_string_lossy().to_lowercase()).unwrap_or_default();
+    crate::render::screen::Screen {
+        columns: columns.unwrap_or(80),
+        unicode: locale.contains("utf-8") || locale.contains("utf8"),
+        colour: choice(&io::stdout()) != ColorChoice::Never,
+    }
+}
+
 /// A path for people.
 pub(crate) fn shown(path: &std::path::Path) -> String {
     escape(&path.to_string_lossy()).into_owned()

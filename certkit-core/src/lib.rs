@@ -11,6 +11,9 @@ pub use certificate::{
     Revocation, RevocationList, RevocationListError, Serial,
 };
 
+mod check;
+pub use check::{CheckLevel, Checked, Concern, check};
+
 mod chain;
 pub use chain::{Chain, possible_issuers};
 
@@ -32,6 +35,11 @@ pub use failure::{Failure, FailureClass, IdentifierFailure, Problem, Retry};
 
 mod finding;
 pub use finding::{Finding, FindingCode, Severity};
+
+mod forecast;
+pub use forecast::{
+    AssumedLifetime, Forecast, ForecastDay, ForecastLimit, ForecastRenewal, Obstacle, forecast, obstacles,
+};
 
 mod identifier;
 pub use identifier::{DnsName, Identifier, IdentifierError, IdentifierSet};
@@ -58,6 +66,12 @@ pub use plan::{HeldBy, Outlook, Plan, PlanEntry, PlanInput, Step, decide, plan};
 mod private_key;
 pub use private_key::{PrivateKey, PrivateKeyError, PrivateKeyFormat};
 
+mod report;
+pub use report::{Overview, Track};
+
+mod served;
+pub use served::{Distrust, DistrustCause, Observed, StoredVersions, compare};
+
 #[cfg(feature = "store")]
 pub mod settings;
 
@@ -67,7 +81,7 @@ pub mod state;
 pub mod store;
 
 mod summary;
-pub use summary::{BrokenSummary, Condition, Summary};
+pub use summary::{BrokenSummary, Condition, Lifeline, ServedCount, Summary};
 
 mod url;
 pub use url::{AcmeUrl, AcmeUrlError};

@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::DueReason;
-use crate::state::{DeployTarget, LineageState, Serving};
-use crate::{Certificate, HeldBy, IdentifierSet, PlanEntry, PlanInput, Step, Validity, ValidityStatus};
+use crate::state::{DeployTarget, EndpointMemory, LineageState, ServedLeaf, Serving};
+use crate::{
+    Certificate, Endpoint, FindingCode, HeldBy, IdentifierSet, PlanEntry, PlanInput, Step, Validity, ValidityStatus,
+};
 
 /// How a certificate is.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Summary {
     pub fullchain: Option<PathBuf>,
     /// What receives new versions, in order.
     pub targets: Vec<DeployTarget>,
+    /// Where it is served: as the owner set it, and as its names say.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// Why no run could renew a certificate.
@@ -41,6 +45,32 @@ pub struct BrokenSummary {
     pub reason: String,
     /// Whether nothing but its own settings (`certkit/lineages/NAME.toml`) stand in the way.
     pub by_settings: bool,
+    /// What to do about it, where that is known better than by the reason.
+    pub exact_cure: Option<String>,
+}
+
+/// A life on a line from its begin, which is 0, to its end, which is 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Lifeline {
+    /// Where it stands now; below 0 before it begins, above 1 once it has ended.
+    pub now: f64,
+    /// From where on it is due; none for never, and where nobody can tell. It can lie outside, too.
+    pub renewal: Option<f64>,
+}
+
+/// How many addresses of the endpoints that count serve what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServedCount {
+    /// The version in use.
+    pub same: usize,
+    /// An older version of the certificate.
+    pub older: usize,
+    /// Another certificate.
+    pub foreign: usize,
+    /// Nothing: no address, no connection, no handshake.
+    pub unreachable: usize,
 }
 
 /// How a certificate is. The worst is first.
@@ -105,6 +135,21 @@ impl Condition {
         }
     }
 
+    /// In a word or two, for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotYetValid => "not yet valid",
+            Self::NotServed => "not served",
+            Self::DeployPending => "deploy pending",
+            other => other.code(),
+        }
+    }
+
+    /// Whether somebody should look at it: what waits for its turn, is due or is well needs nobody.
+    pub fn is_trouble(self) -> bool {
+        self < Self::Waiting
+    }
+
     /// All that apply to what a plan says, the worst first; never empty.
     fn all_of(entry: &PlanEntry, input: &PlanInput, now: DateTime<Utc>) -> Vec<Self> {
         let state = &input.state;
@@ -145,6 +190,7 @@ impl Summary {
             broken: None,
             fullchain: None,
             targets: Vec::new(),
+            endpoints: Vec::new(),
         }
     }
 
@@ -165,15 +211,69 @@ impl Summary {
             certificate: None,
             conditions: std::iter::once(first).chain(expired.then_some(Condition::Expired)).collect(),
             planned: None,
-            broken: Some(BrokenSummary { reason: reason.into(), by_settings }),
+            broken: Some(BrokenSummary { reason: reason.into(), by_settings, exact_cure: None }),
             fullchain: None,
             targets: Vec::new(),
+            endpoints: Vec::new(),
         }
+    }
+
+    /// The same with what its endpoints were found to serve, at `now`.
+    #[must_use]
+    pub fn serving(mut self, served: Vec<EndpointMemory>, now: DateTime<Utc>) -> Self {
+        if let Some(planned) = &mut self.planned {
+            planned.1.state.served = served;
+            self.conditions = Condition::all_of(&planned.0, &planned.1, now);
+        }
+        self
     }
 
     /// The worst that applies.
     pub fn condition(&self) -> Condition {
         self.conditions.first().copied().unwrap_or(Condition::Ok)
+    }
+
+    /// From when on it is due, whether that is past or to come (UTC); none for never, and for one that cannot be renewed.
+    pub fn renewal_at(&self) -> Option<DateTime<Utc>> {
+        self.entry().and_then(|entry| entry.due.at)
+    }
+
+    /// When it is renewed, as far as it is known at `now` (UTC): at `now` when the next run does it; none for never.
+    pub fn next_renewal(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self.entry()?.step {
+            Step::Attempt { .. } => Some(now),
+            Step::Held { until, .. } => Some(until),
+            Step::NotDue { until, .. } => until,
+        }
+    }
+
+    /// Its life on a line; none without a certificate that can be read.
+    pub fn lifeline(&self, now: DateTime<Utc>) -> Option<Lifeline> {
+        let validity = self.validity?;
+        let whole = validity.lifetime().num_seconds().max(1) as f64;
+        let place = |at: DateTime<Utc>| (at - validity.not_before).num_seconds() as f64 / whole;
+        Some(Lifeline { now: place(now), renewal: self.renewal_at().map(place) })
+    }
+
+    /// Whether the version in use is served, as far as somebody has looked.
+    pub fn serving(&self) -> Serving {
+        self.state().map_or(Serving::Unknown, |state| Serving::of(&state.served))
+    }
+
+    /// What the addresses of the endpoints that count served when they were last looked at.
+    pub fn served(&self) -> ServedCount {
+        let mut count = ServedCount::default();
+        let endpoints = self.state().into_iter().flat_map(|state| &state.served).filter(|endpoint| endpoint.counts());
+        for answer in endpoints.flat_map(|endpoint| &endpoint.answers) {
+            let place = match answer.leaf {
+                ServedLeaf::Same => &mut count.same,
+                ServedLeaf::Older { .. } => &mut count.older,
+                ServedLeaf::Foreign => &mut count.foreign,
+                ServedLeaf::Unreachable => &mut count.unreachable,
+            };
+            *place += 1;
+        }
+        count
     }
 
     /// What is remembered of it.
@@ -189,5 +289,107 @@ impl Summary {
     /// What the plan was made of.
     pub fn input(&self) -> Option<&PlanInput> {
         self.planned.as_ref().map(|planned| &planned.1)
+    }
+}
+
+impl BrokenSummary {
+    /// What to do about it.
+    pub fn cure(&self) -> &str {
+        // EACCES and EPERM, as the standard library writes them.
+        let is_denied = ["(os error 13)", "(os error 1)"].iter().any(|code| self.reason.contains(code));
+        match &self.exact_cure {
+            _ if is_denied => FindingCode::Unreadable.cure(),
+            Some(cure) => cure,
+            None if self.by_settings => FindingCode::SettingsUnusable.cure(),
+            None if self.reason.starts_with("the renewal configuration cannot be used")
+                && self.reason.contains("line ") =>
+            {
+                "correct the line that the message names"
+            }
+            None => FindingCode::BrokenLineage.cure(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::decision::RenewalWish;
+    use crate::state::{AddressMemory, EndpointMemory};
+    use crate::{Endpoint, LineageName, Outlook, Version, plan};
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn summary(change: impl Fn(&mut PlanInput)) -> Summary {
+        let not_after = now() + TimeDelta::days(60);
+        let validity = Validity { not_before: not_after - TimeDelta::days(90), not_after };
+        let wish = RenewalWish::new(None, true);
+        let mut input = PlanInput::new(LineageName::new("a.example").unwrap(), Some(validity), wish);
+        change(&mut input);
+        let entry = plan([&input], &Outlook::default(), now()).entries.remove(0);
+        Summary::of(entry, input, now())
+    }
+
+    fn endpoint(host: &str, has_served_ours: bool, leaves: &[ServedLeaf]) -> EndpointMemory {
+        let mut memory: EndpointMemory = serde_json::from_value(serde_json::json!({
+            "endpoint": Endpoint::default_of(host), "checked_at": now(), "has_served_ours": has_served_ours, "answers": []
+        }))
+        .unwrap();
+        memory.answers = leaves
+            .iter()
+            .map(|leaf| AddressMemory { address: None, leaf: *leaf, troubles: Vec::new(), detail: String::new() })
+            .collect();
+        memory
+    }
+
+    #[test]
+    fn a_third_of_the_life_has_passed_and_it_is_renewed_after_two() {
+        let one = summary(|_| {});
+        let lifeline = one.lifeline(now()).unwrap();
+        assert!((lifeline.now - 1.0 / 3.0).abs() < 1e-9 && (lifeline.renewal.unwrap() - 2.0 / 3.0).abs() < 1e-9);
+        assert_eq!(one.next_renewal(now()), Some(now() + TimeDelta::days(30)));
+        let never = summary(|input| input.wish.never = true);
+        assert_eq!((never.lifeline(now()).unwrap().renewal, never.next_renewal(now())), (None, None));
+        let due = summary(|input| input.wish = RenewalWish::new(Some("70 days".to_owned()), true));
+        assert_eq!((due.next_renewal(now()), due.renewal_at()), (Some(now()), Some(now() - TimeDelta::days(10))));
+        assert_eq!(Summary::of_broken("x", "no", false, None, now()).lifeline(now()), None);
+    }
+
+    #[test]
+    fn only_what_counts_is_counted_as_served() {
+        let older = ServedLeaf::Older { version: Version(1) };
+        let one = summary(|input| {
+            input.state.served = vec![
+                endpoint("a.example", true, &[ServedLeaf::Same, older, ServedLeaf::Unreachable]),
+                endpoint("cdn.example", false, &[ServedLeaf::Foreign]),
+            ];
+        });
+        assert_eq!(one.served(), ServedCount { same: 1, older: 1, foreign: 0, unreachable: 1 });
+        assert_eq!((one.serving(), one.condition()), (Serving::Differs, Condition::NotServed));
+        let cdn = summary(|input| input.state.served = vec![endpoint("cdn.example", false, &[ServedLeaf::Foreign])]);
+        assert_eq!((cdn.serving(), cdn.condition()), (Serving::Unknown, Condition::Ok));
+    }
+
+    #[test]
+    fn what_cannot_be_renewed_has_the_cure_for_what_stands_in_its_way() {
+        let cure = |reason: &str, by_settings: bool| {
+            Summary::of_broken("x", reason, by_settings, None, now()).broken.unwrap().cure().to_owned()
+        };
+        assert_eq!(cure("/x is empty", false), FindingCode::BrokenLineage.cure());
+        assert_eq!(cure("nobody knows `x`", true), FindingCode::SettingsUnusable.cure());
+        assert_eq!(cure("Permission denied (os error 13)", true), FindingCode::Unreadable.cure());
+        let line = "the renewal configuration cannot be used: line 3: no value";
+        assert_eq!(cure(line, false), "correct the line that the message names");
+    }
+
+    #[test]
+    fn trouble_is_what_somebody_has_to_look_at() {
+        assert!(Condition::Broken.is_trouble() && Condition::DeployPending.is_trouble());
+        assert!(!Condition::Waiting.is_trouble() && !Condition::Due.is_trouble() && !Condition::Ok.is_trouble());
+        assert_eq!((Condition::NotServed.words(), Condition::Ok.words()), ("not served", "ok"));
     }
 }

@@ -5,6 +5,7 @@
 //! - [`Acme2Certifier`]: another ACME server, with renewal information, profiles and external accounts of its own.
 //! - [`NameServer`]: a resolver and authoritative name servers that fail as a test says.
 //! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
+//! - [`Postfix`], [`Dovecot`]: mail servers with STARTTLS.
 //! - [`Certbot`]: certbot itself, as the peer that must understand everything.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
 //! - [`Smtp`]: a mail server that keeps what it takes; [`WebSink`]: a web server that does.
@@ -32,11 +33,14 @@ pub use fault_proxy::{Answer, FaultProxy, LoggedRequest, NewOrderRequest, Reques
 
 pub mod https;
 
+mod mail;
+pub use mail::{Dovecot, Postfix};
+
 mod name_server;
 pub use name_server::{Data, Fault, NameServer, RecordKind};
 
 mod nginx;
-pub use nginx::{Nginx, NginxOptions};
+pub use nginx::{Nginx, NginxOptions, Site};
 
 mod pebble;
 pub use pebble::{Pebble, PebbleOptions};

@@ -106,14 +106,18 @@ const STAGING_CLASSIC: ProfileEffects = ProfileEffects {
 const LETS_ENCRYPT_PROFILES: &[ProfileEffects] = &[CLASSIC, TLSSERVER, SHORTLIVED];
 const STAGING_PROFILES: &[ProfileEffects] = &[STAGING_CLASSIC, TLSSERVER, SHORTLIVED];
 
-/// What is known of a CA's profile; none where nothing is. Let's Encrypt's default, without any name, is `classic`.
-pub fn profile_effects(directory: &AcmeUrl, profile: &str) -> Option<&'static ProfileEffects> {
-    let profiles = match directory.as_str() {
+/// Every profile of a CA of which something is known.
+pub(super) fn profiles_of(directory: &AcmeUrl) -> &'static [ProfileEffects] {
+    match directory.as_str() {
         LETS_ENCRYPT => LETS_ENCRYPT_PROFILES,
         LETS_ENCRYPT_STAGING => STAGING_PROFILES,
-        _ => return None,
-    };
-    profiles.iter().find(|effects| effects.name == profile)
+        _ => &[],
+    }
+}
+
+/// What is known of a CA's profile; none where nothing is. Let's Encrypt's default, without any name, is `classic`.
+pub fn profile_effects(directory: &AcmeUrl, profile: &str) -> Option<&'static ProfileEffects> {
+    profiles_of(directory).iter().find(|effects| effects.name == profile)
 }
 
 impl ProfileEffects {
@@ -167,7 +171,8 @@ impl ProfileEffects {
 }
 
 impl ProfileLifetime {
-    fn begins(&self) -> Option<NaiveDate> {
+    /// The day from which on it counts.
+    pub(super) fn begins(&self) -> Option<NaiveDate> {
         let (year, month, day) = self.since;
         NaiveDate::from_ymd_opt(year, month, day)
     }

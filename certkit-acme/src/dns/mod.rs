@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::{DnsName, escape};
@@ -15,6 +16,9 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as HickoryDnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+mod addresses;
+pub(crate) use addresses::AddressResolver;
 
 mod caa;
 pub use caa::{CaaIssuer, CaaProperty, CaaSet};
@@ -73,6 +77,7 @@ pub struct Resolver {
     servers: Vec<SocketAddr>,
     authoritative_port: u16,
     patience: Duration,
+    silent: Arc<zone::SilentServers>,
 }
 
 /// How long one server is waited for. Two tries, each also over TCP, fit into the usual time limit.
@@ -114,6 +119,7 @@ impl Resolver {
             servers,
             authoritative_port: settings.authoritative_port,
             patience: settings.patience,
+            silent: Arc::default(),
         })
     }
 

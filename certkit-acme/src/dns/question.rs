@@ -56,9 +56,10 @@ pub(crate) async fn ask(server: SocketAddr, question: &Question, patience: Durat
         match timeout(patience, by_udp(server, &message)).await {
             Err(_) => {}
             Ok(Ok(answer)) if answer.metadata.truncation => {
-                return timeout(patience, by_tcp(server, &message)).await.unwrap_or(Err(NoAnswer::Failed(
-                    "its answer by UDP is cut short, and by TCP there is none".into(),
-                )));
+                let by_tcp = timeout(patience, by_tcp(server, &message)).await;
+                return by_tcp.ok().and_then(Result::ok).ok_or_else(|| {
+                    NoAnswer::Failed("its answer by UDP is cut short, and by TCP there is none".into())
+                });
             }
             // A server from before EDNS (RFC 6891 section 7).
             Ok(Ok(answer)) if answer.metadata.response_code == ResponseCode::FormErr && answer.edns.is_none() => {

@@ -1,6 +1,9 @@
 //! What the authoritative servers of a name say, one by one.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hickory_resolver::proto::op::{Message, ResponseCode};
@@ -49,6 +52,25 @@ pub(crate) enum Said {
 const MOST_SERVERS: usize = 8;
 /// So many delegations are followed below the zone that the resolver knows.
 const MOST_REFERRALS: usize = 4;
+
+/// Servers that were silent when they were asked for a type, and since when: a zone of a thousand names is not waited for
+/// a thousand times.
+#[derive(Debug, Default)]
+pub(super) struct SilentServers(Mutex<HashMap<(SocketAddr, RecordType), Instant>>);
+
+/// After this a silent server is asked again.
+const SILENT_FOR: Duration = Duration::from_secs(120);
+
+impl SilentServers {
+    fn contains(&self, server: SocketAddr, kind: RecordType) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(server, kind)).is_some_and(|since| since.elapsed() < SILENT_FOR)
+    }
+
+    fn add(&self, server: SocketAddr, kind: RecordType) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((server, kind), Instant::now());
+    }
+}
 
 impl Resolver {
     /// What this machine's resolver says: the first of its servers that has more to say than SERVFAIL or REFUSED.
@@ -126,9 +148,17 @@ impl Resolver {
                     return (server.clone(), Said::Nothing(said));
                 };
                 let address = SocketAddr::new(address, self.authoritative_port);
+                if self.silent.contains(address, kind) {
+                    return (server.clone(), Said::Nothing(NoAnswer::Silent));
+                }
                 let said = match ask(address, question, self.patience).await {
                     Ok(answer) => Said::read(&answer, zone, name, kind),
-                    Err(error) => Said::Nothing(error),
+                    Err(error) => {
+                        if error == NoAnswer::Silent {
+                            self.silent.add(address, kind);
+                        }
+                        Said::Nothing(error)
+                    }
                 };
                 (server.clone(), said)
             }

@@ -48,12 +48,11 @@ pub async fn check_addresses(
     let survey = Survey::make(resolver, &asked).await;
     let (mut examined, mut findings) = (Vec::new(), Vec::new());
     findings.extend(heard.dnssec(subject));
-    let is_heard = survey.as_ref().is_some_and(|survey| survey.is_trustworthy(&heard));
-    let survey = survey.filter(|_| is_heard);
-    let (addresses, is_missing) = match &survey {
+    let is_known = survey.is_some();
+    let survey = survey.filter(|survey| survey.is_trustworthy(&heard));
+    let (mut addresses, is_missing) = match &survey {
         Some(survey) => {
-            findings.extend(survey.findings());
-            // Every alias and address is known, whoever said so first.
+            findings.extend(survey.findings(&heard));
             (survey.addresses.clone(), survey.is_missing)
         }
         None => {
@@ -67,14 +66,21 @@ pub async fn check_addresses(
                     findings.push(Finding::new(FindingCode::NameUnanswered, subject, evidence));
                 }
             } else {
-                let because = "the name servers of its zone cannot be asked from here (port 53 outwards is closed or led elsewhere); only the resolver of this machine was";
+                let because = if is_known {
+                    "the name servers of its zone cannot be asked from here (port 53 outwards is closed or led elsewhere); only the resolver of this machine was"
+                } else {
+                    "the resolver of this machine does not say which name servers are in charge; only the resolver was asked"
+                };
                 examined.push(Examined::not_checked(Check::NameServers, subject, because));
             }
             (heard.addresses.clone(), heard.is_missing)
         }
     };
     let fails = findings.iter().any(|finding| finding.code == FindingCode::NameUnanswered);
-    if !fails {
+    if fails {
+        // What the resolver still knows is what the servers said before.
+        addresses.extend(&heard.addresses);
+    } else {
         let aliases = survey.as_ref().map(|survey| survey.aliases.as_slice()).unwrap_or_default();
         findings.extend(judge(name, question, &addresses, is_missing, aliases, survey.as_ref()));
     }
@@ -177,14 +183,16 @@ impl Heard {
     }
 }
 
+/// What the servers of a zone said to each of [`KINDS`].
+type Answers = [Vec<(ZoneServer, Said)>; 2];
+
 /// What the authoritative servers say, from the name over its aliases to its addresses.
 struct Survey {
     subject: Name,
     aliases: Vec<Name>,
     addresses: BTreeSet<IpAddr>,
     is_missing: bool,
-    /// Zone by zone, what the servers said to each of [`KINDS`].
-    zones: Vec<(Zone, [Vec<(ZoneServer, Said)>; 2])>,
+    zones: Vec<(Zone, Answers)>,
 }
 
 impl Survey {
@@ -228,34 +236,38 @@ impl Survey {
     }
 
     /// Whether it says more than the resolver does. Where no server is heard from here although the resolver has its
-    /// answers, or none answers as a server of the zone, the network does not let questions through to them.
+    /// answers, or none answers as a server of its zone, the network does not let questions through to them.
     fn is_trustworthy(&self, heard: &Heard) -> bool {
-        self.zones.iter().all(|(_, said)| {
-            let mut all = said.iter().flatten().map(|(_, said)| said);
-            if heard.is_answered() { all.any(Said::is_good) } else { all.any(Said::is_heard) }
-        })
+        let mut all = self.zones.iter().flat_map(|(_, said)| said.iter().flatten()).map(|(_, said)| said);
+        if heard.is_answered() { all.any(Said::is_good) } else { all.any(Said::is_heard) }
     }
 
-    fn findings(&self) -> Vec<Finding> {
+    fn findings(&self, heard: &Heard) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (zone, said) in &self.zones {
             let apex = shown(&zone.apex);
             let mut faults: Vec<String> = said
                 .iter()
                 .flatten()
+                .filter(|(server, one)| one.is_heard() || is_reachable_family(server, said))
                 .filter_map(|(server, said)| Some(format!("{server} {}", said.fault()?)))
                 .collect();
             faults.sort();
             faults.dedup();
             if !said.iter().flatten().any(|(_, said)| said.is_good()) {
                 let name = shown(&self.subject);
-                findings.push(Finding::new(FindingCode::NameUnanswered, name, faults.join(", ")));
+                // A resolver that has an answer all the same has it from a cache, or is let in where we are not.
+                let severity = if heard.is_answered() { Severity::Warning } else { Severity::Error };
+                let finding = Finding::new(FindingCode::NameUnanswered, name, faults.join(", "));
+                findings.push(finding.with_severity(severity));
                 continue;
             }
             if !faults.is_empty() {
                 findings.push(Finding::new(FindingCode::NameServerFails, apex, faults.join(", ")));
             }
-            findings.extend(said.iter().find_map(|said| self.disagreement(said)));
+            findings.extend(
+                said.iter().rev().filter_map(|said| self.disagreement(said)).max_by_key(|finding| finding.severity),
+            );
         }
         findings
     }
@@ -278,6 +290,15 @@ impl Survey {
         let apex = shown(&zone.apex);
         psl::suffix_str(&apex).is_some_and(|suffix| suffix == apex)
     }
+}
+
+/// Whether any server of the same address family is heard, when any server is: where none is, it may be this machine that
+/// has no way out by IPv6.
+fn is_reachable_family(server: &ZoneServer, said: &Answers) -> bool {
+    let Some(address) = server.address else { return true };
+    let heard: Vec<IpAddr> =
+        said.iter().flatten().filter(|(_, said)| said.is_heard()).filter_map(|(server, _)| server.address).collect();
+    heard.is_empty() || heard.iter().any(|other| other.is_ipv4() == address.is_ipv4())
 }
 
 fn summary(said: &Said) -> String {

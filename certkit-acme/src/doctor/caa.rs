@@ -145,8 +145,7 @@ fn place(set: &CaaSet) -> &str {
 async fn unanswered(resolver: &Resolver, name: &DnsName, error: &DnsError) -> Examined {
     let subject = name.as_str();
     let mut at = name.base();
-    loop {
-        let Ok(asked) = Name::from_ascii(format!("{at}.")) else { break };
+    while let Ok(asked) = Name::from_ascii(format!("{at}.")) {
         match resolver.recursive(&asked, RecordType::CAA, Mode::Recursive).await {
             Ok(answer) if is_answer(answer.metadata.response_code) => {}
             Ok(answer) => {

@@ -4,6 +4,9 @@ mod advice;
 
 mod attempt;
 
+mod coming;
+pub use coming::{LifetimeChange, Renewers};
+
 mod conf_settings;
 
 mod csr;
@@ -34,7 +37,11 @@ mod metrics;
 
 mod own_settings;
 
+mod looking;
+
 mod planning;
+
+mod prove;
 
 mod report;
 pub use report::{HookRun, Outcome, Report, ReportEntry};
@@ -63,6 +70,7 @@ pub use telling::{Foretold, ForetoldChannel, Quiet, Told};
 mod wishes;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use certkit_core::settings::{Settings, SettingsError};
 use certkit_core::state::Event;
@@ -90,7 +98,11 @@ pub struct Renewer {
     resolver: ResolverSettings,
     secrets: Secrets,
     host: String,
+    account_key_patience: Duration,
 }
+
+/// The CAs of account keys that an earlier run was changing are waited for no longer than this, all together.
+const ACCOUNT_KEY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What flags change in the settings that were read.
 type SettingsOverrides = Arc<dyn Fn(Settings) -> Settings + Send + Sync>;
@@ -107,6 +119,7 @@ pub struct RenewerBuilder {
     resolver: ResolverSettings,
     secrets: Secrets,
     host: String,
+    account_key_patience: Duration,
 }
 
 /// Is told what happens, after it is durable. Called on the run's own tasks: return soon.
@@ -132,6 +145,7 @@ impl Renewer {
             resolver: ResolverSettings::default(),
             secrets: Secrets::new(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            account_key_patience: ACCOUNT_KEY_PATIENCE,
         }
     }
 
@@ -212,6 +226,14 @@ impl RenewerBuilder {
         self
     }
 
+    /// How long a run waits for the CAs of account keys that an earlier run was changing, all together: 20 seconds when
+    /// nothing else is said. What is not over then is left to the next run.
+    #[must_use]
+    pub fn account_key_patience(mut self, patience: Duration) -> Self {
+        self.account_key_patience = patience;
+        self
+    }
+
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
         let transport = Transport::with_clock(&self.transport, Arc::clone(&self.clock))?;
@@ -227,6 +249,7 @@ impl RenewerBuilder {
             resolver: self.resolver,
             secrets: self.secrets,
             host: self.host,
+            account_key_patience: self.account_key_patience,
             math: Arc::new(AwsLcKeyMath::new()),
         })
     }

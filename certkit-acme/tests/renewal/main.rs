@@ -15,6 +15,7 @@ mod limits;
 mod metrics;
 mod orders;
 mod profiles;
+mod proof;
 mod regressions;
 mod revocation;
 mod runs;

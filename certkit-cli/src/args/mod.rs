@@ -32,6 +32,10 @@ pub(crate) struct Environment {
     pub(crate) timer: Option<OsString>,
     /// $CERTKIT_TIMER_ROOT: the folder that `timer` takes for `/`, for tests.
     pub(crate) timer_root: Option<PathBuf>,
+    /// $COLUMNS: how wide the owner wants lines to be.
+    pub(crate) columns: Option<OsString>,
+    /// $LC_ALL, else $LC_CTYPE, else $LANG: what a terminal can show.
+    pub(crate) locale: Option<OsString>,
 }
 
 /// A command line that could be read.
@@ -120,6 +124,16 @@ impl Invocation {
     pub(crate) fn operands(&self) -> &[String] {
         self.typed.words.get(1..).unwrap_or_default()
     }
+}
+
+/// Whether a command line that cannot be read asks for this command.
+pub(crate) fn asks_for(arguments: &[OsString], command: &str) -> bool {
+    let program = std::iter::once(OsString::from("certkit"));
+    let matches = parser().ignore_errors(true).try_get_matches_from(program.chain(arguments.iter().cloned()));
+    let words =
+        matches.ok().and_then(|matches| Some(matches.try_get_many::<String>("words").ok()??.cloned().collect()));
+    let words: Vec<String> = words.unwrap_or_default();
+    words.first().is_some_and(|word| word == command)
 }
 
 /// The parser with every flag, certbot's included.

@@ -35,6 +35,8 @@ pub(crate) struct Typed {
     #[command(flatten)]
     pub(crate) hooks: Hooks,
     #[command(flatten)]
+    pub(crate) serving: Serving,
+    #[command(flatten)]
     pub(crate) revocation: Revocation,
     #[command(flatten)]
     pub(crate) version_choice: VersionChoice,
@@ -48,6 +50,8 @@ pub(crate) struct Typed {
     pub(crate) notices: Notices,
     #[command(flatten)]
     pub(crate) metrics: Metrics,
+    #[command(flatten)]
+    pub(crate) view: View,
 }
 
 /// Flags of the commands that ask a CA; those that only read refuse them.
@@ -290,6 +294,17 @@ pub(crate) struct Hooks {
 }
 
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "What is served")]
+pub(crate) struct Serving {
+    /// Do not look at what servers serve; with check, go by what was seen last
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+    /// The hosts speak this before TLS: smtp, imap or pop3 with STARTTLS; without a port, its usual one counts
+    #[arg(long, value_name = "PROTOCOL", value_parser = ["smtp", "imap", "pop3"])]
+    pub(crate) starttls: Option<String>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Revoking")]
 pub(crate) struct Revocation {
     /// The certificate to revoke; with --csr, the new file for the certificate
@@ -367,6 +382,26 @@ pub(crate) struct Metrics {
     /// Show what Prometheus is told, as the file of metrics_textfile would have it
     #[arg(long)]
     pub(crate) prometheus: bool,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Showing")]
+pub(crate) struct View {
+    /// Show every certificate, however many there are
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Show the renewals of each day until this one: YYYY-MM-DD, or a length of time such as 90d
+    ///
+    /// With it, or with --assume-lifetime, it is shown how many certificates are renewed on which day if every attempt
+    /// succeeds, how near that comes to the CA's limits, and what changes on the days on which certificates get shorter.
+    #[arg(long, value_name = "DATE")]
+    pub(crate) until: Option<String>,
+    /// As if every new certificate lived for so long, for example 45d [default: what the CAs have announced]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) assume_lifetime: Option<String>,
+    /// The file for the page; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 impl Typed {

@@ -134,6 +134,7 @@ impl Check<'_> {
         // Over a global file that cannot be used, nothing applies.
         let rows = own.filter(|_| settings.is_some()).zip(conf).map(|(own, conf)| {
             let mut rows = both(&own);
+            rows.extend(own.endpoints.iter().map(Row::endpoint));
             rows.extend(own.deploy.iter().map(Row::deploy));
             rows.extend(conf);
             rows
@@ -347,6 +348,8 @@ fn both(settings: &LineageSettings) -> Vec<Row> {
         Row::truth("revocation_check", &settings.revocation_check),
         Row::text("live_switch", switch.value.as_str(), switch.origin.clone()),
         Row::interval("hook_time_limit", Some(settings.hook_time_limit.value), &settings.hook_time_limit.origin),
+        Row::truth("default_endpoints", &settings.default_endpoints),
+        Row::interval("proof_patience", Some(settings.proof_patience.value), &settings.proof_patience.origin),
     ]
 }
 

@@ -50,6 +50,7 @@ pub(crate) const COMMAND: Command = Command {
         "deploy_hook",
         "post_hook",
         "no_directory_hooks",
+        "no_probe",
         "disable_hook_validation",
         "hook_time_limit",
         "live_switch",

@@ -1,57 +1,33 @@
 //! What is known of every certificate and what comes, for the commands that tell it. The store is read; nobody is asked and
 //! nothing is written.
 
-use std::collections::BTreeSet;
-
-use certkit_acme::renewal::{Renewer, Request, Selection};
+use certkit_acme::renewal::{Renewer, Request, Selection, Survey};
 use certkit_core::settings::{Origin, Settings, SettingsError};
-use certkit_core::store::{BrokenLineage, Lineage, Store};
-use certkit_core::{AcmeUrl, Finding, FindingCode, LineageName, Outlook, PlanEntry, PlanInput, Validity, escape};
-use chrono::{DateTime, Utc};
+use certkit_core::store::Store;
+use certkit_core::{AcmeUrl, Finding, FindingCode, LineageName, PlanEntry, PlanInput, Summary};
 
 use super::Context;
 use super::common::no_such_certificate;
 use crate::exit::CommandError;
-use crate::render::words;
 use crate::runtime;
 
 /// What is known, and what comes.
 pub(crate) struct Foresight {
-    /// When it was looked (UTC).
-    pub(crate) now: DateTime<Utc>,
-    /// The certificates that can be renewed, in listing order.
-    pub(crate) certificates: Vec<Foreseen>,
-    /// Those that cannot.
-    pub(crate) broken: Vec<Broken>,
-    /// What was asked of the CAs, and how often certkit is run.
-    pub(crate) outlook: Outlook,
-    /// How that is known.
+    /// How every certificate is, what was asked of the CAs, and what is wrong with the memory and the settings.
+    pub(crate) survey: Survey,
+    /// How it is known how often certkit is run.
     pub(crate) cadence_source: CadenceSource,
-    /// What is wrong with the memory itself, and with the settings for all certificates.
-    pub(crate) findings: Vec<Finding>,
+    /// The owner's settings; the defaults where they cannot be used.
+    pub(crate) settings: Settings,
 }
 
-/// One certificate.
-pub(crate) struct Foreseen {
+/// One certificate that can be renewed.
+#[derive(Clone, Copy)]
+pub(crate) struct Foreseen<'a> {
     /// What the plan says.
-    pub(crate) entry: PlanEntry,
+    pub(crate) entry: &'a PlanEntry,
     /// What it was made of.
-    pub(crate) input: PlanInput,
-}
-
-/// A certificate that cannot be renewed as it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
-    /// Outside text.
-    pub(crate) name: String,
-    /// Outside text.
-    pub(crate) reason: String,
-    /// What to do about it.
-    pub(crate) cure: String,
-    /// Whether nothing but its settings stand in the way.
-    pub(crate) by_settings: bool,
-    /// Of what is live, where it can be read.
-    pub(crate) validity: Option<Validity>,
+    pub(crate) input: &'a PlanInput,
 }
 
 /// How it is known how often certkit is run.
@@ -68,18 +44,33 @@ pub(crate) enum CadenceSource {
 impl Foresight {
     /// Whether a run would refuse to do anything, so that what is shown here holds only once the settings are put right.
     pub(crate) fn settings_are_unusable(&self) -> bool {
-        self.findings.iter().any(|finding| finding.code == FindingCode::SettingsUnusable)
+        self.survey.findings.iter().any(|finding| finding.code == FindingCode::SettingsUnusable)
+    }
+
+    /// The certificates that can be renewed, in listing order.
+    pub(crate) fn certificates(&self) -> Vec<Foreseen<'_>> {
+        self.survey.summaries.iter().filter_map(Foreseen::of).collect()
+    }
+
+    /// Those that cannot.
+    pub(crate) fn broken(&self) -> Vec<&Summary> {
+        self.survey.summaries.iter().filter(|one| one.broken.is_some()).collect()
     }
 }
 
-impl Foreseen {
+impl<'a> Foreseen<'a> {
+    /// None of a certificate that cannot be renewed.
+    pub(crate) fn of(summary: &'a Summary) -> Option<Self> {
+        Some(Self { entry: summary.entry()?, input: summary.input()? })
+    }
+
     /// The CA that its conf names.
-    pub(crate) fn own_authority(&self) -> Option<&AcmeUrl> {
+    pub(crate) fn own_authority(&self) -> Option<&'a AcmeUrl> {
         self.input.authorities.first().map(|scope| &scope.directory)
     }
 
     /// The CA that issued what is in use, when it is another one.
-    pub(crate) fn other_issuer(&self) -> Option<&AcmeUrl> {
+    pub(crate) fn other_issuer(&self) -> Option<&'a AcmeUrl> {
         self.input.state.issuer_directory.as_ref().filter(|issuer| self.own_authority() != Some(issuer))
     }
 }
@@ -100,76 +91,57 @@ pub(crate) fn look(context: &Context<'_>, only: Option<&LineageName>) -> Result<
     if let Some(name) = only {
         request.selection = Selection::One(name.clone());
     }
-    let (certificates, outlook) = foresee_with(&store, &request, settings.clone())?;
-    let known: BTreeSet<&LineageName> = certificates.iter().map(|one| &one.input.name).collect();
-    let broken = match only {
-        Some(name) if known.contains(name) => Vec::new(),
-        Some(name) => store.lineage(name).map_or_else(
-            |broken| vec![unreadable(broken)],
-            |lineage| lineage.iter().map(|one| unusable(&store, &settings, one)).collect(),
-        ),
-        None => store
-            .lineages()?
-            .filter_map(|lineage| match lineage {
-                Ok(lineage) if known.contains(lineage.name()) => None,
-                Ok(lineage) => Some(unusable(&store, &settings, &lineage)),
-                Err(broken) => Some(unreadable(broken)),
-            })
-            .collect(),
-    };
-    let (_, damaged) = store.ledger()?;
+    let mut survey = survey_with(&store, &request, settings.clone())?;
+    survey.findings.extend(mistake.as_ref().map(told));
+    let runs = survey.outlook.ledger.runs().len();
     let cadence_source = match settings.run_interval.value {
-        Some(_) => CadenceSource::Settings(settings.run_interval.origin),
-        None if outlook.ledger.runs().len() > 1 => CadenceSource::Runs(outlook.ledger.runs().len()),
+        Some(_) => CadenceSource::Settings(settings.run_interval.origin.clone()),
+        None if runs > 1 => CadenceSource::Runs(runs),
         None => CadenceSource::Assumed,
     };
-    let findings = damaged.into_iter().chain(mistake.as_ref().map(told)).collect();
-    Ok(Foresight { now: context.now, certificates, broken, outlook, cadence_source, findings })
+    Ok(Foresight { survey, cadence_source, settings })
 }
 
-/// The plan of a request with what it was made of.
-pub(crate) fn foresee(store: &Store, request: &Request) -> Result<(Vec<Foreseen>, Outlook), CommandError> {
-    foresee_with(store, request, store.settings()?)
-}
-
-fn foresee_with(
+/// Everything that somebody should know of, besides what the certificates' own conditions say: of the memory and the
+/// settings, of the store, and of what led to the plan. With a name, what concerns that certificate.
+pub(crate) fn findings(
     store: &Store,
-    request: &Request,
-    settings: Settings,
-) -> Result<(Vec<Foreseen>, Outlook), CommandError> {
+    foresight: &Foresight,
+    only: Option<&LineageName>,
+) -> Result<Vec<Finding>, CommandError> {
+    let mut findings = foresight.survey.findings.clone();
+    findings.extend(store.audit()?);
+    findings.extend(foresight.certificates().iter().flat_map(|one| one.entry.due.findings.iter().cloned()));
+    // Settings that cannot be used tell nothing about whom they name.
+    if store.settings().is_ok_and(|settings| settings.channels().is_empty()) {
+        let file = store.paths().settings_file();
+        findings.push(Finding::new(FindingCode::NobodyIsTold, file.to_string_lossy(), ""));
+    }
+    // They have their own lines.
+    findings.retain(|finding| finding.code != FindingCode::BrokenLineage);
+    findings.dedup();
+    if let Some(name) = only {
+        findings.retain(|finding: &Finding| {
+            // The settings for all concern this one, too.
+            matches!(finding.code, FindingCode::SettingsUnusable | FindingCode::NobodyIsTold)
+                || super::certificates::concerns(finding, name.as_str())
+        });
+    }
+    Ok(findings)
+}
+
+/// What a request is about, and what comes to it.
+pub(crate) fn foresee(store: &Store, request: &Request) -> Result<Vec<Summary>, CommandError> {
+    Ok(survey_with(store, request, store.settings()?)?.summaries)
+}
+
+fn survey_with(store: &Store, request: &Request, settings: Settings) -> Result<Survey, CommandError> {
     // Nobody is asked, so how to ask does not matter: a --ca-bundle that is gone must not hide what comes.
     let renewer = Renewer::builder(store.clone()).build()?;
-    let (plan, inputs, outlook) = runtime::ask(async { Ok(renewer.foresee_with(request, settings).await?) })?;
-    let certificates = plan.entries.into_iter().zip(inputs).map(|(entry, input)| Foreseen { entry, input }).collect();
-    Ok((certificates, outlook))
+    runtime::ask(async { Ok(renewer.survey_with(request, settings).await?) })
 }
 
 fn told(mistake: &SettingsError) -> Finding {
     let problems: Vec<String> = mistake.problems.iter().map(ToString::to_string).collect();
     Finding::new(FindingCode::SettingsUnusable, mistake.path.to_string_lossy(), problems.join("; "))
-}
-
-fn unreadable(broken: BrokenLineage) -> Broken {
-    Broken::by_files(broken.name, broken.reason.to_string())
-}
-
-/// A run would not renew it: by its own settings, or by what is live.
-fn unusable(store: &Store, settings: &Settings, lineage: &Lineage) -> Broken {
-    let name = lineage.name().to_string();
-    if let Err(error) = store.lineage_settings(settings, lineage.name()) {
-        let cure = error.cure().to_owned();
-        let validity = lineage.certificate().ok().map(|certificate| certificate.validity());
-        return Broken { name, reason: error.to_string(), cure, by_settings: true, validity };
-    }
-    let by_files = || lineage.check_live(None).err().map(|error| error.to_string());
-    let by_certificate = || lineage.certificate().err().map(|error| error.to_string());
-    let reason = by_files().or_else(by_certificate);
-    Broken::by_files(name, reason.unwrap_or_else(|| "its configuration cannot be used for a renewal".to_owned()))
-}
-
-impl Broken {
-    fn by_files(name: String, reason: String) -> Self {
-        let cure = words::cure_for(words::broken_cure(&reason), &escape(&name));
-        Self { name, reason, cure, by_settings: false, validity: None }
-    }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod certificates;
 mod certonly;
+mod check;
 mod config;
 mod daemon;
 mod delete;
@@ -12,12 +13,14 @@ mod foresight;
 pub(crate) mod help;
 mod history;
 mod inspect;
+mod inspect_host;
 mod metrics;
 mod notify;
 mod plan;
 mod reconfigure;
 mod register;
 mod renew;
+mod report;
 mod revoke;
 mod rollback;
 mod show_account;
@@ -30,8 +33,10 @@ mod wishes;
 
 mod common;
 pub(crate) use certonly::Saved;
+pub(crate) use check::{CHECK, unknown};
 pub(crate) use common::Context;
-pub(crate) use foresight::{Broken, CadenceSource, Foreseen, Foresight};
+pub(crate) use foresight::{CadenceSource, Foreseen, Foresight};
+pub(crate) use wishes::in_json as wish_json;
 
 use certkit_core::escape;
 
@@ -72,6 +77,8 @@ pub(crate) const ALL: &[&Command] = &[
     &certificates::COMMAND,
     &status::COMMAND,
     &plan::COMMAND,
+    &report::COMMAND,
+    &check::COMMAND,
     &doctor::COMMAND,
     &inspect::COMMAND,
     &renew::COMMAND,

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::certonly::point_to_typed_webroot;
 use super::renew::{Start, conclude, perform};
-use super::{Command, Context, Operands, wishes};
+use super::{Command, Context, Foreseen, Operands, wishes};
 use crate::exit::{CommandError, Exit};
 use crate::progress::Work;
 use crate::render::renewal;
@@ -123,8 +123,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let wished = wishes::record(context, &locked, &name, (lineage.conf(), &changed))?;
     renewal::tell_findings(&report.findings, context.ui);
     context.ui.result("\nSuccessfully updated configuration.\nChanges will apply when the certificate renews.\n");
-    if let Some(wished) = &wished {
-        context.ui.result(&wishes::when(wished, context.now));
+    if let Some(wished) = wished.as_ref().and_then(Foreseen::of) {
+        context.ui.result(&wishes::when(&wished, context.now));
     }
     Ok(conclude_json(context, true, wished.is_some()))
 }

@@ -11,7 +11,7 @@ use certkit_acme::Stop;
 use certkit_acme::authorities::is_test_authority;
 use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
 use certkit_core::store::{ConfEdits, Store};
-use certkit_core::{LineageName, Step};
+use certkit_core::{LineageName, Step, Summary};
 
 use super::common::no_such_certificate;
 use super::foresight::{self, Foreseen};
@@ -57,6 +57,7 @@ pub(crate) const COMMAND: Command = Command {
         "deploy_hook",
         "post_hook",
         "no_directory_hooks",
+        "no_probe",
         "disable_hook_validation",
         "hook_time_limit",
         "live_switch",
@@ -111,7 +112,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     if let Some(timer) = &timer {
         timer.set_wake(context, &request, &report);
     }
-    let foreseen = reasons(context, &store, &rules);
+    let reasons = reasons(context, &store, &rules);
+    let foreseen: Vec<Foreseen<'_>> = reasons.iter().filter_map(Foreseen::of).collect();
     for entry in &report.entries {
         if let Some(one) = foreseen.iter().find(|one| one.entry.name.as_str() == entry.name) {
             context.ui.detail(&format!("{}: {}.", entry.name, plan::in_short(one, context.now)));
@@ -126,12 +128,12 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 }
 
 /// When and why each certificate is due, for who wants to know. A run is no failure because this cannot be told.
-fn reasons(context: &Context<'_>, store: &Store, rules: &Request) -> Vec<Foreseen> {
+fn reasons(context: &Context<'_>, store: &Store, rules: &Request) -> Vec<Summary> {
     let voice = context.ui.voice();
     if voice.verbose == 0 && !voice.json {
         return Vec::new();
     }
-    foresight::foresee(store, rules).map(|(foreseen, _)| foreseen).unwrap_or_default()
+    foresight::foresee(store, rules).unwrap_or_default()
 }
 
 /// The request of the command line, and the store that it is for. What cannot be done is refused here.
@@ -252,6 +254,7 @@ fn request(context: &Context<'_>, name: Option<LineageName>, edits: ConfEdits) -
         request.urgency = Urgency::Now;
     }
     request.directory_hooks = !typed.hooks.no_directory_hooks;
+    request.probe_endpoints = !typed.serving.no_probe;
     request.account.clone_from(&typed.account.account);
     request
 }

@@ -2,16 +2,18 @@
 
 use clap::Args as _;
 
-use certkit_core::{Finding, FindingCode};
-
 use super::{Command, Context, Operands, foresight, metrics};
 use crate::exit::{CommandError, Exit};
-use crate::render::status;
+use crate::render::status::{self, Limit};
+use crate::ui;
 
 /// Show how every certificate is, on one screen
 ///
-/// Shows a line for each certificate, those with a problem first: its state, what is left of its life, when it is due, how
-/// the last attempt ended, and the CA that issued it when it is not the usual one. Below stand the problems of the store.
+/// Shows a line for each certificate: its life as a bar on which now and the renewal are marked, what is left of it, its
+/// state, when it is due, whether it is served, and how the last attempt ended. Those with a problem come first, each with
+/// what is wrong and what to do. Below stand the problems of the store. Of many certificates that are well some are shown
+/// and the others counted; --all shows all.
+///
 /// With --prometheus it is what Prometheus is told instead. Nothing is changed. The exit status is 0 whatever is shown: it is an answer to a question, and no alarm.
 #[derive(clap::Args)]
 struct About {}
@@ -21,7 +23,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "status",
     describe: About::augment_args,
     usage: "",
-    flags: &["cert_name", "prometheus"],
+    flags: &["cert_name", "all", "prometheus"],
     writes: false,
     operands: Operands::None,
     run,
@@ -33,26 +35,11 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     if context.invocation.typed.metrics.prometheus {
         return metrics::show(context, name.as_ref());
     }
-    let mut foresight = foresight::look(context, name.as_ref())?;
-    let mut findings = std::mem::take(&mut foresight.findings);
-    findings.extend(context.store()?.audit()?);
-    findings.extend(foresight.certificates.iter().flat_map(|one| one.entry.due.findings.iter().cloned()));
-    // Settings that cannot be used tell nothing about whom they name.
-    if context.store()?.settings().is_ok_and(|settings| settings.channels().is_empty()) {
-        let file = context.store()?.paths().settings_file();
-        findings.push(Finding::new(FindingCode::NobodyIsTold, file.to_string_lossy(), ""));
-    }
-    // They have their own lines.
-    findings.retain(|finding| finding.code != FindingCode::BrokenLineage);
-    findings.dedup();
-    if let Some(name) = &name {
-        findings.retain(|finding: &Finding| {
-            // The settings for all concern this one, too.
-            matches!(finding.code, FindingCode::SettingsUnusable | FindingCode::NobodyIsTold)
-                || super::certificates::concerns(finding, name.as_str())
-        });
-    }
-    context.ui.result(&status::text(&foresight, &findings));
+    let foresight = foresight::look(context, name.as_ref())?;
+    let findings = foresight::findings(&context.store()?, &foresight, name.as_ref())?;
+    let screen = ui::screen(&context.invocation.environment);
+    let limit = if context.invocation.typed.view.all { Limit::None } else { Limit::OneScreen };
+    context.ui.result(&status::text(&foresight, &findings, &screen, limit));
     if context.ui.voice().json {
         context.ui.json(&status::json(&foresight, &findings));
     }

@@ -3,7 +3,7 @@
 use certkit_acme::renewal::{Report, Request, Selection};
 use certkit_core::state::{Event, RecordedEvent, RecordedWish};
 use certkit_core::store::{ConfEdits, LockedStore, RenewalConf};
-use certkit_core::{LineageName, Step};
+use certkit_core::{LineageName, Step, Summary};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
@@ -58,7 +58,7 @@ pub(super) fn in_words(wish: &RecordedWish, edits: &ConfEdits, name: &LineageNam
 }
 
 /// When it is had, in words: by the next run, or as soon as nothing holds it any more.
-pub(super) fn when(one: &Foreseen, now: DateTime<Utc>) -> String {
+pub(super) fn when(one: &Foreseen<'_>, now: DateTime<Utc>) -> String {
     let why = "since the certificate differs from its configuration now";
     match &one.entry.step {
         Step::Attempt { .. } => format!("The next `certkit renew` renews it, {why}.\n"),
@@ -75,7 +75,7 @@ pub(super) fn when(one: &Foreseen, now: DateTime<Utc>) -> String {
 }
 
 /// For machines.
-pub(super) fn in_json(wish: Option<&RecordedWish>) -> Value {
+pub(crate) fn in_json(wish: Option<&RecordedWish>) -> Value {
     wish.map_or(Value::Null, |wish| {
         json!({
             "at": crate::render::json_time(wish.at),
@@ -94,7 +94,7 @@ pub(super) fn record(
     locked: &LockedStore,
     name: &LineageName,
     (before, after): (&RenewalConf, &RenewalConf),
-) -> Result<Option<Foreseen>, CommandError> {
+) -> Result<Option<Summary>, CommandError> {
     let mut wish = RecordedWish::new(context.now);
     let (old, new) = (before.params(), after.params());
     wish.key = (&old.key_type, &old.elliptic_curve, old.rsa_key_size)
@@ -111,8 +111,9 @@ pub(super) fn record(
     locked.save_state(name, &wishing)?;
     let mut request = Request::renew();
     request.selection = Selection::One(name.clone());
-    let (foreseen, _) = foresight::foresee(store, &request)?;
-    let Some(wished) = foreseen.into_iter().find(|one| one.input.changed_since.is_some()) else {
+    let summaries = foresight::foresee(store, &request)?;
+    let is_wished = |one: &Summary| one.input().is_some_and(|input| input.changed_since.is_some());
+    let Some(wished) = summaries.into_iter().find(is_wished) else {
         // The certificate is already what the conf says now: nothing is wished, and nothing may make it due later.
         locked.save_state(name, &state)?;
         return Ok(None);
@@ -133,7 +134,7 @@ mod tests {
         never.wish.never = true;
         let failing = failed(certificate("f.example", 20), 3, &challenge_failure());
         let all = foresight(vec![certificate("d.example", 20), failing, never], Default::default());
-        let texts: Vec<String> = all.certificates.iter().map(|one| when(one, now())).collect();
+        let texts: Vec<String> = all.certificates().iter().map(|one| when(one, now())).collect();
         let [due, held, never] = texts.as_slice() else { panic!("{texts:?}") };
         assert!(due.starts_with("The next `certkit renew` renews it, since"), "{due}");
         assert!(

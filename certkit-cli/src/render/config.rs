@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use certkit_core::escape;
 use certkit_core::settings::{
     ChannelSetting, DeploySetting, FileAccess, HeartbeatSetting, NotifySetting, Origin, Sourced, interval_text,
 };
 use certkit_core::store::StorePaths;
+use certkit_core::{Endpoint, escape};
 use serde_json::{Value, json};
 
 use crate::ui::shown;
@@ -100,6 +100,15 @@ impl Row {
             ("start", json!(value.start)),
         ];
         Self::of_fields("heartbeat", fields, heartbeat.origin.clone())
+    }
+
+    /// A place of an `[[endpoint]]` table.
+    pub(crate) fn endpoint(endpoint: &Sourced<Endpoint>) -> Self {
+        let Endpoint { host, port, protocol, server_name, .. } = &endpoint.value;
+        let name = server_name.as_ref().map(|name| format!(", server_name {name}")).unwrap_or_default();
+        let text = format!("{} ({}{name})", endpoint.value, protocol.as_str());
+        let value = json!({ "host": host, "port": port, "protocol": protocol.as_str(), "server_name": server_name });
+        Self { key: "endpoint", text: escape(&text).into_owned(), value, origin: endpoint.origin.clone() }
     }
 
     /// A target of a `[[deploy]]` table.

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::lines::wrapped;
+use super::screen::thousands;
 use super::{json_time, time, words};
 use crate::commands::{Foreseen, Foresight};
 
@@ -134,10 +135,10 @@ fn spread_words(spread: &Spread) -> String {
 /// What is used up in part, the scarcest first, by CA.
 fn scarce(foresight: &Foresight) -> Vec<(&'static AuthorityLimits, Vec<Left>)> {
     let mut by_authority: BTreeMap<&'static str, OfAuthority> = BTreeMap::new();
-    for one in &foresight.certificates {
+    for one in foresight.certificates() {
         for scope in &one.input.authorities {
             let Some(known) = dated(Some(&scope.directory)) else { continue };
-            for (limit, subject, left) in foresight.outlook.ledger.headroom(scope, foresight.now) {
+            for (limit, subject, left) in foresight.survey.outlook.ledger.headroom(scope, foresight.survey.now) {
                 if left < limit.count {
                     let subject = subject_of(&one.input.name, scope, limit, subject);
                     let (_, all) = by_authority.entry(known.directory).or_insert_with(|| (known, BTreeMap::new()));
@@ -167,10 +168,10 @@ fn subject_of(name: &LineageName, scope: &OrderScope, limit: Limit, subject: Str
 
 /// How the limits spread what is due. Each limit by itself gives back one order after another; what takes longest is last.
 pub(crate) fn spread(foresight: &Foresight) -> Option<Spread> {
-    let now = foresight.now;
+    let now = foresight.survey.now;
     let mut buckets: BTreeMap<(String, LimitKind, String), (Limit, u32, u32)> = BTreeMap::new();
     let (mut due, mut at_once) = (0, 0);
-    for Foreseen { entry, input } in &foresight.certificates {
+    for Foreseen { entry, input } in foresight.certificates() {
         let (scope, kind) = match &entry.step {
             Step::Attempt { directory, kind, .. } => {
                 at_once += 1;
@@ -184,7 +185,7 @@ pub(crate) fn spread(foresight: &Foresight) -> Option<Spread> {
         };
         due += 1;
         let Some(scope) = scope else { continue };
-        for (limit, subject, left) in foresight.outlook.ledger.headroom(scope, now) {
+        for (limit, subject, left) in foresight.survey.outlook.ledger.headroom(scope, now) {
             if limit.counts(kind) && limit.kind != LimitKind::FailedAuthorizationsPerIdentifier {
                 let subject = subject_of(&input.name, scope, limit, subject);
                 let bucket = (scope.directory.to_string(), limit.kind, subject);
@@ -208,25 +209,12 @@ fn free_at(limit: &Limit, left: u32, orders: u32, now: DateTime<Utc>) -> DateTim
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-fn window(limit: &Limit) -> String {
+pub(crate) fn window(limit: &Limit) -> String {
     match limit.window_seconds / 86_400 {
         0 => format!("{} h", limit.window_seconds / 3600),
         1 => "1 day".to_owned(),
         days => format!("{days} days"),
     }
-}
-
-/// `2,000`.
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -271,10 +259,5 @@ mod tests {
     fn renewals_that_are_exempt_are_not_spread() {
         let inputs = (0..1000).map(|number| certificate(&format!("n{number}.example"), 20));
         assert_eq!(spread(&foresight(inputs.collect(), Default::default())), None);
-    }
-
-    #[test]
-    fn numbers_are_readable() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -8,12 +8,17 @@ const FIELD: usize = 14;
 /// A text in lines, the first one after `head` and the others indented. A word that is too long for a line has one of its
 /// own, as it is: a URL must stay one.
 pub(crate) fn wrapped(head: &str, text: &str, indent: usize) -> String {
+    wrapped_to(WIDTH, head, text, indent)
+}
+
+/// The same in lines of this width.
+pub(crate) fn wrapped_to(columns: usize, head: &str, text: &str, indent: usize) -> String {
     let mut out = head.to_owned();
     let mut width = head.chars().count();
     let mut is_first = true;
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         let length = word.chars().count();
-        if !is_first && width + 1 + length > WIDTH {
+        if !is_first && width + 1 + length > columns {
             out.push('\n');
             out.push_str(&" ".repeat(indent));
             width = indent;

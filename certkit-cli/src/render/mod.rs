@@ -1,9 +1,12 @@
 //! What people and programs read: text and JSON made of values, with the time passed in.
 
 pub(crate) mod certificates;
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod csr;
 pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod forecast;
 pub(crate) mod hooks;
 pub(crate) mod inspect;
 pub(crate) mod limits;
@@ -11,8 +14,10 @@ pub(crate) mod lines;
 pub(crate) mod notify;
 pub(crate) mod plan;
 pub(crate) mod renewal;
+pub(crate) mod report;
 #[cfg(test)]
 pub(crate) mod sample;
+pub(crate) mod screen;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod words;

@@ -8,29 +8,34 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::lines::{field, wrapped};
-use super::{json_time, limits, time, words};
-use crate::commands::{CadenceSource, Foreseen, Foresight};
+use super::{explain, json_time, limits, time, words};
+use crate::commands::{CadenceSource, Foreseen, Foresight, wish_json};
 
 /// The report of `plan`, in at most eighty columns.
 pub(crate) fn text(foresight: &Foresight) -> String {
-    let mut text = wrapped("", &format!("Renewals to come, as of {}. {}", time(foresight.now), cadence(foresight)), 0);
-    if foresight.certificates.is_empty() && foresight.broken.is_empty() {
+    let mut text =
+        wrapped("", &format!("Renewals to come, as of {}. {}", time(foresight.survey.now), cadence(foresight)), 0);
+    if foresight.survey.summaries.is_empty() {
         text.push_str("No certificates found.\n");
     }
     for one in in_order(foresight) {
         text.push('\n');
-        text.push_str(&paragraph(one, foresight.now));
+        text.push_str(&paragraph(&one, foresight.survey.now));
     }
-    if !foresight.broken.is_empty() {
-        text.push_str("\nThese cannot be renewed as they stand:\n");
-        for broken in &foresight.broken {
-            let what = format!("{}: {}", escape(&broken.name), escape(&broken.reason));
-            text.push_str(&wrapped("  ", &what, 4));
-            text.push_str(&wrapped("    ", &format!("What to do: {}.", broken.cure), 6));
-        }
-    }
+    text.push_str(&not_renewed(foresight));
     text.push_str(&limits::text(foresight));
-    for finding in &foresight.findings {
+    text.push_str(&of_findings(foresight));
+    text
+}
+
+/// What is not in the plan, and what is wrong with the settings and the memory.
+pub(crate) fn what_is_wrong(foresight: &Foresight) -> String {
+    format!("{}{}", not_renewed(foresight), of_findings(foresight))
+}
+
+fn of_findings(foresight: &Foresight) -> String {
+    let mut text = String::new();
+    for finding in &foresight.survey.findings {
         text.push('\n');
         text.push_str(&wrapped("", &format!("{}: {}.", finding.subject, finding.what()), 2));
         text.push_str(&wrapped("  ", &format!("What to do: {}.", finding.cure()), 4));
@@ -45,26 +50,39 @@ pub(crate) fn json(foresight: &Foresight) -> Value {
         CadenceSource::Runs(runs) => ("past-runs", Some(runs)),
         CadenceSource::Assumed => ("assumed", None),
     };
-    let cadence = foresight.outlook.cadence;
-    let mut lineages: Vec<Value> = in_order(foresight).into_iter().map(|one| row(one, foresight.now)).collect();
-    lineages.extend(
-        foresight.broken.iter().map(
-            |broken| json!({ "name": broken.name, "state": "broken", "error": broken.reason, "cure": broken.cure }),
-        ),
-    );
+    let cadence = foresight.survey.outlook.cadence;
+    let mut lineages: Vec<Value> = in_order(foresight).iter().map(|one| row(one, foresight.survey.now)).collect();
+    lineages.extend(foresight.broken().into_iter().filter_map(|one| {
+        let (reason, cure) = explain::broken(one)?;
+        Some(json!({ "name": one.name, "state": "broken", "error": reason, "cure": cure }))
+    }));
     json!({
         "schema": 1,
-        "now": json_time(foresight.now),
+        "now": json_time(foresight.survey.now),
         "cadence": { "interval_seconds": cadence.interval.num_seconds(), "from": origin, "runs": runs },
         "lineages": lineages,
         "spread": limits::spread_json(foresight),
         "limits": limits::json(foresight),
-        "problems": foresight.findings.iter().map(super::certificates::problem).collect::<Vec<_>>(),
+        "problems": foresight.survey.findings.iter().map(super::certificates::problem).collect::<Vec<_>>(),
     })
 }
 
+/// What no run would renew.
+fn not_renewed(foresight: &Foresight) -> String {
+    let mut text = String::new();
+    for (number, one) in foresight.broken().into_iter().enumerate() {
+        let Some((reason, cure)) = explain::broken(one) else { continue };
+        if number == 0 {
+            text.push_str("\nThese cannot be renewed as they stand:\n");
+        }
+        text.push_str(&wrapped("  ", &format!("{}: {}", one.name, escape(&reason)), 4));
+        text.push_str(&wrapped("    ", &format!("What to do: {cure}."), 6));
+    }
+    text
+}
+
 /// When and why, in one line: what `renew -v` says of each certificate.
-pub(crate) fn in_short(one: &Foreseen, now: DateTime<Utc>) -> String {
+pub(crate) fn in_short(one: &Foreseen<'_>, now: DateTime<Utc>) -> String {
     let due = &one.entry.due;
     let mut text = match &one.entry.step {
         Step::Attempt { .. } => format!("due ({})", because(one, now)),
@@ -88,7 +106,7 @@ pub(crate) fn in_short(one: &Foreseen, now: DateTime<Utc>) -> String {
 }
 
 /// The rule in words, with what it is about.
-pub(crate) fn because(one: &Foreseen, now: DateTime<Utc>) -> String {
+pub(crate) fn because(one: &Foreseen<'_>, now: DateTime<Utc>) -> String {
     let due = &one.entry.due;
     let is_due = !matches!(one.entry.step, Step::NotDue { .. });
     match (&due.reason, due.at) {
@@ -108,8 +126,8 @@ pub(crate) fn because(one: &Foreseen, now: DateTime<Utc>) -> String {
 }
 
 /// What comes first comes first; of what is due now, what ends first.
-fn in_order(foresight: &Foresight) -> Vec<&Foreseen> {
-    let mut all: Vec<&Foreseen> = foresight.certificates.iter().collect();
+fn in_order(foresight: &Foresight) -> Vec<Foreseen<'_>> {
+    let mut all = foresight.certificates();
     all.sort_by_key(|one| {
         let not_after = one.input.validity.map(|validity| validity.not_after);
         match one.entry.step {
@@ -122,7 +140,7 @@ fn in_order(foresight: &Foresight) -> Vec<&Foreseen> {
     all
 }
 
-fn paragraph(one: &Foreseen, now: DateTime<Utc>) -> String {
+fn paragraph(one: &Foreseen<'_>, now: DateTime<Utc>) -> String {
     let entry = &one.entry;
     let heading = match &entry.step {
         Step::Attempt { .. } => match entry.due.at {
@@ -181,7 +199,7 @@ fn paragraph(one: &Foreseen, now: DateTime<Utc>) -> String {
 }
 
 /// What it waits for, with numbers and dates.
-fn held_by(one: &Foreseen, until: DateTime<Utc>, by: &HeldBy) -> String {
+fn held_by(one: &Foreseen<'_>, until: DateTime<Utc>, by: &HeldBy) -> String {
     match by {
         HeldBy::Failure(failure) => {
             let at = failure.directory.as_ref().map(|directory| format!(" at {}", words::authority(directory)));
@@ -204,23 +222,23 @@ fn held_by(one: &Foreseen, until: DateTime<Utc>, by: &HeldBy) -> String {
     }
 }
 
-fn failures_in_a_row(one: &Foreseen, failure: &RememberedFailure) -> u32 {
+fn failures_in_a_row(one: &Foreseen<'_>, failure: &RememberedFailure) -> u32 {
     let state = &one.input.state;
     let memory = failure.directory.as_ref().and_then(|directory| state.authority(directory));
     memory.map_or(state.consecutive_failures, |memory| memory.consecutive_failures)
 }
 
 /// Advice about the certificate in use, where it counts.
-fn advice(one: &Foreseen) -> Option<&certkit_core::decision::RenewalInformation> {
+fn advice<'a>(one: &Foreseen<'a>) -> Option<&'a certkit_core::decision::RenewalInformation> {
     let known = one.input.state.renewal_information.as_ref()?;
     (one.input.takes_advice && Some(&known.certificate) == one.input.ari_id.as_ref()).then_some(known)
 }
 
-fn explanation(one: &Foreseen) -> Option<&str> {
+fn explanation<'a>(one: &Foreseen<'a>) -> Option<&'a str> {
     advice(one)?.explanation_url.as_deref()
 }
 
-fn asked_again(one: &Foreseen) -> Option<String> {
+fn asked_again(one: &Foreseen<'_>) -> Option<String> {
     let known = advice(one)?;
     if one.input.wish.never {
         return None;
@@ -233,7 +251,7 @@ fn asked_again(one: &Foreseen) -> Option<String> {
     })
 }
 
-fn row(one: &Foreseen, now: DateTime<Utc>) -> Value {
+fn row(one: &Foreseen<'_>, now: DateTime<Utc>) -> Value {
     let (entry, input) = (&one.entry, &one.input);
     let state = match entry.step {
         Step::Attempt { .. } => "due",
@@ -270,6 +288,7 @@ fn row(one: &Foreseen, now: DateTime<Utc>) -> Value {
         "server": one.own_authority().map(ToString::to_string),
         "not_after": input.validity.map(|validity| json_time(validity.not_after)),
         "held": held,
+        "wish": wish_json(input.state.wish.as_ref()),
         "window": window(one),
         "explanation_url": explanation(one),
         "next_check": information.map(|known| json_time(known.next_check)),
@@ -281,7 +300,7 @@ fn row(one: &Foreseen, now: DateTime<Utc>) -> Value {
 }
 
 /// The CA's window and the instant that was chosen in it.
-pub(crate) fn window(one: &Foreseen) -> Option<Value> {
+pub(crate) fn window(one: &Foreseen<'_>) -> Option<Value> {
     let window = one.entry.due.window?;
     Some(json!({
         "start": json_time(window.start),
@@ -291,7 +310,7 @@ pub(crate) fn window(one: &Foreseen) -> Option<Value> {
 }
 
 fn cadence(foresight: &Foresight) -> String {
-    let interval = interval_text(foresight.outlook.cadence.interval.to_std().unwrap_or_default());
+    let interval = interval_text(foresight.survey.outlook.cadence.interval.to_std().unwrap_or_default());
     match &foresight.cadence_source {
         CadenceSource::Settings(origin) => format!("certkit is run every {interval} (run_interval: {origin})."),
         CadenceSource::Runs(runs) => format!("certkit is run every {interval}, as the last {runs} runs tell."),

@@ -1,12 +1,14 @@
 //! Certificates at a fixed time, for the tests of what tells of them.
 
+use certkit_acme::renewal::Survey;
 use certkit_core::decision::limits::OrderKind;
 use certkit_core::decision::{Cadence, RenewalInformation, RenewalWish, SuggestedWindow};
+use certkit_core::settings::Settings;
 use certkit_core::state::{Event, Ledger, OrderScope};
-use certkit_core::{AcmeUrl, Failure, FailureClass, LineageName, Outlook, PlanInput, Validity, plan};
+use certkit_core::{AcmeUrl, Failure, FailureClass, LineageName, Outlook, PlanInput, Summary, Validity, plan};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::commands::{Broken, CadenceSource, Foreseen, Foresight};
+use crate::commands::{CadenceSource, Foresight};
 
 pub(crate) const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
@@ -76,23 +78,16 @@ pub(crate) fn used_up(domain: &str, certificates: u32) -> Ledger {
 pub(crate) fn foresight(inputs: Vec<PlanInput>, ledger: Ledger) -> Foresight {
     let outlook = Outlook::new(ledger, Cadence::default());
     let plan = plan(inputs.iter().cloned(), &outlook, now());
-    let certificates = plan.entries.into_iter().zip(inputs).map(|(entry, input)| Foreseen { entry, input }).collect();
-    Foresight {
-        now: now(),
-        certificates,
-        broken: Vec::new(),
-        outlook,
-        cadence_source: CadenceSource::Assumed,
-        findings: Vec::new(),
-    }
+    let summaries = plan.entries.into_iter().zip(inputs).map(|(entry, input)| {
+        let identifiers = input.authorities.first().map(|scope| scope.identifiers.clone()).unwrap_or_default();
+        let mut summary = Summary::of(entry, input, now());
+        summary.identifiers = identifiers;
+        summary
+    });
+    let survey = Survey::new(now(), summaries.collect(), outlook);
+    Foresight { survey, cadence_source: CadenceSource::Assumed, settings: Settings::default() }
 }
 
-pub(crate) fn broken() -> Broken {
-    Broken {
-        name: "bad\u{1b}".into(),
-        reason: "line 3: no value\u{1b}[2J".into(),
-        cure: "mend it".into(),
-        by_settings: false,
-        validity: None,
-    }
+pub(crate) fn broken() -> Summary {
+    Summary::of_broken("bad\u{1b}", "line 3: no value\u{1b}[2J", false, None, now())
 }

@@ -1,6 +1,7 @@
 //! Events, lists and durations in words: core's, and the names of CAs.
 
 use certkit_acme::authorities;
+use certkit_core::state::DeployTarget;
 use certkit_core::{AcmeUrl, escape};
 
 pub(crate) use certkit_core::words::{
@@ -12,4 +13,13 @@ pub(crate) use certkit_core::words::{
 pub(crate) fn authority(directory: &AcmeUrl) -> String {
     authorities::known(directory)
         .map_or_else(|| escape(directory.as_str()).into_owned(), |known| known.title.to_owned())
+}
+
+/// A deploy target for whoever may read a page: without the command, in which a password may stand.
+pub(crate) fn deploy_target_in_public(target: &DeployTarget) -> String {
+    match target {
+        DeployTarget::Hook(_) => "the deploy hook".to_owned(),
+        DeployTarget::Command(_) => "a command of the settings".to_owned(),
+        other => deploy_target(other),
+    }
 }

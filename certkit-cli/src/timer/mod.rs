@@ -8,6 +8,9 @@ mod cron;
 mod exact;
 pub(crate) use exact::TimerRun;
 
+mod gap;
+pub(crate) use gap::runs;
+
 mod job;
 pub(crate) use job::Job;
 

@@ -74,26 +74,44 @@ fn the_status_has_problems_first_and_no_opinion_in_its_exit_status() {
     let place = Place::new();
     several(&place);
     let run = place.run(&["status"]).ends_with(0);
-    let first_words: Vec<&str> = run.stdout.lines().filter_map(|line| line.split(' ').next()).collect();
+    let headline = "6 certificates: 1 broken, 1 expired, 1 due, 3 ok.";
+    assert!(run.stdout.starts_with(headline), "{}", run.stdout);
+    let table =
+        run.stdout.lines().skip_while(|line| !line.starts_with("Certificate")).filter(|line| !line.starts_with(' '));
+    let first_words: Vec<&str> = table.filter_map(|line| line.split(' ').next()).collect();
     let expected = [
         "Certificate",
         "broken.example.org",
         "gone.example.org",
         "due.example.org",
-        "never.example.org",
         "own.example.org",
         "late.example.org",
+        "never.example.org",
         "",
         "Problems",
     ];
     assert_eq!(first_words[..9], expected, "{}", run.stdout);
+    assert!(
+        run.stdout.contains("  It expired on ") && run.stdout.contains("--cert-name gone.example.org"),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        !run.stdout.contains('\u{1b}') && run.stdout.lines().all(|line| line.chars().count() <= 80),
+        "{}",
+        run.stdout
+    );
+    let mut wide = place.command(&["status"]);
+    let wide = Run::of(wide.env("COLUMNS", "160").env("LC_ALL", "C.UTF-8").output().unwrap()).ends_with(0);
+    assert!(wide.stdout.contains("━") && wide.stdout.lines().any(|line| line.chars().count() > 100), "{}", wide.stdout);
     assert!(run.stdout.contains("  live/orphan.example.org: a live directory without a renewal"), "{}", run.stdout);
     let document = place.run(&["status", "--json"]).ends_with(0).json();
     assert_eq!(of(&document, "gone.example.org")["states"], json!(["expired", "due"]));
     assert_eq!(of(&document, "late.example.org")["state"], "ok");
     assert!(of(&document, "broken.example.org")["error"].is_string());
     let run = place.run(&["status", "--cert-name", "late.example.org"]).ends_with(0);
-    assert_eq!(run.stdout.lines().count(), 2, "{}", run.stdout);
+    assert!(run.stdout.starts_with("1 certificate: it is well."), "{}", run.stdout);
+    assert_eq!(run.stdout.lines().filter(|line| line.contains(".example.org")).count(), 1, "{}", run.stdout);
 
     let file = place.folder().join("file");
     fs::write(&file, "").unwrap();
@@ -101,6 +119,41 @@ fn the_status_has_problems_first_and_no_opinion_in_its_exit_status() {
         place.run(&[command, "--config-dir", file.to_str().unwrap()]).ends_with(1);
         place.run(&[command, "--config-dir", "/nonexistent/certkit"]).ends_with(0);
     }
+}
+
+#[test]
+fn the_renewals_to_come_are_foretold_with_what_is_too_slow_for_them() {
+    let place = Place::new();
+    let server = "https://acme-v02.api.letsencrypt.org/directory";
+    place.tree.lineage("a.example.org").days_left(60).server(server).write();
+    place.tree.lineage("b.example.org").days_left(80).server(server).top("renew_before_expiry", "30 days").write();
+    let root = place.folder().join("root");
+    fs::create_dir_all(root.join("etc/cron.d")).unwrap();
+    fs::write(root.join("etc/cron.d/monthly"), "0 3 1 * * root certbot renew\n").unwrap();
+    let run = |more: &[&str]| {
+        let mut command = place.command(&[&["plan"], more].concat());
+        Run::of(command.env("CERTKIT_TIMER_ROOT", &root).output().unwrap())
+    };
+    let shown = run(&["--until", "100d", "--assume-lifetime", "45d"]).ends_with(0).stdout;
+    assert!(shown.contains("every new certificate lives for 45 days"), "{shown}");
+    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for expected in [
+        "New certificates that live for 45 days, for 2 certificates here:",
+        "comes only every 31 days, which leaves no second try",
+        "renew_before_expiry = 30 days makes it be renewed every 15 days (b.example.org)",
+        "Against the limits of Let's Encrypt",
+    ] {
+        assert!(flat.contains(expected), "{expected}\n{shown}");
+    }
+    let document = run(&["--until", "100d", "--json"]).ends_with(0).json();
+    let renewals = document["forecast"]["renewals"].as_array().unwrap();
+    assert_eq!(renewals[0]["name"], "a.example.org");
+    assert!(document["changes"].is_array() && document["lineages"].is_array());
+    for wrong in [&["--until", "1999-01-01"][..], &["--until", "soon"], &["--assume-lifetime", "0d"]] {
+        assert!(run(wrong).ends_with(2).stderr.contains("what to do: "), "{wrong:?}");
+    }
+    let plain = run(&["--json"]).ends_with(0).json();
+    assert_eq!((&plain["forecast"], &plain["changes"]), (&Value::Null, &Value::Null));
 }
 
 #[test]
@@ -120,7 +173,7 @@ fn settings_that_cannot_be_used_are_told_with_their_own_cure() {
         }
     }
     let run = place.run(&["status"]).ends_with(0);
-    assert!(run.stdout.contains(" settings ") && run.stdout.contains(" days"), "{}", run.stdout);
+    assert!(run.stdout.contains(" settings ") && run.stdout.contains(" d "), "{}", run.stdout);
     let run = place.run(&["renew", "--no-random-sleep-on-renew"]).ends_with(1);
     assert!(run.stderr.contains("The settings of s.example.org cannot be used.\n"), "{}", run.stderr);
     assert!(run.stderr.contains("s.example.org.toml cannot be used: line 1: "), "{}", run.stderr);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::words::Words;
-use super::{Severity, machine, network, run, store, telling};
+use super::{Severity, machine, network, run, serving, store, telling};
 
 macro_rules! codes {
     ($($(#[$doc:meta])+ $code:ident => $words:path,)+) => {
@@ -99,6 +99,8 @@ codes! {
     DiskNearlyFull => machine::DISK_NEARLY_FULL,
     /// DNSSEC is broken: who validates gets no answer.
     DnssecBroken => network::DNSSEC_BROKEN,
+    /// An endpoint that counts cannot be reached, so that it is not known what it serves.
+    EndpointUnreachable => serving::ENDPOINT_UNREACHABLE,
     /// The CA wants an external account, and none is bound.
     ExternalAccountNeeded => network::EXTERNAL_ACCOUNT_NEEDED,
     /// The certificate was obtained from another CA than the conf's first, because that one fails.
@@ -165,6 +167,8 @@ codes! {
     NobodyIsTold => machine::NOBODY_IS_TOLD,
     /// Nothing runs certkit regularly.
     NotScheduled => machine::NOT_SCHEDULED,
+    /// Something else than the version in use is served where it counts.
+    NotServed => serving::NOT_SERVED,
     /// A notice is due, and no channel is set to deliver it.
     NoticeDue => telling::NOTICE_DUE,
     /// A notice could not be delivered for too long.
@@ -223,6 +227,8 @@ codes! {
     RunsStopped => machine::RUNS_STOPPED,
     /// Settings that hold a secret can be read by everybody.
     SecretReadable => telling::SECRET_READABLE,
+    /// The version in use is served, but in a way that clients refuse or will refuse.
+    ServedWrongly => serving::SERVED_WRONGLY,
     /// The web server refuses its own configuration.
     ServerConfigurationRefused => machine::SERVER_CONFIGURATION_REFUSED,
     /// The user of a service cannot read the key that is deployed for it.

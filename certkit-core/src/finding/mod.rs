@@ -8,6 +8,8 @@ mod network;
 
 mod run;
 
+mod serving;
+
 mod store;
 
 mod telling;

@@ -39,6 +39,8 @@ fn endpoint(answers: &[ServedLeaf]) -> EndpointMemory {
     let answers = answers.iter().map(|leaf| AddressMemory {
         address: None,
         leaf: *leaf,
+        serial: None,
+        not_after: None,
         troubles: Vec::new(),
         detail: String::new(),
     });
@@ -46,6 +48,8 @@ fn endpoint(answers: &[ServedLeaf]) -> EndpointMemory {
         endpoint: Endpoint::new("www.example.org", 443),
         checked_at: at(-120),
         has_served_ours: true,
+        compared_with: None,
+        misses: 0,
         answers: answers.collect(),
     }
 }

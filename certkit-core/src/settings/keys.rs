@@ -5,8 +5,15 @@ use super::document::{Key, Reader};
 use crate::LineageName;
 
 /// The keys of both files; a lineage's own value wins.
-pub(super) const BOTH: [&str; 5] =
-    ["fallback_servers", "renewal_information", "revocation_check", "live_switch", "hook_time_limit"];
+pub(super) const BOTH: [&str; 7] = [
+    "fallback_servers",
+    "renewal_information",
+    "revocation_check",
+    "live_switch",
+    "hook_time_limit",
+    "default_endpoints",
+    "proof_patience",
+];
 
 /// The keys of `certkit/settings.toml` alone.
 pub(super) const GLOBAL: [&str; 9] = [
@@ -22,7 +29,7 @@ pub(super) const GLOBAL: [&str; 9] = [
 ];
 
 /// The keys of `certkit/lineages/NAME.toml` alone.
-pub(super) const LINEAGE: [&str; 1] = ["deploy"];
+pub(super) const LINEAGE: [&str; 2] = ["deploy", "endpoint"];
 
 /// A file of settings.
 #[derive(Clone, Copy, Debug)]

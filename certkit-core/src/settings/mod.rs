@@ -7,7 +7,8 @@
 //!
 //! `values` says what can be set and what applies without it, `resolve` where a value comes from, `keys` which key
 //! belongs where, `document` reads TOML with all its problems, `deploy_tables` reads `[[deploy]]`, `notify_tables` reads
-//! `email`, `[[notify]]` and `[heartbeat]`, `edit` changes `email`.
+//! `email`, `[[notify]]` and `[heartbeat]`, `endpoint_tables`
+//! reads `[[endpoint]]`, `edit` changes `email`.
 
 mod deploy;
 pub use deploy::{DeploySetting, FileAccess, FileKinds};
@@ -18,6 +19,8 @@ mod document;
 
 mod edit;
 pub(crate) use edit::with_email;
+
+mod endpoint_tables;
 
 mod interval;
 pub use interval::interval_text;

@@ -80,10 +80,13 @@ fn every_key_of_the_global_file_is_read_with_its_line() {
 fn a_lineages_file_wins_over_the_global_one_and_an_empty_list_is_a_value() {
     let settings =
         global("fallback_servers = [\"zerossl\"]\nhook_time_limit = 60\nrevocation_check = false\n").unwrap();
-    let text = "\nfallback_servers = []\nhook_time_limit = 90\n";
+    let text =
+        "\nfallback_servers = []\nhook_time_limit = 90\ndefault_endpoints = false\nproof_patience = \"1 minute\"\n";
     let own = LineageSettings::parse(text.as_bytes(), &settings, &name(), &paths()).unwrap();
     assert_eq!(own.fallback_servers, Sourced::new(vec![], Origin::LineageFile { name: name(), line: 2 }));
     assert_eq!(own.hook_time_limit.value, Duration::from_secs(90));
+    assert_eq!((own.default_endpoints.value, own.proof_patience.value), (false, Duration::from_secs(60)));
+    assert!(settings.default_endpoints.value && settings.proof_patience.value == Duration::from_secs(15));
     assert_eq!(own.revocation_check, Sourced::new(false, Origin::SettingsFile { line: 3 }));
     assert_eq!(own.renewal_information, Sourced::default_value(true));
 }
@@ -137,6 +140,8 @@ fn values_that_are_not_possible() {
         ("parallel_orders.x = 4", "is a table"),
         ("hook_time_limit = 0", "cannot be 0"),
         ("hook_time_limit = 604801", "cannot be 604801"),
+        ("default_endpoints = \"no\"", "is a text, not true or false"),
+        ("proof_patience = \"11 minutes\"", "cannot be 11 minutes"),
         // certbot's grammar takes a bare number for days.
         ("hook_time_limit = \"3600\"", "is not a length of time: `3600`"),
         ("hook_time_limit = \"1\"", "is not a length of time: `1`"),

@@ -12,10 +12,10 @@ use super::keys::{SettingsFile, nearest};
 use super::problem::shown;
 use super::{
     ChannelSetting, DeploySetting, HeartbeatSetting, MailAddress, NotifySetting, Origin, SettingsProblem, Source,
-    Sourced, deploy_tables, notify_tables,
+    Sourced, deploy_tables, endpoint_tables, notify_tables,
 };
-use crate::LineageName;
 use crate::store::{LiveSwitch, StorePaths};
+use crate::{Endpoint, LineageName};
 
 /// What applies to all certificates: `certkit/settings.toml`, over the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,11 @@ pub struct Settings {
     pub live_switch: Sourced<LiveSwitch>,
     /// `hook_time_limit`: after this a hook is ended. One hour by default; 1 second to 7 days.
     pub hook_time_limit: Sourced<Duration>,
+    /// `default_endpoints`: look at port 443 of each name, besides the `[[endpoint]]` tables. True by default.
+    pub default_endpoints: Sourced<bool>,
+    /// `proof_patience`: so long servers have time to serve a new version before it is told that they do not. 15 seconds by
+    /// default; 1 second to 10 minutes.
+    pub proof_patience: Sourced<Duration>,
     /// `parallel_orders`: how many orders at once at each CA. 4 by default; 1 to 64.
     pub parallel_orders: Sourced<usize>,
     /// `ca_bundles`: PEM files, or folders of them, with roots to trust besides the system's; absolute. None by default.
@@ -67,6 +72,12 @@ pub struct LineageSettings {
     pub live_switch: Sourced<LiveSwitch>,
     /// See [`Settings::hook_time_limit`].
     pub hook_time_limit: Sourced<Duration>,
+    /// See [`Settings::default_endpoints`].
+    pub default_endpoints: Sourced<bool>,
+    /// See [`Settings::proof_patience`].
+    pub proof_patience: Sourced<Duration>,
+    /// The `[[endpoint]]` tables in their order: where the certificate has to be served.
+    pub endpoints: Vec<Sourced<Endpoint>>,
     /// The `[[deploy]]` tables in their order: what has to receive each new version besides the conf's hooks.
     pub deploy: Vec<Sourced<DeploySetting>>,
 }
@@ -75,6 +86,11 @@ pub struct LineageSettings {
 const DEFAULT_HOOK_TIME_LIMIT: Duration = Duration::from_secs(3600);
 /// As `--hook-time-limit`.
 const HOOK_TIME_LIMIT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
+
+/// A reload of nginx or Apache takes less than a second, one with long connections or many sites some more.
+const DEFAULT_PROOF_PATIENCE: Duration = Duration::from_secs(15);
+/// A run holds the lock meanwhile; what takes longer is seen at the next run.
+const PROOF_PATIENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
 /// Below any CA's limit of orders at once.
 const DEFAULT_PARALLEL_ORDERS: usize = 4;
@@ -98,6 +114,8 @@ impl Default for Settings {
             revocation_check: Sourced::default_value(true),
             live_switch: Sourced::default_value(LiveSwitch::default()),
             hook_time_limit: Sourced::default_value(DEFAULT_HOOK_TIME_LIMIT),
+            default_endpoints: Sourced::default_value(true),
+            proof_patience: Sourced::default_value(DEFAULT_PROOF_PATIENCE),
             parallel_orders: Sourced::default_value(DEFAULT_PARALLEL_ORDERS),
             ca_bundles: Sourced::default_value(Vec::new()),
             run_interval: Sourced::default_value(None),
@@ -166,6 +184,8 @@ impl Settings {
         settings.revocation_check = settings.revocation_check.with_lineage(both.revocation_check);
         settings.live_switch = settings.live_switch.with_lineage(both.live_switch);
         settings.hook_time_limit = settings.hook_time_limit.with_lineage(both.hook_time_limit);
+        settings.default_endpoints = settings.default_endpoints.with_lineage(both.default_endpoints);
+        settings.proof_patience = settings.proof_patience.with_lineage(both.proof_patience);
         reader.finish(settings)
     }
 
@@ -215,6 +235,9 @@ impl LineageSettings {
             revocation_check: settings.revocation_check.clone(),
             live_switch: settings.live_switch.clone(),
             hook_time_limit: settings.hook_time_limit.clone(),
+            default_endpoints: settings.default_endpoints.clone(),
+            proof_patience: settings.proof_patience.clone(),
+            endpoints: Vec::new(),
             deploy: Vec::new(),
         }
     }
@@ -231,10 +254,11 @@ impl LineageSettings {
         let (text, mut reader) = open(bytes)?;
         let table = table(&text);
         let both = Both::read(&mut reader, &table, file);
-        let mut deploy = Vec::new();
+        let (mut deploy, mut endpoints) = (Vec::new(), Vec::new());
         for (key, value) in &table {
             match key.get_ref().as_ref() {
                 "deploy" => deploy = deploy_tables::read(&mut reader, value, name, paths),
+                "endpoint" => endpoints = endpoint_tables::read(&mut reader, value, name),
                 known if file.keys().any(|one| one == known) => {}
                 _ => file.refuse(&mut reader, key),
             }
@@ -245,6 +269,9 @@ impl LineageSettings {
             revocation_check: settings.revocation_check.with_lineage(both.revocation_check),
             live_switch: settings.live_switch.with_lineage(both.live_switch),
             hook_time_limit: settings.hook_time_limit.with_lineage(both.hook_time_limit),
+            default_endpoints: settings.default_endpoints.with_lineage(both.default_endpoints),
+            proof_patience: settings.proof_patience.with_lineage(both.proof_patience),
+            endpoints,
             deploy,
         })
     }
@@ -258,6 +285,8 @@ struct Both {
     revocation_check: Option<Sourced<bool>>,
     live_switch: Option<Sourced<LiveSwitch>>,
     hook_time_limit: Option<Sourced<Duration>>,
+    default_endpoints: Option<Sourced<bool>>,
+    proof_patience: Option<Sourced<Duration>>,
 }
 
 impl Both {
@@ -289,6 +318,13 @@ impl Both {
                 "hook_time_limit" => {
                     let limit = reader.interval(name, value, HOOK_TIME_LIMIT);
                     both.hook_time_limit = limit.map(|limit| Sourced::new(limit, origin));
+                }
+                "default_endpoints" => {
+                    both.default_endpoints = reader.truth(name, value).map(|truth| Sourced::new(truth, origin));
+                }
+                "proof_patience" => {
+                    let patience = reader.interval(name, value, PROOF_PATIENCE);
+                    both.proof_patience = patience.map(|patience| Sourced::new(patience, origin));
                 }
                 _ => {}
             }
@@ -350,7 +386,7 @@ fn textfile(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<PathBuf
     Some(path)
 }
 
-/// The value of a `[[deploy]]` key may be a list written in one line, too.
+/// The value of a `[[deploy]]` or `[[endpoint]]` key may be a list written in one line, too.
 pub(super) fn tables<'v, 't>(value: &'v Value<'t>) -> Option<Vec<(&'v Value<'t>, &'v DeTable<'t>)>> {
     let DeValue::Array(items) = value.get_ref() else { return None };
     items

@@ -12,7 +12,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RecordType};
 use http::header::{HOST, LOCATION, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
@@ -88,11 +88,7 @@ pub(super) async fn fetch(
     resolver: &Resolver,
     settings: &HttpCheckSettings,
 ) -> Fetched {
-    let host = match name {
-        Identifier::Ip(IpAddr::V6(address)) => format!("[{address}]"),
-        name => name.to_string(),
-    };
-    let mut target = Target { url: format!("http://{host}{path}"), host, is_https: false, path: path.to_owned() };
+    let mut target = Target::first(name, path);
     let mut fetched = Fetched { end: End::Loop, way: Vec::new(), network: None };
     let mut address = address;
     for _ in 0..=MOST_REDIRECTS {
@@ -134,6 +130,28 @@ pub(super) async fn fetch(
         target = to;
     }
     fetched
+}
+
+impl Fetched {
+    /// As if `address` had been waited for in vain.
+    pub(super) fn silent(name: &Identifier, address: IpAddr, path: &str) -> Self {
+        let way = vec![Step { url: Target::first(name, path).url, address }];
+        Self { end: End::NoConnection(io::ErrorKind::TimedOut.into()), way, network: None }
+    }
+
+    pub(super) fn is_timed_out(&self) -> bool {
+        matches!(&self.end, End::NoConnection(error) if error.kind() == io::ErrorKind::TimedOut)
+    }
+}
+
+impl Target {
+    fn first(name: &Identifier, path: &str) -> Self {
+        let host = match name {
+            Identifier::Ip(IpAddr::V6(address)) => format!("[{address}]"),
+            name => name.to_string(),
+        };
+        Self { url: format!("http://{host}{path}"), host, is_https: false, path: path.to_owned() }
+    }
 }
 
 impl fmt::Display for Step {
@@ -217,9 +235,10 @@ async fn exchange(
         let answer = sender.send_request(request).await.map_err(said)?;
         let (head, body) = answer.into_parts();
         // Only the beginning counts.
-        let mut body = Limited::new(body, LARGEST_BODY);
-        let mut read = Vec::new();
-        while let Some(Ok(frame)) = body.frame().await {
+        let (mut body, mut read) = (std::pin::pin!(body), Vec::new());
+        while read.len() < LARGEST_BODY
+            && let Some(Ok(frame)) = body.frame().await
+        {
             if let Ok(data) = frame.into_data() {
                 read.extend_from_slice(&data);
             }

@@ -4,8 +4,10 @@ mod fetch;
 
 mod vantage;
 
+use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use certkit_core::{Finding, FindingCode, Identifier, IdentifierSet, Severity};
@@ -87,10 +89,21 @@ pub async fn check_http_challenge(
         let found = of_name.map(|(_, addresses)| addresses.clone()).unwrap_or_default();
         found.into_iter().map(move |address| (challenge, address))
     });
-    let asking = to_ask.map(|(challenge, address)| async move {
-        let path = format!("/.well-known/acme-challenge/{}", challenge.token.as_str());
-        let fetched = fetch(&challenge.identifier, address, &path, &tools.resolver, &tools.http).await;
-        (challenge, address, fetched)
+    let silent = Silent::default();
+    let asking = to_ask.map(|(challenge, address)| {
+        let silent = &silent;
+        async move {
+            let path = format!("/.well-known/acme-challenge/{}", challenge.token.as_str());
+            let name = &challenge.identifier;
+            if silent.contains(address) {
+                return (challenge, address, Fetched::silent(name, address, &path));
+            }
+            let fetched = fetch(name, address, &path, &tools.resolver, &tools.http).await;
+            if fetched.way.len() == 1 && fetched.is_timed_out() {
+                silent.add(address);
+            }
+            (challenge, address, fetched)
+        }
     });
     let answers: Vec<_> = futures_util::stream::iter(asking.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
     for challenge in &placed {
@@ -119,6 +132,20 @@ enum Judged {
     Fine,
     Found(Finding),
     NotChecked(String),
+}
+
+/// Addresses to which no connection came about in time: a thousand names at one address are not waited for one by one.
+#[derive(Default)]
+struct Silent(Mutex<HashSet<IpAddr>>);
+
+impl Silent {
+    fn contains(&self, address: IpAddr) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&address)
+    }
+
+    fn add(&self, address: IpAddr) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(address);
+    }
 }
 
 /// As long as a token of Let's Encrypt (32 bytes), and a key authorization of its form.
