@@ -56,3 +56,18 @@ pub fn check_order(name: &str, placed: DateTime<Utc>, now: DateTime<Utc>) -> Exa
     });
     Examined::found(Check::Orders, name, findings.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_the_ca_has_forgotten_is_told() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let told = |age: TimeDelta| check_order("a.example", now - age, now).findings().to_vec();
+        assert!(told(TimeDelta::days(7)).is_empty());
+        let findings = told(TimeDelta::days(8));
+        assert_eq!((findings[0].code, findings[0].severity), (FindingCode::OrderStale, Severity::Warning));
+        assert!(findings[0].evidence.ends_with("8 days ago"), "{:?}", findings[0]);
+    }
+}

@@ -21,10 +21,37 @@ pub fn check_limits(name: &str, scope: &OrderScope, kind: OrderKind, ledger: &Le
         let severity = if left == 0 { Severity::Warning } else { Severity::Notice };
         Finding::new(FindingCode::LimitNearlyUsed, name, evidence).with_severity(severity)
     });
-    Examined::found(Check::Limits, name, scarce_first(findings.collect()))
+    Examined::found(Check::Limits, name, findings.collect())
 }
 
-fn scarce_first(mut findings: Vec<Finding>) -> Vec<Finding> {
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    findings
+#[cfg(test)]
+mod tests {
+    use certkit_core::{AcmeUrl, IdentifierSet};
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn what_is_nearly_used_up_is_told_for_orders_that_count() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let directory = AcmeUrl::parse("https://acme-v02.api.letsencrypt.org/directory").unwrap();
+        let names: IdentifierSet = ["a.example".parse().unwrap()].into_iter().collect();
+        let scope = OrderScope::new(directory, "id".to_owned(), names, vec!["a.example".to_owned()]);
+        let mut ledger = Ledger::default();
+        let said = |ledger: &Ledger, kind| {
+            let examined = check_limits("a.example", &scope, kind, ledger, now);
+            examined.findings().iter().map(|one| (one.severity, one.evidence.clone())).collect::<Vec<_>>()
+        };
+        for _ in 0..3 {
+            ledger.issued(&scope, OrderKind::SameIdentifiers, TimeDelta::days(90), now);
+        }
+        assert!(said(&ledger, OrderKind::SameIdentifiers).is_empty());
+        ledger.issued(&scope, OrderKind::SameIdentifiers, TimeDelta::days(90), now);
+        let one_left = "1 of 5 certificates for the same names in 7 days: these names".to_owned();
+        assert_eq!(said(&ledger, OrderKind::SameIdentifiers), [(Severity::Notice, one_left)]);
+        ledger.issued(&scope, OrderKind::SameIdentifiers, TimeDelta::days(90), now);
+        assert_eq!(said(&ledger, OrderKind::SameIdentifiers)[0].0, Severity::Warning);
+        // A renewal in the CA's window does not count.
+        assert!(said(&ledger, OrderKind::WithinWindow).is_empty());
+    }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::settings::{DeploySetting, Settings};
-use certkit_core::state::DeployTarget;
-use certkit_core::store::{Kind, Lineage, Store};
+use certkit_core::state::{DeployTarget, Ledger};
+use certkit_core::store::{Kind, Lineage, Store, StoreError};
 use certkit_core::{Chain, Failure, FailureClass, Finding, FindingCode, KeyMath, Outlook, PlanEntry, PlanInput, plan};
 use chrono::{DateTime, Utc};
 
@@ -64,18 +64,27 @@ pub(super) fn look(
     math: &dyn KeyMath,
     now: DateTime<Utc>,
 ) -> Result<Known, RunError> {
-    let (mut ledger, damaged) = store.ledger()?;
+    // What this user may not read is told, and keeps nothing else from being looked at.
+    let (mut ledger, damaged) = store.ledger().unwrap_or_else(|error| (Ledger::default(), Some(unreadable(&error))));
     ledger.prune(now);
     let outlook = Outlook::new(ledger.clone(), cadence(request, settings, &ledger));
-    let machine = machine(store)?;
+    let machine = machine(store).unwrap_or_default();
     let mut known =
         Known { lineages: Vec::new(), outlook, findings: damaged.into_iter().collect(), broken: Vec::new() };
+    let selected = match select(store, request, settings) {
+        Ok(selected) => selected,
+        Err(RunError::Store(error)) => {
+            known.findings.push(unreadable(&error));
+            Vec::new()
+        }
+        Err(error) => return Err(error),
+    };
     let (mut subjects, mut inputs) = (Vec::new(), Vec::new());
-    for seen in select(store, request, settings)? {
+    for seen in selected {
         match seen {
             Seen::Usable(mut subject) => {
-                // A state that is damaged is told by the audit.
-                let (state, _) = store.state(&subject.name)?;
+                // A state that is damaged or cannot be read is told by the audit.
+                let state = store.state(&subject.name).map(|(state, _)| state).unwrap_or_default();
                 subject.take_wish(&state, now);
                 inputs.push(input(store, &subject, request, state, &machine));
                 subjects.push(subject);
@@ -92,6 +101,17 @@ pub(super) fn look(
         known.lineages.push(LookedAt::read(store, *subject, entry, input, math));
     }
     Ok(known)
+}
+
+fn unreadable(error: &StoreError) -> Finding {
+    Finding::new(FindingCode::Unreadable, error.path.to_string_lossy(), error.source.to_string())
+}
+
+impl Known {
+    /// The names of the lineages that can be used.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.lineages.iter().map(|lineage| lineage.subject.name.to_string()).collect()
+    }
 }
 
 impl LookedAt {

@@ -9,7 +9,7 @@ use certkit_core::settings::{Settings, SettingsError};
 use certkit_core::{Finding, FindingCode, LineageName};
 use chrono::DateTime;
 
-use super::examination::Checks;
+use super::examination::{Checks, ExaminedEntry};
 use super::examined_lineage::Known;
 use super::run::hook_dir;
 use super::{Renewer, Request, Selection};
@@ -57,9 +57,12 @@ pub(super) fn add(
 
     // What runs it.
     let runs = PastRuns::new(known.outlook.ledger.runs(), known.outlook.cadence);
-    let asked = machine.clone();
-    checks.spawn(&[], Check::Schedule, "what renews here", SCHEDULE_LIMIT, async move {
-        check_schedules(&Schedules::look(&asked).await, runs, now)
+    let (asked, names) = (machine.clone(), known.names());
+    checks.spawn_sorted(Check::Schedule, "what renews here", SCHEDULE_LIMIT, async move {
+        let examined = check_schedules(&Schedules::look(&asked).await, runs, now);
+        // Lines that renew concern all certificates, the rest is about the machine.
+        let of = |examined: &Examined| if examined.check == Check::ScheduledLines { names.clone() } else { Vec::new() };
+        examined.into_iter().map(|examined| ExaminedEntry::new(of(&examined), examined)).collect()
     });
 
     // Where it is stored.

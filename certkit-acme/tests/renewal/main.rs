@@ -7,6 +7,7 @@ mod clock;
 mod crash;
 mod csr;
 mod daemon;
+mod examination;
 mod hooks;
 mod hostile;
 mod lifetimes;

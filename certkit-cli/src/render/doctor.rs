@@ -65,7 +65,7 @@ fn problem_text(problem: &ExaminedProblem) -> String {
     text.push_str(&field("Why", finding.why()));
     text.push_str(&field("To do", &problem.cure()));
     if problem.is_for_each() {
-        text.push_str(&field("", "(NAME stands for each of these certificates)"));
+        text.push_str("              (NAME stands for each of these certificates)\n");
     }
     text
 }

@@ -8,6 +8,7 @@ mod command_line;
 mod config;
 mod csr;
 mod daemon;
+mod doctor;
 mod life;
 mod metrics;
 mod reading;

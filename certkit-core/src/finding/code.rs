@@ -314,4 +314,14 @@ mod tests {
             assert!(told.insert(code.what()), "{code:?}: {}", code.what());
         }
     }
+
+    #[test]
+    fn every_kind_stands_in_the_documentation() {
+        let documentation = include_str!("../../../docs/doctor.md");
+        for code in FindingCode::ALL {
+            let name = serde_json::to_value(code).unwrap();
+            let name = name.as_str().unwrap();
+            assert!(documentation.contains(&format!("\n| `{name}` | ")), "docs/doctor.md does not have {name}");
+        }
+    }
 }

@@ -51,7 +51,7 @@ pub struct Job {
     pub stops: Option<String>,
     /// What is done to servers after it, at every run that goes well; escaped.
     pub reloads: Vec<String>,
-    /// The whole text of the lines, for rules that count days; escaped.
+    /// The whole text of the lines, as it stands there, for rules that count days. Not escaped.
     pub text: String,
 }
 
@@ -215,7 +215,7 @@ fn job(place: &str, timer: Option<String>, commands: &[ShellCommand], text: &str
         command: shown(commands.get(at)?),
         stops,
         reloads,
-        text: escape(text).into_owned(),
+        text: text.to_owned(),
     })
 }
 

@@ -48,7 +48,7 @@ pub fn check_schedules(schedules: &Schedules, runs: PastRuns, now: DateTime<Utc>
     let ours = Ours::of(schedules);
     let mut all = vec![runs_regularly(schedules, &ours), ran_lately(schedules, &ours, runs, now)];
     all.push(Examined::found(Check::Rivals, "other programs that renew", rivals(schedules, &ours)));
-    for job in &schedules.jobs {
+    for job in schedules.jobs.iter().filter(|job| schedules.is_started(job)) {
         let findings = chained(job).into_iter().chain(days_in(&job.place, &job.text, None)).collect();
         all.push(Examined::found(Check::ScheduledLines, &job.place, findings));
     }
