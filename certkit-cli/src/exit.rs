@@ -7,7 +7,7 @@ use certkit_acme::protocol::AcmeError;
 use certkit_acme::renewal::RunError;
 use certkit_acme::transport::TransportError;
 use certkit_core::settings::SettingsError;
-use certkit_core::store::{BrokenLineage, CommitError, EditConfError, LockError, StoreError};
+use certkit_core::store::{BrokenLineage, CommitError, EditConfError, LockError, SetEmailError, StoreError};
 use certkit_core::{Failure, FailureClass, escape};
 
 use crate::render::words;
@@ -159,6 +159,16 @@ impl From<RunError> for CommandError {
 impl From<SettingsError> for CommandError {
     fn from(error: SettingsError) -> Self {
         Self::failed(escape(&error.to_string())).with_cure(error.cure())
+    }
+}
+
+impl From<SetEmailError> for CommandError {
+    fn from(error: SetEmailError) -> Self {
+        match error {
+            SetEmailError::Settings(error) => error.into(),
+            SetEmailError::Store(error) => error.into(),
+            other => Self::failed(escape(&other.to_string())),
+        }
     }
 }
 

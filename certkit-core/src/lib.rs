@@ -42,8 +42,13 @@ pub use key_math::{KeyMath, KeyMathError};
 mod lineage_name;
 pub use lineage_name::{LineageName, LineageNameError, Version};
 
+pub mod metrics;
+
 mod notice;
-pub use notice::{Notice, NoticeAttempt, NoticeKind, NoticeLevel};
+pub use notice::{
+    Notice, NoticeAttempt, NoticeFacts, NoticeGroup, NoticeKind, NoticeLevel, NoticeMemory, Told, due_notices,
+    group_notices, level_of,
+};
 
 mod pem_block;
 
@@ -69,3 +74,5 @@ pub use url::{AcmeUrl, AcmeUrlError};
 
 mod validity;
 pub use validity::{Validity, ValidityStatus};
+
+pub mod words;

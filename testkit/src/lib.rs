@@ -7,6 +7,7 @@
 //! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
 //! - [`Certbot`]: certbot itself, as the peer that must understand everything.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
+//! - [`Smtp`]: a mail server that keeps what it takes; [`WebSink`]: a web server that does.
 //! - [`https`], [`ports`], [`process`]: the small things below.
 //!
 //! A program that is missing is a panic that says what to do: `bash .ci/test.sh` installs everything. Everything that
@@ -47,8 +48,14 @@ pub mod ports;
 
 pub mod process;
 
+mod smtp;
+pub use smtp::{ReceivedMail, Smtp, SmtpOptions};
+
 mod tree;
 pub use tree::{LineageBuilder, LineagePaths, Tree};
+
+mod web_sink;
+pub use web_sink::{SunkRequest, WebSink};
 
 use std::path::{Path, PathBuf};
 

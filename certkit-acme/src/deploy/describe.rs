@@ -1,22 +1,7 @@
-//! What targets are called, and which of them others read.
+//! Which targets others read; what they are called is told by core.
 
-use certkit_core::escape;
 use certkit_core::state::DeployTarget;
-
-/// A target in words for people, escaped: `copy to /etc/postfix/tls`, `reload of nginx.service`.
-pub fn describe(target: &DeployTarget) -> String {
-    match target {
-        DeployTarget::Combined(path) => format!("combined file {}", escape(path)),
-        DeployTarget::Command(command) => format!("command `{}`", escape(command)),
-        DeployTarget::Copy(folder) => format!("copy to {}", escape(folder)),
-        DeployTarget::Der(path) => format!("DER file {}", escape(path)),
-        DeployTarget::DirectoryHook(path) => escape(path).into_owned(),
-        DeployTarget::Hook(command) => format!("deploy hook `{}`", escape(command)),
-        DeployTarget::Installer(name) => format!("reload of {}", escape(name)),
-        DeployTarget::Reload(unit) => format!("reload of {}", escape(unit)),
-        _ => "target that this version has no words for".to_owned(),
-    }
-}
+pub use certkit_core::words::deploy_target as describe;
 
 /// Whether a target is a file, which the others may read: files are written before anything is reloaded or run, and when
 /// one that had failed succeeds later, what was reloaded in between has to be reloaded again.
@@ -27,15 +12,6 @@ pub fn is_file(target: &DeployTarget) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn targets_are_named_escaped() {
-        assert_eq!(describe(&DeployTarget::Copy("/etc/x\x1b".into())), "copy to /etc/x\\u{1b}");
-        assert_eq!(describe(&DeployTarget::Combined("/a.pem".into())), "combined file /a.pem");
-        assert_eq!(describe(&DeployTarget::Der("/a.der".into())), "DER file /a.der");
-        assert_eq!(describe(&DeployTarget::Command("x\n".into())), "command `x\\u{a}`");
-        assert_eq!(describe(&DeployTarget::Reload("nginx.service".into())), "reload of nginx.service");
-    }
 
     #[test]
     fn files_are_what_others_read() {

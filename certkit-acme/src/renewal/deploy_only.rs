@@ -50,6 +50,7 @@ impl Renewer {
             tell_unrecorded(&inventory, &subject.name, &mut entry);
             report.entries.push(entry);
         }
+        report.findings.extend(self.write_textfile(&settings, &request).await);
         report.sort();
         report.stopped = stop.reason();
         Ok(report)

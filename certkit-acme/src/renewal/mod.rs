@@ -1,4 +1,4 @@
-//! The renewal run: ask the CA when, plan, issue, verify, commit, deploy, record.
+//! The renewal run: ask the CA when, plan, issue, verify, commit, deploy, record, tell.
 
 mod advice;
 
@@ -13,6 +13,15 @@ mod deploy_only;
 
 mod deploying;
 
+mod examination;
+pub use examination::{Examinations, ExaminedEntry, ExaminedProblem, NotChecked, Reach};
+
+mod examined_lineage;
+
+mod examined_machine;
+
+mod examined_network;
+
 mod group;
 
 mod inventory;
@@ -20,6 +29,8 @@ mod inventory;
 mod issue;
 
 mod job;
+
+mod metrics;
 
 mod own_settings;
 
@@ -46,6 +57,9 @@ mod subject;
 mod survey;
 pub use survey::Survey;
 
+mod telling;
+pub use telling::{Foretold, ForetoldChannel, Quiet, Told};
+
 mod wishes;
 
 use std::sync::Arc;
@@ -57,6 +71,7 @@ use certkit_core::{Failure, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
 use crate::dns::ResolverSettings;
+use crate::notify::Secrets;
 use crate::transport::{Transport, TransportError, TransportSettings};
 use crate::{AwsLcKeyMath, Clock, SystemClock};
 
@@ -73,6 +88,8 @@ pub struct Renewer {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    secrets: Secrets,
+    host: String,
 }
 
 /// What flags change in the settings that were read.
@@ -88,6 +105,8 @@ pub struct RenewerBuilder {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    secrets: Secrets,
+    host: String,
 }
 
 /// Is told what happens, after it is durable. Called on the run's own tasks: return soon.
@@ -111,12 +130,14 @@ impl Renewer {
             live_switch: LiveSwitch::default(),
             settings_overrides: None,
             resolver: ResolverSettings::default(),
+            secrets: Secrets::new(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         }
     }
 
     /// Where its time comes from.
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        self.clock.as_ref()
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The store it works on.
@@ -177,6 +198,20 @@ impl RenewerBuilder {
         self
     }
 
+    /// Where passwords for notices are looked up that stand neither in the settings nor in a file of their own.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    /// What this machine is called in notices, when it is not the name that the system has for it.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
+    }
+
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
         let transport = Transport::with_clock(&self.transport, Arc::clone(&self.clock))?;
@@ -190,6 +225,8 @@ impl RenewerBuilder {
             live_switch: self.live_switch,
             settings_overrides: self.settings_overrides,
             resolver: self.resolver,
+            secrets: self.secrets,
+            host: self.host,
             math: Arc::new(AwsLcKeyMath::new()),
         })
     }

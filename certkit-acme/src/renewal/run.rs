@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::settings::Settings;
-use certkit_core::state::{DeployTarget, Event, LineageState};
-use certkit_core::store::{Recovered, StoreError, StorePaths};
+use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
+use certkit_core::store::{LockError, Recovered, StoreError, StorePaths};
 use certkit_core::{
-    AcmeUrl, Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanEntry, PlanInput, Step, plan,
+    AcmeUrl, Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanEntry, PlanInput, Step, escape, plan,
 };
 use futures_util::future::join_all;
 
@@ -24,6 +24,7 @@ use super::subject::Subject;
 use super::{Mode, Renewer, Request, RunError, Selection, Urgency, advice};
 use crate::accounts::{RecoveredRollover, RolloverEnd};
 use crate::deploy::HookStage;
+use crate::notify::Beat;
 use crate::{Stop, accounts};
 
 /// The CAs of account keys that an earlier run was changing are waited for no longer than this, all together.
@@ -33,6 +34,27 @@ impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
     /// on when one fails, and other CAs when one is down.
     pub async fn run(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
+        let settings = self.effective_settings().await?;
+        // That it could not be called is told by the call at the end.
+        let _ = self.beat(&settings, &request, Beat::Start).await;
+        match self.run_locked(&request, settings.clone(), stop).await {
+            Ok(report) if report.stopped.is_some() => Ok(report),
+            Ok(mut report) => {
+                self.beat_after(&settings, &request, &mut report).await;
+                Ok(report)
+            }
+            // Another run is at work, and tells how it ends.
+            Err(error @ RunError::Lock(LockError::Held { .. })) => Err(error),
+            Err(error) => {
+                let what = escape(&error.to_string()).into_owned();
+                let _ = self.beat(&settings, &request, Beat::Failure(what)).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// While nobody else changes the store.
+    async fn run_locked(&self, request: &Request, settings: Settings, stop: &Stop) -> Result<Report, RunError> {
         let now = self.clock.now();
         let inventory = Inventory::lock(
             &self.store,
@@ -42,16 +64,15 @@ impl Renewer {
             self.live_switch,
         )
         .await?;
-        let settings = self.effective_settings().await?;
         let mut report = Report::new(now, inventory.is_dry_run());
-        let outlook = self.outlook(&inventory, &request, &settings, &mut report).await?;
+        let outlook = self.outlook(&inventory, request, &settings, &mut report).await?;
         let machine = self.machine(&inventory).await?;
-        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, hook_dirs(self.store.paths()), &request);
+        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, hook_dirs(self.store.paths()), request);
         let workshop = Workshop::new(self, &inventory, stop);
         let run = Run {
             renewer: self,
             inventory: &inventory,
-            request: &request,
+            request,
             stop,
             hooks: &hooks,
             workshop: &workshop,
@@ -63,11 +84,19 @@ impl Renewer {
         run.recover_account_keys(&mut report).await?;
         let subjects = run.look(&settings, &made_live, &mut report).await?;
         run.perform(subjects, &mut report).await;
-        inventory.save_ledger(Saving::Always).await?;
         report.findings.extend(workshop.into_told());
         report.hooks = hooks.into_runs();
-        report.sort();
         report.stopped = stop.reason();
+        if is_regular(request) && report.stopped.is_none() {
+            inventory.ledger(|ledger| ledger.run_ended(RunMemory::new(inventory.now(), report.is_success())));
+        }
+        inventory.save_ledger(Saving::Always).await?;
+        // A run that was asked to stop ends now: the next one tells what there is to tell.
+        if !inventory.is_dry_run() && report.stopped.is_none() {
+            report.findings.extend(self.tell_of_run(inventory.locked(), &settings, request).await);
+        }
+        report.findings.extend(self.write_textfile(&settings, request).await);
+        report.sort();
         Ok(report)
     }
 
@@ -83,7 +112,7 @@ impl Renewer {
             return Ok(Outlook::default());
         }
         report.findings.extend(inventory.load_ledger().await?);
-        if matches!(request.selection, Selection::All) && request.urgency == Urgency::WhenDue {
+        if is_regular(request) {
             inventory.ledger(|ledger| ledger.run_began(inventory.now()));
         }
         inventory.save_ledger(Saving::Always).await?;
@@ -106,6 +135,11 @@ impl Renewer {
         }
         Ok(known)
     }
+}
+
+/// Whether it is one of those that come again and again, for everything that is due.
+pub(super) fn is_regular(request: &Request) -> bool {
+    matches!(request.selection, Selection::All) && request.urgency == Urgency::WhenDue && request.mode == Mode::Real
 }
 
 /// What one run works with.

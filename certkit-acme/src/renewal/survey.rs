@@ -41,7 +41,12 @@ impl Renewer {
     }
 }
 
-fn survey(store: &Store, request: &Request, settings: &Settings, now: DateTime<Utc>) -> Result<Survey, RunError> {
+pub(super) fn survey(
+    store: &Store,
+    request: &Request,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> Result<Survey, RunError> {
     let (mut ledger, damaged) = store.ledger()?;
     ledger.prune(now);
     let outlook = Outlook::new(ledger.clone(), cadence(request, settings, &ledger));
@@ -58,6 +63,7 @@ fn survey(store: &Store, request: &Request, settings: &Settings, now: DateTime<U
                 inputs.push(input(store, &subject, request, state, &machine));
                 places.push(Place::Planned {
                     identifiers: subject.identifiers.clone(),
+                    certificate: subject.certificate.clone(),
                     fullchain: subject.fullchain.clone(),
                     targets: subject.deploy_targets(request, &deploy_dir),
                 });
@@ -69,10 +75,11 @@ fn survey(store: &Store, request: &Request, settings: &Settings, now: DateTime<U
     let mut planned: VecDeque<_> = planned.entries.into_iter().zip(inputs).collect();
     let summaries = places.into_iter().filter_map(|place| match place {
         Place::Broken(summary) => Some(*summary),
-        Place::Planned { identifiers, fullchain, targets } => {
+        Place::Planned { identifiers, certificate, fullchain, targets } => {
             let (entry, input) = planned.pop_front()?;
             let mut summary = Summary::of(entry, input, now);
             summary.identifiers = identifiers;
+            summary.certificate = certificate;
             summary.fullchain = Some(fullchain);
             summary.targets = targets;
             Some(summary)
@@ -86,6 +93,7 @@ enum Place {
     Broken(Box<Summary>),
     Planned {
         identifiers: certkit_core::IdentifierSet,
+        certificate: Option<certkit_core::Certificate>,
         fullchain: std::path::PathBuf,
         targets: Vec<certkit_core::state::DeployTarget>,
     },
@@ -102,7 +110,8 @@ fn broken(store: &Store, settings: &Settings, entry: &super::ReportEntry, now: D
     let certificate = lineage.certificate().ok();
     let mut summary =
         Summary::of_broken(&entry.name, reason, by_settings, certificate.as_ref().map(|one| one.validity()), now);
-    summary.identifiers = certificate.and_then(|one| one.identifiers().ok()).unwrap_or_default();
+    summary.identifiers = certificate.as_ref().and_then(|one| one.identifiers().ok()).unwrap_or_default();
+    summary.certificate = certificate;
     summary.fullchain = Some(lineage.live_path(Kind::Fullchain).to_owned());
     summary
 }

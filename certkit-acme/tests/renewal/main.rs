@@ -11,6 +11,7 @@ mod hooks;
 mod hostile;
 mod lifetimes;
 mod limits;
+mod metrics;
 mod orders;
 mod profiles;
 mod regressions;

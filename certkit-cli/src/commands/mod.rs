@@ -7,10 +7,13 @@ mod config;
 mod daemon;
 mod delete;
 mod deploy;
+mod doctor;
 mod foresight;
 pub(crate) mod help;
 mod history;
 mod inspect;
+mod metrics;
+mod notify;
 mod plan;
 mod reconfigure;
 mod register;
@@ -69,6 +72,7 @@ pub(crate) const ALL: &[&Command] = &[
     &certificates::COMMAND,
     &status::COMMAND,
     &plan::COMMAND,
+    &doctor::COMMAND,
     &inspect::COMMAND,
     &renew::COMMAND,
     &daemon::COMMAND,
@@ -86,6 +90,7 @@ pub(crate) const ALL: &[&Command] = &[
     &show_account::COMMAND,
     &unregister::COMMAND,
     &timer::COMMAND,
+    &notify::COMMAND,
 ];
 
 /// The command of a word; certbot's `auth` is `certonly`.

@@ -3,10 +3,12 @@
 pub(crate) mod certificates;
 pub(crate) mod config;
 pub(crate) mod csr;
+pub(crate) mod doctor;
 pub(crate) mod hooks;
 pub(crate) mod inspect;
 pub(crate) mod limits;
 pub(crate) mod lines;
+pub(crate) mod notify;
 pub(crate) mod plan;
 pub(crate) mod renewal;
 #[cfg(test)]
@@ -43,15 +45,7 @@ pub(crate) fn json_text(document: &serde_json::Value) -> String {
     safe
 }
 
-/// A time for people: `2026-11-23 19:33:48 UTC`.
-pub(crate) fn time(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// A date for people and in certbot's summary: `2026-11-23`.
-pub(crate) fn date(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d").to_string()
-}
+pub(crate) use certkit_core::words::{date, time};
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -10,7 +10,7 @@ use crate::Validity;
 const SHORT_LIFETIME_DAYS: i64 = 10;
 
 /// certbot's rule: from when on a certificate is due without anybody's advice.
-pub(super) fn usual(validity: Validity) -> (DateTime<Utc>, DueReason) {
+pub(crate) fn usual(validity: Validity) -> (DateTime<Utc>, DueReason) {
     let lifetime = validity.lifetime();
     let (left, reason) = if is_short(lifetime) {
         (lifetime / 2, DueReason::HalfOfLifetime)

@@ -1,7 +1,8 @@
 //! Is a lineage due, and why; may it be tried now.
 
 mod backstop;
-use backstop::{latest_sensible, usual};
+use backstop::latest_sensible;
+pub(crate) use backstop::usual;
 
 mod cadence;
 pub use cadence::Cadence;

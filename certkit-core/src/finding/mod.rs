@@ -3,11 +3,14 @@
 mod code;
 pub use code::FindingCode;
 
+mod machine;
 mod network;
 
 mod run;
 
 mod store;
+
+mod telling;
 
 mod words;
 
@@ -31,7 +34,7 @@ pub struct Finding {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Severity {

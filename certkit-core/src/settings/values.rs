@@ -10,7 +10,10 @@ use super::SettingsProblemCode as Code;
 use super::document::{Lines, Names, Reader, Value, open, table};
 use super::keys::{SettingsFile, nearest};
 use super::problem::shown;
-use super::{DeploySetting, Origin, SettingsProblem, Sourced, deploy_tables};
+use super::{
+    ChannelSetting, DeploySetting, HeartbeatSetting, MailAddress, NotifySetting, Origin, SettingsProblem, Source,
+    Sourced, deploy_tables, notify_tables,
+};
 use crate::LineageName;
 use crate::store::{LiveSwitch, StorePaths};
 
@@ -37,6 +40,17 @@ pub struct Settings {
     pub run_interval: Sourced<Option<Duration>>,
     /// `user_agent_comment`: appended to the User-Agent. Printable ASCII, at most 200 bytes.
     pub user_agent_comment: Sourced<Option<String>>,
+    /// `email`: whom mail goes to where a channel names nobody itself; an address, or a list. Nobody by default.
+    pub email: Sourced<Vec<MailAddress>>,
+    /// The `[[notify]]` tables in their order: how the owner is told. See [`Settings::channels`].
+    pub notify: Vec<Sourced<NotifySetting>>,
+    /// `[heartbeat]`: a URL that is called after each run. None by default.
+    pub heartbeat: Option<Sourced<HeartbeatSetting>>,
+    /// `metrics_textfile`: the file for Prometheus' node_exporter that each run writes; absolute, its name ends in `.prom`.
+    /// None by default.
+    pub metrics_textfile: Sourced<Option<PathBuf>>,
+    /// `metrics_per_certificate`: whether each certificate has series of its own. True by default.
+    pub metrics_per_certificate: Sourced<bool>,
 }
 
 /// What applies to one certificate: `certkit/lineages/NAME.toml`, over [`Settings`].
@@ -72,6 +86,9 @@ const RUN_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(60)..=Duratio
 /// Some servers refuse a head with long lines.
 const MAX_COMMENT_BYTES: usize = 200;
 
+/// Where Debian's node_exporter looks by default is /var/lib/prometheus/node-exporter.
+const EXAMPLE_TEXTFILE: &str = "/var/lib/prometheus/node-exporter/certkit.prom";
+
 impl Default for Settings {
     /// What applies without a file.
     fn default() -> Self {
@@ -85,6 +102,11 @@ impl Default for Settings {
             ca_bundles: Sourced::default_value(Vec::new()),
             run_interval: Sourced::default_value(None),
             user_agent_comment: Sourced::default_value(None),
+            email: Sourced::default_value(Vec::new()),
+            notify: Vec::new(),
+            heartbeat: None,
+            metrics_textfile: Sourced::default_value(None),
+            metrics_per_certificate: Sourced::default_value(true),
         }
     }
 }
@@ -122,16 +144,65 @@ impl Settings {
                 "user_agent_comment" => {
                     set(&mut settings.user_agent_comment, comment(&mut reader, name, value).map(Some), origin);
                 }
+                "email" => set(&mut settings.email, notify_tables::email(&mut reader, name, value), origin),
+                "notify" => settings.notify = notify_tables::read(&mut reader, value),
+                "heartbeat" => {
+                    let heartbeat = notify_tables::heartbeat(&mut reader, value);
+                    settings.heartbeat = heartbeat.map(|heartbeat| Sourced::new(heartbeat, origin));
+                }
+                "metrics_textfile" => {
+                    set(&mut settings.metrics_textfile, textfile(&mut reader, name, value).map(Some), origin);
+                }
+                "metrics_per_certificate" => {
+                    set(&mut settings.metrics_per_certificate, reader.truth(name, value), origin);
+                }
                 _ if file.keys().any(|known| known == name) => {}
                 _ => file.refuse(&mut reader, key),
             }
         }
+        nobody_to_send_to(&mut reader, &settings);
         settings.fallback_servers = settings.fallback_servers.with_lineage(both.fallback_servers);
         settings.renewal_information = settings.renewal_information.with_lineage(both.renewal_information);
         settings.revocation_check = settings.revocation_check.with_lineage(both.revocation_check);
         settings.live_switch = settings.live_switch.with_lineage(both.live_switch);
         settings.hook_time_limit = settings.hook_time_limit.with_lineage(both.hook_time_limit);
         reader.finish(settings)
+    }
+
+    /// How the owner is told: the `[[notify]]` tables, and mail by way of this machine's own mail system when there are
+    /// addresses in `email` and no table sends mail. Empty when nobody is told.
+    pub fn channels(&self) -> Vec<Sourced<NotifySetting>> {
+        let mut channels = self.notify.clone();
+        if !self.email.value.is_empty() && !channels.iter().any(|channel| channel.value.channel.is_mail()) {
+            channels.push(Sourced::new(NotifySetting::local_mail(), self.email.origin.clone()));
+        }
+        channels
+    }
+
+    /// Whether a secret stands in the file itself, so that whoever reads the file knows it.
+    pub fn holds_secrets(&self) -> bool {
+        let inline = |source: &Source| matches!(source, Source::Inline(_));
+        let heartbeat = self.heartbeat.as_ref().is_some_and(|heartbeat| inline(&heartbeat.value.url));
+        heartbeat
+            || self.notify.iter().any(|channel| match &channel.value.channel {
+                ChannelSetting::Smtp(smtp) => smtp.login.as_ref().is_some_and(|(_, password)| inline(password)),
+                ChannelSetting::Webhook { fields, .. } => fields.values().any(inline),
+                _ => false,
+            })
+    }
+}
+
+/// A mail channel that names nobody while `email` does not either.
+fn nobody_to_send_to(reader: &mut Reader, settings: &Settings) {
+    if !settings.email.value.is_empty() {
+        return;
+    }
+    for channel in &settings.notify {
+        if channel.value.channel.addresses().is_some_and(|addresses| addresses.to.is_empty()) {
+            let what = format!("`{}` has nobody to send to", shown(&channel.value.name));
+            let cure = "write `to = \"owner@example.org\"` beside it, or `email = \"owner@example.org\"` at the top of the file";
+            reader.report_line(Code::BadValue, channel.origin.line(), "notify.to", what, cure);
+        }
     }
 }
 
@@ -261,6 +332,22 @@ fn comment(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<String> 
         return None;
     }
     Some(text.to_owned())
+}
+
+/// node_exporter passes over files with another ending, and nobody would know why there are no metrics.
+fn textfile(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<PathBuf> {
+    let path = reader.path(key, value, Names::File)?;
+    if path.extension().is_none_or(|extension| extension != "prom") {
+        let cure = format!("write a path that ends in `.prom`, for example `{key} = \"{EXAMPLE_TEXTFILE}\"`");
+        reader.bad(
+            key,
+            value,
+            format!("`{key}` does not end in `.prom`, so that node_exporter would not read it"),
+            cure,
+        );
+        return None;
+    }
+    Some(path)
 }
 
 /// The value of a `[[deploy]]` key may be a list written in one line, too.

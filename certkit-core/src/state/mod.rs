@@ -9,11 +9,14 @@ mod backoff;
 use backoff::PAUSE_AFTER_LOCAL_TROUBLE;
 pub use backoff::{backoff, next_attempt};
 
+mod delivery;
+pub use delivery::{ChannelMemory, DeliveryMemory, NotSent, WaitingNotice};
+
 mod event;
 pub use event::{DeployTarget, Event, RecordedEvent};
 
 mod ledger;
-pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal};
+pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal, RunMemory};
 
 mod served;
 pub use served::{AddressMemory, EndpointMemory, ServedLeaf, ServedTrouble, Serving};

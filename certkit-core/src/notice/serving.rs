@@ -1,0 +1,213 @@
+//! Whether a certificate gets to whoever has to have it: deployed, and served.
+
+use chrono::{DateTime, Utc};
+
+use super::alarm::{Alarm, Cause, Verdict};
+use super::band::{Band, grace, later, predecessor, usually_due};
+use super::{NoticeKind, NoticeLevel};
+use crate::state::{
+    AddressMemory, EndpointMemory, LineageState, PendingDeploy, ServedLeaf, ServedTrouble, Serving, Stage,
+};
+use crate::words::{cure_for, deploy_target, shell_word, time};
+use crate::{EndpointSource, FindingCode, Outlook, Summary, Validity};
+
+/// A target that failed so often has failed in two runs: one failure may be gone at the next.
+const FAILURES_THAT_LAST: u32 = 2;
+
+/// What is said at `now` of where a certificate is deployed and served.
+pub(super) fn serving(summary: &Summary, outlook: &Outlook, now: DateTime<Utc>) -> Verdict {
+    let (Some(state), Some(validity)) = (summary.state(), summary.validity) else { return Verdict::Well };
+    let counting = || state.served.iter().filter(|one| one.counts());
+    let serves = Serving::of(&state.served);
+    let before = committed(state).map(|at| predecessor(validity, at));
+    // What serves the version in use is not in danger, whatever else is pending.
+    let danger = before.map(|before| Band::of(before, now).level()).filter(|_| serves != Serving::Matches);
+    let danger = danger.unwrap_or(NoticeLevel::Warning);
+    let ends = before.filter(|_| serves != Serving::Matches).or(Some(validity));
+    if serves == Serving::Differs {
+        let over = counting().filter(|one| one.serving() == Serving::Differs).flat_map(|one| &one.answers);
+        let is_over = over.into_iter().any(|answer| answer.troubles.contains(&ServedTrouble::Expired));
+        let level = if is_over { NoticeLevel::Emergency } else { NoticeLevel::Critical.max(danger) };
+        return said(NoticeKind::NotServed, level, of_differing(summary, state), ends);
+    }
+    if !state.deploy_pending.is_empty() {
+        return match lasts(state, validity, outlook, now) {
+            true => said(NoticeKind::DeployPending, danger, of_pending(summary, &state.deploy_pending), ends),
+            false => Verdict::Smoulders,
+        };
+    }
+    let refused: Vec<&EndpointMemory> = counting().filter(|one| !refusals(one).is_empty()).collect();
+    if !refused.is_empty() {
+        let level = match refused.iter().any(|one| refusals(one).contains(&ServedTrouble::Expired)) {
+            true => NoticeLevel::Emergency,
+            false => NoticeLevel::Warning,
+        };
+        return said(NoticeKind::ServedBadly, level, of_refused(summary, &refused), Some(validity));
+    }
+    // What cannot be reached now may still serve what was told of it.
+    if counting().any(|one| one.serving() != Serving::Matches) { Verdict::Smoulders } else { Verdict::Well }
+}
+
+/// What is served where, for people, escaped: a line for each address.
+pub(super) fn served_words(summary: &Summary) -> Vec<String> {
+    let Some(state) = summary.state() else { return Vec::new() };
+    state.served.iter().flat_map(|one| one.answers.iter().map(|answer| words(one, answer))).collect()
+}
+
+fn said(kind: NoticeKind, level: NoticeLevel, cause: Cause, ends: Option<Validity>) -> Verdict {
+    Verdict::Alarm(Box::new(Alarm::new(kind, level, cause, ends)))
+}
+
+/// When the version in use went live.
+fn committed(state: &LineageState) -> Option<DateTime<Utc>> {
+    match &state.stage {
+        Stage::Committed { since, .. } => Some(*since),
+        _ => state.last_success,
+    }
+}
+
+/// A target that failed once may do it at the next run. One that nobody has tried for as long as a renewal may be late is
+/// forgotten by whoever should run certkit.
+fn lasts(state: &LineageState, validity: Validity, outlook: &Outlook, now: DateTime<Utc>) -> bool {
+    let patience = grace(validity, usually_due(validity), outlook.cadence);
+    state.deploy_pending.iter().any(|one| one.failures >= FAILURES_THAT_LAST)
+        || committed(state).is_some_and(|at| now >= later(at, patience))
+}
+
+/// For what clients refuse the version in use where it is served.
+fn refusals(endpoint: &EndpointMemory) -> Vec<ServedTrouble> {
+    let same = endpoint.answers.iter().filter(|answer| answer.leaf == ServedLeaf::Same);
+    let mut all: Vec<ServedTrouble> = same.flat_map(|answer| answer.troubles.iter().copied()).collect();
+    all.retain(|trouble| {
+        matches!(
+            trouble,
+            ServedTrouble::Expired
+                | ServedTrouble::IncompleteChain
+                | ServedTrouble::NameMismatch
+                | ServedTrouble::UntrustedAtNotAfter
+                | ServedTrouble::UntrustedNow
+        )
+    });
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn of_differing(summary: &Summary, state: &LineageState) -> Cause {
+    let name = shell_word(&summary.name);
+    let differing = || state.served.iter().filter(|one| one.counts() && one.serving() == Serving::Differs);
+    let places: Vec<String> = differing().map(|one| one.endpoint.to_string()).collect();
+    let words = format!("another certificate than the one in use is served at {}", in_short(&places));
+    let pending = &state.deploy_pending;
+    let (cure, command) = match pending.is_empty() {
+        false => (
+            "put right why the deploy fails, then deploy it again".to_owned(),
+            format!("certkit deploy --cert-name {name}"),
+        ),
+        true => (
+            "reload or restart the server there, and see that it reads the live files; a deploy hook makes it do so after each renewal".to_owned(),
+            format!("certkit doctor --cert-name {name}"),
+        ),
+    };
+    let words = if pending.is_empty() { words } else { format!("{words}; {}", failing_targets(pending)) };
+    let mut cause = Cause::new("not-served", words, cure, command);
+    cause.key = key_of(pending, &format!("not-served:{}", summary.name));
+    for place in places {
+        cause = cause.and(&format!("not-served:{place}"));
+    }
+    cause
+}
+
+fn of_pending(summary: &Summary, pending: &[PendingDeploy]) -> Cause {
+    let name = shell_word(&summary.name);
+    let mut cause = Cause::new(
+        "deploy-pending",
+        format!("the new certificate was not given to everything that has to have it: {}", failing_targets(pending)),
+        cure_for(FindingCode::DeployPending.cure(), &name),
+        format!("certkit deploy --cert-name {name}"),
+    );
+    cause.key = key_of(pending, "deploy-pending");
+    for one in pending {
+        cause = cause.and(&format!("deploy:{}", deploy_target(&one.target)));
+    }
+    cause
+}
+
+fn of_refused(summary: &Summary, refused: &[&EndpointMemory]) -> Cause {
+    let mut all: Vec<ServedTrouble> = refused.iter().flat_map(|one| refusals(one)).collect();
+    all.sort();
+    all.dedup();
+    let troubles: Vec<&str> = all.iter().map(|trouble| trouble_words(*trouble)).collect();
+    let places: Vec<String> = refused.iter().map(|one| one.endpoint.to_string()).collect();
+    let mut cause = Cause::new(
+        "served-badly",
+        format!("it is served at {}, but {}", in_short(&places), troubles.join(" and ")),
+        "have the server there send fullchain.pem, and nothing else, and reload it",
+        format!("certkit doctor --cert-name {}", shell_word(&summary.name)),
+    );
+    for one in refused {
+        for trouble in refusals(one) {
+            cause = cause.and(&format!("served-badly:{trouble:?}:{}", one.endpoint));
+        }
+    }
+    cause
+}
+
+/// What failed for several certificates because of one command is told at once.
+fn key_of(pending: &[PendingDeploy], otherwise: &str) -> String {
+    pending.first().map_or_else(|| otherwise.to_owned(), |one| format!("deploy:{}", deploy_target(&one.target)))
+}
+
+fn failing_targets(pending: &[PendingDeploy]) -> String {
+    let all: Vec<String> = pending
+        .iter()
+        .map(|one| {
+            let target = deploy_target(&one.target);
+            match (one.failures, one.failed_at) {
+                (0, _) | (_, None) => format!("{target} has not been tried yet"),
+                (1, Some(at)) => format!("{target} failed on {}", time(at)),
+                (times, Some(at)) => format!("{target} failed {times} times, last on {}", time(at)),
+            }
+        })
+        .collect();
+    all.join(", ")
+}
+
+fn in_short(places: &[String]) -> String {
+    match places {
+        [] => "no endpoint".to_owned(),
+        [one] => one.clone(),
+        [first, second] => format!("{first} and {second}"),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+    }
+}
+
+fn words(endpoint: &EndpointMemory, answer: &AddressMemory) -> String {
+    let address = answer.address.map(|address| format!(" ({})", address.ip())).unwrap_or_default();
+    let leaf = match answer.leaf {
+        ServedLeaf::Same => "the version in use".to_owned(),
+        ServedLeaf::Older { version } => format!("an older version, {version}"),
+        ServedLeaf::Foreign => "a certificate that is none of its versions".to_owned(),
+        ServedLeaf::Unreachable => "nothing could be reached".to_owned(),
+    };
+    let troubles: String = answer.troubles.iter().map(|trouble| format!("; {}", trouble_words(*trouble))).collect();
+    let detail = if answer.detail.is_empty() { String::new() } else { format!(": {}", crate::escape(&answer.detail)) };
+    let counts = match endpoint.endpoint.source {
+        EndpointSource::Default if !endpoint.counts() => " (does not count: it never served one of its versions)",
+        _ => "",
+    };
+    format!("{}{address}: {leaf}{troubles}{detail}{counts}", endpoint.endpoint)
+}
+
+fn trouble_words(trouble: ServedTrouble) -> &'static str {
+    match trouble {
+        ServedTrouble::Expired => "it is expired",
+        ServedTrouble::IncompleteChain => "an intermediate certificate is missing",
+        ServedTrouble::WrongOrder => "the chain is in the wrong order",
+        ServedTrouble::OtherChain => "its chain is not the stored one",
+        ServedTrouble::UntrustedNow => "clients do not trust it",
+        ServedTrouble::UntrustedAtNotAfter => "an issuer ends before it does",
+        ServedTrouble::NameMismatch => "it does not cover the name there",
+        ServedTrouble::OtherWithoutSni => "without a name in the handshake something else is served",
+    }
+}

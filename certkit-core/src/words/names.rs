@@ -1,0 +1,73 @@
+//! Names, targets and commands.
+
+use crate::escape;
+use crate::state::DeployTarget;
+
+/// `a and b`, or `a and 4 more`, as certbot shortens names.
+pub fn names_in_short(names: &[String]) -> String {
+    match names {
+        [] => "no names".to_owned(),
+        [one] => escape(one).into_owned(),
+        [first, second] => format!("{} and {}", escape(first), escape(second)),
+        [first, rest @ ..] => format!("{} and {} more", escape(first), rest.len()),
+    }
+}
+
+/// A cure with the certificate's own name in its commands.
+pub fn cure_for(cure: &str, name: &str) -> String {
+    cure.replace("--cert-name NAME", &format!("--cert-name {name}"))
+}
+
+/// A target in words for people, escaped: `copy to /etc/postfix/tls`, `reload of nginx.service`.
+pub fn deploy_target(target: &DeployTarget) -> String {
+    match target {
+        DeployTarget::Combined(path) => format!("combined file {}", escape(path)),
+        DeployTarget::Command(command) => format!("command `{}`", escape(command)),
+        DeployTarget::Copy(folder) => format!("copy to {}", escape(folder)),
+        DeployTarget::Der(path) => format!("DER file {}", escape(path)),
+        DeployTarget::DirectoryHook(path) => escape(path).into_owned(),
+        DeployTarget::Hook(command) => format!("deploy hook `{}`", escape(command)),
+        DeployTarget::Installer(name) => format!("reload of {}", escape(name)),
+        DeployTarget::Reload(unit) => format!("reload of {}", escape(unit)),
+    }
+}
+
+/// A word of a command for a shell: as it is where no shell finds anything in it, else in single quotes.
+pub fn shell_word(word: &str) -> String {
+    let is_plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/' | ':' | '@' | ',' | '+' | '=');
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shortened_as_certbot_does() {
+        let names = |list: &[&str]| names_in_short(&list.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(names(&["a"]), "a");
+        assert_eq!(names(&["a", "b"]), "a and b");
+        assert_eq!(names(&["a", "b", "c"]), "a and 2 more");
+    }
+
+    #[test]
+    fn targets_are_named_escaped() {
+        assert_eq!(deploy_target(&DeployTarget::Copy("/etc/x\x1b".into())), "copy to /etc/x\\u{1b}");
+        assert_eq!(deploy_target(&DeployTarget::Combined("/a.pem".into())), "combined file /a.pem");
+        assert_eq!(deploy_target(&DeployTarget::Der("/a.der".into())), "DER file /a.der");
+        assert_eq!(deploy_target(&DeployTarget::Command("x\n".into())), "command `x\\u{a}`");
+        assert_eq!(deploy_target(&DeployTarget::Reload("nginx.service".into())), "reload of nginx.service");
+    }
+
+    #[test]
+    fn a_shell_finds_nothing_in_a_word() {
+        assert_eq!(shell_word("a.example"), "a.example");
+        assert_eq!(shell_word("*.a.example"), "'*.a.example'");
+        assert_eq!(shell_word("a'; rm -rf $HOME #"), "'a'\\''; rm -rf $HOME #'");
+        assert_eq!(shell_word(""), "''");
+    }
+}
