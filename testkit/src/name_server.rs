@@ -76,6 +76,7 @@ struct State {
     zones: Vec<(Name, Vec<IpAddr>)>,
     faults: Vec<(IpAddr, Option<Name>, Option<RecordType>, Fault)>,
     asked: Vec<(IpAddr, String, RecordType)>,
+    does_not_validate: bool,
 }
 
 /// The resolver's address.
@@ -166,6 +167,11 @@ impl NameServer {
         state.records.retain(|(server, _), _| server.is_none());
     }
 
+    /// From now on the resolver does not say any more that it validates (AD).
+    pub fn stop_validating(&self) {
+        self.state().does_not_validate = true;
+    }
+
     /// What was asked so far: the address that was asked, the name without its trailing dot, the type.
     pub fn asked(&self) -> Vec<(IpAddr, String, RecordKind)> {
         self.state().asked.clone()
@@ -228,6 +234,8 @@ impl State {
         };
         let (recursive, mut owner) = (at == RESOLVER, query.name.to_lowercase());
         answer.metadata.recursion_available = recursive;
+        let wants_to_know = asked.metadata.authentic_data && !asked.metadata.checking_disabled;
+        answer.metadata.authentic_data = recursive && wants_to_know && !self.does_not_validate;
         if !recursive {
             let served: Vec<_> = self.zones.iter().filter(|(_, servers)| servers.contains(&at)).collect();
             let Some((apex, _)) =

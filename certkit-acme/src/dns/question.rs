@@ -84,6 +84,8 @@ impl Question {
         let mut message = Message::query();
         message.metadata.recursion_desired = self.mode != Mode::Authoritative;
         message.metadata.checking_disabled = self.mode == Mode::Unvalidated;
+        // Who understands AD sets it in the question (RFC 6840 section 5.7).
+        message.metadata.authentic_data = self.mode == Mode::Recursive;
         message.add_query(Query::query(self.name.clone(), self.kind));
         let mut edns = Edns::new();
         edns.set_max_payload(LARGEST_UDP);

@@ -29,6 +29,9 @@ pub use directory::check_directory;
 mod disk;
 pub use disk::{Room, check_mount, check_room, check_writable, judge_room};
 
+mod dnssec;
+pub use dnssec::check_validation;
+
 mod fixed_days;
 pub use fixed_days::{check_days_in, check_renew_before_expiry};
 
@@ -145,6 +148,8 @@ checks! {
     DeployPending => "what is still to be deployed",
     /// A CA's directory.
     Directory => "the CA's directory",
+    /// Whether the resolver validates DNSSEC, so that what is broken is seen.
+    Dnssec => "whether DNSSEC is validated",
     /// Rules that count days.
     FixedDays => "rules that count days",
     /// Whether hooks can be run.

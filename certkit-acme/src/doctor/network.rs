@@ -11,7 +11,7 @@ use super::http_challenge::is_over_http;
 use super::{
     AddressQuestion, CaaQuestion, Check, Examination, Examined, HttpCheckSettings, WantedAccount, check_account,
     check_addresses, check_caa, check_challenge_records, check_directory, check_http_challenge, check_profile,
-    check_tlsa,
+    check_tlsa, check_validation,
 };
 use crate::authorities;
 use crate::challenge::{Authenticator, ChallengeKind, StandaloneServers};
@@ -126,6 +126,9 @@ pub async fn network(subjects: &[NetworkSubject], tools: &NetworkTools) -> Vec<E
     examined.extend(accounts_and_profiles(subjects, &authorities).await);
 
     let names = collect(subjects, &authorities);
+    if !names.is_empty() {
+        examined.extend(check_validation(&tools.resolver).await);
+    }
     let looking_up = names.iter().map(|(name, wanted)| look_up(name, wanted, tools));
     let mut addresses: Vec<(Identifier, Vec<IpAddr>)> = Vec::new();
     let looked_up: Vec<_> =

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use certkit_acme::doctor::{AddressQuestion, Check, Examined, check_addresses};
+use certkit_acme::doctor::{AddressQuestion, Check, Examined, check_addresses, check_validation};
 use certkit_core::{FindingCode, Severity};
 use testkit::{Data, Fault, NameServer, RecordKind};
 
@@ -212,6 +212,17 @@ async fn broken_dnssec_is_told_from_servers_that_fail() {
     assert_eq!(addresses.len(), 2);
     server.mend();
     assert_fine(&look(&server, "www.a.example").await.0);
+}
+
+#[tokio::test]
+async fn a_resolver_that_does_not_validate_cannot_show_broken_dnssec() {
+    let server = with_address();
+    assert_fine(&check_validation(&resolver(&server)).await);
+    server.stop_validating();
+    let examined = check_validation(&resolver(&server)).await;
+    assert!(because(&examined, Check::Dnssec).contains("does not say that it validates"));
+    server.fail("127.0.0.1", None, None, Fault::Silent);
+    because(&check_validation(&resolver(&server)).await, Check::Dnssec);
 }
 
 #[tokio::test]
