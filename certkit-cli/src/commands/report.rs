@@ -88,7 +88,7 @@ fn write(file: &Path, content: &[u8]) -> Result<(), CommandError> {
 }
 
 fn replace(file: &Path, content: &[u8], mode: Option<u32>) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("/"));
+    let folder = file.parent().unwrap_or_else(|| Path::new("/"));
     // Opened by a new name, and only if there is nothing of that name.
     let mut new = tempfile::Builder::new()
         .prefix(".certkit-report-")

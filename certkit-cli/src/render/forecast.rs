@@ -65,6 +65,10 @@ pub(crate) fn heading(forecast: &Forecast, days: &[ForecastDay], assumed: Option
         (1, Some(day)) => {
             format!("Renewals from {span}, as if every attempt succeeds and {lives}: one, on {}.", day.day)
         }
+        (all, Some(day)) if day.renewals == 1 => format!(
+            "Renewals from {span}, as if every attempt succeeds and {lives}: {}, each on a day of its own.",
+            thousands(all)
+        ),
         (all, Some(day)) => format!(
             "Renewals from {span}, as if every attempt succeeds and {lives}: {}, at most {} on one day ({}).",
             thousands(all),

@@ -80,7 +80,7 @@ fn probe(place: &Place, page: &Path, width: u32, dark: bool) -> Value {
     );
     fs::write(place.folder().join("copy.html"), copy).unwrap();
     let frame = format!(
-        "<!DOCTYPE html><meta name=\"color-scheme\" content=\"light dark\"><body><script>onmessage = (event) => {{ document.body.dataset.found = event.data; }};</script><iframe src=\"copy.html\" style=\"width:{width}px;height:900px;border:0\"></iframe>"
+        "<!DOCTYPE html><meta name=\"color-scheme\" content=\"light dark\"><body><script>onmessage = (event) => {{ document.body.dataset.found = event.data; }};</script><iframe src=\"copy.html\" style=\"width:{width}px;height:4200px;border:0\"></iframe>"
     );
     let file = place.folder().join("frame.html");
     fs::write(&file, frame).unwrap();
@@ -158,7 +158,7 @@ fn a_browser_shows_the_page_on_a_desk_and_on_a_phone_by_day_and_by_night() {
     assert_ne!(backgrounds[0], backgrounds[1], "dark is dark");
     picture(&place, &file, "light.png", "1200,2600", false);
     picture(&place, &file, "dark.png", "1200,2600", true);
-    picture(&place, &place.folder().join("frame.html"), "phone.png", "500,900", true);
+    picture(&place, &place.folder().join("frame.html"), "phone.png", "400,4200", true);
 }
 
 #[test]

@@ -149,7 +149,11 @@ fn tiles(overview: &Overview<'_>) -> Vec<Value> {
 fn trouble(one: &Summary, now: DateTime<Utc>) -> Value {
     let told: Vec<Value> = explain(one, Reader::Page)
         .into_iter()
-        .map(|told| json!({ "what": capital(&told.what), "cure": told.cure.as_deref().map(in_parts) }))
+        .map(|told| {
+            // When it expired is said above.
+            let what = (told.condition != Condition::Expired).then(|| capital(&told.what));
+            json!({ "what": what, "cure": told.cure.as_deref().map(in_parts) })
+        })
         .collect();
     let remaining = one.validity.map(|validity| validity.remaining(now));
     let is_over = remaining.is_some_and(|left| left < TimeDelta::zero());
@@ -271,7 +275,7 @@ fn row(one: &Summary, now: DateTime<Utc>) -> Value {
     };
     let due = match status::due(one, now) {
         due if due.is_empty() => "–".to_owned(),
-        due if due.ends_with(" d") && !due.starts_with("held") => format!("in {due}"),
+        due if due.starts_with(|c: char| c.is_ascii_digit()) => format!("in {due}"),
         due => due,
     };
     let authority = Foreseen::of(one).and_then(|one| Some(words::authority(one.own_authority()?)));

@@ -49,11 +49,14 @@ fn nothing_is_loaded_and_nothing_runs() {
     {
         assert!(!shown.contains(never), "{never}");
     }
-    assert!(shown.contains("default-src &#x27;none&#x27;") || shown.contains("content=\"default-src 'none'"));
+    assert!(shown.contains("content=\"default-src 'none';"));
     let (_, style) = shown.split_once("<style>").unwrap();
     let (style, _) = style.split_once("</style>").unwrap();
     let hash = BASE64.encode(&Sha256::digest(style.as_bytes()));
-    assert!(shown.contains(&format!("style-src 'sha256-{hash}'")), "the browser hashes what stands in the page");
+    assert!(
+        shown.replace("&#x2f;", "/").contains(&format!("style-src 'sha256-{hash}'")),
+        "the browser hashes what stands in the page"
+    );
 }
 
 #[test]
