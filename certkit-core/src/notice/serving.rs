@@ -38,10 +38,7 @@ pub(super) fn serving(summary: &Summary, outlook: &Outlook, now: DateTime<Utc>) 
     }
     let refused: Vec<&EndpointMemory> = counting().filter(|one| !refusals(one).is_empty()).collect();
     if !refused.is_empty() {
-        let level = match refused.iter().any(|one| refusals(one).contains(&ServedTrouble::Expired)) {
-            true => NoticeLevel::Emergency,
-            false => NoticeLevel::Warning,
-        };
+        let level = refused.iter().flat_map(|one| refusals(one)).map(urgency).max().unwrap_or(NoticeLevel::Warning);
         return said(NoticeKind::ServedBadly, level, of_refused(summary, &refused), Some(validity));
     }
     // What cannot be reached now may still serve what was told of it.
@@ -78,19 +75,22 @@ fn lasts(state: &LineageState, validity: Validity, outlook: &Outlook, now: DateT
 fn refusals(endpoint: &EndpointMemory) -> Vec<ServedTrouble> {
     let same = endpoint.answers.iter().filter(|answer| answer.leaf == ServedLeaf::Same);
     let mut all: Vec<ServedTrouble> = same.flat_map(|answer| answer.troubles.iter().copied()).collect();
-    all.retain(|trouble| {
-        matches!(
-            trouble,
-            ServedTrouble::Expired
-                | ServedTrouble::IncompleteChain
-                | ServedTrouble::NameMismatch
-                | ServedTrouble::UntrustedAtNotAfter
-                | ServedTrouble::UntrustedNow
-        )
-    });
+    // Harmless: clients of today do not mind.
+    all.retain(|trouble| !matches!(trouble, ServedTrouble::OtherChain | ServedTrouble::OtherWithoutSni));
     all.sort();
     all.dedup();
     all
+}
+
+/// Where clients fail now it is as bad as another certificate would be.
+fn urgency(trouble: ServedTrouble) -> NoticeLevel {
+    match trouble {
+        ServedTrouble::Expired => NoticeLevel::Emergency,
+        ServedTrouble::IncompleteChain | ServedTrouble::NameMismatch | ServedTrouble::UntrustedNow => {
+            NoticeLevel::Critical
+        }
+        _ => NoticeLevel::Warning,
+    }
 }
 
 fn of_differing(summary: &Summary, state: &LineageState) -> Cause {
