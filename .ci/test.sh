@@ -16,7 +16,11 @@ acme2certifier_version=0.46.3
 waitress_version=3.0.2
 acme2certifier_venv=$PWD/target/acme2certifier-venv
 
-# Prints a Python that both run on (3.10 or newer) and that can make virtual environments.
+# The mail server, which has to understand what certkit sends.
+aiosmtpd_version=1.4.6
+aiosmtpd_venv=$PWD/target/aiosmtpd-venv
+
+# Prints a Python that they run on (3.10 or newer) and that can make virtual environments.
 find_python() {
     local python
     for python in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
@@ -44,6 +48,14 @@ install_acme2certifier() {
     make_venv "$acme2certifier_venv" "acme2certifier==$acme2certifier_version" "waitress==$waitress_version"
 }
 
+install_aiosmtpd() {
+    if [ "$("$aiosmtpd_venv/bin/python" -c 'from importlib.metadata import version; print(version("aiosmtpd"))' 2>/dev/null)" = "$aiosmtpd_version" ]; then
+        return 0
+    fi
+    say "installing aiosmtpd $aiosmtpd_version into target/aiosmtpd-venv"
+    make_venv "$aiosmtpd_venv" "aiosmtpd==$aiosmtpd_version"
+}
+
 # Prints the versions of acme2certifier and waitress in a virtual environment.
 installed_in() {
     "$1/bin/python" -c 'from importlib.metadata import version as v; print(v("acme2certifier"), v("waitress"))' 2>/dev/null
@@ -69,10 +81,12 @@ make_venv() {
 [ -n "${CERTKIT_TEST_CERTBOT:-}" ] || install_certbot
 # `Acme2Certifier` in testkit likewise.
 [ -n "${CERTKIT_TEST_ACME2CERTIFIER_PYTHON:-}" ] || install_acme2certifier
+# `Smtp` in testkit likewise.
+[ -n "${CERTKIT_TEST_AIOSMTPD_PYTHON:-}" ] || install_aiosmtpd
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
 # `kill` as a program of its own is in procps; `command -v` would find the shell's.
-need cc=gcc pebble=pebble pebble-challtestsrv=pebble nginx=nginx haproxy=haproxy openssl=openssl strace=strace ps=procps unshare=util-linux setpriv=util-linux mount=mount script=bsdutils systemd-analyze=systemd
+need cc=gcc pebble=pebble pebble-challtestsrv=pebble nginx=nginx haproxy=haproxy openssl=openssl strace=strace ps=procps unshare=util-linux setpriv=util-linux mount=mount script=bsdutils promtool=prometheus prometheus=prometheus systemd-analyze=systemd
 [ -e /usr/include/stdlib.h ] || install_packages libc6-dev
 retry cargo fetch --locked --quiet
 

@@ -11,6 +11,7 @@ pub use revive::{ReviveError, find_by_key, is_lost, register_again, revive};
 
 mod rollover;
 pub use rollover::{RecoveredRollover, RolloverEnd, change_key, recover_rollovers};
+pub(crate) use rollover::{recover_rollovers_telling, says_deactivated};
 
 /// Which account counts for a CA.
 #[derive(Clone, Debug)]

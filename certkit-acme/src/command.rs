@@ -11,6 +11,7 @@ use std::time::Duration;
 use certkit_core::{Failure, FailureClass, escape};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -176,27 +177,61 @@ pub async fn run(command: &OwnersCommand, variables: &[(&str, String)], settings
     }
 }
 
+/// As [`run`], with this on its standard input. A command that does not read it to its end is no failure.
+pub(crate) async fn run_with_input(
+    command: &OwnersCommand,
+    variables: &[(&str, String)],
+    input: Vec<u8>,
+    settings: &CommandSettings,
+) -> CommandOutcome {
+    match start(command, variables, settings, Stdio::piped) {
+        Ok(mut child) => {
+            if let Some(mut pipe) = child.stdin.take() {
+                // A task of its own: the command may write before it reads.
+                tokio::spawn(async move {
+                    let _ = pipe.write_all(&input).await;
+                });
+            }
+            match tokio::spawn(supervise(child, settings.time_limit, settings.grace)).await {
+                Ok(outcome) => outcome,
+                Err(error) => CommandOutcome::not_started(error.to_string()),
+            }
+        }
+        Err(error) => CommandOutcome::not_started(error.to_string()),
+    }
+}
+
 /// As [`run`], with the reason why it could not be started as an error.
 pub(crate) async fn try_run(
     command: &OwnersCommand,
     variables: &[(&str, String)],
     settings: &CommandSettings,
 ) -> io::Result<CommandOutcome> {
-    let child = match command {
-        OwnersCommand::Shell(line) => spawn("/bin/sh".as_ref(), &["-c".into(), line.into()], variables, settings)?,
+    let child = start(command, variables, settings, Stdio::null)?;
+    // A task of its own, so that the pipes are drained and the time is kept even when nobody waits any more.
+    tokio::spawn(supervise(child, settings.time_limit, settings.grace)).await.map_err(io::Error::other)
+}
+
+fn start(
+    command: &OwnersCommand,
+    variables: &[(&str, String)],
+    settings: &CommandSettings,
+    stdin: fn() -> Stdio,
+) -> io::Result<Child> {
+    let spawn = |program: &OsStr, arguments: &[OsString]| spawn(program, arguments, variables, settings, stdin());
+    match command {
+        OwnersCommand::Shell(line) => spawn("/bin/sh".as_ref(), &["-c".into(), line.into()]),
         OwnersCommand::Program(program, arguments) => {
-            match spawn(program.as_os_str(), arguments, variables, settings) {
+            match spawn(program.as_os_str(), arguments) {
                 // A script without `#!`: a shell runs it, and certbot's hooks are run by one.
                 Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
                     let arguments: Vec<_> = std::iter::once(program.into()).chain(arguments.iter().cloned()).collect();
-                    spawn("/bin/sh".as_ref(), &arguments, variables, settings)?
+                    spawn("/bin/sh".as_ref(), &arguments)
                 }
-                result => result?,
+                result => result,
             }
         }
-    };
-    // A task of its own, so that the pipes are drained and the time is kept even when nobody waits any more.
-    tokio::spawn(supervise(child, settings.time_limit, settings.grace)).await.map_err(io::Error::other)
+    }
 }
 
 fn spawn(
@@ -204,6 +239,7 @@ fn spawn(
     arguments: &[OsString],
     variables: &[(&str, String)],
     settings: &CommandSettings,
+    stdin: Stdio,
 ) -> io::Result<Child> {
     let mut process = Command::new(program);
     process.args(arguments);
@@ -212,7 +248,7 @@ fn spawn(
     }
     process.envs(settings.environment.iter().map(|(name, value)| (name, value)));
     process.envs(variables.iter().map(|(name, value)| (name, fitting(value))));
-    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    process.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     process.spawn()
 }
 

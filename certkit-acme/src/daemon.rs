@@ -1,5 +1,8 @@
 //! The long run: a loop over runs, with no rule of its own.
 
+mod monitor;
+pub use monitor::Monitor;
+
 use certkit_core::Step;
 use certkit_core::decision::Cadence;
 use certkit_core::state::backoff;
@@ -13,7 +16,7 @@ use crate::{Stop, StopReason};
 const SHORTEST_SLEEP: TimeDelta = TimeDelta::minutes(1);
 /// Certificates and settings that were added meanwhile are looked at after this at the latest, and CAs are asked for
 /// renewal information at least twice a day (Let's Encrypt's integration guide, 2025-06-23).
-const LONGEST_SLEEP: TimeDelta = TimeDelta::hours(6);
+pub(crate) const LONGEST_SLEEP: TimeDelta = TimeDelta::hours(6);
 /// What fails on this machine is tried again at the latest after this.
 const LONGEST_PAUSE_AFTER_FAILURES: TimeDelta = TimeDelta::hours(1);
 /// So often the clock is looked at.

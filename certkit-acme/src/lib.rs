@@ -13,8 +13,10 @@ pub use clock::{BoxFuture, Clock, SystemClock};
 
 pub mod command;
 
+mod connections;
+
 mod daemon;
-pub use daemon::{Wake, Watcher};
+pub use daemon::{Monitor, Wake, Watcher};
 
 pub mod deploy;
 
@@ -36,7 +38,11 @@ pub mod keys;
 mod issuing;
 pub use issuing::obtain;
 
+pub mod metrics;
+
 mod pause;
+
+pub mod notify;
 
 pub mod probe;
 

@@ -7,8 +7,8 @@ use certkit_acme::protocol::AcmeError;
 use certkit_acme::renewal::RunError;
 use certkit_acme::transport::TransportError;
 use certkit_core::settings::SettingsError;
-use certkit_core::store::{BrokenLineage, CommitError, EditConfError, LockError, StoreError};
-use certkit_core::{Failure, FailureClass, escape};
+use certkit_core::store::{BrokenLineage, CommitError, EditConfError, LockError, SetEmailError, StoreError};
+use certkit_core::{CheckLevel, Failure, FailureClass, escape};
 
 use crate::render::words;
 
@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Failed,
     /// 2: the command line is wrong.
     Usage,
+    /// 0 to 3, as monitoring plugins end (`check`): OK, WARNING, CRITICAL, UNKNOWN.
+    Checked(CheckLevel),
     /// 129 after SIGHUP, 130 after SIGINT, 143 after SIGTERM; everything was cleaned up.
     Stopped(StopReason),
 }
@@ -32,6 +34,10 @@ impl Exit {
             Self::Well => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::Checked(CheckLevel::Ok) => 0,
+            Self::Checked(CheckLevel::Warning) => 1,
+            Self::Checked(CheckLevel::Critical) => 2,
+            Self::Checked(_) => 3,
             Self::Stopped(StopReason::Terminate) => 143,
             Self::Stopped(StopReason::Hangup) => 129,
             Self::Stopped(_) => 130,
@@ -159,6 +165,16 @@ impl From<RunError> for CommandError {
 impl From<SettingsError> for CommandError {
     fn from(error: SettingsError) -> Self {
         Self::failed(escape(&error.to_string())).with_cure(error.cure())
+    }
+}
+
+impl From<SetEmailError> for CommandError {
+    fn from(error: SetEmailError) -> Self {
+        match error {
+            SetEmailError::Settings(error) => error.into(),
+            SetEmailError::Store(error) => error.into(),
+            other => Self::failed(escape(&other.to_string())),
+        }
     }
 }
 

@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use certkit_core::CheckLevel;
+
 use crate::args::{Environment, Invocation};
 use crate::commands::Context;
 use crate::exit::{CommandError, Exit};
@@ -34,8 +36,7 @@ fn run(arguments: &[OsString]) -> Exit {
         Ok(invocation) => invocation,
         Err(error) => {
             let ui = Ui::for_process(Voice { json: asks_for_json(arguments), ..Voice::default() });
-            ui.error(&error);
-            return error.exit;
+            return fail(&error, args::asks_for(arguments, commands::CHECK), &ui);
         }
     };
     let general = &invocation.typed.general;
@@ -58,12 +59,12 @@ fn run(arguments: &[OsString]) -> Exit {
         perform(&invocation, &ui)
     };
     // Whoever asked for a result and did not get it must not take this for success.
-    if let (Some(problem), Exit::Well) = (ui.lost_output(), exit) {
+    if let (Some(problem), Exit::Well | Exit::Checked(CheckLevel::Ok)) = (ui.lost_output(), exit) {
         ui.error(
             &CommandError::failed(format!("standard output cannot be written: {problem}"))
                 .with_cure("make room, or send the output elsewhere"),
         );
-        return Exit::Failed;
+        return if exit == Exit::Well { Exit::Failed } else { Exit::Checked(CheckLevel::Unknown) };
     }
     exit
 }
@@ -74,10 +75,16 @@ fn perform(invocation: &Invocation, ui: &Arc<Ui>) -> Exit {
         context.begin(command)?;
         (command.run)(&context)
     });
-    result.unwrap_or_else(|error| {
-        ui.error(&error);
-        error.exit
-    })
+    result.unwrap_or_else(|error| fail(&error, invocation.word() == Some(commands::CHECK), ui))
+}
+
+/// Tells why nothing came of it. A monitoring system reads one line on standard output, and takes 2 for critical.
+fn fail(error: &CommandError, is_check: bool, ui: &Ui) -> Exit {
+    if is_check {
+        return commands::unknown(error, ui);
+    }
+    ui.error(error);
+    error.exit
 }
 
 /// When the command line cannot be read, its `--json` still counts; it may be shortened as any flag.

@@ -11,6 +11,9 @@ pub use certificate::{
     Revocation, RevocationList, RevocationListError, Serial,
 };
 
+mod check;
+pub use check::{CheckLevel, Checked, Concern, check};
+
 mod chain;
 pub use chain::{Chain, possible_issuers};
 
@@ -42,6 +45,8 @@ pub use key_math::{KeyMath, KeyMathError};
 mod lineage_name;
 pub use lineage_name::{LineageName, LineageNameError, Version};
 
+pub mod metrics;
+
 mod notice;
 pub use notice::{
     Notice, NoticeAttempt, NoticeFacts, NoticeGroup, NoticeKind, NoticeLevel, NoticeMemory, Told, due_notices,
@@ -55,6 +60,9 @@ pub use plan::{HeldBy, Outlook, Plan, PlanEntry, PlanInput, Step, decide, plan};
 
 mod private_key;
 pub use private_key::{PrivateKey, PrivateKeyError, PrivateKeyFormat};
+
+mod served;
+pub use served::{Distrust, DistrustCause, Observed, StoredVersions, compare};
 
 #[cfg(feature = "store")]
 pub mod settings;

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::decision::DueReason;
-use crate::state::{DeployTarget, LineageState, Serving};
-use crate::{HeldBy, IdentifierSet, PlanEntry, PlanInput, Step, Validity, ValidityStatus};
+use crate::state::{DeployTarget, EndpointMemory, LineageState, Serving};
+use crate::{Certificate, Endpoint, HeldBy, IdentifierSet, PlanEntry, PlanInput, Step, Validity, ValidityStatus};
 
 /// How a certificate is.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Summary {
     pub identifiers: IdentifierSet,
     /// Of the certificate in use, where it can be read.
     pub validity: Option<Validity>,
+    /// The certificate in use, where it can be read and somebody has read it.
+    pub certificate: Option<Certificate>,
     /// All that apply, the worst first; never empty.
     pub conditions: Vec<Condition>,
     /// What the plan says of it, and what that was made of; none when no run could renew it.
@@ -29,6 +31,8 @@ pub struct Summary {
     pub fullchain: Option<PathBuf>,
     /// What receives new versions, in order.
     pub targets: Vec<DeployTarget>,
+    /// Where it is served: as the owner set it, and as its names say.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// Why no run could renew a certificate.
@@ -71,6 +75,21 @@ pub enum Condition {
 }
 
 impl Condition {
+    /// All there are, the worst first.
+    pub const ALL: [Self; 11] = [
+        Self::Broken,
+        Self::Settings,
+        Self::Expired,
+        Self::Revoked,
+        Self::NotYetValid,
+        Self::NotServed,
+        Self::Failing,
+        Self::DeployPending,
+        Self::Waiting,
+        Self::Due,
+        Self::Ok,
+    ];
+
     /// The code for machines.
     pub fn code(self) -> &'static str {
         match self {
@@ -122,11 +141,13 @@ impl Summary {
             name: entry.name.to_string(),
             identifiers: IdentifierSet::default(),
             validity: input.validity,
+            certificate: None,
             conditions: Condition::all_of(&entry, &input, now),
             planned: Some(Box::new((entry, input))),
             broken: None,
             fullchain: None,
             targets: Vec::new(),
+            endpoints: Vec::new(),
         }
     }
 
@@ -144,12 +165,24 @@ impl Summary {
             name: crate::escape(name).into_owned(),
             identifiers: IdentifierSet::default(),
             validity,
+            certificate: None,
             conditions: std::iter::once(first).chain(expired.then_some(Condition::Expired)).collect(),
             planned: None,
             broken: Some(BrokenSummary { reason: reason.into(), by_settings }),
             fullchain: None,
             targets: Vec::new(),
+            endpoints: Vec::new(),
         }
+    }
+
+    /// The same with what its endpoints were found to serve, at `now`.
+    #[must_use]
+    pub fn serving(mut self, served: Vec<EndpointMemory>, now: DateTime<Utc>) -> Self {
+        if let Some(planned) = &mut self.planned {
+            planned.1.state.served = served;
+            self.conditions = Condition::all_of(&planned.0, &planned.1, now);
+        }
+        self
     }
 
     /// The worst that applies.

@@ -4,12 +4,13 @@
 
 use certkit_core::decision::{Cadence, RenewalInformation, RenewalWish, Seed, SuggestedWindow};
 use certkit_core::state::{
-    DeployTarget, Event, Ledger, LineageState, OrderScope, RecordedEvent, RecordedWish, RevocationMemory,
+    AddressMemory, DeployTarget, EndpointMemory, Event, Ledger, LineageState, OrderScope, RecordedEvent, RecordedWish,
+    RevocationMemory, ServedLeaf,
 };
 use certkit_core::{
-    AcmeUrl, Failure, FailureClass, Finding, FindingCode, IdentifierFailure, IdentifierSet, LineageName, NoticeFacts,
-    NoticeKind, NoticeMemory, Outlook, PlanInput, Problem, Retry, Step, Summary, Validity, Version, decide,
-    due_notices, group_notices, level_of,
+    AcmeUrl, Endpoint, Failure, FailureClass, Finding, FindingCode, IdentifierFailure, IdentifierSet, LineageName,
+    NoticeFacts, NoticeKind, NoticeMemory, Outlook, PlanInput, Problem, Retry, Step, Summary, Validity, Version,
+    decide, due_notices, group_notices, level_of,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -151,6 +152,7 @@ fn event() -> impl Strategy<Value = Event> {
             .boxed(),
         any::<String>().prop_map(|path| Event::SetAside { path }).boxed(),
         (version(), targets()).prop_map(|(version, targets)| Event::DeployReplanned { version, targets }).boxed(),
+        (version(), targets()).prop_map(|(version, targets)| Event::DeployRepeated { version, targets }).boxed(),
         wish().prop_map(|wish| Event::WishRecorded { wish }).boxed(),
         Just(Event::WishFulfilled).boxed(),
         information().prop_map(|information| Event::RenewalInformationRead { information }).boxed(),
@@ -159,6 +161,7 @@ fn event() -> impl Strategy<Value = Event> {
                 revocation: RevocationMemory::new(serial, since, next_check),
             })
             .boxed(),
+        prop::collection::vec(served(), 0..3).prop_map(|served| Event::ServedRead { served }).boxed(),
         (any::<String>(), any::<String>())
             .prop_map(|(subject, evidence)| Event::Told {
                 finding: Finding::new(FindingCode::ClockOff, subject, evidence),
@@ -172,6 +175,25 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::DryRunSucceeded).boxed(),
         "[0-9a-f]{1,40}".prop_map(|serial| Event::Revoked { serial }).boxed(),
     ])
+}
+
+/// What an endpoint served.
+fn served() -> impl Strategy<Value = EndpointMemory> {
+    let leaf = prop_oneof![
+        Just(ServedLeaf::Same),
+        version().prop_map(|version| ServedLeaf::Older { version }),
+        Just(ServedLeaf::Foreign),
+    ];
+    let address = (any::<std::net::IpAddr>(), any::<u16>());
+    let answer = prop_oneof![
+        (address, leaf).prop_map(|(address, leaf)| AddressMemory::new(address.into(), leaf)),
+        any::<String>().prop_map(|why| AddressMemory::unreachable(None, why)),
+    ];
+    let parts =
+        (any::<String>(), any::<u16>(), prop::collection::vec(answer, 0..3), prop::option::of(version()), instant());
+    parts.prop_map(|(host, port, answers, compared, at)| {
+        EndpointMemory::looked(Endpoint::new(host, port), answers, compared, None, at)
+    })
 }
 
 fn lineage() -> LineageName {

@@ -3,9 +3,12 @@
 //! - [`Pebble`]: an ACME server with its test DNS, on free ports.
 //! - [`FaultProxy`]: a proxy in front of it that does what Pebble never does.
 //! - [`Acme2Certifier`]: another ACME server, with renewal information, profiles and external accounts of its own.
+//! - [`NameServer`]: a resolver and authoritative name servers that fail as a test says.
 //! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
+//! - [`Postfix`], [`Dovecot`]: mail servers with STARTTLS.
 //! - [`Certbot`]: certbot itself, as the peer that must understand everything.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
+//! - [`Smtp`]: a mail server that keeps what it takes; [`WebSink`]: a web server that does.
 //! - [`https`], [`ports`], [`process`]: the small things below.
 //!
 //! A program that is missing is a panic that says what to do: `bash .ci/test.sh` installs everything. Everything that
@@ -30,8 +33,14 @@ pub use fault_proxy::{Answer, FaultProxy, LoggedRequest, NewOrderRequest, Reques
 
 pub mod https;
 
+mod mail;
+pub use mail::{Dovecot, Postfix};
+
+mod name_server;
+pub use name_server::{Data, Fault, NameServer, RecordKind};
+
 mod nginx;
-pub use nginx::{Nginx, NginxOptions};
+pub use nginx::{Nginx, NginxOptions, Site};
 
 mod pebble;
 pub use pebble::{Pebble, PebbleOptions};
@@ -43,8 +52,14 @@ pub mod ports;
 
 pub mod process;
 
+mod smtp;
+pub use smtp::{ReceivedMail, Smtp, SmtpOptions};
+
 mod tree;
 pub use tree::{LineageBuilder, LineagePaths, Tree};
+
+mod web_sink;
+pub use web_sink::{SunkRequest, WebSink};
 
 use std::path::{Path, PathBuf};
 

@@ -1,14 +1,14 @@
 //! nginx as an unprivileged server on loopback, with everything it needs in a folder of its own.
 
 use std::ffi::OsStr;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::ports::{free_port, has_ipv6, wait_for_port};
+use crate::ports::{free_port, has_ipv6, wait_for, wait_for_port};
 use crate::process::{Server, require_program};
 use crate::{https, tree};
 
@@ -21,6 +21,19 @@ pub struct NginxOptions {
     pub http_port: Option<u16>,
     /// The document root; an own folder without.
     pub webroot: Option<PathBuf>,
+    /// Further addresses with TLS on the same port.
+    pub sites: Vec<Site>,
+}
+
+/// An address with a certificate of its own.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The address, such as `127.0.0.2` or `::1`.
+    pub address: IpAddr,
+    /// The name that a client has to ask for; any when empty. The first site of an address is what others get.
+    pub name: String,
+    /// Certificate and key files; several when the server shall choose by the client's kind of key.
+    pub tls: Vec<(PathBuf, PathBuf)>,
 }
 
 /// A running nginx. It ends when it is dropped.
@@ -63,6 +76,9 @@ impl Nginx {
         let mut up = wait_for_port(http_port, Duration::from_secs(10));
         if options.tls.is_some() {
             up &= wait_for_port(tls_port, Duration::from_secs(10));
+        }
+        for site in &options.sites {
+            up &= wait_for(SocketAddr::new(site.address, tls_port), Duration::from_secs(10));
         }
         let end = Instant::now() + Duration::from_secs(10);
         while !pid_file.exists() && server.ended().is_none() && Instant::now() < end {
@@ -150,6 +166,22 @@ fn config(folder: &Path, options: &NginxOptions, webroot: &Path, http_port: u16,
             privkey.display()
         )
     });
+    let sites: String = options
+        .sites
+        .iter()
+        .map(|site| {
+            let files: String = site
+                .tls
+                .iter()
+                .map(|(chain, key)| {
+                    format!("ssl_certificate {}; ssl_certificate_key {}; ", chain.display(), key.display())
+                })
+                .collect();
+            let listen = SocketAddr::new(site.address, tls_port);
+            let name = if site.name.is_empty() { String::new() } else { format!("server_name {};", site.name) };
+            format!("server {{ listen {listen} ssl; {name} {files} root {webroot}; }}\n    ")
+        })
+        .collect();
     format!(
         "{user}
 daemon off;
@@ -167,6 +199,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{ {} root {webroot}; }}
     {tls}
+    {sites}
 }}
 ",
         listen(http_port, "")

@@ -90,10 +90,16 @@ impl KeyKind {
 impl Pki {
     /// A CA whose certificates are valid from a year before `now` to ten years after.
     pub fn new(now: DateTime<Utc>) -> Self {
+        Self::with_intermediate_until(now, now + TimeDelta::days(3650))
+    }
+
+    /// The same with an intermediate that ends then.
+    pub fn with_intermediate_until(now: DateTime<Utc>, until: DateTime<Utc>) -> Self {
         let (root_key, key) = (KeyKind::EcdsaP384.generate(), KeyKind::EcdsaP256.generate());
         let root_params = ca_params("Testkit Root X1", &root_key, now);
         let root = root_params.self_signed(&root_key).unwrap();
-        let params = ca_params("Testkit Intermediate E1", &key, now);
+        let mut params = ca_params("Testkit Intermediate E1", &key, now);
+        set_dates(&mut params, now - TimeDelta::days(365), until);
         let intermediate = params.signed_by(&key, &Issuer::from_params(&root_params, &root_key)).unwrap();
         Self { root, intermediate, issuer: Issuer::new(params, key) }
     }

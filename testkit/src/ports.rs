@@ -29,8 +29,12 @@ pub fn free_port() -> u16 {
 
 /// Waits until somebody accepts connections.
 pub fn wait_for_port(port: u16, limit: Duration) -> bool {
+    wait_for(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), limit)
+}
+
+/// The same at another address.
+pub fn wait_for(address: SocketAddr, limit: Duration) -> bool {
     let end = Instant::now() + limit;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     loop {
         if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
             return true;

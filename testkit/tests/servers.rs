@@ -107,3 +107,23 @@ fn certbot_lists_the_tree_and_renews_it() {
     assert_eq!(pebble.orders_placed(), 1, "{}", pebble.log());
     assert!(workspace().join("Cargo.toml").is_file());
 }
+
+#[test]
+fn mail_servers_answer_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let issued = testkit::Pki::new(testkit::now()).for_localhost(testkit::now());
+    let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+    std::fs::write(&chain, issued.fullchain).unwrap();
+    std::fs::write(&key, issued.privkey).unwrap();
+    let (postfix, dovecot) = (testkit::Postfix::start(&chain, &key), testkit::Dovecot::start(&chain, &key));
+    let ports = [postfix.smtp_port(), dovecot.imap_port(), dovecot.pop3_port()];
+    let is_open = |port: u16| std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+    assert!(ports.into_iter().all(is_open));
+    drop((postfix, dovecot));
+    // Their children see a little later that they are to end.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while ports.into_iter().any(is_open) {
+        assert!(std::time::Instant::now() < end, "a mail server was left behind");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}

@@ -2,11 +2,16 @@
 //!
 //! The new key is durable before the CA is asked. Whatever happens then, the CA knows which key counts, and is asked.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use certkit_core::store::{LockedStore, Rollover, RolloverError, StoreError, StoredAccount};
 use certkit_core::{AcmeUrl, Failure, FailureClass, escape};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
 
 use super::{AccountError, Saved, open_account};
+use crate::BoxFuture;
 use crate::protocol::{Account, AccountKey, AcmeError, Authority};
 use crate::transport::Transport;
 
@@ -85,25 +90,51 @@ pub async fn change_key(
 
 /// Finishes or drops every change of an account's key that an earlier run did not end, by what its CA says. For the
 /// beginning of each run and of each command that uses accounts; without any, the store is read and nobody is asked.
-/// One that cannot be ended now (its CA is not reached, for example) stays for the next call.
+/// One that cannot be ended now (its CA is not reached, for example) stays for the next call. Several CAs are asked at the
+/// same time: one that does not answer delays no other.
 pub async fn recover_rollovers(
     store: &LockedStore,
     transport: &Transport,
     now: DateTime<Utc>,
 ) -> Result<Vec<RecoveredRollover>, StoreError> {
+    let recovered = Mutex::new(Vec::new());
+    let keep = |one| recovered.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+    recover_rollovers_telling(store, transport, now, &keep).await?;
+    let mut recovered = recovered.into_inner().unwrap_or_else(PoisonError::into_inner);
+    recovered.sort_by(|one: &RecoveredRollover, other| one.account.cmp(&other.account));
+    Ok(recovered)
+}
+
+/// The same, told one by one as they end.
+pub(crate) async fn recover_rollovers_telling(
+    store: &LockedStore,
+    transport: &Transport,
+    now: DateTime<Utc>,
+    tell: &(dyn Fn(RecoveredRollover) + Sync),
+) -> Result<(), StoreError> {
     let (rollovers, findings) = store.store().rollovers()?;
-    let mut recovered = Vec::new();
     for finding in findings {
         let why = format!("{}: {} ({})", finding.subject, finding.what(), finding.cure());
         let result = Err(Failure::new(FailureClass::Store, why));
-        recovered.push(RecoveredRollover { account: finding.subject, directory: None, result });
+        tell(RecoveredRollover { account: finding.subject, directory: None, result });
     }
+    let mut by_directory: BTreeMap<AcmeUrl, Vec<Rollover>> = BTreeMap::new();
     for rollover in rollovers {
-        let result = recover(store, transport, &rollover, now).await.map_err(Failure::from);
-        let account = escape(&rollover.old_id).into_owned();
-        recovered.push(RecoveredRollover { account, directory: Some(rollover.directory), result });
+        by_directory.entry(rollover.directory.clone()).or_default().push(rollover);
     }
-    Ok(recovered)
+    // Boxed one by one and collected first: otherwise the compiler cannot see that it is `Send`.
+    let mut asking: Vec<BoxFuture<'_, ()>> = Vec::new();
+    for rollovers in by_directory.into_values() {
+        asking.push(Box::pin(async move {
+            for rollover in rollovers {
+                let result = recover(store, transport, &rollover, now).await.map_err(Failure::from);
+                let account = escape(&rollover.old_id).into_owned();
+                tell(RecoveredRollover { account, directory: Some(rollover.directory), result });
+            }
+        }));
+    }
+    join_all(asking).await;
+    Ok(())
 }
 
 async fn recover(
@@ -177,7 +208,7 @@ fn is_refusal(error: &AcmeError) -> bool {
 }
 
 /// Whether the CA knows the account and has deactivated it (RFC 8555 section 7.3.6).
-pub(super) fn says_deactivated(error: &AcmeError) -> bool {
+pub(crate) fn says_deactivated(error: &AcmeError) -> bool {
     let AcmeError::Refused { problem, .. } = error else { return false };
     let detail = problem.detail.to_ascii_lowercase();
     problem.kind == "unauthorized" && ["deactivated", "revoked"].iter().any(|status| detail.contains(status))

@@ -95,7 +95,7 @@ fn pem(kind: Kind, chain: &Chain, key: &PrivateKey) -> Zeroizing<Vec<u8>> {
 
 /// Whether this is a file that the tree itself needs: a copy over the links in live/ would break the lineage. What else
 /// people keep in live/NAME (`haproxy.pem`) stays theirs.
-fn is_of_own_tree(path: &Path, live: &Path) -> bool {
+pub(super) fn is_of_own_tree(path: &Path, live: &Path) -> bool {
     const OWN_FOLDERS: [&str; 6] = ["accounts", "archive", "certkit", "csr", "keys", "renewal"];
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
     let tree = live.parent().and_then(Path::parent).map(fs::canonicalize);

@@ -116,10 +116,14 @@ fn writers_problem(place: &Path, sticky: Sticky) -> Option<String> {
 /// certbot's check of a hook command before anything is asked of a CA: its first word must be an executable, by its path
 /// or in one of the directories of `path` (the value of PATH) and the standard ones. The error says what to do.
 pub fn validate_hook(stage: HookStage, command: &str, path: Option<&OsStr>) -> Result<(), String> {
+    validate_command(&format!("{} hook", stage.as_str()), command, path)
+}
+
+/// The same for any command that is called `what`.
+pub(crate) fn validate_command(what: &str, command: &str, path: Option<&OsStr>) -> Result<(), String> {
     // certbot takes an empty hook for none.
     let Some(program) = command.split_whitespace().next() else { return Ok(()) };
     let shown = escape(program);
-    let stage = stage.as_str();
     if program.contains('/') {
         let file = Path::new(program);
         if is_executable(file) {
@@ -127,10 +131,10 @@ pub fn validate_hook(stage: HookStage, command: &str, path: Option<&OsStr>) -> R
         }
         return Err(match fs::metadata(file) {
             Ok(metadata) if metadata.is_file() => {
-                format!("the {stage} hook {shown} exists, but this user may not execute it: chmod +x it")
+                format!("the {what} {shown} exists, but this user may not execute it: chmod +x it")
             }
-            Ok(_) => format!("the {stage} hook {shown} is not a file"),
-            Err(error) => format!("the {stage} hook {shown} cannot be found: {error}"),
+            Ok(_) => format!("the {what} {shown} is not a file"),
+            Err(error) => format!("the {what} {shown} cannot be found: {error}"),
         });
     }
     let searched = extended_path(path);
@@ -138,12 +142,12 @@ pub fn validate_hook(stage: HookStage, command: &str, path: Option<&OsStr>) -> R
         return Ok(());
     }
     Err(format!(
-        "the {stage} hook's command {shown} is not a program in PATH ({}): give its full path, wrap a shell builtin as `sh -c '…'`, or use --disable-hook-validation",
+        "the {what}'s command {shown} is not a program in PATH ({}): give its full path, wrap a shell builtin as `sh -c '…'`, or use --disable-hook-validation",
         escape(&searched.to_string_lossy())
     ))
 }
 
-fn is_executable(file: &Path) -> bool {
+pub(crate) fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|metadata| metadata.is_file()) && access(file, Access::EXEC_OK).is_ok()
 }
 

@@ -1,6 +1,7 @@
 //! Hooks, reloads and files: what receives a new version.
 
 mod access;
+use access::Access;
 
 mod describe;
 pub use describe::{describe, is_file};
@@ -10,23 +11,40 @@ mod files;
 mod hooks;
 use hooks::check_writers;
 pub use hooks::{HookStage, directory_hooks, validate_hook};
+pub(crate) use hooks::{is_executable, validate_command};
 
 mod placing;
+use placing::{NewFile, place};
+
+mod rehearsal;
+pub(crate) use rehearsal::{Obstacle, files_with_keys, rehearse};
 
 mod reload;
 pub use reload::{ServerControl, WebServer, reload, reload_with};
+pub(crate) use reload::{check_configuration, first_found};
 
 mod setting;
 pub use setting::{DeployedVersion, deploy_setting};
 
 mod unit;
+pub(crate) use unit::{check_before_reload, is_unit_name};
 
 use std::path::{Path, PathBuf};
 
+use certkit_core::settings::FileAccess;
 use certkit_core::state::DeployTarget;
 use certkit_core::{Failure, FailureClass};
 
 use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, run};
+
+/// Replaces or makes a file that everybody on this machine may read, in one step, as the files of targets are replaced. A
+/// link in its place is replaced, too. An error says what to do, and nothing was changed then.
+pub(crate) fn replace_readable_file(path: &Path, content: Vec<u8>) -> Result<(), String> {
+    let holds_key = false;
+    let access = Access::resolve(&FileAccess::default(), holds_key).map_err(|error| error.to_string())?;
+    let file = NewFile { path: path.to_owned(), content: content.into(), holds_key, access };
+    place(&[file]).map_err(|error| error.to_string())
+}
 
 /// Runs one deploy target of a conf or of the hook directory for a lineage; targets of the settings are for
 /// [`deploy_setting`], and a failure here. `lineage_path` is `live/NAME`; RENEWED_LINEAGE and RENEWED_DOMAINS (separated by

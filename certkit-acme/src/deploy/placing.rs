@@ -64,14 +64,7 @@ pub(super) enum PlaceError {
 /// Replaces or makes the files, in this order. One that has its content and its access already is left alone. A link in
 /// the place of a file is replaced, what it leads to is not touched.
 pub(super) fn place(files: &[NewFile]) -> Result<(), PlaceError> {
-    let mut places: Vec<Place<'_>> = Vec::new();
-    for file in files {
-        let place = Place::find(file, &places)?;
-        if places.iter().any(|other| other.is_same(&place)) {
-            return Err(PlaceError::Twice(file.path.clone()));
-        }
-        places.push(place);
-    }
+    let places = find_places(files)?;
     let mut temps = Vec::new();
     for place in &places {
         if !place.is_current() {
@@ -101,6 +94,23 @@ pub(super) fn place(files: &[NewFile]) -> Result<(), PlaceError> {
         }
     }
     Ok(())
+}
+
+/// Whether every file has a place where it could go; nothing is written.
+pub(super) fn check_places(files: &[NewFile]) -> Result<(), PlaceError> {
+    find_places(files).map(|_| ())
+}
+
+fn find_places(files: &[NewFile]) -> Result<Vec<Place<'_>>, PlaceError> {
+    let mut places: Vec<Place<'_>> = Vec::new();
+    for file in files {
+        let place = Place::find(file, &places)?;
+        if places.iter().any(|other| other.is_same(&place)) {
+            return Err(PlaceError::Twice(file.path.clone()));
+        }
+        places.push(place);
+    }
+    Ok(places)
 }
 
 /// A file and where it goes.

@@ -111,7 +111,7 @@ pub async fn reload_with(
 }
 
 /// Checks the server's configuration with `control` or the usual program, and returns the one that did it.
-pub(super) async fn check_configuration(
+pub(crate) async fn check_configuration(
     server: WebServer,
     control: Option<&ServerControl>,
     settings: &CommandSettings,
@@ -158,7 +158,7 @@ fn requests(server: WebServer, control: &ServerControl) -> (&'static [&'static s
 
 /// Runs the program from PATH or, when it is not there, from the standard directories: a cron job's PATH lacks
 /// /usr/sbin. `None` when it is nowhere.
-pub(super) async fn first_found(
+pub(crate) async fn first_found(
     control: &ServerControl,
     request: &[&str],
     settings: &CommandSettings,

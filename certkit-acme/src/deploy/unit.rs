@@ -50,16 +50,7 @@ pub(super) async fn reload(
         let reason = "this is no name of a systemd unit";
         return failed(CommandOutcome::not_started(reason), reason, "systemctl list-units shows the names");
     }
-    let checked = match (check, OwnCheck::of(unit)) {
-        (Some(line), _) => {
-            let check = OwnersCommand::Shell(line.to_owned());
-            let what = format!("the check `{check}` (nothing was reloaded)");
-            let (outcome, result) = run_hook(&check, &what, version.lineage_path, version.domains, settings).await;
-            result.map_err(|failure| (outcome, failure))
-        }
-        (None, Some(own)) => own.run(settings).await,
-        (None, None) => Ok(()),
-    };
+    let checked = check_before_reload(unit, check, version.lineage_path, version.domains, settings).await;
     if let Err((outcome, failure)) = checked {
         let cure = match was_started(&outcome) {
             true => "mend its configuration; until then it keeps the certificate that it has",
@@ -86,6 +77,26 @@ pub(super) async fn reload(
     }
 }
 
+/// The server's own check, or the owner's: nothing is reloaded that fails it.
+pub(crate) async fn check_before_reload(
+    unit: &str,
+    check: Option<&str>,
+    lineage_path: &std::path::Path,
+    domains: &[String],
+    settings: &CommandSettings,
+) -> Result<(), (CommandOutcome, Failure)> {
+    match (check, OwnCheck::of(unit)) {
+        (Some(line), _) => {
+            let check = OwnersCommand::Shell(line.to_owned());
+            let what = format!("the check `{check}` (nothing was reloaded)");
+            let (outcome, result) = run_hook(&check, &what, lineage_path, domains, settings).await;
+            result.map_err(|failure| (outcome, failure))
+        }
+        (None, Some(own)) => own.run(settings).await,
+        (None, None) => Ok(()),
+    }
+}
+
 /// HAProxy's check of its usual configuration. Not quiet (`-q`): it would not even say what is wrong.
 async fn check_haproxy(settings: &CommandSettings) -> Result<(), (CommandOutcome, Failure)> {
     // Debian's and Red Hat's units start it with this one.
@@ -102,7 +113,7 @@ async fn check_haproxy(settings: &CommandSettings) -> Result<(), (CommandOutcome
 }
 
 /// systemd's rule for unit names (systemd.unit(5)), and nothing that could be taken for an option or a path.
-fn is_unit_name(unit: &str) -> bool {
+pub(crate) fn is_unit_name(unit: &str) -> bool {
     /// UNIT_NAME_MAX of systemd, in bytes, with the NUL at the end.
     const MAX_BYTES: usize = 255;
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b":-_.\\@".contains(&c);

@@ -1,10 +1,12 @@
-//! Looking up what CAs look up: so far CAA records (RFC 8659), with the parameters of RFC 8657.
+//! Looking up what CAs look up: CAA records (RFC 8659) with the parameters of RFC 8657, and for the doctor whatever the
+//! resolver and the authoritative servers of a zone say about a name.
 //!
 //! Answers are not kept: what is said is what the name servers say now. That nothing is found (no such name, no such
 //! record) is an answer; every other way not to get one is an error and never "no record".
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::{DnsName, escape};
@@ -15,8 +17,15 @@ use hickory_resolver::net::{DnsError as HickoryDnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
+mod addresses;
+pub(crate) use addresses::AddressResolver;
+
 mod caa;
 pub use caa::{CaaIssuer, CaaProperty, CaaSet};
+
+pub(crate) mod question;
+
+pub(crate) mod zone;
 
 /// Which name servers are asked, and for how long.
 #[derive(Clone, Debug)]
@@ -26,12 +35,25 @@ pub struct ResolverSettings {
     pub servers: Vec<SocketAddr>,
     /// How long one look-up may take, with all its questions.
     pub time_limit: Duration,
+    /// The port at which authoritative servers are asked: 53 by default. Another one is for tests and for networks that
+    /// lead DNS elsewhere.
+    pub authoritative_port: u16,
+    /// How long one server is waited for, each time that it is asked something by the doctor: 2 s by default.
+    pub patience: Duration,
 }
+
+/// RFC 1035 section 4.2.
+const DNS_PORT: u16 = 53;
 
 impl Default for ResolverSettings {
     /// The system's servers, for at most twenty seconds: two tries at a server that is slow, and some to spare.
     fn default() -> Self {
-        Self { servers: Vec::new(), time_limit: Duration::from_secs(20) }
+        Self {
+            servers: Vec::new(),
+            time_limit: Duration::from_secs(20),
+            authoritative_port: DNS_PORT,
+            patience: Duration::from_secs(2),
+        }
     }
 }
 
@@ -52,6 +74,10 @@ impl ResolverSettings {
 pub struct Resolver {
     inner: TokioResolver,
     time_limit: Duration,
+    servers: Vec<SocketAddr>,
+    authoritative_port: u16,
+    patience: Duration,
+    silent: Arc<zone::SilentServers>,
 }
 
 /// How long one server is waited for. Two tries, each also over TCP, fit into the usual time limit.
@@ -62,8 +88,13 @@ impl Resolver {
     /// Reads the system's configuration when no servers are named; asks nobody.
     pub fn new(settings: &ResolverSettings) -> Result<Self, DnsError> {
         let unusable = |error: NetError| DnsError::Configuration { why: shown(&error) };
+        let mut servers = settings.servers.clone();
         let mut builder = if settings.servers.is_empty() {
-            TokioResolver::builder_tokio().map_err(unusable)?
+            let (config, options) = hickory_resolver::system_conf::read_system_conf().map_err(unusable)?;
+            servers.extend(config.name_servers().iter().map(|server| SocketAddr::new(server.ip, DNS_PORT)));
+            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            *builder.options_mut() = options;
+            builder
         } else {
             let servers = settings.servers.iter().map(|server| {
                 let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
@@ -81,7 +112,15 @@ impl Resolver {
         options.cache_size = 0;
         options.edns0 = true;
         options.use_hosts_file = ResolveHosts::Never;
-        Ok(Self { inner: builder.build().map_err(unusable)?, time_limit: settings.time_limit })
+        let inner = builder.build().map_err(unusable)?;
+        Ok(Self {
+            inner,
+            time_limit: settings.time_limit,
+            servers,
+            authoritative_port: settings.authoritative_port,
+            patience: settings.patience,
+            silent: Arc::default(),
+        })
     }
 
     /// The CAA records that count for a name: its own, or those of the nearest name above it that has any, up to the

@@ -57,12 +57,8 @@ pub(super) fn to_ask(
 }
 
 /// Asks one CA about all of them, over few connections, and records what it said. One that cannot be reached costs one
-/// timeout, not one for each.
-pub(super) async fn ask(
-    workshop: &Workshop<'_>,
-    directory: &AcmeUrl,
-    asked: Vec<Asked>,
-) -> Result<Vec<Finding>, StoreError> {
+/// timeout, not one for each. What cannot be kept of one certificate is told; the others go on.
+pub(super) async fn ask(workshop: &Workshop<'_>, directory: &AcmeUrl, asked: Vec<Asked>) -> Vec<Finding> {
     let inventory = workshop.inventory;
     let mut not_before = None;
     let answers = match workshop.authority(directory).await {
@@ -71,7 +67,7 @@ pub(super) async fn ask(
             authority.renewal_infos(&ids, workshop.stop).await.into_iter().map(Some).collect()
         }
         Ok(_) => {
-            return nothing_to_be_had(inventory, &asked, PAUSE_WHERE_NOT_OFFERED).await.map(|()| Vec::new());
+            return nothing_to_be_had(inventory, directory, &asked, PAUSE_WHERE_NOT_OFFERED).await;
         }
         Err(failure) => {
             if let Retry::At(at) = failure.retry {
@@ -81,9 +77,9 @@ pub(super) async fn ask(
         }
     };
     if workshop.stop.reason().is_some() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let mut findings = Vec::new();
+    let (mut findings, mut unkept) = (Vec::new(), Unkept::default());
     let now = inventory.now();
     for (one, answer) in asked.iter().zip(answers) {
         let before = inventory.state(&one.name).renewal_information;
@@ -115,23 +111,55 @@ pub(super) async fn ask(
                 RenewalInformation::failed(before.as_ref(), one.id.as_str(), next)
             }
         };
-        inventory.record(&one.name, Event::RenewalInformationRead { information }).await?;
+        unkept.note(inventory.record(&one.name, Event::RenewalInformationRead { information }).await);
     }
-    Ok(findings)
+    findings.extend(unkept.told(directory));
+    findings
+}
+
+/// What a CA said and the store did not take.
+#[derive(Default)]
+struct Unkept {
+    first: Option<StoreError>,
+    certificates: usize,
+}
+
+impl Unkept {
+    fn note(&mut self, recorded: Result<(), StoreError>) {
+        if let Err(error) = recorded {
+            self.certificates += 1;
+            self.first.get_or_insert(error);
+        }
+    }
+
+    /// Once for the CA: a full disk refuses what is said of every certificate.
+    fn told(self, directory: &AcmeUrl) -> Option<Finding> {
+        let others = match self.certificates {
+            0 | 1 => String::new(),
+            certificates => format!(" (the same for {} more)", certificates - 1),
+        };
+        let what = format!("{}{others}", self.first?);
+        Some(Finding::new(FindingCode::RenewalInformationUnavailable, directory.as_str(), what))
+    }
 }
 
 fn unavailable(name: &LineageName, error: &RenewalInfoError) -> Finding {
     Finding::new(FindingCode::RenewalInformationUnavailable, name.as_str(), error.to_string())
 }
 
-async fn nothing_to_be_had(inventory: &Inventory, asked: &[Asked], pause: TimeDelta) -> Result<(), StoreError> {
-    let next = inventory.now() + pause;
+async fn nothing_to_be_had(
+    inventory: &Inventory,
+    directory: &AcmeUrl,
+    asked: &[Asked],
+    pause: TimeDelta,
+) -> Vec<Finding> {
+    let (next, mut unkept) = (inventory.now() + pause, Unkept::default());
     for one in asked {
         let before = inventory.state(&one.name).renewal_information;
         let information = RenewalInformation::failed(before.as_ref(), one.id.as_str(), next);
-        inventory.record(&one.name, Event::RenewalInformationRead { information }).await?;
+        unkept.note(inventory.record(&one.name, Event::RenewalInformationRead { information }).await);
     }
-    Ok(())
+    unkept.told(directory).into_iter().collect()
 }
 
 /// The lists of a run: those of CAs on this machine, and all others.
@@ -150,43 +178,45 @@ impl RevocationLists {
 }
 
 /// Looks the certificates in use up in their CAs' revocation lists, where that is due. Gives the names of those that were
-/// found revoked just now. A list that cannot be had says nothing: what was known stays. What takes too long is left to
-/// the next run.
+/// found revoked just now, and the first error of the store, which concerns what is recorded of one certificate alone. A
+/// list that cannot be had says nothing: what was known stays. What takes too long is left to the next run.
 pub(super) async fn look_for_revoked(
     inventory: &Inventory,
     lists: &RevocationLists,
     subjects: &[&Subject],
-) -> Result<Vec<LineageName>, StoreError> {
-    let mut looking: Vec<BoxFuture<'_, Result<Option<LineageName>, StoreError>>> = Vec::new();
+) -> (Vec<LineageName>, Option<StoreError>) {
+    let mut looking: Vec<BoxFuture<'_, (Option<LineageName>, Result<(), StoreError>)>> = Vec::new();
     for subject in subjects {
         looking.push(Box::pin(look_up(inventory, lists, subject)));
     }
-    let mut revoked = Vec::new();
+    let (mut revoked, mut unkept) = (Vec::new(), Unkept::default());
     let mut found = stream::iter(looking).buffer_unordered(LISTS_AT_ONCE);
     let deadline = tokio::time::Instant::now() + LONGEST_LOOK;
-    while let Ok(Some(one)) = tokio::time::timeout_at(deadline, found.next()).await {
-        revoked.extend(one?);
+    while let Ok(Some((one, recorded))) = tokio::time::timeout_at(deadline, found.next()).await {
+        revoked.extend(one);
+        unkept.note(recorded);
     }
-    Ok(revoked)
+    (revoked, unkept.first)
 }
 
 async fn look_up(
     inventory: &Inventory,
     lists: &RevocationLists,
     subject: &Subject,
-) -> Result<Option<LineageName>, StoreError> {
+) -> (Option<LineageName>, Result<(), StoreError>) {
+    const NOTHING: (Option<LineageName>, Result<(), StoreError>) = (None, Ok(()));
     let now = inventory.now();
     let Some(certificate) = subject.certificate.as_ref().filter(|_| subject.settings.revocation_check) else {
-        return Ok(None);
+        return NOTHING;
     };
     let serial = certificate.serial().certbot_hex();
     let state = inventory.state(&subject.name);
     let known = state.revocation.as_ref().filter(|known| known.serial == serial);
     if now > certificate.validity().not_after || known.is_some_and(|known| !known.may_look(now)) {
-        return Ok(None);
+        return NOTHING;
     }
     let before = known.and_then(|known| known.revoked_since);
-    let Some(issuer) = issuer_of(subject, certificate).await else { return Ok(None) };
+    let Some(issuer) = issuer_of(subject, certificate).await else { return NOTHING };
     // A CA on this machine may keep its list here, too; any other has no business to lead us here.
     let reach =
         subject.issuer_directory(&state).map_or(CrlReach::PublicOnly, |directory| CrlReach::of_directory(&directory));
@@ -203,8 +233,8 @@ async fn look_up(
         Err(error) => RevocationMemory::failed(known, serial, error.next_try(failures, now)),
     };
     let since = revocation.revoked_since;
-    inventory.record(&subject.name, Event::RevocationRead { revocation }).await?;
-    Ok((since.is_some() && before.is_none()).then(|| subject.name.clone()))
+    let recorded = inventory.record(&subject.name, Event::RevocationRead { revocation }).await;
+    ((since.is_some() && before.is_none()).then(|| subject.name.clone()), recorded)
 }
 
 /// The issuer, as the chain in use has it.

@@ -8,6 +8,7 @@ use super::attempt::Workshop;
 use super::deploying::Hooks;
 use super::group::Turns;
 use super::inventory::Inventory;
+use super::prove::Repeating;
 use super::report::{Outcome, Report};
 use super::run::{Run, hook_dirs, line, tell_unrecorded};
 use super::{Renewer, Request, RunError};
@@ -15,7 +16,7 @@ use crate::Stop;
 
 impl Renewer {
     /// Gives the versions in use to the targets that do not have them yet: those that failed, those that a crash left
-    /// over, and those that the owner added. Nobody is asked for a certificate.
+    /// over, those that the owner added, and what makes servers read a version that they do not serve yet. Nobody is asked for a certificate.
     pub async fn deploy_pending(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
         let (observer, clock) = (Arc::clone(&self.observer), Arc::clone(&self.clock));
         let inventory = Inventory::lock(&self.store, request.mode, observer, clock, self.live_switch).await?;
@@ -37,19 +38,22 @@ impl Renewer {
         let made_live = run.recover(&mut report).await?;
         let subjects = run.look(&settings, &made_live, &mut report).await?;
         run.deploy_what_is_pending(&subjects).await;
+        run.prove(&subjects, |_| false, Repeating::Asked, &mut report.findings).await;
         report.hooks = hooks.into_runs();
         let ran: Vec<LineageName> = report.hooks.iter().filter_map(|hook| hook.lineage.clone()).collect();
         for subject in &subjects {
-            let pending = inventory.state(&subject.name).deploy_pending;
+            let state = inventory.state(&subject.name);
             let Some(version) = subject.live_version else { continue };
-            if pending.is_empty() && !ran.contains(&subject.name) && inventory.unrecorded(&subject.name).is_none() {
+            let is_well = state.deploy_pending.is_empty() && state.not_served().is_empty();
+            if is_well && !ran.contains(&subject.name) && inventory.unrecorded(&subject.name).is_none() {
                 continue;
             }
             let mut entry = line(subject, Outcome::Deployed { version });
-            entry.deploy_pending = pending.into_iter().map(|one| one.target).collect();
+            entry.take_deploy_state(state);
             tell_unrecorded(&inventory, &subject.name, &mut entry);
             report.entries.push(entry);
         }
+        report.findings.extend(self.write_textfile(&settings, &request).await);
         report.sort();
         report.stopped = stop.reason();
         Ok(report)

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use certkit_core::state::{DeployTarget, Event, LineageState};
 use certkit_core::store::{StoreError, VersionFiles};
-use certkit_core::{Failure, FailureClass, Version};
+use certkit_core::{Failure, FailureClass, LineageName, Version};
 
 use super::inventory::{Inventory, blocking};
 use super::report::HookRun;
@@ -133,7 +133,8 @@ impl<'a> Hooks<'a> {
         }
     }
 
-    /// Gives a version to targets, one after another; what fails is recorded and stays pending.
+    /// Gives a version to targets, one after another; what fails is recorded and stays pending. The first error of the store
+    /// comes back once all have had their turn.
     pub(super) async fn deploy(&self, deployment: &Deployment<'_>, targets: &[DeployTarget]) -> Result<(), StoreError> {
         self.deploy_each(deployment, targets, Vec::new()).await
     }
@@ -167,6 +168,8 @@ impl<'a> Hooks<'a> {
         let everything: Vec<DeployTarget> = targets.iter().chain(&readers).cloned().collect();
         let files = self.version_files(deployment, &everything).await;
         let mut queue: VecDeque<DeployTarget> = targets.iter().cloned().collect();
+        // What cannot be recorded of one target keeps no other from getting the version.
+        let mut recorded = Ok(());
         while let Some(target) = queue.pop_front() {
             let _turn = self.turn.lock().await;
             let (outcome, result) = give(&target, subject, files.as_ref(), &settings).await;
@@ -178,16 +181,16 @@ impl<'a> Hooks<'a> {
                 // Noted before the file counts as deployed: whatever happens from here on, they are told.
                 let pending = inventory.state(name).deploy_pending.into_iter().map(|one| one.target);
                 let targets = pending.chain(readers.iter().cloned()).collect();
-                inventory.record(name, Event::DeployReplanned { version, targets }).await?;
+                recorded = recorded.and(inventory.record(name, Event::DeployReplanned { version, targets }).await);
                 queue.extend(readers.drain(..));
             }
             let event = match result {
                 Ok(()) => Event::Deployed { target, version },
                 Err(failure) => Event::DeployFailed { target, version, failure },
             };
-            inventory.record(name, event).await?;
+            recorded = recorded.and(inventory.record(name, event).await);
         }
-        Ok(())
+        recorded
     }
 
     /// Chain and key, when a target of the settings needs them.
@@ -207,6 +210,18 @@ impl<'a> Hooks<'a> {
             Err(broken) => Err(broken.reason.to_string()),
         };
         Some(blocking(read).await)
+    }
+
+    /// The lineages that something was run for until now.
+    pub(super) fn deployed(&self) -> BTreeSet<LineageName> {
+        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        ran.iter().filter_map(|run| run.lineage.clone()).collect()
+    }
+
+    /// Whether a post hook ran: it may have reloaded anything.
+    pub(super) fn post_ran(&self) -> bool {
+        let ran = self.ran.lock().unwrap_or_else(PoisonError::into_inner);
+        ran.iter().any(|run| run.stage == HookStage::Post)
     }
 
     pub(super) fn into_runs(self) -> Vec<HookRun> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use certkit_core::decision::DueReason;
 use certkit_core::decision::limits::OrderKind;
 use certkit_core::state::DeployTarget;
-use certkit_core::{AcmeUrl, Failure, FailureClass, Finding, FindingCode, LineageName, PlanEntry, Step, decide};
+use certkit_core::{AcmeUrl, Failure, FailureClass, Finding, LineageName, PlanEntry, Step, decide};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -132,13 +132,7 @@ impl Group<'_> {
     /// Asks the CAs. An answer that cannot be kept is told: the run goes on with what is known.
     async fn ask(&self, asked: BTreeMap<AcmeUrl, Vec<advice::Asked>>, progress: &mut Progress) {
         for (directory, asked) in asked {
-            match advice::ask(self.run.workshop, &directory, asked).await {
-                Ok(findings) => progress.findings.extend(findings),
-                Err(error) => {
-                    let (code, why) = (FindingCode::RenewalInformationUnavailable, error.to_string());
-                    progress.findings.push(Finding::new(code, directory.as_str(), why));
-                }
-            }
+            progress.findings.extend(advice::ask(self.run.workshop, &directory, asked).await);
         }
     }
 

@@ -57,6 +57,10 @@ impl Inventory {
         self.clock.now()
     }
 
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
     pub(super) fn is_dry_run(&self) -> bool {
         self.mode != Mode::Real
     }

@@ -1,4 +1,4 @@
-//! The renewal run: ask the CA when, plan, issue, verify, commit, deploy, record.
+//! The renewal run: ask the CA when, plan, issue, verify, commit, deploy, record, tell.
 
 mod advice;
 
@@ -13,6 +13,15 @@ mod deploy_only;
 
 mod deploying;
 
+mod examination;
+pub use examination::{Examinations, ExaminedEntry, ExaminedProblem, NotChecked, Reach};
+
+mod examined_lineage;
+
+mod examined_machine;
+
+mod examined_network;
+
 mod group;
 
 mod inventory;
@@ -21,9 +30,15 @@ mod issue;
 
 mod job;
 
+mod metrics;
+
 mod own_settings;
 
+mod looking;
+
 mod planning;
+
+mod prove;
 
 mod report;
 pub use report::{HookRun, Outcome, Report, ReportEntry};
@@ -46,9 +61,13 @@ mod subject;
 mod survey;
 pub use survey::Survey;
 
+mod telling;
+pub use telling::{Foretold, ForetoldChannel, Quiet, Told};
+
 mod wishes;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use certkit_core::settings::{Settings, SettingsError};
 use certkit_core::state::Event;
@@ -57,6 +76,7 @@ use certkit_core::{Failure, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
 use crate::dns::ResolverSettings;
+use crate::notify::Secrets;
 use crate::transport::{Transport, TransportError, TransportSettings};
 use crate::{AwsLcKeyMath, Clock, SystemClock};
 
@@ -73,7 +93,13 @@ pub struct Renewer {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    secrets: Secrets,
+    host: String,
+    account_key_patience: Duration,
 }
+
+/// The CAs of account keys that an earlier run was changing are waited for no longer than this, all together.
+const ACCOUNT_KEY_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What flags change in the settings that were read.
 type SettingsOverrides = Arc<dyn Fn(Settings) -> Settings + Send + Sync>;
@@ -88,6 +114,9 @@ pub struct RenewerBuilder {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    secrets: Secrets,
+    host: String,
+    account_key_patience: Duration,
 }
 
 /// Is told what happens, after it is durable. Called on the run's own tasks: return soon.
@@ -111,12 +140,15 @@ impl Renewer {
             live_switch: LiveSwitch::default(),
             settings_overrides: None,
             resolver: ResolverSettings::default(),
+            secrets: Secrets::new(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            account_key_patience: ACCOUNT_KEY_PATIENCE,
         }
     }
 
     /// Where its time comes from.
-    pub(crate) fn clock(&self) -> &dyn Clock {
-        self.clock.as_ref()
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The store it works on.
@@ -177,6 +209,28 @@ impl RenewerBuilder {
         self
     }
 
+    /// Where passwords for notices are looked up that stand neither in the settings nor in a file of their own.
+    #[must_use]
+    pub fn secrets(mut self, secrets: Secrets) -> Self {
+        self.secrets = secrets;
+        self
+    }
+
+    /// What this machine is called in notices, when it is not the name that the system has for it.
+    #[must_use]
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    /// How long a run waits for the CAs of account keys that an earlier run was changing, all together: 20 seconds when
+    /// nothing else is said. What is not over then is left to the next run.
+    #[must_use]
+    pub fn account_key_patience(mut self, patience: Duration) -> Self {
+        self.account_key_patience = patience;
+        self
+    }
+
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
         let transport = Transport::with_clock(&self.transport, Arc::clone(&self.clock))?;
@@ -190,6 +244,9 @@ impl RenewerBuilder {
             live_switch: self.live_switch,
             settings_overrides: self.settings_overrides,
             resolver: self.resolver,
+            secrets: self.secrets,
+            host: self.host,
+            account_key_patience: self.account_key_patience,
             math: Arc::new(AwsLcKeyMath::new()),
         })
     }

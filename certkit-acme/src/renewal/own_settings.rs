@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use certkit_core::settings::{DeploySetting, LineageSettings, Origin, Settings, SettingsProblemCode};
 use certkit_core::store::{LiveSwitch, Store};
-use certkit_core::{AcmeUrl, Finding, FindingCode, LineageName};
+use certkit_core::{AcmeUrl, Endpoint, Finding, FindingCode, LineageName};
 
 use super::inventory::blocking;
 use super::{Renewer, RunError};
@@ -50,6 +50,12 @@ pub(super) struct OwnSettings {
     /// None where the run's own counts.
     pub(super) hook_time_limit: Option<Duration>,
     pub(super) deploy: Vec<DeploySetting>,
+    /// Where the owner says that it has to be served.
+    pub(super) endpoints: Vec<Endpoint>,
+    /// Whether port 443 of each name is looked at besides.
+    pub(super) default_endpoints: bool,
+    /// So long servers may take to serve a new version.
+    pub(super) proof_patience: Duration,
     /// Settings that have no effect as things are.
     pub(super) findings: Vec<Finding>,
 }
@@ -82,6 +88,9 @@ impl OwnSettings {
             live_switch: set(&settings.live_switch.origin).then_some(settings.live_switch.value),
             hook_time_limit: set(&settings.hook_time_limit.origin).then_some(settings.hook_time_limit.value),
             deploy: settings.deploy.into_iter().map(|setting| setting.value).collect(),
+            endpoints: settings.endpoints.into_iter().map(|endpoint| endpoint.value).collect(),
+            default_endpoints: settings.default_endpoints.value,
+            proof_patience: settings.proof_patience.value,
         })
     }
 }

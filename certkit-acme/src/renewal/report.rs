@@ -1,7 +1,7 @@
 //! What a run did: a fold over its events.
 
 use certkit_core::decision::DueReason;
-use certkit_core::state::{DeployTarget, Refusal};
+use certkit_core::state::{DeployTarget, EndpointMemory, LineageState, Refusal};
 use certkit_core::{Failure, Finding, HeldBy, IdentifierSet, LineageName, Version};
 use chrono::{DateTime, Utc};
 
@@ -44,6 +44,11 @@ pub struct ReportEntry {
     pub outcome: Outcome,
     /// Deploy targets that still have to receive the live version.
     pub deploy_pending: Vec<DeployTarget>,
+    /// What the endpoints served when they were last looked at.
+    pub served: Vec<EndpointMemory>,
+    /// Where something else than the live version is served although it counts, a line for each address, for people: the
+    /// deploy is not done as long as there is any. Escaped.
+    pub not_served: Vec<String>,
 }
 
 /// What happened to one lineage.
@@ -129,7 +134,7 @@ impl Report {
             && self.hooks.iter().all(|hook| hook.outcome.success())
             // A dry run neither deploys nor is it about what an earlier run could not deploy.
             && self.entries.iter().all(|entry| {
-                (self.dry_run || entry.deploy_pending.is_empty()) && entry.outcome.is_success()
+                (self.dry_run || entry.is_deployed()) && entry.outcome.is_success()
             })
     }
 }
@@ -145,7 +150,23 @@ impl ReportEntry {
             not_after: None,
             outcome,
             deploy_pending: Vec::new(),
+            served: Vec::new(),
+            not_served: Vec::new(),
         }
+    }
+}
+
+impl ReportEntry {
+    /// Whether everything has the live version, and serves it as far as that counts.
+    pub fn is_deployed(&self) -> bool {
+        self.deploy_pending.is_empty() && self.not_served.is_empty()
+    }
+
+    /// Takes over how the deploy stands.
+    pub(super) fn take_deploy_state(&mut self, state: LineageState) {
+        self.not_served = state.not_served();
+        self.deploy_pending = state.deploy_pending.into_iter().map(|pending| pending.target).collect();
+        self.served = state.served;
     }
 }
 

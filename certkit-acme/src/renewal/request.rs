@@ -18,6 +18,8 @@ pub struct Request {
     pub edits: ConfEdits,
     /// Whether the directories `renewal-hooks/*` are run besides the confs' hooks (`--no-directory-hooks`).
     pub directory_hooks: bool,
+    /// Whether endpoints are looked at, to see what they serve (not with `--no-probe`).
+    pub probe_endpoints: bool,
     /// A test CA's certificate may take the place of a trusted one (`--break-my-certs`).
     pub may_be_test: bool,
     /// A key that `reuse_key` would keep is replaced, once (`--new-key`); the new one is kept from then on.
@@ -79,6 +81,7 @@ impl Request {
             urgency: Urgency::WhenDue,
             edits: ConfEdits::default(),
             directory_hooks: true,
+            probe_endpoints: true,
             may_be_test: false,
             new_key: false,
             account: None,

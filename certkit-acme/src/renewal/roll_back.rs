@@ -10,6 +10,7 @@ use super::attempt::commit_failure;
 use super::deploying::{Deployment, Hooks};
 use super::inventory::{Inventory, blocking, store_failure};
 use super::own_settings::OwnSettings;
+use super::prove::Proof;
 use super::report::{Outcome, Report};
 use super::run::{hook_dir, line, told};
 use super::subject::Subject;
@@ -27,12 +28,14 @@ pub struct RollBack {
     pub to: Option<Version>,
     /// Whether the directory `renewal-hooks/deploy` is run besides the conf's hook (`--no-directory-hooks`).
     pub directory_hooks: bool,
+    /// Whether endpoints are looked at afterwards, to see what they serve (not with `--no-probe`).
+    pub probe_endpoints: bool,
 }
 
 impl RollBack {
     /// To the version before the live one, with the directory's hooks.
     pub fn of(name: LineageName) -> Self {
-        Self { name, to: None, directory_hooks: true }
+        Self { name, to: None, directory_hooks: true, probe_endpoints: true }
     }
 
     /// The same to this version.
@@ -47,7 +50,7 @@ impl Renewer {
     /// Commits an old version again as a new one and deploys it. A version that is expired or does not verify is
     /// refused.
     pub async fn roll_back(&self, wanted: &RollBack, stop: &Stop) -> Result<Report, RunError> {
-        let RollBack { name, to, directory_hooks } = wanted;
+        let RollBack { name, to, directory_hooks, probe_endpoints } = wanted;
         let observer = Arc::clone(&self.observer);
         let inventory =
             Inventory::lock(&self.store, Mode::Real, observer, Arc::clone(&self.clock), self.live_switch).await?;
@@ -55,6 +58,7 @@ impl Renewer {
         report.findings.extend(inventory.recover(Arc::clone(&self.math)).await?.iter().map(told));
         let mut request = Request::renew().only(name.clone());
         request.directory_hooks = *directory_hooks;
+        request.probe_endpoints = *probe_endpoints;
         let lineage = {
             let (store, name) = (self.store.clone(), name.clone());
             blocking(move || store.lineage(&name).map_err(Box::new)).await
@@ -93,8 +97,16 @@ impl Renewer {
         };
         inventory.record(name, event).await?;
         report.hooks = self.deploy_now(&inventory, &request, &subject, version, &targets).await?;
+        // Without anything that makes a server read it, the next run sees whether somebody has.
+        let proof =
+            if targets.is_empty() { None } else { Proof::new(self, &inventory, stop, &request, &mut report.findings) };
+        if let Some(proof) = proof {
+            // What cannot be recorded was committed all the same.
+            let _ = proof.look_at(&subject, true).await;
+            report.findings.extend(proof.findings(std::iter::once(name)));
+        }
         let mut entry = line(&subject, Outcome::Renewed { version, not_after });
-        entry.deploy_pending = inventory.state(name).deploy_pending.into_iter().map(|one| one.target).collect();
+        entry.take_deploy_state(inventory.state(name));
         report.entries.push(entry);
         report.stopped = stop.reason();
         Ok(report)

@@ -1,14 +1,13 @@
 //! The run as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::settings::Settings;
-use certkit_core::state::{DeployTarget, Event, LineageState};
-use certkit_core::store::{Recovered, StoreError, StorePaths};
+use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
+use certkit_core::store::{LockError, Recovered, StoreError, StorePaths};
 use certkit_core::{
-    AcmeUrl, Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanEntry, PlanInput, Step, plan,
+    AcmeUrl, Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanEntry, PlanInput, Step, escape, plan,
 };
 use futures_util::future::join_all;
 
@@ -18,21 +17,41 @@ use super::deploying::{Deployment, Hooks, still_wanted};
 use super::group::{Group, Progress, Turns};
 use super::inventory::{Inventory, Saving, blocking, store_failure};
 use super::planning::{cadence, input, machine};
+use super::prove::{Proof, Repeating, Witness};
 use super::report::{Outcome, Report, ReportEntry};
 use super::select::{Seen, select};
 use super::subject::Subject;
 use super::{Mode, Renewer, Request, RunError, Selection, Urgency, advice};
 use crate::accounts::{RecoveredRollover, RolloverEnd};
 use crate::deploy::HookStage;
+use crate::notify::Beat;
 use crate::{Stop, accounts};
-
-/// The CAs of account keys that an earlier run was changing are waited for no longer than this, all together.
-const LONGEST_WAIT_FOR_ACCOUNT_KEYS: Duration = Duration::from_secs(20);
 
 impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
     /// on when one fails, and other CAs when one is down.
     pub async fn run(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
+        let settings = self.effective_settings().await?;
+        // That it could not be called is told by the call at the end.
+        let _ = self.beat(&settings, &request, Beat::Start).await;
+        match self.run_locked(&request, settings.clone(), stop).await {
+            Ok(report) if report.stopped.is_some() => Ok(report),
+            Ok(mut report) => {
+                self.beat_after(&settings, &request, &mut report).await;
+                Ok(report)
+            }
+            // Another run is at work, and tells how it ends.
+            Err(error @ RunError::Lock(LockError::Held { .. })) => Err(error),
+            Err(error) => {
+                let what = escape(&error.to_string()).into_owned();
+                let _ = self.beat(&settings, &request, Beat::Failure(what)).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// While nobody else changes the store.
+    async fn run_locked(&self, request: &Request, settings: Settings, stop: &Stop) -> Result<Report, RunError> {
         let now = self.clock.now();
         let inventory = Inventory::lock(
             &self.store,
@@ -42,16 +61,15 @@ impl Renewer {
             self.live_switch,
         )
         .await?;
-        let settings = self.effective_settings().await?;
         let mut report = Report::new(now, inventory.is_dry_run());
-        let outlook = self.outlook(&inventory, &request, &settings, &mut report).await?;
+        let outlook = self.outlook(&inventory, request, &settings, &mut report).await?;
         let machine = self.machine(&inventory).await?;
-        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, hook_dirs(self.store.paths()), &request);
+        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, hook_dirs(self.store.paths()), request);
         let workshop = Workshop::new(self, &inventory, stop);
         let run = Run {
             renewer: self,
             inventory: &inventory,
-            request: &request,
+            request,
             stop,
             hooks: &hooks,
             workshop: &workshop,
@@ -63,11 +81,19 @@ impl Renewer {
         run.recover_account_keys(&mut report).await?;
         let subjects = run.look(&settings, &made_live, &mut report).await?;
         run.perform(subjects, &mut report).await;
-        inventory.save_ledger(Saving::Always).await?;
         report.findings.extend(workshop.into_told());
         report.hooks = hooks.into_runs();
-        report.sort();
         report.stopped = stop.reason();
+        if is_regular(request) && report.stopped.is_none() {
+            inventory.ledger(|ledger| ledger.run_ended(RunMemory::new(inventory.now(), report.is_success())));
+        }
+        inventory.save_ledger(Saving::Always).await?;
+        // A run that was asked to stop ends now: the next one tells what there is to tell.
+        if !inventory.is_dry_run() && report.stopped.is_none() {
+            report.findings.extend(self.tell_of_run(inventory.locked(), &settings, request).await);
+        }
+        report.findings.extend(self.write_textfile(&settings, request).await);
+        report.sort();
         Ok(report)
     }
 
@@ -83,7 +109,7 @@ impl Renewer {
             return Ok(Outlook::default());
         }
         report.findings.extend(inventory.load_ledger().await?);
-        if matches!(request.selection, Selection::All) && request.urgency == Urgency::WhenDue {
+        if is_regular(request) {
             inventory.ledger(|ledger| ledger.run_began(inventory.now()));
         }
         inventory.save_ledger(Saving::Always).await?;
@@ -106,6 +132,11 @@ impl Renewer {
         }
         Ok(known)
     }
+}
+
+/// Whether it is one of those that come again and again, for everything that is due.
+pub(super) fn is_regular(request: &Request) -> bool {
+    matches!(request.selection, Selection::All) && request.urgency == Urgency::WhenDue && request.mode == Mode::Real
 }
 
 /// What one run works with.
@@ -141,20 +172,32 @@ impl Run<'_> {
             return Ok(());
         }
         let (locked, now) = (self.inventory.locked(), self.inventory.now());
-        let why = tokio::select! {
+        let patience = self.renewer.account_key_patience;
+        let told = Mutex::new(Vec::new());
+        // What is over when the others are not waited for any longer is told all the same.
+        let tell = |one: RecoveredRollover| {
+            told.lock().unwrap_or_else(PoisonError::into_inner).push(told_of_rollover(&one));
+        };
+        let unfinished = tokio::select! {
             biased;
-            _ = self.stop.stopped() => "the run was asked to stop".to_owned(),
-            recovered = accounts::recover_rollovers(locked, &self.renewer.transport, now) => {
-                report.findings.extend(recovered?.iter().map(told_of_rollover));
-                return Ok(());
+            _ = self.stop.stopped() => Some("the run was asked to stop".to_owned()),
+            recovered = accounts::recover_rollovers_telling(locked, &self.renewer.transport, now, &tell) => {
+                recovered?;
+                None
             }
-            () = tokio::time::sleep(LONGEST_WAIT_FOR_ACCOUNT_KEYS) => {
-                format!("its CA was not waited for longer than {} seconds", LONGEST_WAIT_FOR_ACCOUNT_KEYS.as_secs())
+            () = tokio::time::sleep(patience) => {
+                Some(format!("its CA was not waited for longer than {} seconds", patience.as_secs()))
             }
         };
+        report.findings.extend(told.into_inner().unwrap_or_else(PoisonError::into_inner));
+        let Some(why) = unfinished else { return Ok(()) };
         let store = locked.store().clone();
         let (left, _) = blocking(move || store.rollovers()).await?;
+        // One whose CA has answered and did not end it has its own words.
         let told = left.iter().map(|one| Finding::new(FindingCode::AccountKeyPending, &one.old_id, &why));
+        let is_told =
+            |one: &Finding| report.findings.iter().any(|told| told.subject == one.subject && told.code == one.code);
+        let told: Vec<Finding> = told.filter(|one| !is_told(one)).collect();
         report.findings.extend(told);
         Ok(())
     }
@@ -284,15 +327,52 @@ impl Run<'_> {
         if !attempted.is_empty() {
             self.hooks.post(&post_commands, &renewed, &failed).await;
         }
-        report.entries.extend(entries);
         report.findings.extend(findings);
+        let renewed = |subject: &Subject| {
+            let is_renewed = |entry: &ReportEntry| matches!(entry.outcome, Outcome::Renewed { .. });
+            entries.iter().any(|entry| entry.name == subject.name.as_str() && is_renewed(entry))
+        };
+        self.prove(&subjects, renewed, Repeating::OncePerVersion, &mut report.findings).await;
+        report.entries.extend(entries);
         for entry in &mut report.entries {
             if let Ok(name) = LineageName::new(entry.name.clone()) {
-                entry.deploy_pending =
-                    self.inventory.state(&name).deploy_pending.into_iter().map(|pending| pending.target).collect();
+                entry.take_deploy_state(self.inventory.state(&name));
                 tell_unrecorded(self.inventory, &name, entry);
             }
         }
+    }
+
+    /// Sees whether what is stored is served, after everything else: post hooks may start servers that pre hooks have
+    /// stopped. Where an older version still is, what makes servers read the new one is run once more.
+    pub(super) async fn prove(
+        &self,
+        subjects: &[Arc<Subject>],
+        is_renewed: impl Fn(&Subject) -> bool,
+        repeating: Repeating,
+        findings: &mut Vec<Finding>,
+    ) {
+        let Some(proof) = Proof::new(self.renewer, self.inventory, self.stop, self.request, findings) else { return };
+        let (deployed, post_ran) = (self.hooks.deployed(), self.hooks.post_ran());
+        let is_deployed_now = |subject: &Subject| deployed.contains(&subject.name) || (is_renewed(subject) && post_ran);
+        // What was renewed and nothing here makes a server read is left to whoever does it after this run, `renew &&
+        // systemctl reload nginx` for example: the next run sees whether it was done.
+        let subjects: Vec<Arc<Subject>> =
+            subjects.iter().filter(|one| is_deployed_now(one) || !is_renewed(one)).cloned().collect();
+        let witness =
+            |subject: &Arc<Subject>, is_deployed_now: bool| Witness { subject: Arc::clone(subject), is_deployed_now };
+        proof.look_at_all(subjects.iter().map(|one| witness(one, is_deployed_now(one))).collect()).await;
+        let mut repeated = Vec::new();
+        // What was run a moment ago is not run again at once.
+        for subject in subjects.iter().filter(|subject| !is_deployed_now(subject)) {
+            // What cannot be recorded is told with the lineage.
+            if proof.repeat_deploy(self.hooks, subject, self.targets(subject), repeating).await.unwrap_or(false) {
+                repeated.push(witness(subject, true));
+            }
+        }
+        if !repeated.is_empty() {
+            proof.look_at_all(repeated).await;
+        }
+        findings.extend(proof.findings(subjects.iter().map(|subject| &subject.name)));
     }
 
     /// Those that are attempted by what is known now, and the others.
@@ -328,18 +408,21 @@ impl Run<'_> {
     /// Those that were found revoked just now. That it cannot be looked up is told.
     async fn revoked(&self, subjects: &[Arc<Subject>], findings: &mut Vec<Finding>) -> Vec<LineageName> {
         let look = async {
-            let lists = RevocationLists::new(&self.renewer.transport_settings).map_err(|error| error.to_string())?;
+            let lists = match RevocationLists::new(&self.renewer.transport_settings) {
+                Ok(lists) => lists,
+                Err(error) => return (Vec::new(), Some(error.to_string())),
+            };
             let looking: Vec<&Subject> = subjects.iter().map(Arc::as_ref).collect();
-            advice::look_for_revoked(self.inventory, &lists, &looking).await.map_err(|error| error.to_string())
+            let (revoked, unkept) = advice::look_for_revoked(self.inventory, &lists, &looking).await;
+            (revoked, unkept.map(|error| error.to_string()))
         };
-        let looked = tokio::select! {
+        let (revoked, why) = tokio::select! {
             looked = look => looked,
-            _ = self.stop.stopped() => Ok(Vec::new()),
+            _ = self.stop.stopped() => (Vec::new(), None),
         };
-        looked.unwrap_or_else(|why| {
-            findings.push(Finding::new(FindingCode::RenewalInformationUnavailable, "revocation lists", why));
-            Vec::new()
-        })
+        let told = |why| Finding::new(FindingCode::RenewalInformationUnavailable, "revocation lists", why);
+        findings.extend(why.map(told));
+        revoked
     }
 
     /// What earlier runs could not deploy is tried again, without a new certificate; and targets that the owner added.

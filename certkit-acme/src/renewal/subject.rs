@@ -7,7 +7,8 @@ use certkit_core::settings::DeploySetting;
 use certkit_core::state::{DeployTarget, LineageState};
 use certkit_core::store::{AuthorityKind, ConfValue, Kind, Lineage, RenewalConf};
 use certkit_core::{
-    AcmeUrl, Certificate, Failure, Finding, FindingCode, IdentifierSet, KeyType, LineageName, PrivateKey, Version,
+    AcmeUrl, Certificate, Endpoint, Failure, Finding, FindingCode, IdentifierSet, KeyType, LineageName, PrivateKey,
+    Version,
 };
 use chrono::{DateTime, Utc};
 
@@ -200,6 +201,11 @@ impl Subject {
         }
         targets.extend(of_settings().filter(|target| !is_file(target)));
         targets
+    }
+
+    /// Where it is served: as the owner set it, and as its names say.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        Endpoint::all_of(&self.settings.endpoints, &self.identifiers, self.settings.default_endpoints)
     }
 
     /// The end of the certificate in use.

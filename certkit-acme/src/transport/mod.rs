@@ -13,6 +13,9 @@ pub(crate) use error::{describe, tls_problem};
 mod headers;
 pub(crate) use headers::LONGEST_RETRY_AFTER;
 
+mod post;
+pub(crate) use post::{PostAnswer, PostClient};
+
 mod route;
 
 mod servers;

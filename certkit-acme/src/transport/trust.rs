@@ -83,7 +83,8 @@ impl SystemRoots {
     }
 }
 
-fn read_all(bundles: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
+/// The roots of all bundles.
+pub(crate) fn read_all(bundles: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, TransportError> {
     let mut roots = Vec::new();
     for path in bundles {
         roots.extend(read_roots(path)?);

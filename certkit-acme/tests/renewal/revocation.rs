@@ -122,6 +122,25 @@ async fn a_certificate_that_its_ca_has_revoked_is_renewed_by_the_run_that_finds_
 }
 
 #[tokio::test]
+async fn a_certificate_whose_memory_is_broken_keeps_no_other_from_being_found_revoked() {
+    let (world, lists) = world().await;
+    let url = lists.url("/1.crl");
+    let broken = world.due(NAME).days_left(80).crl_url(&url).write();
+    let other = world.due("other.example.com").days_left(80).crl_url(&url).write();
+    lists.serve("/1.crl", list(&world, &[&broken.serial, &other.serial]));
+    // A link to itself: nobody can read or replace it.
+    let file = world.store().paths().state_file(&LineageName::new(NAME).unwrap());
+    world.seen.when("first-seen", move || {
+        let _ = std::fs::remove_file(&file);
+        std::os::unix::fs::symlink(&file, &file).unwrap();
+    });
+    let report = world.run().await;
+    assert!(matches!(entry(&report, "other.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
+    assert!(!entry(&report, NAME).outcome.is_success(), "{report:?}");
+    assert!(report.findings.iter().any(|finding| finding.subject == "revocation lists"), "{report:?}");
+}
+
+#[tokio::test]
 async fn a_list_without_the_certificate_changes_nothing_and_is_fetched_once_a_day() {
     let (world, lists) = world().await;
     let url = lists.url("/1.crl");

@@ -55,6 +55,19 @@ async fn a_lineage_whose_deploy_cannot_be_recorded_fails_alone_and_post_hooks_ru
 }
 
 #[tokio::test]
+async fn a_target_whose_deploy_cannot_be_recorded_keeps_no_other_target_from_the_version() {
+    let world = World::new(PebbleOptions::default()).await;
+    let (made, copied) = (world.file("made"), world.file("copied.pem"));
+    world.due(BROKEN).deploy_hook(&breaking(&world, BROKEN)).write();
+    let (made_by, copy) = (made.display(), copied.display());
+    world.set(BROKEN, &format!("[[deploy]]\ncombined = \"{copy}\"\n[[deploy]]\ncommand = \"touch {made_by}\"\n"));
+    let report = world.run().await;
+    failed_for_the_store(&report, BROKEN);
+    assert!(made.exists() && copied.exists(), "{report:?}");
+    assert_eq!(report.hooks.len(), 3, "{report:?}");
+}
+
+#[tokio::test]
 async fn a_failed_pre_hook_that_cannot_be_recorded_keeps_no_post_hook_from_running() {
     let world = World::new(PebbleOptions::default()).await;
     let post = world.file("post");
@@ -81,6 +94,23 @@ async fn advice_that_cannot_be_kept_for_one_lineage_stops_no_other() {
     failed_for_the_store(&report, BROKEN);
     assert!(report.findings.iter().any(|finding| finding.code == FindingCode::RenewalInformationUnavailable));
     assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_a_ca_says_is_kept_for_all_but_the_certificate_whose_memory_is_broken() {
+    let world = World::with_faults(PebbleOptions::default()).await;
+    world.proxy().offer_renewal_info();
+    for name in [BROKEN, SOUND] {
+        world.due(name).days_left(80).write();
+    }
+    let file = state_file(&world, BROKEN);
+    world.seen.when("first-seen", move || break_state(&file));
+    let report = world.run().await;
+    failed_for_the_store(&report, BROKEN);
+    assert!(world.state(SOUND).renewal_information.is_some(), "{report:?}");
+    let told: Vec<_> =
+        report.findings.iter().filter(|one| one.code == FindingCode::RenewalInformationUnavailable).collect();
+    assert!(told.iter().any(|one| one.subject == world.server()), "once for the CA: {told:?}");
 }
 
 #[tokio::test]
@@ -181,6 +211,7 @@ fn begin_rollover_at_a_silent_ca(world: &World) {
 }
 
 const LONGER_THAN_A_TEST: Duration = Duration::from_secs(3600);
+const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 
 #[tokio::test]
 async fn a_run_goes_on_when_the_ca_of_an_unfinished_account_key_does_not_answer() {
@@ -189,14 +220,34 @@ async fn a_run_goes_on_when_the_ca_of_an_unfinished_account_key_does_not_answer(
     let second = Pebble::start(PebbleOptions { http_port: Some(port), ..PebbleOptions::default() });
     due_elsewhere(&world, SOUND, &second.directory_url(), second.ca_bundle()).await;
     begin_rollover_at_a_silent_ca(&world);
-    let renewer = renewer(&world, second.ca_bundle(), LONGER_THAN_A_TEST);
+    // The key of an account at a CA that answers is put right meanwhile.
+    let answering = AcmeUrl::parse(&second.directory_url()).unwrap();
+    let key = AccountKey::generate_kind(AccountKeyType::EcdsaP256).unwrap();
+    let account = world.store().accounts(&answering).unwrap().0.remove(0);
+    let long_ago = testkit::now() - chrono::TimeDelta::days(1);
+    let locked = world.store().lock().unwrap();
+    locked.begin_rollover(&answering, &account, key.spki_der(), &key.to_jwk(), long_ago).unwrap();
+    drop(locked);
+    let mut transport = world.transport();
+    transport.ca_bundles.push(second.ca_bundle());
+    transport.timeout = LONGER_THAN_A_TEST;
+    let renewer = Renewer::builder(world.store())
+        .transport(transport)
+        .observer(Arc::clone(&world.seen) as Arc<dyn Observer>)
+        .account_key_patience(SHORT_PATIENCE)
+        .build()
+        .unwrap();
     let (request, stop) = (Request::renew(), Stop::new());
     let run = renewer.run(request, &stop);
     let report = tokio::time::timeout(Duration::from_secs(120), run).await.expect("the run waits for ever").unwrap();
     assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
     let told = report.findings.iter().find(|finding| finding.code == FindingCode::AccountKeyPending).unwrap();
     assert_eq!(told.subject, world.account);
-    assert_eq!(world.store().rollovers().unwrap().0.len(), 1, "the next run asks again");
+    assert!(told.evidence.contains("not waited for longer than 2 seconds"), "{told:?}");
+    let left = world.store().rollovers().unwrap().0;
+    assert_eq!(left.len(), 1, "the next run asks again: {left:?}");
+    assert_eq!(left[0].directory, world.directory());
+    assert!(report.findings.iter().any(|finding| finding.subject == account.id), "{report:?}");
 }
 
 #[tokio::test]

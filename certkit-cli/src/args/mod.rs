@@ -122,6 +122,16 @@ impl Invocation {
     }
 }
 
+/// Whether a command line that cannot be read asks for this command.
+pub(crate) fn asks_for(arguments: &[OsString], command: &str) -> bool {
+    let program = std::iter::once(OsString::from("certkit"));
+    let matches = parser().ignore_errors(true).try_get_matches_from(program.chain(arguments.iter().cloned()));
+    let words =
+        matches.ok().and_then(|matches| Some(matches.try_get_many::<String>("words").ok()??.cloned().collect()));
+    let words: Vec<String> = words.unwrap_or_default();
+    words.first().is_some_and(|word| word == command)
+}
+
 /// The parser with every flag, certbot's included.
 pub(crate) fn parser() -> clap::Command {
     Typed::command().args(certbot::arguments())

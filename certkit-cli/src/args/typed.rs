@@ -35,6 +35,8 @@ pub(crate) struct Typed {
     #[command(flatten)]
     pub(crate) hooks: Hooks,
     #[command(flatten)]
+    pub(crate) serving: Serving,
+    #[command(flatten)]
     pub(crate) revocation: Revocation,
     #[command(flatten)]
     pub(crate) version_choice: VersionChoice,
@@ -42,6 +44,12 @@ pub(crate) struct Typed {
     pub(crate) csr: Csr,
     #[command(flatten)]
     pub(crate) timer: Timer,
+    #[command(flatten)]
+    pub(crate) doctor: Doctor,
+    #[command(flatten)]
+    pub(crate) notices: Notices,
+    #[command(flatten)]
+    pub(crate) metrics: Metrics,
 }
 
 /// Flags of the commands that ask a CA; those that only read refuse them.
@@ -116,7 +124,7 @@ pub(crate) struct Selection {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Obtaining and renewing")]
 pub(crate) struct Renewal {
-    /// Change nothing: certificates are tried with the CA's test server and not kept, and the timer is only shown
+    /// Change nothing: certificates are tried with the CA's test server and not kept, the timer and notices are only shown
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Run deploy hooks in a dry run, too
@@ -284,6 +292,17 @@ pub(crate) struct Hooks {
 }
 
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "What is served")]
+pub(crate) struct Serving {
+    /// Do not look at what servers serve; with check, go by what was seen last
+    #[arg(long)]
+    pub(crate) no_probe: bool,
+    /// The hosts speak this before TLS: smtp, imap or pop3 with STARTTLS; without a port, its usual one counts
+    #[arg(long, value_name = "PROTOCOL", value_parser = ["smtp", "imap", "pop3"])]
+    pub(crate) starttls: Option<String>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Revoking")]
 pub(crate) struct Revocation {
     /// The certificate to revoke; with --csr, the new file for the certificate
@@ -331,6 +350,36 @@ pub(crate) struct Timer {
     /// The time between two runs, 1 to 24 hours [default: 6h]
     #[arg(long, value_name = "TIME")]
     pub(crate) interval: Option<String>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Looking for trouble")]
+pub(crate) struct Doctor {
+    /// Look at this machine alone: ask no CA, no name server, and not port 80
+    #[arg(long)]
+    pub(crate) no_network: bool,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Notices")]
+pub(crate) struct Notices {
+    /// Send a test message by every channel, and say what became of it
+    #[arg(long)]
+    pub(crate) test: bool,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Metrics")]
+pub(crate) struct Metrics {
+    /// Answer Prometheus at this address: /metrics and /healthz; a port alone is one of 127.0.0.1
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) metrics: Option<String>,
+    /// Let --metrics be an address that other machines reach: all who do can read the names of all certificates
+    #[arg(long)]
+    pub(crate) remote_metrics: bool,
+    /// Show what Prometheus is told, as the file of metrics_textfile would have it
+    #[arg(long)]
+    pub(crate) prometheus: bool,
 }
 
 impl Typed {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use certkit_acme::command::CommandSettings;
+use certkit_acme::notify::Secrets;
 use certkit_acme::renewal::Renewer;
 use certkit_acme::transport::TransportSettings;
 use certkit_core::settings::Settings;
@@ -38,7 +39,13 @@ impl<'a> Context<'a> {
         // Whoever asks for a dry run must not get a real one.
         if self.invocation.typed.renewal.dry_run && !command.flags.contains(&"dry_run") {
             return Err(CommandError::usage(format!("`certkit {}` knows no --dry-run", command.name)).with_cure(
-                "--dry-run works with renew, certonly and timer; reconfigure makes a test order by itself",
+                "--dry-run works with renew, certonly, timer and notify; reconfigure makes a test order by itself",
+            ));
+        }
+        // As short for --test-cert it would leave out the test server.
+        if self.invocation.typed.notices.test && !command.flags.contains(&"test") {
+            return Err(CommandError::usage(format!("`certkit {}` knows no --test", command.name)).with_cure(
+                "--test works with notify; the staging server of Let's Encrypt is --test-cert or --staging",
             ));
         }
         self.refuse_csr_elsewhere(command)?;
@@ -167,6 +174,7 @@ impl<'a> Context<'a> {
             .commands(commands)
             .live_switch(settings.live_switch.value)
             .settings_overrides(self.overrides())
+            .secrets(Secrets::from_env())
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
             .build()?;
         Ok(renewer)
@@ -178,7 +186,20 @@ impl<'a> Context<'a> {
         let renewer = Renewer::builder(self.store()?)
             .transport(self.transport()?)
             .settings_overrides(self.overrides())
+            .secrets(Secrets::from_env())
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
+            .build()?;
+        Ok(renewer)
+    }
+
+    /// A renewer that looks at everything and changes nothing. Settings that cannot be used are among what it looks at, so
+    /// they keep it from nothing.
+    pub(crate) fn examining_renewer(&self) -> Result<Renewer, CommandError> {
+        let store = self.store()?;
+        let settings = self.invocation.effective(store.settings().unwrap_or_default());
+        let renewer = Renewer::builder(store)
+            .transport(self.invocation.transport(&settings))
+            .settings_overrides(self.overrides())
             .build()?;
         Ok(renewer)
     }

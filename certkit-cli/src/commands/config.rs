@@ -105,6 +105,7 @@ impl Check<'_> {
         let path = self.store.paths().settings_file();
         self.tell(&path, fallbacks(self.store, &settings.fallback_servers, may_be_test).problems);
         self.bundles(&settings);
+        self.secrets(&settings);
         let mut rows = both(&LineageSettings::inherited(&settings));
         rows.extend(only_global(&settings));
         let server = invocation.server_or_default()?;
@@ -133,6 +134,7 @@ impl Check<'_> {
         // Over a global file that cannot be used, nothing applies.
         let rows = own.filter(|_| settings.is_some()).zip(conf).map(|(own, conf)| {
             let mut rows = both(&own);
+            rows.extend(own.endpoints.iter().map(Row::endpoint));
             rows.extend(own.deploy.iter().map(Row::deploy));
             rows.extend(conf);
             rows
@@ -269,6 +271,15 @@ impl Check<'_> {
         }
     }
 
+    /// Secrets that everybody on the machine can read are none.
+    fn secrets(&mut self, settings: &Settings) {
+        if settings.holds_secrets() && self.store.settings_are_public() {
+            let path = self.store.paths().settings_file();
+            let finding = Finding::new(FindingCode::SecretReadable, path.to_string_lossy(), "");
+            self.finding(&path, "", "secret-readable", finding.what(), finding.cure());
+        }
+    }
+
     fn orphans(&mut self) -> Result<(), CommandError> {
         for path in self.store.orphaned_settings()? {
             let name = path.file_name().and_then(|file| file.to_str()).and_then(|file| file.strip_suffix(".toml"));
@@ -337,6 +348,8 @@ fn both(settings: &LineageSettings) -> Vec<Row> {
         Row::truth("revocation_check", &settings.revocation_check),
         Row::text("live_switch", switch.value.as_str(), switch.origin.clone()),
         Row::interval("hook_time_limit", Some(settings.hook_time_limit.value), &settings.hook_time_limit.origin),
+        Row::truth("default_endpoints", &settings.default_endpoints),
+        Row::interval("proof_patience", Some(settings.proof_patience.value), &settings.proof_patience.origin),
     ]
 }
 
@@ -345,10 +358,18 @@ fn only_global(settings: &Settings) -> Vec<Row> {
     let bundles: Vec<String> =
         settings.ca_bundles.value.iter().map(|path| path.to_string_lossy().into_owned()).collect();
     let comment = &settings.user_agent_comment;
-    vec![
+    let email: Vec<String> = settings.email.value.iter().map(ToString::to_string).collect();
+    let textfile = settings.metrics_textfile.value.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let mut rows = vec![
         Row::number("parallel_orders", &settings.parallel_orders),
         Row::list("ca_bundles", &bundles, &settings.ca_bundles.origin),
         Row::interval("run_interval", settings.run_interval.value, &settings.run_interval.origin),
         Row::optional("user_agent_comment", comment.value.as_deref(), &comment.origin),
-    ]
+        Row::optional("metrics_textfile", textfile.as_deref(), &settings.metrics_textfile.origin),
+        Row::truth("metrics_per_certificate", &settings.metrics_per_certificate),
+        Row::list("email", &email, &settings.email.origin),
+    ];
+    rows.extend(settings.channels().iter().map(Row::notify));
+    rows.extend(settings.heartbeat.as_ref().map(Row::heartbeat));
+    rows
 }

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args as _;
 
 use certkit_acme::renewal::{Outcome, Report, RunError};
-use certkit_acme::{Wake, Watcher};
+use certkit_acme::{Monitor, Wake, Watcher};
 use certkit_core::store::LockError;
 use certkit_core::{FailureClass, escape};
 use chrono::{DateTime, Utc};
 
 use super::renew::{names_of_all, prepare};
-use super::{Command, Context, Operands};
+use super::{Command, Context, Operands, metrics};
 use crate::exit::{CommandError, Exit};
 use crate::progress::{Progress, Work};
 use crate::render::renewal::{self, Piece};
@@ -26,6 +26,10 @@ use crate::service::ServiceManager;
 /// hours. It sleeps in between, and holds no lock then: other commands, and certbot, can be used meanwhile. SIGHUP makes it
 /// look at once, after certificates or settings were changed by hand; SIGTERM and SIGINT end it, after challenges were removed
 /// and post hooks were run. systemd is told when it is ready, what it does, and that it is alive (Type=notify).
+///
+/// With --metrics it answers Prometheus: /metrics, and /healthz, which is 200 while all is as it should be and 503 with the
+/// reason when the daemon is stuck or cannot run. There is neither a password nor TLS, so that other addresses than
+/// loopback's need --remote-metrics as well.
 ///
 /// Flags mean what they mean with `certkit renew`, and go before the settings, which are read anew each time. Only
 /// `ca_bundles`, `user_agent_comment` and cli.ini are read once, at the start.
@@ -46,6 +50,7 @@ pub(crate) const COMMAND: Command = Command {
         "deploy_hook",
         "post_hook",
         "no_directory_hooks",
+        "no_probe",
         "disable_hook_validation",
         "hook_time_limit",
         "live_switch",
@@ -74,6 +79,8 @@ pub(crate) const COMMAND: Command = Command {
         "preferred_challenges",
         "http_01_port",
         "http_01_address",
+        "metrics",
+        "remote_metrics",
     ],
     writes: true,
     operands: Operands::None,
@@ -90,16 +97,22 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     if invocation.typed.renewal.no_random_sleep_on_renew {
         context.ui.detail("--no-random-sleep-on-renew is ignored: the daemon wakes when something is due.");
     }
+    let listener = metrics::listen(context)?;
     let (store, request) = prepare(context)?;
     let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, names_of_all(&store));
     let renewer = context.lasting_renewer(&progress)?;
-    let diary = Diary { context, progress, manager: ServiceManager::from_env(), said: Mutex::default() };
+    let monitor = Arc::new(Monitor::new(renewer.clone()));
+    let manager = ServiceManager::from_env();
+    let diary = Diary { context, progress, manager, monitor, said: Mutex::default() };
     let wake = Arc::new(Wake::new());
     let reason = runtime::block_on_daemon(&wake, |stop| {
         let (renewer, diary, wake) = (&renewer, &diary, &wake);
         async move {
             let manager = &diary.manager;
             tokio::spawn(manager.clone().keep_alive());
+            if let Some(listener) = listener {
+                metrics::serve(context, listener, &diary.monitor, &stop);
+            }
             context.ui.status("certkit daemon is ready.");
             manager.ready();
             let say_goodbye = async {
@@ -125,17 +138,21 @@ struct Diary<'a> {
     context: &'a Context<'a>,
     progress: Arc<Progress>,
     manager: ServiceManager,
+    /// What is told over HTTP.
+    monitor: Arc<Monitor>,
     /// What the last run had to say.
     said: Mutex<BTreeSet<String>>,
 }
 
 impl Watcher for Diary<'_> {
     fn working(&self) {
+        self.monitor.working();
         self.manager.status("renewing");
         self.context.ui.detail("Looking for what is due.");
     }
 
     fn ran(&self, outcome: &Result<Report, RunError>) {
+        self.monitor.ran(outcome);
         self.progress.finish();
         let pieces = match outcome {
             Ok(report) => of_report(report),
@@ -158,6 +175,7 @@ impl Watcher for Diary<'_> {
     }
 
     fn sleeping(&self, until: DateTime<Utc>) {
+        self.monitor.sleeping(until);
         let text = format!("sleeping until {}", time(until));
         self.manager.status(&text);
         self.context.ui.detail(&format!("{text}."));

@@ -18,7 +18,8 @@ use crate::runtime;
 /// Run what is pending of the deploy
 ///
 /// Gives the certificates in use to what does not have them yet: hooks and reloads that failed, those that an interrupted
-/// run left over, and targets that were added to the settings. No CA is asked for anything. Every run of `certkit renew`
+/// run left over, and targets that were added to the settings. Where a server still serves an older version, the hooks and
+/// reloads run once more; then it is seen whether the certificates in use are served. No CA is asked for anything. Every run of `certkit renew`
 /// does the same; this is for whoever has just put right why it failed.
 #[derive(clap::Args)]
 struct About {}
@@ -28,7 +29,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "deploy",
     describe: About::augment_args,
     usage: "",
-    flags: &["cert_name", "no_directory_hooks", "hook_time_limit"],
+    flags: &["cert_name", "no_directory_hooks", "hook_time_limit", "no_probe"],
     writes: true,
     operands: Operands::None,
     run,
@@ -46,6 +47,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         request.selection = Selection::One(name);
     }
     request.directory_hooks = !context.invocation.typed.hooks.no_directory_hooks;
+    request.probe_endpoints = !context.invocation.typed.serving.no_probe;
     let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, BTreeMap::new());
     let renewer = context.renewer(&context.settings()?, &progress)?;
     let result = runtime::block_on(|stop| async move { Ok(renewer.deploy_pending(request, &stop).await?) });

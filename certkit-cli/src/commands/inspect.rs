@@ -5,14 +5,13 @@ use std::path::Path;
 use clap::Args as _;
 
 use certkit_acme::AwsLcKeyMath;
-use certkit_acme::probe::probe;
 use certkit_core::settings::{Settings, SettingsProblemCode};
 use certkit_core::{KeyMath as _, escape, read_bundle};
 
+use super::inspect_host::host;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::render::inspect::{Inspected, is_empty, json, text};
-use crate::runtime;
 
 /// The largest file that is read: no bundle of certificates is larger.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -21,8 +20,9 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 ///
 /// Shows everything about the certificates in files (PEM or DER, any number in one file), or as a host serves them.
 /// A word that names an existing file or directory, or that contains a slash, is one; any other is HOST or HOST:PORT
-/// (port 443 without one). In a directory, every file below it is looked at; those that hold no certificate are passed
-/// over. Nothing is changed.
+/// (port 443 without one, or the usual one of --starttls). In a directory, every file below it is looked at; those that
+/// hold no certificate are passed over. A host is looked at on all its addresses, with and without a name in the
+/// handshake, and compared with the store where that holds a certificate for the same names. Nothing is changed.
 #[derive(clap::Args)]
 struct About {}
 
@@ -31,7 +31,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "inspect",
     describe: About::augment_args,
     usage: "FILE… or HOST[:PORT]…",
-    flags: &["ca_bundle"],
+    flags: &["ca_bundle", "starttls"],
     writes: false,
     operands: Operands::Some,
     run,
@@ -43,7 +43,10 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         if Path::new(source).is_dir() {
             all.extend(directory(source));
         } else {
-            all.push(if is_file(source) { file(source) } else { endpoint(context, source)? });
+            match is_file(source) {
+                true => all.push(file(source)),
+                false => all.extend(host(context, source)?),
+            }
         }
     }
     let mut failed = false;
@@ -140,28 +143,8 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn endpoint(context: &Context<'_>, source: &str) -> Result<Inspected, CommandError> {
-    let mut inspected = Inspected { source: source.to_owned(), ..Inspected::default() };
-    let Some((host, port)) = host_and_port(source) else {
-        inspected.problems.push("there is no such file, and it is not of the form HOST or HOST:PORT".to_owned());
-        return Ok(inspected);
-    };
-    let settings = context.invocation.transport(&settings(context));
-    let served = runtime::ask(async { Ok(probe(host, port, Some(host), &settings).await) })?;
-    match served {
-        Ok(served) => {
-            inspected.address = Some(served.address.to_string());
-            inspected.certificates = served.certificates;
-            inspected.problems = served.unreadable;
-            inspected.verdict = Some(served.verdict);
-        }
-        Err(problem) => inspected.problems.push(escape(&problem.to_string()).into_owned()),
-    }
-    Ok(inspected)
-}
-
 /// Anybody may look at a server, but only the owner can read the settings: they are no reason to refuse.
-fn settings(context: &Context<'_>) -> Settings {
+pub(super) fn settings(context: &Context<'_>) -> Settings {
     let settings = match context.store().map(|store| store.settings()) {
         Ok(Ok(settings)) => settings,
         Ok(Err(error)) if error.problems.iter().any(|problem| problem.code != SettingsProblemCode::Unreadable) => {
@@ -178,50 +161,4 @@ fn settings(context: &Context<'_>) -> Settings {
         }
     };
     context.invocation.effective(settings)
-}
-
-/// `host`, `host:port`, `192.0.2.1:port`, `[2001:db8::1]:port` or a bare IPv6 address.
-fn host_and_port(source: &str) -> Option<(&str, u16)> {
-    const HTTPS: u16 = 443;
-    if let Some(rest) = source.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        host.parse::<std::net::Ipv6Addr>().ok()?;
-        return match rest.strip_prefix(':') {
-            Some(port) => Some((host, port.parse().ok()?)),
-            None => rest.is_empty().then_some((host, HTTPS)),
-        };
-    }
-    if source.parse::<std::net::Ipv6Addr>().is_ok() {
-        return Some((source, HTTPS));
-    }
-    let (host, port) = match source.split_once(':') {
-        Some((host, port)) => (host, port.parse().ok()?),
-        None => (source, HTTPS),
-    };
-    (!host.is_empty()).then_some((host, port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_and_ports() {
-        for (source, expected) in [
-            ("example.org", Some(("example.org", 443))),
-            ("example.org:8443", Some(("example.org", 8443))),
-            ("127.0.0.1:1", Some(("127.0.0.1", 1))),
-            ("[::1]:8443", Some(("::1", 8443))),
-            ("[::1]", Some(("::1", 443))),
-            ("2001:db8::1", Some(("2001:db8::1", 443))),
-            ("example.org:https", None),
-            ("example.org:70000", None),
-            (":1", None),
-            ("[x]:1", None),
-            ("[::1]x", None),
-            ("a:b:c", None),
-        ] {
-            assert_eq!(host_and_port(source), expected, "{source}");
-        }
-    }
 }

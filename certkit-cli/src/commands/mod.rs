@@ -3,14 +3,19 @@
 mod account;
 mod certificates;
 mod certonly;
+mod check;
 mod config;
 mod daemon;
 mod delete;
 mod deploy;
+mod doctor;
 mod foresight;
 pub(crate) mod help;
 mod history;
 mod inspect;
+mod inspect_host;
+mod metrics;
+mod notify;
 mod plan;
 mod reconfigure;
 mod register;
@@ -27,8 +32,10 @@ mod wishes;
 
 mod common;
 pub(crate) use certonly::Saved;
+pub(crate) use check::{CHECK, unknown};
 pub(crate) use common::Context;
 pub(crate) use foresight::{Broken, CadenceSource, Foreseen, Foresight};
+pub(crate) use wishes::in_json as wish_json;
 
 use certkit_core::escape;
 
@@ -69,6 +76,8 @@ pub(crate) const ALL: &[&Command] = &[
     &certificates::COMMAND,
     &status::COMMAND,
     &plan::COMMAND,
+    &check::COMMAND,
+    &doctor::COMMAND,
     &inspect::COMMAND,
     &renew::COMMAND,
     &daemon::COMMAND,
@@ -86,6 +95,7 @@ pub(crate) const ALL: &[&Command] = &[
     &show_account::COMMAND,
     &unregister::COMMAND,
     &timer::COMMAND,
+    &notify::COMMAND,
 ];
 
 /// The command of a word; certbot's `auth` is `certonly`.

@@ -57,6 +57,7 @@ pub(crate) const COMMAND: Command = Command {
         "deploy_hook",
         "post_hook",
         "no_directory_hooks",
+        "no_probe",
         "disable_hook_validation",
         "hook_time_limit",
         "live_switch",
@@ -252,6 +253,7 @@ fn request(context: &Context<'_>, name: Option<LineageName>, edits: ConfEdits) -
         request.urgency = Urgency::Now;
     }
     request.directory_hooks = !typed.hooks.no_directory_hooks;
+    request.probe_endpoints = !typed.serving.no_probe;
     request.account.clone_from(&typed.account.account);
     request
 }

@@ -27,7 +27,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "rollback",
     describe: About::augment_args,
     usage: "--cert-name NAME",
-    flags: &["cert_name", "to", "no_directory_hooks", "hook_time_limit", "live_switch"],
+    flags: &["cert_name", "to", "no_directory_hooks", "hook_time_limit", "live_switch", "no_probe"],
     writes: true,
     operands: Operands::None,
     run,
@@ -55,6 +55,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let mut wanted = RollBack::of(name);
     wanted.to = to;
     wanted.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
+    wanted.probe_endpoints = !invocation.typed.serving.no_probe;
     let result = runtime::block_on(|stop| async move { Ok(renewer.roll_back(&wanted, &stop).await?) });
     progress.finish();
     let report = result?;

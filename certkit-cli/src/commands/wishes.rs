@@ -75,7 +75,7 @@ pub(super) fn when(one: &Foreseen, now: DateTime<Utc>) -> String {
 }
 
 /// For machines.
-pub(super) fn in_json(wish: Option<&RecordedWish>) -> Value {
+pub(crate) fn in_json(wish: Option<&RecordedWish>) -> Value {
     wish.map_or(Value::Null, |wish| {
         json!({
             "at": crate::render::json_time(wish.at),

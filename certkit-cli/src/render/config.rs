@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use certkit_core::escape;
-use certkit_core::settings::{DeploySetting, FileAccess, Origin, Sourced, interval_text};
+use certkit_core::settings::{
+    ChannelSetting, DeploySetting, FileAccess, HeartbeatSetting, NotifySetting, Origin, Sourced, interval_text,
+};
 use certkit_core::store::StorePaths;
+use certkit_core::{Endpoint, escape};
 use serde_json::{Value, json};
 
 use crate::ui::shown;
@@ -84,9 +86,38 @@ impl Row {
         Self { key, text: escape(&text).into_owned(), value: json!(values), origin: origin.clone() }
     }
 
+    /// A channel by which the owner is told.
+    pub(crate) fn notify(channel: &Sourced<NotifySetting>) -> Self {
+        Self::of_fields("notify", channel_fields(&channel.value), channel.origin.clone())
+    }
+
+    /// The URL that is called after each run.
+    pub(crate) fn heartbeat(heartbeat: &Sourced<HeartbeatSetting>) -> Self {
+        let value = &heartbeat.value;
+        let fields = vec![
+            ("url", json!(value.url.to_string())),
+            ("failures", json!(value.failures)),
+            ("start", json!(value.start)),
+        ];
+        Self::of_fields("heartbeat", fields, heartbeat.origin.clone())
+    }
+
+    /// A place of an `[[endpoint]]` table.
+    pub(crate) fn endpoint(endpoint: &Sourced<Endpoint>) -> Self {
+        let Endpoint { host, port, protocol, server_name, .. } = &endpoint.value;
+        let name = server_name.as_ref().map(|name| format!(", server_name {name}")).unwrap_or_default();
+        let text = format!("{} ({}{name})", endpoint.value, protocol.as_str());
+        let value = json!({ "host": host, "port": port, "protocol": protocol.as_str(), "server_name": server_name });
+        Self { key: "endpoint", text: escape(&text).into_owned(), value, origin: endpoint.origin.clone() }
+    }
+
     /// A target of a `[[deploy]]` table.
     pub(crate) fn deploy(target: &Sourced<DeploySetting>) -> Self {
-        let fields = fields(&target.value);
+        Self::of_fields("deploy", fields(&target.value), target.origin.clone())
+    }
+
+    /// The keys of a table, the one that says what it is first.
+    fn of_fields(key: &'static str, fields: Vec<(&'static str, Value)>, origin: Origin) -> Self {
         let text = |value: &Value| match value {
             Value::String(text) => text.clone(),
             Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
@@ -99,8 +130,41 @@ impl Row {
             line.push_str(&format!(" ({})", rest.join(", ")));
         }
         let value = Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect());
-        Self { key: "deploy", text: escape(&line).into_owned(), value, origin: target.origin.clone() }
+        Self { key, text: escape(&line).into_owned(), value, origin }
     }
+}
+
+/// The keys of a `[[notify]]` table; of what may be a secret, where it is.
+fn channel_fields(setting: &NotifySetting) -> Vec<(&'static str, Value)> {
+    let mut fields = match &setting.channel {
+        ChannelSetting::Smtp(smtp) => {
+            let mut fields =
+                vec![("smtp", json!(smtp.host)), ("port", json!(smtp.port)), ("tls", json!(smtp.tls.as_str()))];
+            if let Some((name, password)) = &smtp.login {
+                fields.extend([("username", json!(name)), ("password", json!(password.to_string()))]);
+            }
+            fields
+        }
+        ChannelSetting::Sendmail { program, .. } => vec![("sendmail", json!(program.to_string_lossy()))],
+        ChannelSetting::Webhook { preset, fields } => {
+            let mut all = vec![("webhook", json!(preset.name()))];
+            let told: Vec<String> = fields.iter().map(|(name, source)| format!("{name} {source}")).collect();
+            all.extend((!told.is_empty()).then(|| ("fields", json!(told))));
+            all
+        }
+        ChannelSetting::Command { command } => vec![("command", json!(command))],
+        _ => vec![("channel", json!("of a kind that this version has no words for"))],
+    };
+    if let Some(addresses) = setting.channel.addresses() {
+        fields.extend(addresses.from.as_ref().map(|from| ("from", json!(from.as_str()))));
+        if !addresses.to.is_empty() {
+            let to: Vec<&str> = addresses.to.iter().map(|one| one.as_str()).collect();
+            fields.push(("to", json!(to)));
+        }
+    }
+    fields.push(("level", json!(setting.level.code())));
+    fields.push(("name", json!(setting.name)));
+    fields
 }
 
 /// The keys of a `[[deploy]]` table, the one that says what it is first.

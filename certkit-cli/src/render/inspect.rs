@@ -15,10 +15,12 @@ pub(crate) struct Inspected {
     pub(crate) certificates: Vec<Certificate>,
     /// How many private keys stand beside them, and for which certificate each is, by index.
     pub(crate) keys: Vec<Option<usize>>,
-    /// The address that answered, for an endpoint.
-    pub(crate) address: Option<String>,
+    /// The addresses that answered so, for a host.
+    pub(crate) addresses: Vec<String>,
     /// What a client that checks says, for an endpoint.
     pub(crate) verdict: Option<Result<(), String>>,
+    /// What else is to be said of what a host serves, and how it compares with the store; escaped.
+    pub(crate) served: Vec<String>,
     /// What could not be read; escaped.
     pub(crate) problems: Vec<String>,
 }
@@ -34,14 +36,17 @@ pub(crate) fn text(inspected: &Inspected, now: DateTime<Utc>) -> String {
     let issuers = possible_issuers(&inspected.certificates);
     let total = inspected.certificates.len();
     text.push_str(&format!("{}", escape(&inspected.source)));
-    if let Some(address) = &inspected.address {
-        text.push_str(&format!(" (answered from {})", escape(address)));
+    if !inspected.addresses.is_empty() {
+        text.push_str(&format!(" (answered from {})", escape(&inspected.addresses.join(", "))));
     }
     text.push('\n');
     match &inspected.verdict {
         Some(Ok(())) => text.push_str("  A client that checks accepts it.\n"),
         Some(Err(why)) => text.push_str(&format!("  A client that checks refuses it: {}\n", escape(why))),
         None => {}
+    }
+    for line in &inspected.served {
+        text.push_str(&format!("  {line}\n"));
     }
     for (at, certificate) in inspected.certificates.iter().enumerate() {
         text.push_str(&format!("  Certificate {} of {total}\n", at + 1));
@@ -156,7 +161,11 @@ pub(crate) fn json(all: &[Inspected]) -> Value {
         let issuers = possible_issuers(&inspected.certificates);
         for (index, certificate) in inspected.certificates.iter().enumerate() {
             let signers = issuers.get(index).cloned().unwrap_or_default();
-            certificates.push(json_of(&inspected.source, index, certificate, &signers));
+            let mut row = json_of(&inspected.source, index, certificate, &signers);
+            if !inspected.addresses.is_empty() {
+                row["addresses"] = json!(inspected.addresses);
+            }
+            certificates.push(row);
             for unreadable in [certificate.san_dns().err(), certificate.san_ip().err()].into_iter().flatten() {
                 problems.push(json!({ "source": inspected.source, "what": unreadable.to_string() }));
             }
@@ -169,7 +178,16 @@ pub(crate) fn json(all: &[Inspected]) -> Value {
                 .push(json!({ "source": inspected.source, "what": format!("a client that checks refuses it: {why}") }));
         }
     }
-    json!({ "schema": 1, "certificates": certificates, "problems": problems })
+    let hosts = all.iter().filter(|one| !one.addresses.is_empty()).map(|one| {
+        json!({
+            "source": one.source,
+            "addresses": one.addresses,
+            "accepted": matches!(one.verdict, Some(Ok(()))),
+            "served": one.served,
+        })
+    });
+    let hosts: Vec<Value> = hosts.collect();
+    json!({ "schema": 1, "certificates": certificates, "hosts": hosts, "problems": problems })
 }
 
 fn json_of(source: &str, index: usize, certificate: &Certificate, signers: &[usize]) -> Value {

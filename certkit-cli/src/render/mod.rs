@@ -1,12 +1,15 @@
 //! What people and programs read: text and JSON made of values, with the time passed in.
 
 pub(crate) mod certificates;
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod csr;
+pub(crate) mod doctor;
 pub(crate) mod hooks;
 pub(crate) mod inspect;
 pub(crate) mod limits;
 pub(crate) mod lines;
+pub(crate) mod notify;
 pub(crate) mod plan;
 pub(crate) mod renewal;
 #[cfg(test)]

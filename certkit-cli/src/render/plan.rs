@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::lines::{field, wrapped};
 use super::{json_time, limits, time, words};
-use crate::commands::{CadenceSource, Foreseen, Foresight};
+use crate::commands::{CadenceSource, Foreseen, Foresight, wish_json};
 
 /// The report of `plan`, in at most eighty columns.
 pub(crate) fn text(foresight: &Foresight) -> String {
@@ -270,6 +270,7 @@ fn row(one: &Foreseen, now: DateTime<Utc>) -> Value {
         "server": one.own_authority().map(ToString::to_string),
         "not_after": input.validity.map(|validity| json_time(validity.not_after)),
         "held": held,
+        "wish": wish_json(input.state.wish.as_ref()),
         "window": window(one),
         "explanation_url": explanation(one),
         "next_check": information.map(|known| json_time(known.next_check)),

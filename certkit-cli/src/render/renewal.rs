@@ -96,7 +96,7 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
             words::held_cure(by, &name),
         ))],
         // What is still pending is told at the end.
-        Outcome::Deployed { version } if entry.deploy_pending.is_empty() => {
+        Outcome::Deployed { version } if entry.is_deployed() => {
             vec![Piece::Out(format!("Version {version} of {name} is deployed now\n"))]
         }
         Outcome::NotDue { .. } => vec![Piece::Out("Certificate not yet due for renewal\n".to_owned())],
@@ -347,6 +347,14 @@ fn pending(report: &Report) -> impl Iterator<Item = (&str, String)> {
         .flat_map(|entry| entry.deploy_pending.iter().map(|target| (entry.name.as_str(), words::deploy_target(target))))
 }
 
+/// Where something else than the certificate in use is served although it counts. For people it stands in the findings.
+fn not_served(report: &Report) -> impl Iterator<Item = (&str, String)> {
+    let of = |entry: &'_ ReportEntry| {
+        entry.not_served.iter().map(|line| format!("not served yet: {line}")).collect::<Vec<_>>()
+    };
+    report.entries.iter().flat_map(move |entry| of(entry).into_iter().map(|line| (entry.name.as_str(), line)))
+}
+
 /// A failure's class as a word for machines.
 pub(crate) fn class_code(class: FailureClass) -> String {
     serde_json::to_value(class).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
@@ -359,14 +367,14 @@ pub(crate) fn json(report: &Report) -> Value {
         "now": json_time(report.now),
         "dry_run": report.dry_run,
         "renewed": [], "simulated": [], "deployed": [], "not_due": [], "held": [], "failed": [],
-        "deploy_pending": pending(report).map(|(name, target)| json!({ "name": name, "target": target })).collect::<Vec<_>>(),
+        "deploy_pending": pending(report).chain(not_served(report)).map(|(name, target)| json!({ "name": name, "target": target })).collect::<Vec<_>>(),
         "hooks": report.hooks.iter().map(hook).collect::<Vec<_>>(),
         "problems": report.findings.iter().map(super::certificates::problem).collect::<Vec<_>>(),
         "stopped": report.stopped.is_some(),
     });
     for entry in &report.entries {
         // It is in the list of what is pending.
-        if matches!(entry.outcome, Outcome::Deployed { .. }) && !entry.deploy_pending.is_empty() {
+        if matches!(entry.outcome, Outcome::Deployed { .. }) && !entry.is_deployed() {
             continue;
         }
         let (list, row) = row(entry);

@@ -1,12 +1,11 @@
 //! Lines for cron: our own, and those of others that renew, too.
 
+use certkit_acme::doctor::renews;
+
 use super::{Job, MARKER, VARIABLE};
 
 /// Begins a line that was taken out of use.
 const DISABLED: &str = "# disabled by `certkit timer`: ";
-
-/// Programs that renew the certificates of this tree.
-const RENEWERS: [&str; 5] = ["certbot", "certbot-auto", "letsencrypt", "letsencrypt-auto", "certkit"];
 
 /// A file for /etc/cron.d, crontab(5).
 pub(crate) fn file(job: &Job) -> String {
@@ -22,27 +21,6 @@ pub(crate) fn file(job: &Job) -> String {
 pub(crate) fn user_line(job: &Job) -> String {
     let interval = job.schedule.interval().to_string();
     format!("{} {}", job.schedule.cron_fields(), command_line(job, &[(VARIABLE, &interval)]))
-}
-
-/// Whether a line of a crontab, or of a script that cron runs, renews certificates.
-pub(crate) fn renews(line: &str, has_systemd: bool) -> bool {
-    // Debian's line for certbot ends at once where systemd runs.
-    if line.trim_start().starts_with('#') || (has_systemd && line.contains("-d /run/systemd/system")) {
-        return false;
-    }
-    let mut is_renewer = false;
-    for word in line.split(|c: char| c.is_whitespace() || "'\"()`".contains(c)).filter(|word| !word.is_empty()) {
-        let (plain, ends) = match word.trim_end_matches([';', '&', '|']) {
-            "" => ("", true),
-            plain => (plain, plain.len() < word.len()),
-        };
-        if is_renewer && plain == "renew" {
-            return true;
-        }
-        is_renewer |= plain.rsplit('/').next().is_some_and(|name| RENEWERS.contains(&name));
-        is_renewer &= !ends;
-    }
-    false
 }
 
 /// The lines that renew.

@@ -8,17 +8,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certkit_acme::command::{CommandSettings, OwnersCommand, run};
+pub(crate) use certkit_acme::doctor::CERTBOT_TIMERS;
+use certkit_acme::doctor::{UnitState, unit_states};
 use certkit_core::escape;
 use certkit_core::store::Store;
-use chrono::{DateTime, NaiveDateTime, Utc};
 
 use super::{EXACT, SERVICE, TIMER, cron};
 use crate::args::Environment;
 use crate::exit::CommandError;
 use crate::ui::shown;
-
-/// certbot's timers: Debian's, the snap's, and those of Fedora, Arch and SUSE.
-pub(crate) const CERTBOT_TIMERS: [&str; 3] = ["certbot.timer", "snap.certbot.renew.timer", "certbot-renew.timer"];
 
 /// systemctl answers within seconds, or something is wrong.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -45,7 +43,7 @@ pub(crate) struct Facts {
     /// `/etc/cron.d/certkit`.
     pub(crate) cron: Existing,
     /// The units that systemd knows, of those that matter here.
-    pub(crate) units: Vec<UnitStatus>,
+    pub(crate) units: Vec<UnitState>,
     /// Everything else that renews.
     pub(crate) rivals: Vec<Rival>,
     /// What [`cron::disable`] took out of use: files, and the crontab where there is no path.
@@ -62,21 +60,6 @@ pub(crate) enum Existing {
     File(String),
     /// Something else is there; in words.
     Other(String),
-}
-
-/// What systemd tells of a unit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct UnitStatus {
-    /// Its name.
-    pub(crate) name: String,
-    /// Whether it runs, or waits to run.
-    pub(crate) is_active: bool,
-    /// Whether it comes back after a reboot.
-    pub(crate) is_enabled: bool,
-    /// When it last started something.
-    pub(crate) last: Option<DateTime<Utc>>,
-    /// When it will.
-    pub(crate) next: Option<DateTime<Utc>>,
 }
 
 /// Something else that renews.
@@ -183,7 +166,7 @@ impl Machine {
                 &exact,
             ];
             arguments.extend(CERTBOT_TIMERS);
-            facts.units = units(&self.run("systemctl", &arguments).await?);
+            facts.units = unit_states(&self.run("systemctl", &arguments).await?);
             let rivals = facts.units.iter().filter(|unit| CERTBOT_TIMERS.contains(&unit.name.as_str()));
             let rivals = rivals.filter(|unit| unit.is_active || unit.is_enabled);
             facts.rivals = rivals.map(|unit| Rival::Timer(unit.name.clone())).collect();
@@ -240,7 +223,7 @@ impl Machine {
 
 impl Facts {
     /// What systemd tells of a unit; nothing when it does not know it.
-    pub(crate) fn unit(&self, name: &str) -> Option<&UnitStatus> {
+    pub(crate) fn unit(&self, name: &str) -> Option<&UnitState> {
         self.units.iter().find(|unit| unit.name == name)
     }
 }
@@ -296,47 +279,9 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// `systemctl show` of several units: blocks of `NAME=VALUE`, with an empty line in between.
-fn units(shown: &str) -> Vec<UnitStatus> {
-    let mut all = Vec::new();
-    for block in shown.split("\n\n") {
-        let value =
-            |name: &str| block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default();
-        if value("LoadState") == "not-found" || value("Id").is_empty() {
-            continue;
-        }
-        all.push(UnitStatus {
-            name: value("Id").to_owned(),
-            is_active: matches!(value("ActiveState"), "active" | "activating" | "reloading"),
-            is_enabled: matches!(value("UnitFileState"), "enabled" | "enabled-runtime"),
-            last: timestamp(value("LastTriggerUSec")),
-            next: timestamp(value("NextElapseUSecRealtime")),
-        });
-    }
-    all
-}
-
-/// `Thu 2026-11-26 18:17:05 UTC`.
-fn timestamp(text: &str) -> Option<DateTime<Utc>> {
-    let (_, time) = text.split_once(' ')?;
-    NaiveDateTime::parse_from_str(time, "%Y-%m-%d %H:%M:%S UTC").ok().map(|time| time.and_utc())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_systemctl_shows_is_read() {
-        let shown = "LastTriggerUSec=Thu 2026-11-26 06:17:05 UTC\nNextElapseUSecRealtime=Thu 2026-11-26 12:17:05 UTC\nId=certkit.timer\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\nId=certkit-exact.timer\nLoadState=not-found\nActiveState=inactive\n\nId=certbot.timer\nLoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\nLastTriggerUSec=n/a\nNextElapseUSecRealtime=\n";
-        let units = units(shown);
-        assert_eq!(units.iter().map(|unit| unit.name.as_str()).collect::<Vec<_>>(), ["certkit.timer", "certbot.timer"]);
-        assert_eq!(units[0].next.unwrap().to_rfc3339(), "2026-11-26T12:17:05+00:00");
-        assert_eq!(units[0].last.unwrap().to_rfc3339(), "2026-11-26T06:17:05+00:00");
-        assert!(units[0].is_active && units[0].is_enabled);
-        assert_eq!(units[1], UnitStatus { name: "certbot.timer".into(), ..UnitStatus::default() });
-        assert!(super::units("nonsense\n\n=\n").is_empty());
-    }
 
     #[test]
     fn what_is_no_file_of_ours_is_recognized() {

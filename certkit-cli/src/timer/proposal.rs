@@ -154,8 +154,8 @@ fn disable(rival: &Rival, has_systemd: bool, disables: bool, proposal: &mut Prop
 mod tests {
     use super::*;
     use crate::args::Environment;
-    use crate::timer::machine::UnitStatus;
     use crate::timer::unit::tests::job;
+    use certkit_acme::doctor::UnitState;
 
     fn machine() -> Machine {
         Machine::of(&Environment { timer_root: Some("/nowhere".into()), ..Environment::default() })
@@ -206,11 +206,10 @@ mod tests {
     #[test]
     fn what_is_as_it_should_be_needs_no_change_and_what_was_disabled_stays_on_record() {
         let job = job("/usr/bin/certkit", &["renew", "-q"]);
-        let status = |name: &str, on: bool| UnitStatus {
-            name: name.into(),
-            is_active: on,
-            is_enabled: on,
-            ..UnitStatus::default()
+        let status = |name: &str, on: bool| {
+            let mut status = UnitState::default();
+            (status.name, status.is_active, status.is_enabled) = (name.into(), on, on);
+            status
         };
         let mut facts = Facts {
             has_systemd: true,

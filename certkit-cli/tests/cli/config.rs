@@ -42,6 +42,8 @@ fn without_files_the_defaults_are_shown_and_nothing_is_written() {
     assert_eq!(row(&run.stdout, "live_switch"), "live_switch exchange default");
     assert_eq!(row(&run.stdout, "hook_time_limit"), "hook_time_limit 1 hour default");
     assert_eq!(row(&run.stdout, "run_interval"), "run_interval none default");
+    assert_eq!(row(&run.stdout, "metrics_textfile"), "metrics_textfile none default");
+    assert_eq!(row(&run.stdout, "metrics_per_certificate"), "metrics_per_certificate true default");
     assert!(run.stdout.ends_with("\nNo problems were found.\n") && run.stderr.is_empty(), "{run:?}");
     let quiet = place.run(&["config", "check", "-q"]).ends_with(0);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
@@ -65,7 +67,10 @@ fn every_value_is_shown_with_where_it_stands() {
         .top("renew_before_expiry", "10 days")
         .write();
     place.tree.lineage("b.example.org").write();
-    settings(&place, "fallback_servers = [\"zerossl\"]\nlive_switch = \"links\"\nhook_time_limit = 90\n");
+    settings(
+        &place,
+        "fallback_servers = [\"zerossl\"]\nlive_switch = \"links\"\nhook_time_limit = 90\nmetrics_textfile = \"/srv/certkit.prom\"\n",
+    );
     own(
         &place,
         "a.example.org",
@@ -83,6 +88,7 @@ fn every_value_is_shown_with_where_it_stands() {
         (global, "live_switch links certkit/settings.toml, line 2".to_owned()),
         (global, format!("hook_time_limit 30 seconds {ini}, line 2")),
         (global, "user_agent_comment mine --user-agent-comment".to_owned()),
+        (global, "metrics_textfile /srv/certkit.prom certkit/settings.toml, line 4".to_owned()),
         (
             global,
             format!(

@@ -156,6 +156,11 @@ impl Certificate {
         Ok(identifiers.into())
     }
 
+    /// Whether it is for this DNS name or address (RFC 9525 section 6: a wildcard stands for one whole label).
+    pub fn covers(&self, asked: &str) -> bool {
+        crate::endpoint::certificate_covers(self, asked)
+    }
+
     /// certbot's "Identifiers" line: the (first) common name first (lower-cased, trailing dot removed, even when it is not
     /// a host name), then the other DNS names in the certificate's order, then the addresses. Outside text.
     /// Alternative names that cannot be read are left out.

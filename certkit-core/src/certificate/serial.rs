@@ -27,6 +27,28 @@ impl Serial {
         format!("{sign}{}", if digits.is_empty() { "0" } else { digits })
     }
 
+    /// Decimal digits, `-` before negatives, as Go programs print it.
+    pub fn decimal(&self) -> String {
+        /// What one limb holds: nine digits.
+        const LIMB: u64 = 1_000_000_000;
+        let (sign, magnitude) = self.magnitude();
+        // The lowest first.
+        let mut limbs: Vec<u64> = vec![0];
+        for octet in magnitude {
+            let mut carry = u64::from(octet);
+            for limb in &mut limbs {
+                let value = *limb * 256 + carry;
+                (*limb, carry) = (value % LIMB, value / LIMB);
+            }
+            if carry > 0 {
+                limbs.push(carry);
+            }
+        }
+        let mut digits = limbs.pop().unwrap_or_default().to_string();
+        limbs.iter().rev().for_each(|limb| digits.push_str(&format!("{limb:09}")));
+        format!("{sign}{digits}")
+    }
+
     /// The sign and the absolute value without leading zero octets. RFC 5280 section 4.1.2.2 asks for positive numbers
     /// and for readers that handle the others all the same.
     fn magnitude(&self) -> (&'static str, Vec<u8>) {
@@ -71,6 +93,22 @@ impl std::fmt::Display for AriCertificateId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn decimal_is_what_a_big_integer_prints() {
+        let vectors: [(&[u8], &str); 7] = [
+            (&[], "0"),
+            (&[0x00], "0"),
+            (&[0xff], "-1"),
+            (&[0x00, 0xff], "255"),
+            (&[0x3b, 0x9a, 0xca, 0x00], "1000000000"),
+            (&[0x0d, 0xe0, 0xb6, 0xb3, 0xa7, 0x64, 0x00, 0x09], "1000000000000000009"),
+            (&[0x7f; 20], "727885129180488904360266563744972327436484050815"),
+        ];
+        for (octets, expected) in vectors {
+            assert_eq!(Serial(octets.to_vec()).decimal(), expected);
+        }
+    }
 
     /// The second column was printed by OpenSSL 3.0 (`openssl x509 -noout -serial`), the third by Python's `'%x'`.
     #[test]

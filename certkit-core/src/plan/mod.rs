@@ -189,7 +189,7 @@ fn wake(input: &PlanInput, step: &Step, now: DateTime<Utc>) -> Option<DateTime<U
         }
         _ => None,
     };
-    [renewal, information, revocation, state.deploy_retry()].into_iter().flatten().min()
+    [renewal, information, revocation, state.deploy_retry(), state.served_retry()].into_iter().flatten().min()
 }
 
 impl Plan {

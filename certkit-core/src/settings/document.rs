@@ -115,6 +115,18 @@ impl Reader {
         self.problems.push(SettingsProblem::new(code, Some(line), key, what, cure));
     }
 
+    /// Keeps a problem of a line that is known.
+    pub(super) fn report_line(
+        &mut self,
+        code: Code,
+        line: Option<u32>,
+        key: &str,
+        what: impl AsRef<str>,
+        cure: impl AsRef<str>,
+    ) {
+        self.problems.push(SettingsProblem::new(code, line, key, what, cure));
+    }
+
     /// How many problems there are up to now.
     pub(super) fn count(&self) -> usize {
         self.problems.len()

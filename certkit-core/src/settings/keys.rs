@@ -5,14 +5,31 @@ use super::document::{Key, Reader};
 use crate::LineageName;
 
 /// The keys of both files; a lineage's own value wins.
-pub(super) const BOTH: [&str; 5] =
-    ["fallback_servers", "renewal_information", "revocation_check", "live_switch", "hook_time_limit"];
+pub(super) const BOTH: [&str; 7] = [
+    "fallback_servers",
+    "renewal_information",
+    "revocation_check",
+    "live_switch",
+    "hook_time_limit",
+    "default_endpoints",
+    "proof_patience",
+];
 
 /// The keys of `certkit/settings.toml` alone.
-pub(super) const GLOBAL: [&str; 4] = ["parallel_orders", "ca_bundles", "run_interval", "user_agent_comment"];
+pub(super) const GLOBAL: [&str; 9] = [
+    "parallel_orders",
+    "ca_bundles",
+    "run_interval",
+    "user_agent_comment",
+    "email",
+    "notify",
+    "heartbeat",
+    "metrics_textfile",
+    "metrics_per_certificate",
+];
 
 /// The keys of `certkit/lineages/NAME.toml` alone.
-pub(super) const LINEAGE: [&str; 1] = ["deploy"];
+pub(super) const LINEAGE: [&str; 2] = ["deploy", "endpoint"];
 
 /// A file of settings.
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +161,6 @@ const CLI_INI: &[(&str, &str)] = &[
     ("disable_hook_validation", "disable-hook-validation = true"),
     ("eab_hmac_key", "eab-hmac-key = KEY"),
     ("eab_kid", "eab-kid = KID"),
-    ("email", "email = ADDRESS"),
     ("logs_dir", "logs-dir = DIR"),
     ("no_directory_hooks", "no-directory-hooks = true"),
     ("no_random_sleep_on_renew", "no-random-sleep-on-renew = true"),

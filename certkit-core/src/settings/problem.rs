@@ -50,6 +50,8 @@ pub enum SettingsProblemCode {
     InsideStore,
     /// A CA without an account in the store.
     NoAccount,
+    /// A `[[notify]]` table without, or with more than one, of the keys that say what it is.
+    NotifyKind,
     /// It is not TOML.
     NotToml,
     /// A key of the other kind of file.
@@ -113,6 +115,7 @@ impl SettingsProblemCode {
             Self::Duplicate => "duplicate",
             Self::InsideStore => "inside-store",
             Self::NoAccount => "no-account",
+            Self::NotifyKind => "notify-kind",
             Self::NotToml => "not-toml",
             Self::OtherFile => "other-file",
             Self::TestServer => "test-server",

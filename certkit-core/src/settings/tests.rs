@@ -49,6 +49,7 @@ fn an_empty_file_means_the_defaults() {
     assert!(settings.renewal_information.value && settings.revocation_check.value);
     assert_eq!((settings.parallel_orders.value, settings.live_switch.value), (4, LiveSwitch::Exchange));
     assert_eq!((settings.run_interval.value, settings.live_switch.origin), (None, Origin::Default));
+    assert_eq!((settings.metrics_textfile.value, settings.metrics_per_certificate.value), (None, true));
 }
 
 #[test]
@@ -56,7 +57,8 @@ fn every_key_of_the_global_file_is_read_with_its_line() {
     let settings = global(
         "# ours\nfallback_servers = [\"zerossl\",\n  \" https://ca.example/dir\"]\nrenewal_information = false\r\nrevocation_check = false\n\
          live_switch = 'links'\nhook_time_limit = \"5 minutes\"\nparallel_orders = 0x10\nca_bundles = [\"/etc//ssl/./root.pem\"]\n\
-         run_interval = \"12 hours\"\nuser_agent_comment = \"example.org; ops@example.org\"\n",
+         run_interval = \"12 hours\"\nuser_agent_comment = \"example.org; ops@example.org\"\n\
+         metrics_textfile = \"/var/lib/prometheus/node-exporter/certkit.prom\"\nmetrics_per_certificate = false\n",
     )
     .unwrap();
     assert_eq!(settings.fallback_servers.value, ["zerossl", "https://ca.example/dir"]);
@@ -68,16 +70,23 @@ fn every_key_of_the_global_file_is_read_with_its_line() {
     assert_eq!(settings.ca_bundles.value[0].to_str(), Some("/etc/ssl/root.pem"));
     assert_eq!(settings.run_interval.value, Some(Duration::from_secs(12 * 3600)));
     assert_eq!(settings.user_agent_comment.value.as_deref(), Some("example.org; ops@example.org"));
+    let textfile = settings.metrics_textfile;
+    assert_eq!(textfile.value.as_deref().unwrap(), "/var/lib/prometheus/node-exporter/certkit.prom");
+    assert_eq!(textfile.origin, Origin::SettingsFile { line: 12 });
+    assert_eq!(settings.metrics_per_certificate, Sourced::new(false, Origin::SettingsFile { line: 13 }));
 }
 
 #[test]
 fn a_lineages_file_wins_over_the_global_one_and_an_empty_list_is_a_value() {
     let settings =
         global("fallback_servers = [\"zerossl\"]\nhook_time_limit = 60\nrevocation_check = false\n").unwrap();
-    let text = "\nfallback_servers = []\nhook_time_limit = 90\n";
+    let text =
+        "\nfallback_servers = []\nhook_time_limit = 90\ndefault_endpoints = false\nproof_patience = \"1 minute\"\n";
     let own = LineageSettings::parse(text.as_bytes(), &settings, &name(), &paths()).unwrap();
     assert_eq!(own.fallback_servers, Sourced::new(vec![], Origin::LineageFile { name: name(), line: 2 }));
     assert_eq!(own.hook_time_limit.value, Duration::from_secs(90));
+    assert_eq!((own.default_endpoints.value, own.proof_patience.value), (false, Duration::from_secs(60)));
+    assert!(settings.default_endpoints.value && settings.proof_patience.value == Duration::from_secs(15));
     assert_eq!(own.revocation_check, Sourced::new(false, Origin::SettingsFile { line: 3 }));
     assert_eq!(own.renewal_information, Sourced::default_value(true));
 }
@@ -131,6 +140,8 @@ fn values_that_are_not_possible() {
         ("parallel_orders.x = 4", "is a table"),
         ("hook_time_limit = 0", "cannot be 0"),
         ("hook_time_limit = 604801", "cannot be 604801"),
+        ("default_endpoints = \"no\"", "is a text, not true or false"),
+        ("proof_patience = \"11 minutes\"", "cannot be 11 minutes"),
         // certbot's grammar takes a bare number for days.
         ("hook_time_limit = \"3600\"", "is not a length of time: `3600`"),
         ("hook_time_limit = \"1\"", "is not a length of time: `1`"),
@@ -148,6 +159,13 @@ fn values_that_are_not_possible() {
         ("user_agent_comment = \"é\"", "cannot stand in a User-Agent"),
         ("user_agent_comment = \"a\\nb\"", "holds a control character"),
         ("revocation_check = 1", "without quotes"),
+        ("metrics_textfile = \"certkit.prom\"", "is not an absolute path: `certkit.prom`"),
+        ("metrics_textfile = \"/var/lib/../certkit.prom\"", "holds `..`"),
+        ("metrics_textfile = \"/var/lib/certkit.prom/\"", "names a folder"),
+        ("metrics_textfile = \"/var/lib/certkit.txt\"", "write a path that ends in `.prom`"),
+        ("metrics_textfile = \"/var/lib/.prom\"", "does not end in `.prom`, so that node_exporter would not read it"),
+        ("metrics_textfile = true", "is true or false, not a text"),
+        ("metrics_per_certificate = \"no\"", "write `metrics_per_certificate = true`"),
     ] {
         refused(global(text), &[expected]);
     }

@@ -10,9 +10,12 @@ use super::SettingsProblemCode as Code;
 use super::document::{Lines, Names, Reader, Value, open, table};
 use super::keys::{SettingsFile, nearest};
 use super::problem::shown;
-use super::{DeploySetting, Origin, SettingsProblem, Sourced, deploy_tables};
-use crate::LineageName;
+use super::{
+    ChannelSetting, DeploySetting, HeartbeatSetting, MailAddress, NotifySetting, Origin, SettingsProblem, Source,
+    Sourced, deploy_tables, endpoint_tables, notify_tables,
+};
 use crate::store::{LiveSwitch, StorePaths};
+use crate::{Endpoint, LineageName};
 
 /// What applies to all certificates: `certkit/settings.toml`, over the defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,11 @@ pub struct Settings {
     pub live_switch: Sourced<LiveSwitch>,
     /// `hook_time_limit`: after this a hook is ended. One hour by default; 1 second to 7 days.
     pub hook_time_limit: Sourced<Duration>,
+    /// `default_endpoints`: look at port 443 of each name, besides the `[[endpoint]]` tables. True by default.
+    pub default_endpoints: Sourced<bool>,
+    /// `proof_patience`: so long servers have time to serve a new version before it is told that they do not. 15 seconds by
+    /// default; 1 second to 10 minutes.
+    pub proof_patience: Sourced<Duration>,
     /// `parallel_orders`: how many orders at once at each CA. 4 by default; 1 to 64.
     pub parallel_orders: Sourced<usize>,
     /// `ca_bundles`: PEM files, or folders of them, with roots to trust besides the system's; absolute. None by default.
@@ -37,6 +45,17 @@ pub struct Settings {
     pub run_interval: Sourced<Option<Duration>>,
     /// `user_agent_comment`: appended to the User-Agent. Printable ASCII, at most 200 bytes.
     pub user_agent_comment: Sourced<Option<String>>,
+    /// `email`: whom mail goes to where a channel names nobody itself; an address, or a list. Nobody by default.
+    pub email: Sourced<Vec<MailAddress>>,
+    /// The `[[notify]]` tables in their order: how the owner is told. See [`Settings::channels`].
+    pub notify: Vec<Sourced<NotifySetting>>,
+    /// `[heartbeat]`: a URL that is called after each run. None by default.
+    pub heartbeat: Option<Sourced<HeartbeatSetting>>,
+    /// `metrics_textfile`: the file for Prometheus' node_exporter that each run writes; absolute, its name ends in `.prom`.
+    /// None by default.
+    pub metrics_textfile: Sourced<Option<PathBuf>>,
+    /// `metrics_per_certificate`: whether each certificate has series of its own. True by default.
+    pub metrics_per_certificate: Sourced<bool>,
 }
 
 /// What applies to one certificate: `certkit/lineages/NAME.toml`, over [`Settings`].
@@ -53,6 +72,12 @@ pub struct LineageSettings {
     pub live_switch: Sourced<LiveSwitch>,
     /// See [`Settings::hook_time_limit`].
     pub hook_time_limit: Sourced<Duration>,
+    /// See [`Settings::default_endpoints`].
+    pub default_endpoints: Sourced<bool>,
+    /// See [`Settings::proof_patience`].
+    pub proof_patience: Sourced<Duration>,
+    /// The `[[endpoint]]` tables in their order: where the certificate has to be served.
+    pub endpoints: Vec<Sourced<Endpoint>>,
     /// The `[[deploy]]` tables in their order: what has to receive each new version besides the conf's hooks.
     pub deploy: Vec<Sourced<DeploySetting>>,
 }
@@ -61,6 +86,11 @@ pub struct LineageSettings {
 const DEFAULT_HOOK_TIME_LIMIT: Duration = Duration::from_secs(3600);
 /// As `--hook-time-limit`.
 const HOOK_TIME_LIMIT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
+
+/// A reload of nginx or Apache takes less than a second, one with long connections or many sites some more.
+const DEFAULT_PROOF_PATIENCE: Duration = Duration::from_secs(15);
+/// A run holds the lock meanwhile; what takes longer is seen at the next run.
+const PROOF_PATIENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
 
 /// Below any CA's limit of orders at once.
 const DEFAULT_PARALLEL_ORDERS: usize = 4;
@@ -72,6 +102,9 @@ const RUN_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(60)..=Duratio
 /// Some servers refuse a head with long lines.
 const MAX_COMMENT_BYTES: usize = 200;
 
+/// Where Debian's node_exporter looks by default is /var/lib/prometheus/node-exporter.
+const EXAMPLE_TEXTFILE: &str = "/var/lib/prometheus/node-exporter/certkit.prom";
+
 impl Default for Settings {
     /// What applies without a file.
     fn default() -> Self {
@@ -81,10 +114,17 @@ impl Default for Settings {
             revocation_check: Sourced::default_value(true),
             live_switch: Sourced::default_value(LiveSwitch::default()),
             hook_time_limit: Sourced::default_value(DEFAULT_HOOK_TIME_LIMIT),
+            default_endpoints: Sourced::default_value(true),
+            proof_patience: Sourced::default_value(DEFAULT_PROOF_PATIENCE),
             parallel_orders: Sourced::default_value(DEFAULT_PARALLEL_ORDERS),
             ca_bundles: Sourced::default_value(Vec::new()),
             run_interval: Sourced::default_value(None),
             user_agent_comment: Sourced::default_value(None),
+            email: Sourced::default_value(Vec::new()),
+            notify: Vec::new(),
+            heartbeat: None,
+            metrics_textfile: Sourced::default_value(None),
+            metrics_per_certificate: Sourced::default_value(true),
         }
     }
 }
@@ -122,16 +162,67 @@ impl Settings {
                 "user_agent_comment" => {
                     set(&mut settings.user_agent_comment, comment(&mut reader, name, value).map(Some), origin);
                 }
+                "email" => set(&mut settings.email, notify_tables::email(&mut reader, name, value), origin),
+                "notify" => settings.notify = notify_tables::read(&mut reader, value),
+                "heartbeat" => {
+                    let heartbeat = notify_tables::heartbeat(&mut reader, value);
+                    settings.heartbeat = heartbeat.map(|heartbeat| Sourced::new(heartbeat, origin));
+                }
+                "metrics_textfile" => {
+                    set(&mut settings.metrics_textfile, textfile(&mut reader, name, value).map(Some), origin);
+                }
+                "metrics_per_certificate" => {
+                    set(&mut settings.metrics_per_certificate, reader.truth(name, value), origin);
+                }
                 _ if file.keys().any(|known| known == name) => {}
                 _ => file.refuse(&mut reader, key),
             }
         }
+        nobody_to_send_to(&mut reader, &settings);
         settings.fallback_servers = settings.fallback_servers.with_lineage(both.fallback_servers);
         settings.renewal_information = settings.renewal_information.with_lineage(both.renewal_information);
         settings.revocation_check = settings.revocation_check.with_lineage(both.revocation_check);
         settings.live_switch = settings.live_switch.with_lineage(both.live_switch);
         settings.hook_time_limit = settings.hook_time_limit.with_lineage(both.hook_time_limit);
+        settings.default_endpoints = settings.default_endpoints.with_lineage(both.default_endpoints);
+        settings.proof_patience = settings.proof_patience.with_lineage(both.proof_patience);
         reader.finish(settings)
+    }
+
+    /// How the owner is told: the `[[notify]]` tables, and mail by way of this machine's own mail system when there are
+    /// addresses in `email` and no table sends mail. Empty when nobody is told.
+    pub fn channels(&self) -> Vec<Sourced<NotifySetting>> {
+        let mut channels = self.notify.clone();
+        if !self.email.value.is_empty() && !channels.iter().any(|channel| channel.value.channel.is_mail()) {
+            channels.push(Sourced::new(NotifySetting::local_mail(), self.email.origin.clone()));
+        }
+        channels
+    }
+
+    /// Whether a secret stands in the file itself, so that whoever reads the file knows it.
+    pub fn holds_secrets(&self) -> bool {
+        let inline = |source: &Source| matches!(source, Source::Inline(_));
+        let heartbeat = self.heartbeat.as_ref().is_some_and(|heartbeat| inline(&heartbeat.value.url));
+        heartbeat
+            || self.notify.iter().any(|channel| match &channel.value.channel {
+                ChannelSetting::Smtp(smtp) => smtp.login.as_ref().is_some_and(|(_, password)| inline(password)),
+                ChannelSetting::Webhook { fields, .. } => fields.values().any(inline),
+                _ => false,
+            })
+    }
+}
+
+/// A mail channel that names nobody while `email` does not either.
+fn nobody_to_send_to(reader: &mut Reader, settings: &Settings) {
+    if !settings.email.value.is_empty() {
+        return;
+    }
+    for channel in &settings.notify {
+        if channel.value.channel.addresses().is_some_and(|addresses| addresses.to.is_empty()) {
+            let what = format!("`{}` has nobody to send to", shown(&channel.value.name));
+            let cure = "write `to = \"owner@example.org\"` beside it, or `email = \"owner@example.org\"` at the top of the file";
+            reader.report_line(Code::BadValue, channel.origin.line(), "notify.to", what, cure);
+        }
     }
 }
 
@@ -144,6 +235,9 @@ impl LineageSettings {
             revocation_check: settings.revocation_check.clone(),
             live_switch: settings.live_switch.clone(),
             hook_time_limit: settings.hook_time_limit.clone(),
+            default_endpoints: settings.default_endpoints.clone(),
+            proof_patience: settings.proof_patience.clone(),
+            endpoints: Vec::new(),
             deploy: Vec::new(),
         }
     }
@@ -160,10 +254,11 @@ impl LineageSettings {
         let (text, mut reader) = open(bytes)?;
         let table = table(&text);
         let both = Both::read(&mut reader, &table, file);
-        let mut deploy = Vec::new();
+        let (mut deploy, mut endpoints) = (Vec::new(), Vec::new());
         for (key, value) in &table {
             match key.get_ref().as_ref() {
                 "deploy" => deploy = deploy_tables::read(&mut reader, value, name, paths),
+                "endpoint" => endpoints = endpoint_tables::read(&mut reader, value, name),
                 known if file.keys().any(|one| one == known) => {}
                 _ => file.refuse(&mut reader, key),
             }
@@ -174,6 +269,9 @@ impl LineageSettings {
             revocation_check: settings.revocation_check.with_lineage(both.revocation_check),
             live_switch: settings.live_switch.with_lineage(both.live_switch),
             hook_time_limit: settings.hook_time_limit.with_lineage(both.hook_time_limit),
+            default_endpoints: settings.default_endpoints.with_lineage(both.default_endpoints),
+            proof_patience: settings.proof_patience.with_lineage(both.proof_patience),
+            endpoints,
             deploy,
         })
     }
@@ -187,6 +285,8 @@ struct Both {
     revocation_check: Option<Sourced<bool>>,
     live_switch: Option<Sourced<LiveSwitch>>,
     hook_time_limit: Option<Sourced<Duration>>,
+    default_endpoints: Option<Sourced<bool>>,
+    proof_patience: Option<Sourced<Duration>>,
 }
 
 impl Both {
@@ -218,6 +318,13 @@ impl Both {
                 "hook_time_limit" => {
                     let limit = reader.interval(name, value, HOOK_TIME_LIMIT);
                     both.hook_time_limit = limit.map(|limit| Sourced::new(limit, origin));
+                }
+                "default_endpoints" => {
+                    both.default_endpoints = reader.truth(name, value).map(|truth| Sourced::new(truth, origin));
+                }
+                "proof_patience" => {
+                    let patience = reader.interval(name, value, PROOF_PATIENCE);
+                    both.proof_patience = patience.map(|patience| Sourced::new(patience, origin));
                 }
                 _ => {}
             }
@@ -263,7 +370,23 @@ fn comment(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<String> 
     Some(text.to_owned())
 }
 
-/// The value of a `[[deploy]]` key may be a list written in one line, too.
+/// node_exporter passes over files with another ending, and nobody would know why there are no metrics.
+fn textfile(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<PathBuf> {
+    let path = reader.path(key, value, Names::File)?;
+    if path.extension().is_none_or(|extension| extension != "prom") {
+        let cure = format!("write a path that ends in `.prom`, for example `{key} = \"{EXAMPLE_TEXTFILE}\"`");
+        reader.bad(
+            key,
+            value,
+            format!("`{key}` does not end in `.prom`, so that node_exporter would not read it"),
+            cure,
+        );
+        return None;
+    }
+    Some(path)
+}
+
+/// The value of a `[[deploy]]` or `[[endpoint]]` key may be a list written in one line, too.
 pub(super) fn tables<'v, 't>(value: &'v Value<'t>) -> Option<Vec<(&'v Value<'t>, &'v DeTable<'t>)>> {
     let DeValue::Array(items) = value.get_ref() else { return None };
     items

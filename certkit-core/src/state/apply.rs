@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{AuthorityMemory, DeployTarget, Event, LineageState, PendingDeploy, RememberedFailure, Stage};
+use super::{
+    AuthorityMemory, DeployTarget, EndpointMemory, Event, LineageState, PendingDeploy, RememberedFailure, Stage,
+};
 use crate::{Failure, IdentifierSet, Version};
 
 impl LineageState {
@@ -19,6 +21,7 @@ impl LineageState {
                 self.left_out = IdentifierSet::default();
                 self.renewal_information = None;
                 self.revocation = None;
+                self.served.iter_mut().for_each(EndpointMemory::forget_answers);
                 if matches!(self.stage, Stage::Committed { .. }) {
                     self.stage = Stage::Idle;
                 }
@@ -48,6 +51,7 @@ impl LineageState {
                 // What was said about the certificate before is not about this one.
                 self.renewal_information = None;
                 self.revocation = None;
+                self.served.iter_mut().for_each(EndpointMemory::forget_answers);
                 self.deployed_targets.clear();
                 self.deploy_pending = targets.iter().map(|target| pending(target, *version)).collect();
                 self.stage = Stage::Committed { version: *version, since: at };
@@ -95,6 +99,17 @@ impl LineageState {
                     self.stage = Stage::Committed { version: *version, since: at };
                 }
                 self.finish_deploy_when_nothing_is_pending(*version);
+            }
+            Event::DeployRepeated { version, targets } => {
+                self.redeployed_version = Some(*version);
+                for target in targets {
+                    if !self.deploy_pending.iter().any(|one| one.target == *target) {
+                        self.deploy_pending.push(pending(target, *version));
+                    }
+                }
+                if matches!(self.stage, Stage::Idle) && !self.deploy_pending.is_empty() {
+                    self.stage = Stage::Committed { version: *version, since: at };
+                }
             }
             Event::WishRecorded { wish } => {
                 self.wish = Some(match self.wish.take() {
@@ -255,6 +270,39 @@ mod tests {
         state.apply(&event, at(0));
         state.apply(&Event::ChangedElsewhere { version: Version(3) }, at(1));
         assert_eq!((state.issuer_directory, state.issued_profile, state.left_out.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn what_ran_once_more_for_a_version_is_remembered_and_pending_until_it_has_worked() {
+        let target = DeployTarget::Hook("reload".into());
+        let mut state = LineageState::default();
+        state.apply(&committed(2, Vec::new()), at(0));
+        let repeated = Event::DeployRepeated { version: Version(2), targets: vec![target.clone()] };
+        state.apply(&repeated, at(1));
+        assert_eq!((state.redeployed_version, state.deploy_pending.len()), (Some(Version(2)), 1));
+        assert!(state.knows(Version(2)) && matches!(state.stage, Stage::Committed { .. }));
+        state.apply(&Event::Deployed { target, version: Version(2) }, at(2));
+        assert_eq!((state.stage.clone(), state.deployed_version), (Stage::Idle, Some(Version(2))));
+        // Of the next version it is not.
+        state.apply(&committed(3, Vec::new()), at(3));
+        assert_ne!(state.redeployed_version, Some(Version(3)));
+    }
+
+    #[test]
+    fn what_was_served_is_not_about_another_version_but_that_it_was_ours_is_kept() {
+        use crate::state::{AddressMemory, EndpointMemory, ServedLeaf, Serving};
+        let answer = AddressMemory::new("127.0.0.2:443".parse().unwrap(), ServedLeaf::Same);
+        let endpoint = crate::Endpoint::default_of("a.example");
+        let looked = EndpointMemory::looked(endpoint, vec![answer], Some(Version(1)), None, at(0));
+        let newer = [committed(2, Vec::new()), Event::ChangedElsewhere { version: Version(2) }];
+        for event in newer {
+            let mut state = LineageState::default();
+            state.apply(&Event::ServedRead { served: vec![looked.clone()] }, at(0));
+            assert_eq!(Serving::of(&state.served), Serving::Matches);
+            state.apply(&event, at(1));
+            assert_eq!(Serving::of(&state.served), Serving::Unknown);
+            assert!(state.served[0].counts() && state.served[0].look_is_due(at(1)) && state.not_served().is_empty());
+        }
     }
 
     #[test]

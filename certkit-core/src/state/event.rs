@@ -94,6 +94,13 @@ pub enum Event {
         /// The targets that still have to receive it.
         targets: Vec<DeployTarget>,
     },
+    /// Everything had the version, but it is not served: what makes servers read it is run once more.
+    DeployRepeated {
+        /// The version.
+        version: Version,
+        /// The targets that receive it again.
+        targets: Vec<DeployTarget>,
+    },
     /// The owner asked for something that the certificate is not.
     WishRecorded {
         /// What.

@@ -9,11 +9,14 @@ mod backoff;
 use backoff::PAUSE_AFTER_LOCAL_TROUBLE;
 pub use backoff::{backoff, next_attempt};
 
+mod delivery;
+pub use delivery::{ChannelMemory, DeliveryMemory, NotSent, WaitingNotice};
+
 mod event;
 pub use event::{DeployTarget, Event, RecordedEvent};
 
 mod ledger;
-pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal};
+pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal, RunMemory};
 
 mod served;
 pub use served::{AddressMemory, EndpointMemory, ServedLeaf, ServedTrouble, Serving};
@@ -71,6 +74,8 @@ pub struct LineageState {
     pub deployed_targets: Vec<DeployTarget>,
     /// What the endpoints served when they were last looked at.
     pub served: Vec<EndpointMemory>,
+    /// The version for which hooks and reloads ran once more because it was not served: they run again once for each.
+    pub redeployed_version: Option<Version>,
 }
 
 /// What a CA's revocation list said about a certificate.
@@ -234,6 +239,23 @@ impl LineageState {
             None => self.last_success,
         };
         self.deploy_pending.iter().filter_map(next).min()
+    }
+
+    /// The instant before which a program that runs all the time does not look again whether the version in use is served;
+    /// none when it is, as far as that counts.
+    pub fn served_retry(&self) -> Option<DateTime<Utc>> {
+        self.served.iter().filter_map(EndpointMemory::retry).min()
+    }
+
+    /// What counts and does not serve the version in use, a line for each address; what cannot be reached is left out.
+    pub fn not_served(&self) -> Vec<String> {
+        let differs = |one: &&EndpointMemory| one.counts() && one.serving() == Serving::Differs;
+        let lines = |one: &EndpointMemory| {
+            let others = one.answers.iter();
+            let others = others.filter(|answer| matches!(answer.leaf, ServedLeaf::Older { .. } | ServedLeaf::Foreign));
+            others.map(|answer| answer.words(&one.endpoint, one.compared_with)).collect::<Vec<_>>()
+        };
+        self.served.iter().filter(differs).flat_map(lines).collect()
     }
 
     /// Whether this version is known, deployed or on its way to its targets: nobody else has made it live.

@@ -2,10 +2,17 @@
 
 use std::net::SocketAddr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::{backoff, is_of_a_wrong_clock};
 use crate::{Endpoint, EndpointSource, Version};
+
+/// What is as it should be, or does not count, is looked at again after this. Runs of a daemon or timer every six hours
+/// look each time, whichever is late by a minute.
+const PAUSE: TimeDelta = TimeDelta::hours(5);
+/// A program that runs all the time looks again at the latest after this while something is not served.
+const LONGEST_PAUSE_WHILE_MISSING: TimeDelta = TimeDelta::hours(1);
 
 /// What an endpoint served when it was last looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +25,14 @@ pub struct EndpointMemory {
     /// Whether any of its addresses has ever served a version of ours, as seen from here.
     #[serde(default)]
     pub has_served_ours: bool,
-    /// What each address answered, with the name in the handshake; one without address when the host has none.
+    /// The version in use that the answers were compared with.
+    #[serde(default)]
+    pub compared_with: Option<Version>,
+    /// How often in a row it was looked at without finding the version in use at every address.
+    #[serde(default)]
+    pub misses: u32,
+    /// What each address answered, with the name in the handshake; one without address when the host has none. None at all
+    /// when another version is in use since then.
     pub answers: Vec<AddressMemory>,
 }
 
@@ -30,6 +44,12 @@ pub struct AddressMemory {
     pub address: Option<SocketAddr>,
     /// How the served leaf compares with the version in use.
     pub leaf: ServedLeaf,
+    /// The serial number of the leaf, lower-case hex.
+    #[serde(default)]
+    pub serial: Option<String>,
+    /// The end of the leaf (UTC).
+    #[serde(default)]
+    pub not_after: Option<DateTime<Utc>>,
     /// What is wrong with what was served, besides the leaf.
     #[serde(default)]
     pub troubles: Vec<ServedTrouble>,
@@ -94,7 +114,74 @@ pub enum Serving {
     Unknown,
 }
 
+impl AddressMemory {
+    /// An address that served something.
+    pub fn new(address: SocketAddr, leaf: ServedLeaf) -> Self {
+        Self {
+            address: Some(address),
+            leaf,
+            serial: None,
+            not_after: None,
+            troubles: Vec::new(),
+            detail: String::new(),
+        }
+    }
+
+    /// Nothing was served; `why` is escaped here.
+    pub fn unreachable(address: Option<SocketAddr>, why: impl AsRef<str>) -> Self {
+        Self {
+            address,
+            leaf: ServedLeaf::Unreachable,
+            serial: None,
+            not_after: None,
+            troubles: Vec::new(),
+            detail: crate::escape(why.as_ref()).into_owned(),
+        }
+    }
+}
+
 impl EndpointMemory {
+    /// What an endpoint answered at `checked_at`, compared with the version in use; `before` is what is remembered of it.
+    pub fn looked(
+        endpoint: Endpoint,
+        answers: Vec<AddressMemory>,
+        compared_with: Option<Version>,
+        before: Option<&Self>,
+        checked_at: DateTime<Utc>,
+    ) -> Self {
+        let is_ours = |answer: &AddressMemory| matches!(answer.leaf, ServedLeaf::Same | ServedLeaf::Older { .. });
+        let has_served_ours = before.is_some_and(|before| before.has_served_ours) || answers.iter().any(is_ours);
+        let mut memory = Self { endpoint, checked_at, has_served_ours, compared_with, misses: 0, answers };
+        if memory.counts() && memory.serving() != Serving::Matches {
+            memory.misses = before.map_or(0, |before| before.misses).saturating_add(1);
+        }
+        memory
+    }
+
+    /// Whether it is time to look at it again. A run looks at what is not served each time: whoever has just put it right
+    /// wants to see that.
+    pub fn look_is_due(&self, now: DateTime<Utc>) -> bool {
+        self.answers.is_empty()
+            || is_of_a_wrong_clock(self.checked_at, now)
+            || (self.counts() && self.serving() != Serving::Matches)
+            || now - self.checked_at >= PAUSE
+    }
+
+    /// When a program that runs all the time looks again because the version in use is not served; none when it is, or
+    /// when that does not count.
+    pub fn retry(&self) -> Option<DateTime<Utc>> {
+        let is_missing = self.counts() && !self.answers.is_empty() && self.serving() != Serving::Matches;
+        let pause = backoff(self.misses).min(LONGEST_PAUSE_WHILE_MISSING);
+        is_missing.then(|| self.checked_at.checked_add_signed(pause).unwrap_or(DateTime::<Utc>::MAX_UTC))
+    }
+
+    /// Another version is in use: what was answered is not about it.
+    pub(super) fn forget_answers(&mut self) {
+        self.answers.clear();
+        self.compared_with = None;
+        self.misses = 0;
+    }
+
     /// Whether what it serves says something about the lineage, as seen from here.
     pub fn counts(&self) -> bool {
         self.endpoint.source == EndpointSource::Settings || self.has_served_ours

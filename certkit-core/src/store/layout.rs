@@ -170,6 +170,11 @@ impl StorePaths {
         self.own_dir().join("state/common/ledger.json")
     }
 
+    /// `certkit/state/common/deliveries.json`: what was told to whom, and what still has to be.
+    pub fn deliveries_file(&self) -> PathBuf {
+        self.own_dir().join("state/common/deliveries.json")
+    }
+
     /// `certkit/state/common/notices.json`: what the owner was told.
     pub fn notices_file(&self) -> PathBuf {
         self.own_dir().join("state/common/notices.json")

@@ -296,11 +296,14 @@ impl Lineage {
 
     /// Leaf, issuers and key of a version, read but not verified.
     pub fn read_version(&self, version: Version) -> Result<VersionFiles, BrokenReason> {
-        let path = |kind: Kind| self.archive_dir().join(kind.archive_file(version));
-        let (fullchain, key) = (path(Kind::Fullchain), path(Kind::Privkey));
-        let chain = Chain::from_pem(&contents(&fullchain)?)
-            .map_err(|source| BrokenReason::Certificate { path: fullchain.clone(), source })?;
-        Ok(VersionFiles { chain, key: key_in(&key)? })
+        let chain = self.read_chain(version)?;
+        Ok(VersionFiles { chain, key: key_in(&self.archive_dir().join(Kind::Privkey.archive_file(version)))? })
+    }
+
+    /// Leaf and issuers of a version, read but not verified. Whoever may not read keys can read these.
+    pub fn read_chain(&self, version: Version) -> Result<Chain, BrokenReason> {
+        let path = self.archive_dir().join(Kind::Fullchain.archive_file(version));
+        Chain::from_pem(&contents(&path)?).map_err(|source| BrokenReason::Certificate { path, source })
     }
 
     /// certbot's checks of what is live: fullchain is cert and chain, the key belongs to the certificate, the certificate

@@ -42,6 +42,49 @@ impl Store {
     }
 }
 
+/// A lock of the store that somebody holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HeldBySomebody {
+    /// The lock file.
+    pub path: PathBuf,
+    /// Who, as far as the system tells: `process 123, certbot`; empty otherwise. Escaped.
+    pub holder: String,
+    /// When the lock file was written, in seconds since 1970: both certbot and certkit write it when they take the lock.
+    pub since: Option<i64>,
+}
+
+impl Store {
+    /// Whether somebody holds a lock of the store. Nothing is locked, made or written.
+    pub fn lock_holder(&self) -> Result<Option<HeldBySomebody>, StoreError> {
+        let paths = self.paths();
+        for dir in [&paths.logs_dir, &paths.config_dir, &paths.work_dir] {
+            let path = dir.join(LOCK_FILE);
+            let opened = fs::OpenOptions::new()
+                .read(true)
+                .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits() as i32)
+                .open(&path);
+            let mut file = match opened {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(StoreError::new("open", &path, error)),
+            };
+            let mut lock = whole_file();
+            match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)) {
+                Ok(_) if lock.l_type == libc::F_UNLCK as libc::c_short => {}
+                Ok(_) => {
+                    let since = file.metadata().ok().map(|metadata| metadata.mtime());
+                    let holder = holder(&mut file);
+                    let holder = holder.trim_start_matches([' ', '(']).trim_end_matches(')').to_owned();
+                    return Ok(Some(HeldBySomebody { path, holder, since }));
+                }
+                Err(error) => return Err(StoreError::new("read", &path, io::Error::from(error))),
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// The store could not be locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -33,7 +33,7 @@ pub use lineage::{BrokenLineage, BrokenReason, Lineage, Lineages, VersionFiles};
 mod links;
 
 mod lock;
-pub use lock::LockError;
+pub use lock::{HeldBySomebody, LockError};
 
 mod locked;
 pub use locked::{EditConfError, LockedStore};
@@ -41,6 +41,7 @@ pub use locked::{EditConfError, LockedStore};
 mod old_versions;
 
 mod owner_settings;
+pub use owner_settings::SetEmailError;
 
 mod pending;
 pub use pending::{Pending, PendingOrder};

@@ -1,13 +1,16 @@
-//! Reading the owner's settings: `certkit/settings.toml` and `certkit/lineages/NAME.toml`. Nothing here writes them.
+//! The owner's settings: `certkit/settings.toml` and `certkit/lineages/NAME.toml`. Nothing is written there but `email`,
+//! when the owner asks for it.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError, StorePaths, files, folder_names, read};
+use super::files::Attributes;
+use super::{LockedStore, Store, StoreError, StorePaths, files, folder_names, read};
 use crate::settings::{
-    DeploySetting, LineageSettings, Settings, SettingsError, SettingsProblem, SettingsProblemCode as Code, Sourced,
+    DeploySetting, LineageSettings, MailAddress, Settings, SettingsError, SettingsProblem, SettingsProblemCode as Code,
+    Sourced, with_email,
 };
 use crate::{LineageName, escape};
 
@@ -34,6 +37,15 @@ impl Store {
             if problems.is_empty() { Ok(read) } else { Err(problems) }
         });
         read.map_err(|problems| SettingsError::new(path, problems))
+    }
+
+    /// Whether everybody on this machine can read `certkit/settings.toml`: secrets in it are none then.
+    pub fn settings_are_public(&self) -> bool {
+        const READABLE_FOR_OTHERS: u32 = 0o004;
+        const PASSABLE_FOR_OTHERS: u32 = 0o001;
+        let mode = |path: &Path| std::fs::metadata(path).map_or(0, |meta| meta.mode());
+        mode(&self.paths.settings_file()) & READABLE_FOR_OTHERS != 0
+            && mode(&self.paths.own_dir()) & PASSABLE_FOR_OTHERS != 0
     }
 
     /// What lies in `certkit/lineages/` and belongs to no `renewal/NAME.conf`, sorted: nothing reads it. Names that begin
@@ -100,6 +112,43 @@ impl Store {
     fn folders_above<'p>(&'p self, path: &'p Path) -> impl Iterator<Item = &'p Path> {
         path.ancestors().skip(1).take_while(|folder| *folder != self.paths.config_dir)
     }
+}
+
+impl LockedStore {
+    /// Sets `email` in `certkit/settings.toml`, or removes it; everything else in the file stays as it is. A file that
+    /// cannot be used as it stands is not changed. Tells whether anything was changed.
+    pub fn set_email(&self, addresses: &[MailAddress]) -> Result<bool, SetEmailError> {
+        let _writing = self.writing();
+        let path = self.paths().settings_file();
+        let old = self.store.owners_file(&path)?;
+        let content = old.as_deref().unwrap_or_default();
+        let new = with_email(content, addresses).map_err(|problems| SettingsError::new(&path, problems))?;
+        if new.as_bytes() == content {
+            return Ok(false);
+        }
+        files::ensure_own_dir(&self.paths().own_dir(), &self.paths().own_dir())?;
+        // Where it is a link, the link stays.
+        let real = if old.is_some() {
+            std::fs::canonicalize(&path).map_err(|error| StoreError::new("read", &path, error))?
+        } else {
+            path
+        };
+        let attributes = if old.is_some() { Attributes::public_like(Some(&real)) } else { Attributes::mode(0o600) };
+        files::replace(&real, new.as_bytes(), &attributes)?;
+        Ok(true)
+    }
+}
+
+/// `email` could not be changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetEmailError {
+    /// The file cannot be used as it stands, or not without an address.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 const RUN_AS_OWNER: &str = "run as the user who owns it (usually root), or correct its mode";

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{self, Attributes};
 use super::{LockedStore, Store, StoreError};
-use crate::state::{Ledger, LineageState, RecordedEvent};
+use crate::state::{DeliveryMemory, Ledger, LineageState, RecordedEvent};
 use crate::{Finding, FindingCode, LineageName, NoticeMemory};
 
 /// The format that this version writes. A file with a greater number is not understood, and is not overwritten by
@@ -45,6 +45,12 @@ impl Store {
     /// What was asked of the CAs. A missing file is an empty memory; a damaged one too, with a finding.
     pub fn ledger(&self) -> Result<(Ledger, Option<Finding>), StoreError> {
         self.memory(&self.paths().ledger_file())
+    }
+
+    /// What was told to whom, and what still has to be. A missing file is an empty memory; a damaged one too, with a
+    /// finding.
+    pub fn deliveries(&self) -> Result<(DeliveryMemory, Option<Finding>), StoreError> {
+        self.memory(&self.paths().deliveries_file())
     }
 
     /// What the owner was told. A missing file is an empty memory; a damaged one too, with a finding: what was told is then
@@ -117,6 +123,12 @@ impl LockedStore {
     pub fn save_ledger(&self, ledger: &Ledger) -> Result<usize, StoreError> {
         let _writing = self.writing();
         self.save_memory(&self.paths().ledger_file(), ledger)
+    }
+
+    /// Writes what was told to whom, durably.
+    pub fn save_deliveries(&self, memory: &DeliveryMemory) -> Result<(), StoreError> {
+        let _writing = self.writing();
+        self.save_memory(&self.paths().deliveries_file(), memory).map(|_| ())
     }
 
     /// Writes what the owner was told, durably.

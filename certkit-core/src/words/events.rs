@@ -38,6 +38,9 @@ pub fn event(name: &LineageName, event: &Event) -> String {
         Event::DryRunSucceeded => "the dry run was successful".to_owned(),
         Event::Revoked { serial } => format!("revoked, serial {}", escape(serial)),
         Event::DeployReplanned { targets, .. } => format!("{} targets have to be deployed to", targets.len()),
+        Event::DeployRepeated { version, targets } => {
+            format!("version {version} is not served, so {} targets get it once more", targets.len())
+        }
         Event::Told { finding } if finding.subject == name.as_str() => finding.what(),
         Event::Told { finding } => format!("{}: {}", finding.subject, finding.what()),
         Event::WishRecorded { wish } => format!("it is wished {}, and tried until it is had", wished(wish)),

@@ -1,6 +1,6 @@
 //! The responder: known tokens, fixed answers, bounded in everything that a stranger can make grow.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,16 +15,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::super::{SolveError, Token};
+use crate::connections::Connections;
 
 /// RFC 8555 section 8.3.
 const PATH: &str = "/.well-known/acme-challenge/";
 
-/// Connections at once on a socket. When there are more, the oldest makes room: a good request is short, an idle
-/// connection is old. It leaves most of the usual 1,024 descriptors of a process to the rest of the run.
+/// Connections at once on a socket: it leaves most of the usual 1,024 descriptors of a process to the rest of the run.
 const MAX_CONNECTIONS: usize = 256;
 
 /// For the request's head.
@@ -87,7 +86,7 @@ impl TokenTable {
 pub(super) async fn serve(listener: TcpListener, tokens: Arc<TokenTable>, mut hand_over: oneshot::Receiver<Closed>) {
     /// After a failed accept, usually for want of descriptors.
     const PAUSE: Duration = Duration::from_millis(50);
-    let mut connections = Connections::default();
+    let mut connections = Connections::at_most(MAX_CONNECTIONS);
     let closed = loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -95,7 +94,7 @@ pub(super) async fn serve(listener: TcpListener, tokens: Arc<TokenTable>, mut ha
             Ok(closed) = &mut hand_over => break closed,
         };
         match accepted {
-            Ok((stream, _)) => connections.add(stream, &tokens),
+            Ok((stream, _)) => connections.add(connection(stream, Arc::clone(&tokens))),
             Err(_) => {
                 connections.end_oldest();
                 sleep(PAUSE).await;
@@ -105,11 +104,11 @@ pub(super) async fn serve(listener: TcpListener, tokens: Arc<TokenTable>, mut ha
     // Who has connected already is still answered here; the kernel would reset what nobody accepts.
     if let Ok(listener) = listener.into_std() {
         while let Ok(stream) = listener.accept().and_then(|(stream, _)| from_std(stream)) {
-            connections.add(stream, &tokens);
+            connections.add(connection(stream, Arc::clone(&tokens)));
         }
     }
     let _ = closed.send(());
-    while connections.tasks.join_next().await.is_some() {}
+    connections.served().await;
 }
 
 /// Is told when the socket is closed.
@@ -118,29 +117,6 @@ pub(super) type Closed = oneshot::Sender<()>;
 fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     stream.set_nonblocking(true)?;
     TcpStream::from_std(stream)
-}
-
-#[derive(Default)]
-struct Connections {
-    tasks: JoinSet<()>,
-    by_age: VecDeque<AbortHandle>,
-}
-
-impl Connections {
-    fn add(&mut self, stream: TcpStream, tokens: &Arc<TokenTable>) {
-        while self.tasks.try_join_next().is_some() {}
-        self.by_age.retain(|connection| !connection.is_finished());
-        while self.by_age.len() >= MAX_CONNECTIONS {
-            self.end_oldest();
-        }
-        self.by_age.push_back(self.tasks.spawn(connection(stream, Arc::clone(tokens))));
-    }
-
-    fn end_oldest(&mut self) {
-        if let Some(oldest) = self.by_age.pop_front() {
-            oldest.abort();
-        }
-    }
 }
 
 async fn connection(stream: TcpStream, tokens: Arc<TokenTable>) {

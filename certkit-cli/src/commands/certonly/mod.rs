@@ -90,6 +90,7 @@ pub(crate) const COMMAND: Command = Command {
         "post_hook",
         "disable_hook_validation",
         "no_directory_hooks",
+        "no_probe",
         "hook_time_limit",
         "live_switch",
         "server",
@@ -159,6 +160,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         request.urgency = Urgency::Now;
     }
     request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
+    request.probe_endpoints = !invocation.typed.serving.no_probe;
     request.account.clone_from(&invocation.typed.account.account);
     ensure_account(context, &store, &server, request.mode)?;
     let report = perform(context, work, BTreeMap::from([(name.clone(), shown_names.clone())]), request, Start::AtOnce)?;

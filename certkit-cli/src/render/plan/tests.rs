@@ -129,11 +129,16 @@ fn a_wish_is_shown_whatever_makes_the_certificate_due() {
     wish.key = true;
     let mut input = certificate("a.example", -2);
     input.state.wish = Some(wish);
-    let shown = text(&foresight(vec![input, certificate("c.example", 20)], Default::default()));
+    let foresight = foresight(vec![input, certificate("c.example", 20)], Default::default());
+    let shown = text(&foresight);
     assert!(shown.contains("  Why:        expired on 2027-01-13\n"), "{shown}");
     let expected = "  Wished:     as recorded, for a.example, b.example with another key\n";
     assert_eq!(shown.matches("Wished:").count(), 1, "{shown}");
     assert!(shown.contains(expected), "{shown}");
+    let document = json(&foresight);
+    let of = |name: &str| document["lineages"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    assert_eq!(of("a.example")["wish"]["identifiers"], json!(["a.example", "b.example"]));
+    assert_eq!((&of("a.example")["wish"]["key"], &of("c.example")["wish"]), (&json!(true), &Value::Null));
 }
 
 #[test]

@@ -275,7 +275,7 @@ fn what_is_served_and_is_not_the_one_in_use_is_critical_at_once() {
     assert_eq!(case("settings", older.clone(), &["expired"]).said(DAY), [(NotServed, Emergency)]);
     assert_eq!(case("default", foreign, &[]).said(DAY), [], "a CDN's own certificate is none of ours");
     let notices = case("settings", older, &[]).due(DAY, &NoticeMemory::default());
-    assert_eq!(notices[0].served, ["a.example:443 (192.0.2.1): an older version, 1"]);
+    assert_eq!(notices[0].served, ["a.example:443 at 192.0.2.1:443 serves version 1"]);
     assert_eq!(notices[0].incident, "serving/a.example");
 }
 

@@ -6,6 +6,9 @@ mod bucket;
 mod hold;
 pub use hold::{Hold, HoldScope};
 
+mod run_memory;
+pub use run_memory::RunMemory;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,6 +28,11 @@ pub struct Ledger {
     authorities: BTreeMap<String, AuthorityLedger>,
     /// The instants of the last runs, oldest first.
     runs: Vec<DateTime<Utc>>,
+    /// How many runs have ended.
+    ended_runs: u64,
+    last_run: Option<RunMemory>,
+    /// When a run last ended with all well.
+    last_success: Option<DateTime<Utc>>,
 }
 
 /// What an order asks of a CA.
@@ -112,6 +120,30 @@ impl Ledger {
     /// When runs began, oldest first.
     pub fn runs(&self) -> &[DateTime<Utc>] {
         &self.runs
+    }
+
+    /// A run ended.
+    pub fn run_ended(&mut self, run: RunMemory) {
+        self.ended_runs = self.ended_runs.saturating_add(1);
+        if run.successful {
+            self.last_success = Some(run.ended);
+        }
+        self.last_run = Some(run);
+    }
+
+    /// How the last run ended.
+    pub fn last_run(&self) -> Option<&RunMemory> {
+        self.last_run.as_ref()
+    }
+
+    /// When a run last ended with all well.
+    pub fn last_success(&self) -> Option<DateTime<Utc>> {
+        self.last_success
+    }
+
+    /// How many runs have ended, as far back as the memory goes.
+    pub fn ended_runs(&self) -> u64 {
+        self.ended_runs
     }
 
     /// The CA was asked for an order.
@@ -285,6 +317,8 @@ impl Ledger {
     /// Forgets what cannot matter any more, and what was noted by a clock that was ahead and has been set back.
     pub fn prune(&mut self, now: DateTime<Utc>) {
         self.runs.retain(|at| !is_of_a_wrong_clock(*at, now));
+        self.last_run = self.last_run.take().filter(|run| !is_of_a_wrong_clock(run.ended, now));
+        self.last_success = self.last_success.filter(|at| !is_of_a_wrong_clock(*at, now));
         for (directory, authority) in &mut self.authorities {
             let limits =
                 limits::KNOWN.iter().find(|known| known.directory == directory).map_or(&[][..], |known| known.limits);

@@ -243,6 +243,22 @@ fn what_cannot_matter_any_more_is_forgotten() {
 }
 
 #[test]
+fn how_runs_ended_is_remembered_and_what_a_clock_noted_that_was_ahead_is_forgotten() {
+    let mut ledger = Ledger::default();
+    ledger.run_ended(RunMemory::new(at(0), true));
+    ledger.run_ended(RunMemory::new(at(60), false));
+    ledger.prune(at(61));
+    assert_eq!((ledger.last_run(), ledger.last_success()), (Some(&RunMemory::new(at(60), false)), Some(at(0))));
+    ledger.run_ended(RunMemory::new(at(90 * 86_400), true));
+    assert_eq!((ledger.last_success(), ledger.ended_runs()), (Some(at(90 * 86_400)), 3));
+    ledger.prune(at(120));
+    assert_eq!((ledger.last_run(), ledger.last_success(), ledger.ended_runs()), (None, None, 3));
+    let stored = serde_json::to_string(&ledger).unwrap();
+    assert_eq!(serde_json::from_str::<Ledger>(&stored).unwrap(), ledger);
+    assert_eq!(serde_json::from_str::<Ledger>(r#"{"runs": []}"#).unwrap().ended_runs(), 0);
+}
+
+#[test]
 fn a_hold_that_a_clock_noted_that_was_ahead_is_none() {
     let month = 30 * 86_400;
     let mut ledger = Ledger::default();

@@ -1,0 +1,65 @@
+//! A CA's directory: whether it is there, what it offers, and what its clock says.
+
+use certkit_core::{AcmeUrl, Finding, FindingCode};
+use chrono::TimeDelta;
+
+use super::{Check, Examined};
+use crate::protocol::{AcmeError, Authority};
+use crate::transport::{Transport, TransportError};
+
+/// More than this and dates cannot be trusted (RFC 9773 section 4.3 is about windows of hours).
+const LARGEST_SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// From here on nothing is ordered: a certificate's dates would be read wrongly.
+const BLOCKING_SKEW: TimeDelta = TimeDelta::hours(24);
+
+/// Reads the directory, as an order would, and compares the clock of this machine with that of the answer. The CA comes
+/// back when it can be talked to, for the checks of accounts and profiles.
+pub async fn check_directory(transport: &Transport, directory: &AcmeUrl) -> (Vec<Examined>, Option<Authority>) {
+    let subject = directory.as_str();
+    let authority = match Authority::connect(transport.clone(), directory).await {
+        Ok(authority) => authority,
+        Err(error) => return (vec![failed(subject, &error)], None),
+    };
+    let mut examined = vec![Examined::fine(Check::Directory, subject)];
+    examined.push(match authority.directory().date {
+        None => Examined::not_checked(Check::Clock, subject, "the CA's answers have no Date"),
+        Some(date) => {
+            let skew = transport.now() - date;
+            let found = (skew.abs() > LARGEST_SKEW).then(|| clock_off(subject, skew));
+            Examined::found(Check::Clock, subject, found.into_iter().collect())
+        }
+    });
+    let none = Finding::new(FindingCode::RenewalInformationNotOffered, subject, "");
+    let found = authority.directory().renewal_info.is_none().then_some(none);
+    examined.push(Examined::found(Check::RenewalInformation, subject, found.into_iter().collect()));
+    (examined, Some(authority))
+}
+
+fn failed(subject: &str, error: &AcmeError) -> Examined {
+    let code = match error {
+        AcmeError::Transport(
+            TransportError::Roots { .. } | TransportError::Proxy { .. } | TransportError::Setup(_),
+        ) => {
+            return Examined::not_checked(Check::Directory, subject, error.to_string());
+        }
+        AcmeError::Transport(TransportError::Redirect { .. } | TransportError::TooLarge { .. }) => {
+            FindingCode::DirectoryUnusable
+        }
+        AcmeError::NotAcme { status, .. } if *status < 500 && *status != 429 => FindingCode::DirectoryUnusable,
+        AcmeError::Misled { .. } => FindingCode::DirectoryUnusable,
+        _ => FindingCode::DirectoryUnreachable,
+    };
+    Examined::found(Check::Directory, subject, vec![Finding::new(code, subject, error.to_string())])
+}
+
+fn clock_off(subject: &str, skew: TimeDelta) -> Finding {
+    let direction = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
+    let amount = match skew.abs() {
+        long if long >= TimeDelta::days(2) => format!("{} days", long.num_days()),
+        long if long >= TimeDelta::hours(2) => format!("{} hours", long.num_hours()),
+        short => format!("{} minutes", short.num_minutes()),
+    };
+    let finding = Finding::new(FindingCode::ClockOff, subject, format!("it is {amount} {direction} the CA's"));
+    if skew.abs() < BLOCKING_SKEW { finding } else { finding.with_severity(certkit_core::Severity::Error) }
+}

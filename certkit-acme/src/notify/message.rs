@@ -1,0 +1,196 @@
+//! What is sent: notices put into one message, as text and as data.
+
+use certkit_core::{Notice, NoticeGroup, NoticeKind, NoticeLevel, escape, group_notices};
+use chrono::{DateTime, SecondsFormat, Utc};
+use data_encoding::HEXLOWER;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// How many notices are put into one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OneMessageFor {
+    /// All of a run.
+    Run,
+    /// Those that have one cause.
+    Cause,
+    /// Each alone.
+    Notice,
+}
+
+/// A message that goes to somebody.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Message {
+    /// What it is about, in one line; escaped.
+    pub subject: String,
+    /// All of it in plain words; each line escaped.
+    pub text: String,
+    /// How urgent the most urgent of its notices is.
+    pub level: NoticeLevel,
+    /// Its notices, grouped by their cause.
+    pub groups: Vec<NoticeGroup>,
+    /// When it was made (UTC).
+    pub at: DateTime<Utc>,
+    /// The machine that tells it, escaped.
+    pub host: String,
+}
+
+/// Between what has different causes.
+const RULE: &str = "----------------------------------------------------------------------------";
+
+/// The messages for these notices, the most urgent first.
+pub(super) fn messages(notices: &[Notice], one_for: OneMessageFor, host: &str, now: DateTime<Utc>) -> Vec<Message> {
+    let groups = match one_for {
+        OneMessageFor::Notice => notices.iter().flat_map(|notice| group_notices(vec![notice.clone()])).collect(),
+        OneMessageFor::Cause | OneMessageFor::Run => group_notices(notices.to_vec()),
+    };
+    match one_for {
+        OneMessageFor::Run if groups.is_empty() => Vec::new(),
+        OneMessageFor::Run => vec![Message::of(groups, host, now)],
+        _ => groups.into_iter().map(|group| Message::of(vec![group], host, now)).collect(),
+    }
+}
+
+impl Message {
+    fn of(groups: Vec<NoticeGroup>, host: &str, now: DateTime<Utc>) -> Self {
+        let subject = match groups.as_slice() {
+            [first] => first.subject(now),
+            [first, rest @ ..] => format!("{} (and {} more)", first.subject(now), rest.len()),
+            [] => String::new(),
+        };
+        let host = escape(host).into_owned();
+        let mut parts: Vec<String> = groups
+            .iter()
+            .map(|group| {
+                let heading = if groups.len() > 1 { format!("{}\n\n", group.subject(now)) } else { String::new() };
+                format!("{heading}{}", group.text(now).trim_end())
+            })
+            .collect();
+        let from = format!("Sent by certkit on {host}.");
+        let last = parts.pop().unwrap_or_default();
+        parts.push(format!("{last}\n\n{from}"));
+        Self {
+            // Whoever has several machines reads this before anything else.
+            subject: escape(&format!("{subject} [{host}]")).into_owned(),
+            text: lines_escaped(&parts.join(&format!("\n\n{RULE}\n\n"))),
+            level: groups.iter().map(|group| group.level).max().unwrap_or(NoticeLevel::Info),
+            groups,
+            at: now,
+            host,
+        }
+    }
+
+    /// Its notices.
+    pub fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.groups.iter().flat_map(|group| &group.notices)
+    }
+
+    /// Whether it tells nothing but that troubles are over.
+    pub fn is_resolved(&self) -> bool {
+        self.notices().all(|notice| notice.kind == NoticeKind::Recovered)
+    }
+
+    /// What differs between messages and is the same when one is sent again: in hex, 32 characters.
+    pub(super) fn id(&self, channel: &str) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |part: &str| {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        };
+        add(&self.host);
+        add(channel);
+        for notice in self.notices() {
+            add(&notice.key);
+            add(&notice.reminder.to_string());
+            add(&notice.at.timestamp().to_string());
+        }
+        HEXLOWER.encode(hash.finalize().get(..16).unwrap_or_default())
+    }
+
+    /// The same for what belongs to one incident, from its first message to its last.
+    pub(super) fn incident_key(&self) -> String {
+        let incident = self.notices().next().map_or("", |notice| notice.incident.as_str());
+        format!("certkit/{}/{incident}", self.host)
+    }
+
+    /// The public document: what webhooks, commands and own presets get. Its `schema` is 1.
+    pub fn document(&self) -> Value {
+        let notices: Vec<Value> = self.notices().map(|notice| self.notice_document(notice)).collect();
+        json!({
+            "schema": 1,
+            "host": self.host,
+            "at": rfc3339(self.at),
+            "level": self.level.code(),
+            "subject": self.subject,
+            "text": self.text,
+            "resolved": self.is_resolved(),
+            "test": self.notices().any(|notice| notice.kind == NoticeKind::Test),
+            "certificates": self.certificates(),
+            "notices": notices,
+        })
+    }
+
+    fn notice_document(&self, notice: &Notice) -> Value {
+        let failing: Vec<Value> =
+            notice.failing.iter().map(|(name, problem)| json!({ "name": name, "problem": problem })).collect();
+        let attempts: Vec<Value> =
+            notice.attempts.iter().map(|one| json!({ "at": rfc3339(one.at), "what": one.what })).collect();
+        json!({
+            "kind": notice.kind.code(),
+            "level": notice.level.code(),
+            "key": notice.key,
+            "incident": notice.incident,
+            "reminder": notice.reminder,
+            "at": rfc3339(notice.at),
+            "certificate": (!notice.certificate.is_empty()).then_some(&notice.certificate),
+            "identifiers": notice.identifiers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "failing": failing,
+            "not_after": notice.not_after.map(rfc3339),
+            "due_since": notice.due_since.map(rfc3339),
+            "attempts": attempts,
+            "class": notice.class,
+            "cause": notice.cause,
+            "cure": notice.cure,
+            "command": notice.command,
+            "deployed_to": notice.deployed_to,
+            "served": notice.served,
+            "subject": notice.subject(self.at),
+            "text": notice.text(self.at),
+        })
+    }
+
+    /// What templates see: the document with what services want besides, and the owner's fields.
+    pub(super) fn data(&self, fields: &[(String, certkit_core::settings::Secret)]) -> Value {
+        let mut data: Map<String, Value> =
+            fields.iter().map(|(name, secret)| (name.clone(), json!(secret.reveal()))).collect();
+        let document = self.document();
+        if let Value::Object(members) = &document {
+            data.extend(members.clone());
+        }
+        data.insert("dedup_key".to_owned(), json!(self.incident_key()));
+        data.insert("text_lines".to_owned(), self.text.lines().collect());
+        data.insert("document".to_owned(), document);
+        Value::Object(data)
+    }
+
+    /// The names of its certificates, each once.
+    pub fn certificates(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for name in self.notices().map(|notice| notice.certificate.as_str()) {
+            if !name.is_empty() && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+}
+
+/// RFC 3339 in UTC, to the second.
+pub(super) fn rfc3339(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Escapes each line and keeps the line ends: whatever the texts were made of, nothing steers a reader's terminal.
+fn lines_escaped(text: &str) -> String {
+    text.lines().map(escape).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,129 @@
+//! The checks that ask CAs, name servers and port 80, for all lineages at once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use certkit_core::AcmeUrl;
+
+use super::examination::{Checks, ExaminedEntry};
+use super::examined_lineage::{Known, LookedAt};
+use super::inventory::blocking;
+use super::run::hook_dir;
+use super::{Renewer, Request};
+use crate::accounts::{Choice, choose_account};
+use crate::challenge::Authenticator;
+use crate::deploy::{HookStage, directory_hooks};
+use crate::dns::Resolver;
+use crate::doctor::{Check, Examined, NetworkSubject, NetworkTools, WantedAccount, WantedAuthority, network};
+
+/// Each question has a limit of its own; hundreds of names whose servers are silent end here.
+const TIME_LIMIT: Duration = Duration::from_secs(300);
+
+/// A lineage and what it may be found under: its names and those of its CAs.
+struct Found {
+    name: String,
+    identifiers: Vec<String>,
+    directories: Vec<String>,
+}
+
+/// Adds them.
+pub(super) async fn add(checks: &mut Checks, renewer: &Renewer, request: &Request, known: &Arc<Known>) {
+    let resolver = match Resolver::new(&renewer.resolver) {
+        Ok(resolver) => resolver,
+        Err(error) => {
+            checks.known(&[], Examined::not_checked(Check::Addresses, "all names", error.to_string()));
+            return;
+        }
+    };
+    let (subjects, all) = {
+        let (renewer, request, known) = (renewer.clone(), request.clone(), Arc::clone(known));
+        blocking(move || prepare(&renewer, &request, &known)).await
+    };
+    let tools = NetworkTools::new(renewer.transport.clone(), resolver);
+    checks.spawn_sorted(Check::Directory, "CAs, names and port 80", TIME_LIMIT, async move {
+        let examined = network(&subjects, &tools).await;
+        examined.into_iter().map(|examined| ExaminedEntry::new(concerned(&all, &examined), examined)).collect()
+    });
+}
+
+/// Reads the accounts of other CAs and the hook directory.
+fn prepare(renewer: &Renewer, request: &Request, known: &Known) -> (Vec<NetworkSubject>, Vec<Found>) {
+    let directory: PathBuf = hook_dir(renewer.store.paths(), HookStage::Pre);
+    let frees_port = request.directory_hooks && directory_hooks(&directory).is_ok_and(|hooks| !hooks.is_empty());
+    let usable = known.lineages.iter().filter_map(|lineage| {
+        // A conf that contradicts itself is told by the plan.
+        let authenticator = Authenticator::from_params(lineage.subject.conf.params()).ok()?;
+        Some(of(renewer, lineage, authenticator, frees_port))
+    });
+    usable.unzip()
+}
+
+fn of(
+    renewer: &Renewer,
+    lineage: &LookedAt,
+    authenticator: Authenticator,
+    frees_port: bool,
+) -> (NetworkSubject, Found) {
+    let subject = &lineage.subject;
+    let params = subject.conf.params();
+    let mut network = NetworkSubject::new(subject.name.clone(), subject.identifiers.clone(), authenticator);
+    let own = subject.own_directory();
+    let first = own.clone().zip(lineage.account.as_ref()).map(|(directory, account)| (directory, wanted(account)));
+    let others = subject.settings.fallbacks.iter().filter(|directory| Some(*directory) != own.as_ref());
+    let others = others.map(|directory| (directory.clone(), wanted(&choose_account(&renewer.store, directory, None))));
+    network.authorities = first
+        .into_iter()
+        .chain(others)
+        .map(|(directory, account)| {
+            let mut authority = WantedAuthority::new(directory, account);
+            authority.preferred_profile.clone_from(&params.preferred_profile);
+            authority.required_profile.clone_from(&params.required_profile);
+            authority
+        })
+        .collect();
+    network.reuse_key = params.reuse_key;
+    network.certificate.clone_from(&subject.certificate);
+    network.frees_port = frees_port || params.pre_hook.is_some();
+    let found = Found {
+        name: subject.name.to_string(),
+        identifiers: subject.domains(),
+        directories: network.authorities.iter().flat_map(addresses).collect(),
+    };
+    (network, found)
+}
+
+/// Under which addresses a CA is told of: its directory's and the account's.
+fn addresses(authority: &WantedAuthority) -> Vec<String> {
+    let directory: &AcmeUrl = &authority.directory;
+    let account = match &authority.account {
+        WantedAccount::Stored(stored) => Some(stored.uri.to_string()),
+        _ => None,
+    };
+    std::iter::once(directory.to_string()).chain(account).collect()
+}
+
+fn wanted(account: &Result<Choice, certkit_core::Failure>) -> WantedAccount {
+    match account {
+        Ok(Choice::Account(stored)) => WantedAccount::Stored(Box::new(stored.clone())),
+        Ok(_) => WantedAccount::Missing,
+        Err(failure) => WantedAccount::Unknown { because: failure.detail.clone() },
+    }
+}
+
+/// The certificates that something is about: by their own name, by one of the names in them, or by their CA.
+fn concerned(all: &[Found], examined: &Examined) -> Vec<String> {
+    let subject = examined.subject.split(" at ").next().unwrap_or_default();
+    let by_name: Vec<String> = all
+        .iter()
+        .filter(|found| found.name == subject && examined.check == Check::Profile)
+        .map(|found| found.name.clone())
+        .collect();
+    if !by_name.is_empty() {
+        return by_name;
+    }
+    let is_concerned = |found: &&Found| {
+        found.identifiers.iter().any(|name| name == subject) || found.directories.iter().any(|url| url == subject)
+    };
+    all.iter().filter(is_concerned).map(|found| found.name.clone()).collect()
+}

@@ -1,0 +1,106 @@
+//! `notify`: tells the owner what there is to tell, and shows what would be told.
+
+use clap::Args as _;
+
+use certkit_acme::notify::Secrets;
+use certkit_acme::renewal::Renewer;
+use certkit_core::{Finding, FindingCode};
+
+use super::{Command, Context, Operands};
+use crate::exit::{CommandError, Exit};
+use crate::render::{notify, renewal};
+use crate::runtime;
+
+/// Send the notices that are due, or show them, or try the channels
+///
+/// Every run tells the owner what he has to know: `certkit renew` and the daemon do it at their end. This does the same
+/// without a run: it sends the notices that are due, and those that earlier runs could not deliver.
+///
+/// `--dry-run` sends nothing and shows what would go out, to whom and why, and why nothing is said of the others.
+/// `--test` sends a test message by every channel and says of each whether it arrived; the exit status is 1 when one did
+/// not. How the owner is told stands in certkit/settings.toml: `email`, and a [[notify]] table for each channel.
+#[derive(clap::Args)]
+struct About {}
+
+/// `notify`.
+pub(crate) const COMMAND: Command = Command {
+    name: "notify",
+    describe: About::augment_args,
+    usage: "[--test | --dry-run]",
+    flags: &["test", "dry_run", "ca_bundle", "user_agent_comment"],
+    writes: true,
+    operands: Operands::None,
+    run,
+};
+
+fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    context.refuse_other_flags(&COMMAND)?;
+    let typed = &context.invocation.typed;
+    if typed.notices.test && typed.renewal.dry_run {
+        return Err(CommandError::usage("--test sends something, and --dry-run sends nothing")
+            .with_cure("leave one of them out"));
+    }
+    let settings = context.settings()?;
+    let invocation = context.invocation.clone();
+    let renewer = Renewer::builder(context.store()?)
+        .transport(context.invocation.transport(&settings))
+        .settings_overrides(move |settings| invocation.effective(settings))
+        .secrets(Secrets::from_env())
+        .build()?;
+    let has_channels = !settings.channels().is_empty();
+    if typed.notices.test {
+        test(context, &renewer, has_channels)
+    } else if typed.renewal.dry_run {
+        dry_run(context, &renewer, has_channels)
+    } else {
+        tell(context, &renewer, has_channels)
+    }
+}
+
+fn test(context: &Context<'_>, renewer: &Renewer, has_channels: bool) -> Result<Exit, CommandError> {
+    if !has_channels {
+        return Err(CommandError::failed(FindingCode::NobodyIsTold.what()).with_cure(FindingCode::NobodyIsTold.cure()));
+    }
+    let deliveries = runtime::ask(async { Ok(renewer.tell_test().await?) })?;
+    for delivery in &deliveries {
+        match notify::tested(delivery) {
+            Ok(text) => context.ui.result(&text),
+            Err(text) => context.ui.failure(&text),
+        }
+    }
+    if context.ui.voice().json {
+        context.ui.json(&notify::test_json(&deliveries));
+    }
+    let is_well = deliveries.iter().all(|delivery| delivery.sent.is_complete());
+    Ok(if is_well { Exit::Well } else { Exit::Failed })
+}
+
+fn dry_run(context: &Context<'_>, renewer: &Renewer, has_channels: bool) -> Result<Exit, CommandError> {
+    let mut foretold = runtime::ask(async { Ok(renewer.foretell().await?) })?;
+    context.ui.result(&notify::foretold(&foretold));
+    nobody(has_channels, &mut foretold.findings);
+    renewal::tell_findings(&foretold.findings, context.ui);
+    if context.ui.voice().json {
+        context.ui.json(&notify::foretold_json(&foretold));
+    }
+    Ok(Exit::Well)
+}
+
+fn tell(context: &Context<'_>, renewer: &Renewer, has_channels: bool) -> Result<Exit, CommandError> {
+    // Not cut short by a signal: what was sent has to be remembered, and it is bounded.
+    let mut told = runtime::block_on(|_stop| async { Ok(renewer.tell().await?) })?;
+    context.ui.result(&notify::told(&told));
+    nobody(has_channels, &mut told.findings);
+    renewal::tell_findings(&told.findings, context.ui);
+    if context.ui.voice().json {
+        context.ui.json(&notify::told_json(&told));
+    }
+    let is_well = told.deliveries.iter().all(|delivery| delivery.sent.is_complete());
+    Ok(if is_well { Exit::Well } else { Exit::Failed })
+}
+
+fn nobody(has_channels: bool, findings: &mut Vec<Finding>) {
+    if !has_channels {
+        findings.push(Finding::new(FindingCode::NobodyIsTold, "certkit/settings.toml", ""));
+    }
+}

@@ -1,0 +1,112 @@
+//! What `certkit doctor` shows: problems first, then what was not looked at, then a count of what is well.
+
+use std::fmt::Write as _;
+
+use certkit_acme::renewal::{Examinations, ExaminedProblem, NotChecked};
+use certkit_core::Severity;
+use serde_json::{Value, json};
+
+use super::json_time;
+use super::lines::{field, wrapped};
+
+/// A list of certificates, or of what was not looked at, is cut here; `--json` has all of it.
+const MOST_NAMED: usize = 10;
+
+/// For people.
+pub(crate) fn text(examinations: &Examinations) -> String {
+    let (problems, not_checked) = (examinations.problems(), examinations.not_checked());
+    let mut text: String = problems.iter().map(|problem| problem_text(problem) + "\n").collect();
+    if !not_checked.is_empty() {
+        text.push_str("Not checked:\n");
+        text.extend(not_checked.iter().map(not_checked_text));
+        text.push('\n');
+    }
+    text.push_str(&wrapped("", &summary(&problems, &not_checked, examinations.fine()), 0));
+    text
+}
+
+/// For programs.
+pub(crate) fn json(examinations: &Examinations) -> Value {
+    let problem = |problem: &ExaminedProblem| {
+        let finding = &problem.finding;
+        json!({
+            "code": finding.code,
+            "severity": finding.severity,
+            "certificates": problem.certificates,
+            "subject": finding.subject,
+            "what": finding.code.what(),
+            "evidence": finding.evidence,
+            "why": finding.why(),
+            "cure": problem.cure(),
+            "for_each_certificate": problem.is_for_each(),
+        })
+    };
+    let not_checked =
+        |one: &NotChecked| json!({ "what": one.check.title(), "subjects": one.subjects, "because": one.because });
+    json!({
+        "schema": 1,
+        "now": json_time(examinations.now),
+        "problems": examinations.problems().iter().map(problem).collect::<Vec<_>>(),
+        "not_checked": examinations.not_checked().iter().map(not_checked).collect::<Vec<_>>(),
+        "fine": examinations.fine(),
+    })
+}
+
+fn problem_text(problem: &ExaminedProblem) -> String {
+    let finding = &problem.finding;
+    let mut text = wrapped("", &format!("{}: {}", severity(finding.severity), finding.what()), 2);
+    if !finding.subject.is_empty() && !problem.certificates.contains(&finding.subject) {
+        text.push_str(&field("Where", &finding.subject));
+    }
+    if !problem.certificates.is_empty() {
+        let label = if problem.certificates.len() == 1 { "Certificate" } else { "For" };
+        text.push_str(&field(label, &list(&problem.certificates)));
+    }
+    text.push_str(&field("Why", finding.why()));
+    text.push_str(&field("To do", &problem.cure()));
+    if problem.is_for_each() {
+        text.push_str(&field("", "(NAME stands for each of these certificates)"));
+    }
+    text
+}
+
+fn not_checked_text(one: &NotChecked) -> String {
+    wrapped("  ", &format!("{}: {}; because: {}", one.check.title(), list(&one.subjects), one.because), 4)
+}
+
+fn list(names: &[String]) -> String {
+    let mut text = names.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > MOST_NAMED {
+        // Writing to a String never fails.
+        let _ = write!(text, " and {} more", names.len() - MOST_NAMED);
+    }
+    text
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "Error",
+        Severity::Warning => "Warning",
+        _ => "Notice",
+    }
+}
+
+/// `1 error, 2 warnings; 3 things were not checked; 40 checks found nothing wrong.`
+fn summary(problems: &[ExaminedProblem], not_checked: &[NotChecked], fine: usize) -> String {
+    let count = |wanted: Severity| problems.iter().filter(|problem| problem.finding.severity == wanted).count();
+    let counted = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Notice, "notice")];
+    let counted = counted.map(|(severity, word)| (count(severity), word)).into_iter().filter(|(count, _)| *count > 0);
+    let mut parts: Vec<String> = Vec::new();
+    let found: Vec<String> = counted.map(|(count, word)| plural(count, word)).collect();
+    parts.push(if found.is_empty() { "Nothing is wrong".to_owned() } else { found.join(", ") });
+    if !not_checked.is_empty() {
+        let were = if not_checked.len() == 1 { "was" } else { "were" };
+        parts.push(format!("{} {were} not checked", plural(not_checked.len(), "thing")));
+    }
+    parts.push(format!("{} found nothing wrong", plural(fine, "check")));
+    format!("{}.", parts.join("; "))
+}
+
+fn plural(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,25 @@
+//! The words for what is served.
+
+use super::Severity;
+use super::words::Words;
+
+pub(super) const ENDPOINT_UNREACHABLE: Words = Words {
+    severity: Severity::Warning,
+    what: "it is not known whether the certificate in use is served",
+    why: "a server that went on with the old certificate would not be noticed",
+    cure: "see whether the server runs and can be reached from this machine; `certkit inspect HOST:PORT` tries it again",
+};
+
+pub(super) const NOT_SERVED: Words = Words {
+    severity: Severity::Error,
+    what: "the certificate in use is not served",
+    why: "visitors get the other certificate, until it expires and nothing works any more",
+    cure: "make the server read its certificate again (reload it), and see that it uses the files of live/NAME; a reload after every renewal is set with certkit reconfigure --cert-name NAME --deploy-hook COMMAND",
+};
+
+pub(super) const SERVED_WRONGLY: Words = Words {
+    severity: Severity::Warning,
+    what: "the certificate in use is served, but not as it should be",
+    why: "some clients refuse the connection, or will",
+    cure: "let the server use fullchain.pem and privkey.pem of live/NAME, and reload it",
+};

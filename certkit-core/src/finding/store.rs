@@ -1,0 +1,151 @@
+//! The words for what is wrong with what is stored.
+
+use super::Severity;
+use super::words::Words;
+
+pub(super) const ACCOUNT_KEY_JOURNAL_UNUSABLE: Words = Words {
+    severity: Severity::Error,
+    what: "an account was getting another key, and the file that holds it cannot be used",
+    why: "without the key that the CA knows, no certificate of this account can be renewed or revoked",
+    cure: "keep the file: it may hold the only key of the account; put right what is wrong with it, or move it away once `certkit show_account` works without it",
+};
+
+pub(super) const ACCOUNT_KEY_PENDING: Words = Words {
+    severity: Severity::Warning,
+    what: "an account was getting another key, and it is not known whether the CA took it",
+    why: "until it is known which key counts, every request of the account may be refused",
+    cure: "nothing to do: the next `certkit renew` asks the CA and finishes it",
+};
+
+pub(super) const ACCOUNT_UNUSABLE: Words = Words {
+    severity: Severity::Warning,
+    what: "an account cannot be used as it stands",
+    why: "certificates of this account cannot be renewed",
+    cure: "restore the file from a backup, or move the account's directory away",
+};
+
+pub(super) const ARCHIVE_WITHOUT_CONF: Words = Words {
+    severity: Severity::Warning,
+    what: "an archive directory without a renewal configuration, so nothing renews it",
+    why: "whoever serves this certificate serves it until it expires",
+    cure: "if nothing uses it, move it away; otherwise obtain the certificate again: certkit certonly -d NAME …",
+};
+
+pub(super) const BROKEN_LINEAGE: Words = Words {
+    severity: Severity::Error,
+    what: "this certificate cannot be used or renewed as it stands",
+    why: "nothing renews it, and what serves it fails or expires",
+    cure: "correct what the message names or restore it from a backup; otherwise remove the certificate (certkit delete --cert-name NAME) and obtain it again",
+};
+
+pub(super) const FOREIGN_LINK: Words = Words {
+    severity: Severity::Warning,
+    what: "a live link does not point to a version in this certificate's own archive",
+    why: "a renewal writes its version where certbot expects it, and what is served may not follow",
+    cure: "make the link point to archive/NAME/KINDn.pem, the same n in all four",
+};
+
+pub(super) const INTERRUPTED_COMMIT: Words = Words {
+    severity: Severity::Notice,
+    what: "an earlier run of certkit ended before it had finished",
+    why: "it shows that runs are ended from outside",
+    cure: "nothing to do: it was put right",
+};
+
+pub(super) const INTERRUPTED_SWITCH: Words = Words {
+    severity: Severity::Warning,
+    what: "certbot was interrupted while switching to a new version",
+    why: "certificate and key in use may be of different versions, which no server accepts",
+    cure: "nothing to do: the next `certkit renew` puts it right",
+};
+
+pub(super) const LIVE_VERSION_DAMAGED: Words = Words {
+    severity: Severity::Error,
+    what: "the version in use is damaged",
+    why: "no server can load it: the next restart of the server fails",
+    cure: "nothing to do if another version was made live or the certificate is being renewed; otherwise restore the file from a backup",
+};
+
+pub(super) const LIVE_WITHOUT_CONF: Words = Words {
+    severity: Severity::Warning,
+    what: "a live directory without a renewal configuration, so nothing renews it",
+    why: "whoever serves this certificate serves it until it expires",
+    cure: "if nothing uses it, move it away; otherwise obtain the certificate again: certkit certonly -d NAME …",
+};
+
+pub(super) const MIXED_VERSIONS: Words = Words {
+    severity: Severity::Error,
+    what: "the live links point to different versions, so key and certificate may not match",
+    why: "a server that loads a key of another certificate does not start",
+    cure: "nothing to do: the next `certkit renew` puts it right",
+};
+
+pub(super) const NEWER_VERSION_NOT_LIVE: Words = Words {
+    severity: Severity::Warning,
+    what: "a newer complete version is stored but not in use",
+    why: "an older certificate than necessary is in use, and expires earlier",
+    cure: "nothing to do: the next `certkit renew` puts it right",
+};
+
+pub(super) const NEWER_VERSION_UNUSABLE: Words = Words {
+    severity: Severity::Notice,
+    what: "a newer version is stored but does not verify, so it is not used",
+    why: "a version that does not verify must not come into use",
+    cure: "nothing to do: the next renewal makes a version that comes after it",
+};
+
+pub(super) const ORDER_PENDING: Words = Words {
+    severity: Severity::Notice,
+    what: "an order is under way and is resumed at the next run",
+    why: "what was begun at the CA is used and not ordered twice",
+    cure: "nothing to do: the next `certkit renew` resumes it",
+};
+
+pub(super) const PRIVATE_KEY_READABLE: Words = Words {
+    severity: Severity::Warning,
+    what: "the private key can be read by every user",
+    why: "whoever has the key can pass for this server, and a key that has leaked has to be revoked",
+    cure: "chmod o-rwx the file, unless you meant it",
+};
+
+pub(super) const PUT_RIGHT: Words = Words {
+    severity: Severity::Notice,
+    what: "an interrupted run had left it unfinished, and this run put it right",
+    why: "it shows that runs are ended from outside",
+    cure: "nothing to do: it was put right",
+};
+
+pub(super) const SET_ASIDE: Words = Words {
+    severity: Severity::Warning,
+    what: "a certificate was issued but not installed, because another tool had renewed meanwhile",
+    why: "two tools renew the same certificate, which spends the limits of the CA twice",
+    cure: "nothing is lost: it can be read there; remove the directory when you don't need it",
+};
+
+pub(super) const SETTING_WITHOUT_EFFECT: Words = Words {
+    severity: Severity::Notice,
+    what: "a setting has no effect here",
+    why: "what it was meant to do does not happen",
+    cure: "remove it, or change it to something that has an effect",
+};
+
+pub(super) const SETTINGS_UNUSABLE: Words = Words {
+    severity: Severity::Error,
+    what: "these settings cannot be used",
+    why: "as long as they cannot be read, what they concern is not renewed",
+    cure: "correct the line; `certkit config check` tells all that is wrong",
+};
+
+pub(super) const STATE_DAMAGED: Words = Words {
+    severity: Severity::Warning,
+    what: "a file of certkit's own memory is damaged, and its content is ignored",
+    why: "what was learned from failures and limits is forgotten",
+    cure: "nothing to do: it is written anew at the next run",
+};
+
+pub(super) const UNREADABLE: Words = Words {
+    severity: Severity::Error,
+    what: "it cannot be read",
+    why: "what cannot be read can neither be checked nor renewed",
+    cure: "run as the user who owns it (usually root), or correct its mode",
+};
