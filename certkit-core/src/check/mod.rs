@@ -7,7 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{EndpointMemory, Serving};
-use crate::{Condition, FindingCode, Step, Summary, Validity};
+use crate::{
+    Condition, FindingCode, Notice, NoticeFacts, NoticeKind, NoticeLevel, NoticeMemory, Outlook, Step, Summary,
+    Validity, due_notices,
+};
 
 /// How bad it is, as monitoring plugins say it. The worst is last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -140,19 +143,37 @@ fn about_the_time(checked: &mut Checked, summary: &Summary, validity: Validity, 
     let grace = LONGEST_GRACE.min(lifetime / 10);
     let overdue_at = due(summary).and_then(|due| due.checked_add_signed(grace));
     checked.warning_below = overdue_at.map(|at| validity.not_after - at);
-    let cure =
-        "see why it was not renewed, and renew it: certkit history --cert-name NAME; certkit renew --cert-name NAME";
+    // Whether there is anything to say is decided where notices are: a monitoring system must not know better.
+    let Some(notice) = of_the_renewal(summary, now) else { return };
+    let level = if notice.level >= NoticeLevel::Critical { CheckLevel::Critical } else { CheckLevel::Warning };
+    let cure = match notice.class {
+        Some(_) => notice.cure.as_str(),
+        None => {
+            "see why it was not renewed, and renew it: certkit history --cert-name NAME; certkit renew --cert-name NAME"
+        }
+    };
     let words = span(left.abs());
+    let failed = notice.class.map(|_| format!(": {}", notice.cause)).unwrap_or_default();
     if now > validity.not_after {
-        checked.add(CheckLevel::Critical, format!("it expired {words} ago"), cure);
+        checked.add(level, format!("it expired {words} ago{failed}"), cure);
     } else if left <= lifetime / EMERGENCY {
-        checked.add(CheckLevel::Critical, format!("less than a twentieth of its life is left: {words}"), cure);
+        checked.add(level, format!("less than a twentieth of its life is left: {words}{failed}"), cure);
     } else if left <= lifetime / CRITICAL {
-        checked.add(CheckLevel::Critical, format!("less than an eighth of its life is left: {words}"), cure);
+        checked.add(level, format!("less than an eighth of its life is left: {words}{failed}"), cure);
+    } else if notice.kind == NoticeKind::RenewalFailed {
+        checked.add(level, format!("its renewal fails, and {words} are left{failed}"), cure);
     } else if let Some(at) = overdue_at.filter(|at| now >= *at) {
         let late = span(now - at + grace);
-        checked.add(CheckLevel::Warning, format!("it is due for {late} and was not renewed; {words} are left"), cure);
+        checked.add(level, format!("it is due for {late} and was not renewed; {words} are left{failed}"), cure);
     }
+}
+
+/// What the rules of notices say of its renewal, whatever was told before.
+fn of_the_renewal(summary: &Summary, now: DateTime<Utc>) -> Option<Notice> {
+    let outlook = Outlook::default();
+    let facts = NoticeFacts::new(std::slice::from_ref(summary), &[], &outlook, now);
+    let notices = due_notices(&facts, &NoticeMemory::default());
+    notices.into_iter().find(|notice| notice.incident.starts_with("renewal/"))
 }
 
 /// Since when it is due, or when it will be.

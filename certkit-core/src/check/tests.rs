@@ -1,8 +1,8 @@
 use super::*;
 use crate::decision::limits::OrderKind;
 use crate::decision::{DueDecision, DueReason, RenewalWish};
-use crate::state::{AddressMemory, ServedLeaf, ServedTrouble};
-use crate::{Endpoint, LineageName, PlanEntry, PlanInput, Version};
+use crate::state::{AddressMemory, Event, ServedLeaf, ServedTrouble};
+use crate::{Endpoint, Failure, FailureClass, LineageName, PlanEntry, PlanInput, Version};
 
 fn at(hours: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::hours(hours)
@@ -48,6 +48,20 @@ fn thresholds_are_shares_of_the_lifetime_whether_it_is_six_days_or_half_a_year()
     assert_eq!(told(life, due, due + 24).0, CheckLevel::Warning);
     assert_eq!(told(life, due, 174 * 24).0, CheckLevel::Warning);
     assert_eq!(told(life, due, 175 * 24).0, CheckLevel::Critical);
+}
+
+#[test]
+fn a_renewal_that_only_the_owner_can_cure_is_a_warning_at_once_and_what_is_wanted_late_is_none_before_that() {
+    let mut failing = summary(160, 80, 81, Vec::new());
+    if let Some(planned) = &mut failing.planned {
+        let failure = Failure::new(FailureClass::ChallengeSetup, "port 80 is taken");
+        planned.1.state.apply(&Event::AttemptFailed { failure }, at(81));
+    }
+    let checked = check(&failing, at(81));
+    assert_eq!(checked.level, CheckLevel::Warning);
+    let says = "its renewal fails, and 3 days are left: the challenge could not be set up on this machine";
+    assert_eq!(checked.concerns[0].what, says);
+    assert_eq!(told(2160, 2100, 2099).0, CheckLevel::Ok, "its owner wants it renewed 60 hours before the end");
 }
 
 fn looked(endpoint: Endpoint, leaf: ServedLeaf, troubles: &[ServedTrouble]) -> EndpointMemory {

@@ -70,7 +70,8 @@ pub fn due_notices(facts: &NoticeFacts<'_>, memory: &NoticeMemory) -> Vec<Notice
     notices
 }
 
-/// How a certificate stands by the rules of the notices, whatever was told: the worst that there is to say, or nothing.
+/// How a certificate stands by the rules of the notices, whatever was told: the worst that there is to say, or nothing. All
+/// that there is to say, with words and cures, is what [`due_notices`] gives for an empty memory.
 pub fn level_of(summary: &Summary, outlook: &Outlook, now: DateTime<Utc>) -> Option<(NoticeLevel, NoticeKind)> {
     let alarms = sides(summary, outlook, now).into_iter().filter_map(|(_, verdict)| match verdict {
         Verdict::Alarm(alarm) => Some((alarm.level, alarm.kind)),

@@ -38,10 +38,7 @@ pub(super) fn serving(summary: &Summary, outlook: &Outlook, now: DateTime<Utc>) 
     }
     let refused: Vec<&EndpointMemory> = counting().filter(|one| !refusals(one).is_empty()).collect();
     if !refused.is_empty() {
-        let level = match refused.iter().any(|one| refusals(one).contains(&ServedTrouble::Expired)) {
-            true => NoticeLevel::Emergency,
-            false => NoticeLevel::Warning,
-        };
+        let level = refused.iter().flat_map(|one| refusals(one)).map(urgency).max().unwrap_or(NoticeLevel::Warning);
         return said(NoticeKind::ServedBadly, level, of_refused(summary, &refused), Some(validity));
     }
     // What cannot be reached now may still serve what was told of it.
@@ -78,19 +75,19 @@ fn lasts(state: &LineageState, validity: Validity, outlook: &Outlook, now: DateT
 fn refusals(endpoint: &EndpointMemory) -> Vec<ServedTrouble> {
     let same = endpoint.answers.iter().filter(|answer| answer.leaf == ServedLeaf::Same);
     let mut all: Vec<ServedTrouble> = same.flat_map(|answer| answer.troubles.iter().copied()).collect();
-    all.retain(|trouble| {
-        matches!(
-            trouble,
-            ServedTrouble::Expired
-                | ServedTrouble::IncompleteChain
-                | ServedTrouble::NameMismatch
-                | ServedTrouble::UntrustedAtNotAfter
-                | ServedTrouble::UntrustedNow
-        )
-    });
+    all.retain(|trouble| !trouble.is_harmless());
     all.sort();
     all.dedup();
     all
+}
+
+/// Where clients fail now it is as bad as another certificate would be.
+fn urgency(trouble: ServedTrouble) -> NoticeLevel {
+    match trouble {
+        ServedTrouble::Expired => NoticeLevel::Emergency,
+        other if other.breaks_clients() => NoticeLevel::Critical,
+        _ => NoticeLevel::Warning,
+    }
 }
 
 fn of_differing(summary: &Summary, state: &LineageState) -> Cause {
@@ -104,10 +101,7 @@ fn of_differing(summary: &Summary, state: &LineageState) -> Cause {
             "put right why the deploy fails, then deploy it again".to_owned(),
             format!("certkit deploy --cert-name {name}"),
         ),
-        true => (
-            "reload or restart the server there, and see that it reads the live files; a deploy hook makes it do so after each renewal".to_owned(),
-            format!("certkit doctor --cert-name {name}"),
-        ),
+        true => (cure_for(FindingCode::NotServed.cure(), &name), format!("certkit doctor --cert-name {name}")),
     };
     let words = if pending.is_empty() { words } else { format!("{words}; {}", failing_targets(pending)) };
     let mut cause = Cause::new("not-served", words, cure, command);
@@ -137,17 +131,17 @@ fn of_refused(summary: &Summary, refused: &[&EndpointMemory]) -> Cause {
     let mut all: Vec<ServedTrouble> = refused.iter().flat_map(|one| refusals(one)).collect();
     all.sort();
     all.dedup();
-    let troubles: Vec<&str> = all.iter().map(|trouble| trouble_words(*trouble)).collect();
+    let troubles: Vec<&str> = all.iter().map(|trouble| trouble.what()).collect();
     let places: Vec<String> = refused.iter().map(|one| one.endpoint.to_string()).collect();
     let mut cause = Cause::new(
         "served-badly",
         format!("it is served at {}, but {}", in_short(&places), troubles.join(" and ")),
-        "have the server there send fullchain.pem, and nothing else, and reload it",
+        cure_for(all.first().map_or("", |trouble| trouble.cure()), &shell_word(&summary.name)),
         format!("certkit doctor --cert-name {}", shell_word(&summary.name)),
     );
     for one in refused {
         for trouble in refusals(one) {
-            cause = cause.and(&format!("served-badly:{trouble:?}:{}", one.endpoint));
+            cause = cause.and(&format!("served-badly:{}:{}", trouble.code(), one.endpoint));
         }
     }
     cause
@@ -183,31 +177,10 @@ fn in_short(places: &[String]) -> String {
 }
 
 fn words(endpoint: &EndpointMemory, answer: &AddressMemory) -> String {
-    let address = answer.address.map(|address| format!(" ({})", address.ip())).unwrap_or_default();
-    let leaf = match answer.leaf {
-        ServedLeaf::Same => "the version in use".to_owned(),
-        ServedLeaf::Older { version } => format!("an older version, {version}"),
-        ServedLeaf::Foreign => "a certificate that is none of its versions".to_owned(),
-        ServedLeaf::Unreachable => "nothing could be reached".to_owned(),
-    };
-    let troubles: String = answer.troubles.iter().map(|trouble| format!("; {}", trouble_words(*trouble))).collect();
-    let detail = if answer.detail.is_empty() { String::new() } else { format!(": {}", crate::escape(&answer.detail)) };
+    let troubles: String = answer.troubles.iter().map(|trouble| format!("; {}", trouble.what())).collect();
     let counts = match endpoint.endpoint.source {
         EndpointSource::Default if !endpoint.counts() => " (does not count: it never served one of its versions)",
         _ => "",
     };
-    format!("{}{address}: {leaf}{troubles}{detail}{counts}", endpoint.endpoint)
-}
-
-fn trouble_words(trouble: ServedTrouble) -> &'static str {
-    match trouble {
-        ServedTrouble::Expired => "it is expired",
-        ServedTrouble::IncompleteChain => "an intermediate certificate is missing",
-        ServedTrouble::WrongOrder => "the chain is in the wrong order",
-        ServedTrouble::OtherChain => "its chain is not the stored one",
-        ServedTrouble::UntrustedNow => "clients do not trust it",
-        ServedTrouble::UntrustedAtNotAfter => "an issuer ends before it does",
-        ServedTrouble::NameMismatch => "it does not cover the name there",
-        ServedTrouble::OtherWithoutSni => "without a name in the handshake something else is served",
-    }
+    format!("{}{troubles}{counts}", answer.words(&endpoint.endpoint, endpoint.compared_with))
 }

@@ -37,7 +37,7 @@ impl Notice {
     }
 
     /// What is wrong, a sentence without a full stop.
-    fn headline(&self, now: DateTime<Utc>) -> String {
+    pub fn headline(&self, now: DateTime<Utc>) -> String {
         let name = &self.certificate;
         let left = self.not_after.map(|end| end - now);
         let has_expired = left.is_some_and(|left| left < chrono::TimeDelta::zero());

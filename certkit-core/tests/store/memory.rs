@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use certkit_core::state::{Event, Ledger, RecordedEvent};
-use certkit_core::{FindingCode, LineageName};
+use certkit_core::{Finding, FindingCode, LineageName, NoticeFacts, NoticeMemory, Outlook, due_notices};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -188,6 +188,31 @@ fn the_ledger_survives_damage_costs_only_its_content_and_a_lineage_of_that_name_
     store.save_seed(b"random").unwrap();
     assert_eq!(store.store().seed().unwrap().as_deref(), Some(b"random".as_slice()));
     assert_eq!(fs::metadata(paths.seed_file()).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_was_told_is_kept_privately_and_damage_costs_only_that_it_is_told_again() {
+    let dir = temp_dir();
+    let store = lock(dir.path());
+    assert_eq!(store.store().notice_memory().unwrap(), (NoticeMemory::default(), None));
+    let unusable = [Finding::new(FindingCode::SettingsUnusable, "certkit/settings.toml", "line 2")];
+    let outlook = Outlook::default();
+    let facts = NoticeFacts::new(&[], &unusable, &outlook, now());
+    let mut memory = NoticeMemory::default();
+    memory.told(&due_notices(&facts, &memory)[0], now());
+    store.save_notice_memory(&memory).unwrap();
+    let (read, finding) = store.store().notice_memory().unwrap();
+    assert_eq!((&read, finding), (&memory, None));
+    assert!(due_notices(&facts, &read).is_empty());
+    let file = store.store().paths().notices_file();
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    assert!(store.store().remembered().unwrap().is_empty(), "it is no lineage's");
+    for damage in ["", "{", "{\"schema\":1}", "{\"schema\":99,\"state\":{}}"] {
+        fs::write(&file, damage).unwrap();
+        let (read, finding) = store.store().notice_memory().unwrap();
+        assert_eq!(due_notices(&facts, &read).len(), 1);
+        assert_eq!(finding.unwrap().code, FindingCode::StateDamaged, "{damage:?}");
+    }
 }
 
 proptest! {

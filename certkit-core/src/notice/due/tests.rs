@@ -275,7 +275,7 @@ fn what_is_served_and_is_not_the_one_in_use_is_critical_at_once() {
     assert_eq!(case("settings", older.clone(), &["expired"]).said(DAY), [(NotServed, Emergency)]);
     assert_eq!(case("default", foreign, &[]).said(DAY), [], "a CDN's own certificate is none of ours");
     let notices = case("settings", older, &[]).due(DAY, &NoticeMemory::default());
-    assert_eq!(notices[0].served, ["a.example:443 (192.0.2.1): an older version, 1"]);
+    assert_eq!(notices[0].served, ["a.example:443 at 192.0.2.1:443 serves version 1"]);
     assert_eq!(notices[0].incident, "serving/a.example");
 }
 
@@ -283,8 +283,9 @@ fn what_is_served_and_is_not_the_one_in_use_is_critical_at_once() {
 fn what_clients_refuse_is_told_and_what_cannot_be_reached_is_not() {
     let same = serde_json::json!({"kind": "same"});
     let case = |leaf, troubles: &[&str]| Case::of(90 * DAY).served(endpoint("settings", leaf, troubles));
-    assert_eq!(case(same.clone(), &["incomplete-chain"]).said(DAY), [(ServedBadly, Warning)]);
-    assert_eq!(case(same.clone(), &["wrong-order", "other-without-sni"]).said(DAY), []);
+    assert_eq!(case(same.clone(), &["incomplete-chain"]).said(DAY), [(ServedBadly, Critical)]);
+    assert_eq!(case(same.clone(), &["untrusted-at-not-after"]).said(DAY), [(ServedBadly, Warning)]);
+    assert_eq!(case(same.clone(), &["other-chain", "other-without-sni"]).said(DAY), []);
     assert_eq!(case(same, &[]).said(DAY), []);
     assert_eq!(case(serde_json::json!({"kind": "unreachable"}), &[]).said(DAY), []);
 }
