@@ -83,7 +83,8 @@ impl Smtp {
         let arguments = [script.as_os_str(), OsStr::new(&settings)];
         let environment = [("PYTHONUNBUFFERED", "1".to_owned())];
         let mut server = Server::start("aiosmtpd", &python(), &arguments, &environment, &file("smtp.log"));
-        let up = server.wait_for_log("Serving", Duration::from_secs(60)) && wait_for_port(port, Duration::from_secs(10));
+        let up =
+            server.wait_for_log("Serving", Duration::from_secs(60)) && wait_for_port(port, Duration::from_secs(10));
         assert!(up, "aiosmtpd does not start:\n{}", server.log());
         Self { server, folder, port }
     }

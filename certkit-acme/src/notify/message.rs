@@ -40,9 +40,10 @@ const RULE: &str = "------------------------------------------------------------
 
 /// The messages for these notices, the most urgent first.
 pub(super) fn messages(notices: &[Notice], one_for: OneMessageFor, host: &str, now: DateTime<Utc>) -> Vec<Message> {
+    let notices = notices.iter().map(escaped);
     let groups = match one_for {
-        OneMessageFor::Notice => notices.iter().flat_map(|notice| group_notices(vec![notice.clone()])).collect(),
-        OneMessageFor::Cause | OneMessageFor::Run => group_notices(notices.to_vec()),
+        OneMessageFor::Notice => notices.flat_map(|notice| group_notices(vec![notice])).collect(),
+        OneMessageFor::Cause | OneMessageFor::Run => group_notices(notices.collect()),
     };
     match one_for {
         OneMessageFor::Run if groups.is_empty() => Vec::new(),
@@ -183,6 +184,24 @@ impl Message {
         }
         names
     }
+}
+
+/// Escapes what should be escaped already: a notice may have been made by hand, or read from a file that somebody changed.
+fn escaped(notice: &Notice) -> Notice {
+    let mut notice = notice.clone();
+    let clean = |text: &mut String| *text = escape(text).into_owned();
+    let texts = [
+        &mut notice.key,
+        &mut notice.incident,
+        &mut notice.certificate,
+        &mut notice.cause,
+        &mut notice.cure,
+        &mut notice.command,
+    ];
+    texts.into_iter().chain(&mut notice.deployed_to).chain(&mut notice.served).for_each(clean);
+    notice.failing.iter_mut().flat_map(|(name, problem)| [name, problem]).for_each(clean);
+    notice.attempts.iter_mut().map(|attempt| &mut attempt.what).for_each(clean);
+    notice
 }
 
 /// RFC 3339 in UTC, to the second.

@@ -9,6 +9,7 @@ mod config;
 mod csr;
 mod daemon;
 mod life;
+mod notify;
 mod reading;
 mod refusals;
 mod signals;

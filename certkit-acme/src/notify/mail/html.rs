@@ -37,7 +37,7 @@ fn section(notice: &Notice, message: &Message) -> Value {
         .filter(|failing| !notice.identifiers.iter().any(|name| name.to_string() == *failing))
         .collect();
     let attempts: Vec<Value> =
-        notice.attempts.iter().map(|one| json!({ "at": words::time(one.at), "what": one.what })).collect();
+        notice.attempts.iter().map(|one| json!({ "at": words::minute(one.at), "what": one.what })).collect();
     json!({
         "certificate": notice.certificate,
         "cause": notice.cause,
@@ -45,9 +45,9 @@ fn section(notice: &Notice, message: &Message) -> Value {
         "command": notice.command,
         "names": names,
         "others": others,
-        "expires": notice.not_after.map(|at| format!("{} ({})", words::time(at), words::from_now(at, message.at))),
+        "expires": notice.not_after.map(|at| format!("{} ({})", words::minute(at), words::from_now(at, message.at))),
         "is_past": notice.not_after.is_some_and(|at| at <= message.at),
-        "due_since": notice.due_since.map(|at| format!("{} ({})", words::time(at), words::from_now(at, message.at))),
+        "due_since": notice.due_since.map(|at| format!("{} ({})", words::minute(at), words::from_now(at, message.at))),
         "attempts": attempts,
         "deployed_to": notice.deployed_to,
         "served": notice.served,
