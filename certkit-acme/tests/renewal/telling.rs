@@ -19,7 +19,7 @@ fn webhook(sink: &WebSink) -> String {
 
 /// A lineage whose names nobody answers for: only its owner can put that right.
 fn unanswered(world: &World, name: &str) {
-    world.due(name).authenticator("webroot").param("webroot_path", "/nonexistent/certkit-webroot,").write();
+    world.due(name).webroot("/nonexistent/certkit-webroot").write();
 }
 
 #[tokio::test(flavor = "multi_thread")]
