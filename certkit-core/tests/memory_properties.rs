@@ -1,4 +1,5 @@
-//! What must hold of the memory of a lineage and of the plan that is made with it, whatever is in it.
+//! What must hold of the memory of a lineage, of the plan that is made with it and of the notices about it, whatever is in
+//! it.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use certkit_core::decision::{Cadence, RenewalInformation, RenewalWish, Seed, SuggestedWindow};
@@ -6,8 +7,9 @@ use certkit_core::state::{
     DeployTarget, Event, Ledger, LineageState, OrderScope, RecordedEvent, RecordedWish, RevocationMemory,
 };
 use certkit_core::{
-    AcmeUrl, Failure, FailureClass, Finding, FindingCode, IdentifierFailure, IdentifierSet, LineageName, Outlook,
-    PlanInput, Problem, Retry, Step, Validity, Version, decide,
+    AcmeUrl, Failure, FailureClass, Finding, FindingCode, IdentifierFailure, IdentifierSet, LineageName, NoticeFacts,
+    NoticeKind, NoticeMemory, Outlook, PlanInput, Problem, Retry, Step, Summary, Validity, Version, decide,
+    due_notices, group_notices, level_of,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -198,6 +200,20 @@ fn validity() -> impl Strategy<Value = Validity> {
     })
 }
 
+/// How a certificate with this memory is.
+fn summary(
+    state: &LineageState,
+    validity: Option<Validity>,
+    wish: &RenewalWish,
+    outlook: &Outlook,
+    now: DateTime<Utc>,
+) -> Summary {
+    let mut input = PlanInput::new(lineage(), validity, wish.clone()).remembering(state.clone());
+    input.serial = state.revocation.as_ref().map(|known| known.serial.clone());
+    let entry = decide(&input, &outlook.ledger, outlook, now);
+    Summary::of(entry, input, now)
+}
+
 fn is_short(validity: Validity) -> bool {
     validity.lifetime() < TimeDelta::days(10)
 }
@@ -220,6 +236,96 @@ proptest! {
             prop_assert!(!line.contains('\n'));
             prop_assert_eq!(serde_json::from_str::<RecordedEvent>(&line).unwrap(), recorded);
         }
+    }
+
+    #[test]
+    fn whatever_happened_is_told_once_and_in_plain_text(
+        happened in prop::collection::vec((event(), instant()), 0..24),
+        validity in prop::option::of(validity()),
+        passed in -0.5..1.5,
+        cadence in cadence(),
+        never in any::<bool>(),
+    ) {
+        let outlook = Outlook::new(Ledger::default(), cadence);
+        let mut state = LineageState::default();
+        let mut history = Vec::new();
+        for (event, at) in happened {
+            state.apply(&event, at);
+            history.push(RecordedEvent::new(at, event));
+        }
+        let now = validity.map_or(DateTime::UNIX_EPOCH, |validity| {
+            validity.not_before + TimeDelta::seconds((validity.lifetime().num_seconds() as f64 * passed) as i64)
+        });
+        let summaries = [summary(&state, validity, &RenewalWish::new(None, !never), &outlook, now)];
+        let facts = NoticeFacts::new(&summaries, &[], &outlook, now);
+        let mut memory = NoticeMemory::default();
+        let mut notices = due_notices(&facts, &memory);
+        let worst = notices.iter().filter(|notice| notice.kind != NoticeKind::Machine).map(|notice| notice.level).max();
+        prop_assert_eq!(level_of(&summaries[0], &outlook, now).map(|(level, _)| level), worst);
+        for notice in &mut notices {
+            notice.take_history(&history);
+            prop_assert!(!notice.cause.is_empty() && !notice.cure.is_empty() && !notice.command.is_empty(), "{notice:?}");
+            let (subject, text) = (notice.subject(now), notice.text(now));
+            prop_assert_eq!(certkit_core::escape(&subject), subject.as_str());
+            prop_assert!(text.lines().all(|line| certkit_core::escape(line) == line), "{text:?}");
+            memory.told(notice, now);
+        }
+        for group in group_notices(notices) {
+            prop_assert!(!group.text(now).is_empty());
+        }
+        prop_assert_eq!(due_notices(&facts, &memory), []);
+        let text = serde_json::to_string(&memory).unwrap();
+        prop_assert_eq!(serde_json::from_str::<NoticeMemory>(&text).unwrap(), memory);
+    }
+
+    #[test]
+    fn the_same_is_never_told_twice_before_it_is_over(
+        happened in prop::collection::vec((event(), 0_i64..200), 0..40),
+        validity in validity(),
+    ) {
+        let outlook = Outlook::default();
+        let (mut state, mut memory) = (LineageState::default(), NoticeMemory::default());
+        let mut told: std::collections::BTreeSet<(String, String, u32)> = std::collections::BTreeSet::new();
+        let mut now = validity.not_before;
+        for (event, hours) in happened {
+            now += TimeDelta::hours(hours);
+            state.apply(&event, now);
+            let summaries = [summary(&state, Some(validity), &RenewalWish::default(), &outlook, now)];
+            for notice in due_notices(&NoticeFacts::new(&summaries, &[], &outlook, now), &memory) {
+                memory.told(&notice, now);
+                match notice.kind {
+                    NoticeKind::Machine => {}
+                    NoticeKind::Recovered => told.retain(|(incident, ..)| *incident != notice.incident),
+                    _ => prop_assert!(
+                        told.insert((notice.incident.clone(), notice.key.clone(), notice.reminder)),
+                        "{} {}", notice.key, notice.reminder
+                    ),
+                }
+            }
+            memory.prune(now);
+        }
+    }
+
+    #[test]
+    fn a_renewal_that_fails_becomes_no_less_urgent_towards_the_end(
+        failures in prop::collection::vec(failure(), 0..6),
+        validity in validity(),
+        cadence in cadence(),
+        instants in any::<[u16; 2]>(),
+    ) {
+        let outlook = Outlook::new(Ledger::default(), cadence);
+        let part = |part: u16| validity.not_before
+            + TimeDelta::seconds(validity.lifetime().num_seconds() * i64::from(part) / i64::from(u16::MAX));
+        let (earlier, later) = (part(instants[0].min(instants[1])), part(instants[0].max(instants[1])));
+        let mut state = LineageState::default();
+        for failure in failures {
+            state.apply(&Event::AttemptFailed { failure }, earlier);
+        }
+        let level = |now| {
+            let summary = summary(&state, Some(validity), &RenewalWish::default(), &outlook, now);
+            level_of(&summary, &outlook, now).map(|(level, _)| level)
+        };
+        prop_assert!(level(earlier) <= level(later), "{:?} then {:?}", level(earlier), level(later));
     }
 
     #[test]

@@ -74,6 +74,10 @@ fn about(mut notice: Notice, summary: Option<&Summary>) -> Notice {
     notice.not_after = summary.validity.map(|validity| validity.not_after);
     let entry = summary.entry();
     notice.due_since = entry.filter(|entry| !matches!(entry.step, Step::NotDue { .. })).and_then(|entry| entry.due.at);
+    notice.next_attempt = entry.and_then(|entry| match entry.step {
+        Step::Held { until, .. } => Some(until),
+        _ => None,
+    });
     notice.attempts = summary.state().map(remembered_attempts).unwrap_or_default();
     notice.deployed_to = summary.targets.iter().map(deploy_target).collect();
     notice.served = served_words(summary);

@@ -37,17 +37,19 @@ pub(super) fn machine(
         .collect()
 }
 
-/// Whether it is over by itself at the next run, so that nobody has to hear of it.
+/// Whether that it is not seen any more says nothing: a memory is written anew at the next run, and that runs are too rare
+/// shows only where a certificate is about to be due.
 pub(super) fn ends_by_itself(incident_name: &str) -> bool {
-    incident_name == incident(DAMAGED)
+    [DAMAGED, TOO_RARELY].iter().any(|name| incident_name == incident(name))
 }
 
 const DAMAGED: &str = "state-damaged";
+const TOO_RARELY: &str = "run-too-rarely";
 
 /// What is told without asking; everything else is for whoever looks. While the settings cannot be used nothing is renewed.
 const TOLD: [(FindingCode, &str, NoticeLevel, &str); 4] = [
     (FindingCode::SettingsUnusable, "settings-unusable", NoticeLevel::Critical, "certkit config check"),
-    (FindingCode::RunTooRarely, "run-too-rarely", NoticeLevel::Warning, "certkit timer show"),
+    (FindingCode::RunTooRarely, TOO_RARELY, NoticeLevel::Warning, "certkit timer show"),
     (FindingCode::Unreadable, "unreadable", NoticeLevel::Warning, "certkit certificates"),
     (FindingCode::StateDamaged, DAMAGED, NoticeLevel::Warning, "certkit renew"),
 ];

@@ -106,6 +106,8 @@ pub struct Notice {
     pub not_after: Option<DateTime<Utc>>,
     /// Since when it is due.
     pub due_since: Option<DateTime<Utc>>,
+    /// When it is tried again by itself, where that is held back until then.
+    pub next_attempt: Option<DateTime<Utc>>,
     /// What was tried when, the newest last: sentences without a full stop, escaped.
     pub attempts: Vec<NoticeAttempt>,
     /// The class of the failure that is its cause, where one is.
@@ -203,6 +205,7 @@ impl Notice {
             failing: Vec::new(),
             not_after: None,
             due_since: None,
+            next_attempt: None,
             attempts: Vec::new(),
             class: None,
             cause: String::new(),

@@ -1,6 +1,6 @@
 //! Whether a certificate gets renewed: one trouble from the first failure to the end of the certificate.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::alarm::{Alarm, Cause, Verdict};
 use super::band::{Band, grace, later, usually_due};
@@ -12,6 +12,9 @@ use crate::words::{broken_cure, cure_for, is_of_settings, minute, shell_word, ti
 use crate::{
     BrokenSummary, Condition, FailureClass, FindingCode, HeldBy, Outlook, PlanEntry, PlanInput, Step, Summary, Validity,
 };
+
+const LONGEST_LIMIT: TimeDelta = TimeDelta::days(7);
+const LIMIT_OF_WHAT_IS_LEFT: i32 = 3;
 
 /// What is said of a certificate's renewal at `now`.
 pub(super) fn renewing(summary: &Summary, outlook: &Outlook, now: DateTime<Utc>) -> Verdict {
@@ -37,7 +40,7 @@ pub(super) fn renewing(summary: &Summary, outlook: &Outlook, now: DateTime<Utc>)
     }
     let revoked = summary.conditions.contains(&Condition::Revoked);
     let late = is_late(validity, entry, input, outlook, failure, now);
-    let explained = is_explained_by_a_limit(entry, failure) && band == Band::Calm;
+    let explained = is_explained_by_a_limit(entry, failure) && !is_too_long_for_a_limit(validity, entry, now);
     let owner = failure.is_some_and(needs_owner);
     if !revoked && !owner && !band.is_over() && (!late || explained) {
         // Nothing that nothing renews can be well again without being renewed.
@@ -103,6 +106,14 @@ fn is_explained_by_a_limit(entry: &PlanEntry, failure: Option<&RememberedFailure
         Some(HeldBy::Refusal(Refusal::LoopGuard { .. })) => false,
         None => failure.is_some_and(|failure| failure.class == FailureClass::RateLimited),
     }
+}
+
+/// For how long a limit explains that a certificate is due: no limit that is known takes longer than a week to be filled
+/// again (see [`crate::decision::limits`]), and of what is left when a short lifetime is due, a third is much.
+fn is_too_long_for_a_limit(validity: Validity, entry: &PlanEntry, now: DateTime<Utc>) -> bool {
+    let Some(due) = entry.due.at else { return true };
+    let left = validity.remaining(due).max(TimeDelta::zero());
+    now >= later(due, LONGEST_LIMIT.min(left / LIMIT_OF_WHAT_IS_LEFT))
 }
 
 fn of_broken(summary: &Summary, broken: &BrokenSummary) -> Cause {

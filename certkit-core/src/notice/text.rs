@@ -26,7 +26,7 @@ impl Notice {
         if let Some(end) = self.not_after {
             text.field("Expires", &until(end, now));
         }
-        text.causes(self);
+        text.causes(self, Heading::Certificate);
         text.names(self);
         text.facts(self, now);
         if self.reminder > 0 {
@@ -81,7 +81,7 @@ impl NoticeGroup {
         // The command of the first stands for all: it shows what they have in common.
         let is_over = first.kind == NoticeKind::Recovered;
         if !is_over {
-            text.causes(first);
+            text.causes(first, Heading::Cause);
         }
         for notice in self.notices.iter().take(MOST_IN_FULL) {
             text.gap();
@@ -113,6 +113,13 @@ impl NoticeGroup {
     }
 }
 
+/// What a body begins with.
+#[derive(Clone, Copy, PartialEq)]
+enum Heading {
+    Certificate,
+    Cause,
+}
+
 /// A body under construction.
 #[derive(Default)]
 struct Text(String);
@@ -132,12 +139,12 @@ impl Text {
         wrap(&mut self.0, &format!("{label}: "), INDENT, text);
     }
 
-    fn causes(&mut self, notice: &Notice) {
+    fn causes(&mut self, notice: &Notice, heading: Heading) {
         if matches!(notice.kind, NoticeKind::Recovered) {
             return;
         }
         self.gap();
-        if notice.kind != NoticeKind::Machine {
+        if heading == Heading::Certificate && notice.kind != NoticeKind::Machine {
             self.field("Why", &format!("{}.", notice.cause));
         }
         self.field("What to do", &format!("{}.", notice.cure));
@@ -177,7 +184,10 @@ impl Text {
             self.gap();
             self.field("Due since", &format!("{} ({} ago)", minute(since), length(now - since)));
         }
-        let attempts = notice.attempts.iter().map(|attempt| format!("{}  {}", minute(attempt.at), attempt.what));
+        if let Some(next) = notice.next_attempt.filter(|next| *next > now) {
+            self.field("Next try", &format!("by itself on {}", minute(next)));
+        }
+        let attempts = notice.attempts.iter().map(|attempt| format!("{} {}", minute(attempt.at), attempt.what));
         self.list("What was tried", attempts.collect());
         self.list("Deployed to", notice.deployed_to.clone());
         self.list("Served", notice.served.clone());

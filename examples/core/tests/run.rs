@@ -83,6 +83,20 @@ fn a_simulated_year_of_a_cron_job_loses_no_certificate_and_breaks_no_limit() {
 }
 
 #[test]
+fn an_owner_is_told_in_time_and_nothing_twice_in_400_days_in_which_one_renewal_in_ten_fails() {
+    for arguments in [&["--notices"][..], &["--notices", "60", "400", "2", "--every", "3h"]] {
+        let report = run(env!("CARGO_BIN_EXE_simulate"), arguments);
+        assert!(report.contains("Surprises, repetitions, false alarms: 0\n"), "{report}");
+        // They were no quiet days.
+        assert!(number(&report, "Expired:") > 50 && number(&report, "notices before:") >= 3, "{report}");
+        for kind in ["renewal-failed (warning)", "overdue (warning)", "expiring (critical)", "expiring (emergency)"] {
+            assert!(report.contains(kind), "{kind}: {report}");
+        }
+        assert!(report.contains("deploy-pending (warning)") && report.contains("recovered (info)"), "{report}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_year_and_another_one_another() {
     let year = |seed: &str| simulate(&["100", "60", seed]).split("It took").next().unwrap().to_owned();
     assert_eq!(year("7"), year("7"));

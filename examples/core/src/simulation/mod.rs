@@ -4,6 +4,7 @@
 mod authority;
 mod calendar;
 mod machine;
+mod notices;
 mod population;
 mod random;
 mod report;
@@ -14,6 +15,7 @@ use std::error::Error;
 
 use chrono::TimeDelta;
 
+pub use notices::{NoticesReport, notices};
 pub use report::Report;
 
 /// Which year is simulated.
