@@ -2,9 +2,7 @@
 
 use certkit_core::{Notice, NoticeGroup, NoticeKind, NoticeLevel, escape, group_notices};
 use chrono::{DateTime, SecondsFormat, Utc};
-use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 /// How many notices are put into one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +90,10 @@ impl Message {
     }
 
     /// What differs between messages and is the same when one is sent again: in hex, 32 characters.
+    #[cfg(feature = "mail")]
     pub(super) fn id(&self, channel: &str) -> String {
-        let mut hash = Sha256::new();
+        use sha2::Digest as _;
+        let mut hash = sha2::Sha256::new();
         let mut add = |part: &str| {
             hash.update(part.as_bytes());
             hash.update([0]);
@@ -105,7 +105,7 @@ impl Message {
             add(&notice.reminder.to_string());
             add(&notice.at.timestamp().to_string());
         }
-        HEXLOWER.encode(hash.finalize().get(..16).unwrap_or_default())
+        data_encoding::HEXLOWER.encode(hash.finalize().get(..16).unwrap_or_default())
     }
 
     /// The same for what belongs to one incident, from its first message to its last.

@@ -176,6 +176,17 @@ fn an_address_is_changed_here_and_at_the_ca() {
         place.run_at(&ca, &["update_account", &email]).ends_with(2);
     }
     assert_eq!(own(&place), "# ours\nparallel_orders = 2 # few\n");
+    // A new file is its owner's alone; one that is a link stays one.
+    let other = Place::new();
+    other.run_at(&ca, &["update_account", "--email", "a@example.org"]).ends_with(0);
+    let file = other.tree.config_dir().join("certkit/settings.toml");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let elsewhere = other.folder().join("ours.toml");
+    fs::rename(&file, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    other.run_at(&ca, &["update_account", "--email", "b@example.org"]).ends_with(0);
+    assert!(fs::symlink_metadata(&file).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "email = \"b@example.org\"\n");
     settings(&place, "parallel_ordes = 2\n");
     let run = place.run_at(&ca, &["update_account", "--email", "d@example.org"]).ends_with(1);
     assert!(run.stderr.contains("parallel_ordes") && own(&place) == "parallel_ordes = 2\n", "{run:?}");

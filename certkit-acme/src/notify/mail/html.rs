@@ -6,14 +6,24 @@ use serde_json::{Value, json};
 use crate::notify::message::Message;
 use crate::notify::template::{Writes, fill};
 
+/// So many certificates are shown with everything: readers cut what is longer than 100 KiB.
+const MOST_SECTIONS: usize = 50;
+
 /// The page.
 pub(super) fn page(message: &Message) -> Result<String, String> {
+    let mut room = MOST_SECTIONS;
     let groups: Vec<Value> = message
         .groups
         .iter()
         .map(|group| {
-            let notices: Vec<Value> = group.notices.iter().map(|notice| section(notice, message)).collect();
-            json!({ "heading": group.subject(message.at), "colour": colour(group.level), "notices": notices })
+            let notices: Vec<Value> = group.notices.iter().take(room).map(|notice| section(notice, message)).collect();
+            room -= notices.len();
+            json!({
+                "heading": group.subject(message.at),
+                "colour": colour(group.level),
+                "more": group.notices.len() - notices.len(),
+                "notices": notices,
+            })
         })
         .collect();
     let data = json!({ "subject": message.subject, "host": message.host, "groups": groups });
