@@ -5,11 +5,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 /// How many notices are put into one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum OneMessageFor {
     /// All of a run.
     Run,
     /// Those that have one cause.
+    #[default]
     Cause,
     /// Each alone.
     Notice,

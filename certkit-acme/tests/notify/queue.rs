@@ -33,7 +33,8 @@ async fn what_is_over_before_it_arrived_is_told_to_nobody_who_did_not_hear_of_it
     let mut memory = DeliveryMemory::default();
     other.answer(503, "");
     deliver(&notifier, &mut memory, &[expiring("a.example")]).await;
-    (one.take(), other.take());
+    one.take();
+    other.take();
     arrived(&deliver(&notifier, &mut memory, &[recovered("a.example")]).await);
     let bodies = one.take();
     assert_eq!((bodies.len(), other.take().len()), (1, 0));
