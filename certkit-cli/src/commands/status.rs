@@ -35,7 +35,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     findings.extend(context.store()?.audit()?);
     findings.extend(foresight.certificates.iter().flat_map(|one| one.entry.due.findings.iter().cloned()));
     // Settings that cannot be used tell nothing about whom they name.
-    if context.store()?.settings().is_ok_and(|settings| settings.channels().is_empty()) {
+    if name.is_none() && context.store()?.settings().is_ok_and(|settings| settings.channels().is_empty()) {
         let file = context.store()?.paths().settings_file();
         findings.push(Finding::new(FindingCode::NobodyIsTold, file.to_string_lossy(), ""));
     }
@@ -45,8 +45,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     if let Some(name) = &name {
         findings.retain(|finding: &Finding| {
             // The settings for all concern this one, too.
-            matches!(finding.code, FindingCode::SettingsUnusable | FindingCode::NobodyIsTold)
-                || super::certificates::concerns(finding, name.as_str())
+            finding.code == FindingCode::SettingsUnusable || super::certificates::concerns(finding, name.as_str())
         });
     }
     context.ui.result(&status::text(&foresight, &findings));

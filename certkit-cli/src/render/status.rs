@@ -109,8 +109,8 @@ pub(crate) fn text(foresight: &Foresight, findings: &[Finding]) -> String {
         text.push_str("\nProblems (`certkit certificates` tells what to do):\n");
         for finding in told {
             text.push_str(&wrapped("  ", &format!("{}: {}", finding.subject, finding.what()), 4));
-            // It is about all certificates and none, and so not in that list.
-            if finding.code == FindingCode::SettingsUnusable {
+            // They are about all certificates and none, and so not in that list.
+            if matches!(finding.code, FindingCode::SettingsUnusable | FindingCode::NobodyIsTold) {
                 text.push_str(&wrapped("    ", &format!("What to do: {}.", finding.cure()), 6));
             }
         }

@@ -114,7 +114,7 @@ fn that_nobody_is_told_is_said() {
     let run = place.run(&["notify", "--test"]).ends_with(1);
     assert!(run.stderr.contains("nobody is told") && run.stderr.contains("certkit update_account --email"), "{run:?}");
     let run = place.run(&["status"]).ends_with(0);
-    assert!(run.stdout.contains("nobody is told"), "{run:?}");
+    assert!(run.stdout.contains("nobody is told") && run.stdout.contains("What to do: set a mail address"), "{run:?}");
     let run = place.run(&["notify", "--dry-run"]).ends_with(0);
     assert!(run.stderr.contains("nobody is told") && run.stdout.contains("z.example.org"), "{run:?}");
     settings(&place, "email = \"owner@example.org\"\n");
