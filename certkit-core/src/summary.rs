@@ -341,7 +341,14 @@ mod tests {
         .unwrap();
         memory.answers = leaves
             .iter()
-            .map(|leaf| AddressMemory { address: None, leaf: *leaf, serial: None, not_after: None, troubles: Vec::new(), detail: String::new() })
+            .map(|leaf| AddressMemory {
+                address: None,
+                leaf: *leaf,
+                serial: None,
+                not_after: None,
+                troubles: Vec::new(),
+                detail: String::new(),
+            })
             .collect();
         memory
     }

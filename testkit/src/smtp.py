@@ -39,6 +39,8 @@ class Keeper:
 
 
 def authenticate(server, session, envelope, mechanism, data):
+    if isinstance(data, LoginPassword):
+        print("login:", data.login.decode(errors="replace"), flush=True)
     if isinstance(data, LoginPassword) and options["login"] is not None:
         name, password = options["login"]
         if (data.login.decode(), data.password.decode()) == (name, password):

@@ -197,10 +197,9 @@ fn redacted(text: &str, secrets: &[Secret]) -> String {
             text = text.replace(secret, "…");
         }
         // The part of a webhook's URL that counts.
-        if let Some((_, path)) = secret.split_once("://").and_then(|(_, rest)| rest.split_once('/')) {
-            if path.len() >= SHORTEST {
-                text = text.replace(path, "…");
-            }
+        let path = secret.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
+        if let Some(path) = path.filter(|path| path.len() >= SHORTEST) {
+            text = text.replace(path, "…");
         }
     }
     let text = escape(&text);

@@ -43,8 +43,10 @@ impl Notifier {
             _ => String::new(),
         };
         let headers = [(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))];
+        // A run does not wait for somebody who only wants to know when it began.
+        let tries = if *beat == Beat::Start { 1 } else { TRIES };
         let mut problem = String::new();
-        for count in 0..TRIES {
+        for count in 0..tries {
             if count > 0 {
                 sleep(FIRST_PAUSE * (1 << (count - 1))).await;
             }

@@ -2,16 +2,15 @@
 
 use certkit_core::{Notice, NoticeGroup, NoticeKind, NoticeLevel, escape, group_notices};
 use chrono::{DateTime, SecondsFormat, Utc};
-use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 /// How many notices are put into one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum OneMessageFor {
     /// All of a run.
     Run,
     /// Those that have one cause.
+    #[default]
     Cause,
     /// Each alone.
     Notice,
@@ -40,9 +39,10 @@ const RULE: &str = "------------------------------------------------------------
 
 /// The messages for these notices, the most urgent first.
 pub(super) fn messages(notices: &[Notice], one_for: OneMessageFor, host: &str, now: DateTime<Utc>) -> Vec<Message> {
+    let notices = notices.iter().map(escaped);
     let groups = match one_for {
-        OneMessageFor::Notice => notices.iter().flat_map(|notice| group_notices(vec![notice.clone()])).collect(),
-        OneMessageFor::Cause | OneMessageFor::Run => group_notices(notices.to_vec()),
+        OneMessageFor::Notice => notices.flat_map(|notice| group_notices(vec![notice])).collect(),
+        OneMessageFor::Cause | OneMessageFor::Run => group_notices(notices.collect()),
     };
     match one_for {
         OneMessageFor::Run if groups.is_empty() => Vec::new(),
@@ -91,8 +91,10 @@ impl Message {
     }
 
     /// What differs between messages and is the same when one is sent again: in hex, 32 characters.
+    #[cfg(feature = "mail")]
     pub(super) fn id(&self, channel: &str) -> String {
-        let mut hash = Sha256::new();
+        use sha2::Digest as _;
+        let mut hash = sha2::Sha256::new();
         let mut add = |part: &str| {
             hash.update(part.as_bytes());
             hash.update([0]);
@@ -104,7 +106,7 @@ impl Message {
             add(&notice.reminder.to_string());
             add(&notice.at.timestamp().to_string());
         }
-        HEXLOWER.encode(hash.finalize().get(..16).unwrap_or_default())
+        data_encoding::HEXLOWER.encode(hash.finalize().get(..16).unwrap_or_default())
     }
 
     /// The same for what belongs to one incident, from its first message to its last.
@@ -183,6 +185,24 @@ impl Message {
         }
         names
     }
+}
+
+/// Escapes what should be escaped already: a notice may have been made by hand, or read from a file that somebody changed.
+fn escaped(notice: &Notice) -> Notice {
+    let mut notice = notice.clone();
+    let clean = |text: &mut String| *text = escape(text).into_owned();
+    let texts = [
+        &mut notice.key,
+        &mut notice.incident,
+        &mut notice.certificate,
+        &mut notice.cause,
+        &mut notice.cure,
+        &mut notice.command,
+    ];
+    texts.into_iter().chain(&mut notice.deployed_to).chain(&mut notice.served).for_each(clean);
+    notice.failing.iter_mut().flat_map(|(name, problem)| [name, problem]).for_each(clean);
+    notice.attempts.iter_mut().map(|attempt| &mut attempt.what).for_each(clean);
+    notice
 }
 
 /// RFC 3339 in UTC, to the second.

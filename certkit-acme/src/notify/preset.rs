@@ -30,12 +30,6 @@ pub(super) struct Preset {
     pub(super) headers: BTreeMap<String, String>,
 }
 
-impl Default for OneMessageFor {
-    fn default() -> Self {
-        Self::Cause
-    }
-}
-
 /// The presets of this version, by the names that the settings use.
 const BUILT_IN: [(&str, &str); 10] = [
     ("discord", include_str!("presets/discord.toml")),

@@ -3,6 +3,7 @@
 //! It comes last in a run, when everything that the run did is durable, and fails nothing. The store stays locked
 //! meanwhile, so that nothing is told twice; that is bounded by [`Notifier::CHANNEL_LIMIT`].
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use certkit_core::settings::{NotifySetting, Settings};
@@ -199,13 +200,14 @@ impl Renewer {
         let now = survey.now;
         forget_what_is_over(&mut deliveries, &notices, &memory);
         let given_up = notifier.take_in(&mut deliveries, &notices, now);
-        findings.extend(given_up.iter().map(told_of_given_up));
+        findings.extend(told_of_given_up(&given_up));
         // What is to be sent is durable before anything of it is sent.
         save(locked, None, &deliveries).await?;
         let sent = notifier.deliver(&mut deliveries, now).await;
         findings.extend(sent.iter().filter_map(Delivery::finding));
         for notice in &notices {
-            if is_told(notice, &notifier, &deliveries, &sent) {
+            let is_given_up = given_up.iter().any(|(_, waiting)| waiting.notice.incident == notice.incident);
+            if !is_given_up && is_told(notice, &notifier, &deliveries, &sent) {
                 memory.told(notice, now);
             }
         }
@@ -307,15 +309,26 @@ fn told_of_due(notice: &Notice) -> Finding {
     Finding::new(FindingCode::NoticeDue, subject, &notice.cause).with_severity(severity).with_cure(cure)
 }
 
-fn told_of_given_up((channel, waiting): &(String, WaitingNotice)) -> Finding {
-    let about = if waiting.notice.certificate.is_empty() { "this machine" } else { &waiting.notice.certificate };
-    let evidence = format!(
-        "{about}: {} (it waited since {} and was tried {} times)",
-        waiting.notice.cause,
-        words::time(waiting.since),
-        waiting.tries
-    );
-    Finding::new(FindingCode::NoticeGivenUp, channel, evidence)
+/// A finding for each, or one for all of a channel when they are many.
+fn told_of_given_up(given_up: &[(String, WaitingNotice)]) -> Vec<Finding> {
+    const MOST: usize = 3;
+    let mut findings: Vec<Finding> = Vec::new();
+    for channel in given_up.iter().map(|(channel, _)| channel).collect::<BTreeSet<_>>() {
+        let of_channel: Vec<&WaitingNotice> =
+            given_up.iter().filter(|(name, _)| name == channel).map(|(_, waiting)| waiting).collect();
+        let told = of_channel.iter().take(MOST).map(|waiting| {
+            let about =
+                if waiting.notice.certificate.is_empty() { "this machine" } else { &waiting.notice.certificate };
+            let (since, tries) = (words::time(waiting.since), waiting.tries);
+            format!("{about}: {} (it waited since {since} and was tried {tries} times)", waiting.notice.cause)
+        });
+        let mut told: Vec<String> = told.collect();
+        if of_channel.len() > MOST {
+            told.push(format!("and {} more", of_channel.len() - MOST));
+        }
+        findings.push(Finding::new(FindingCode::NoticeGivenUp, channel, told.join("; ")));
+    }
+    findings
 }
 
 fn quiet(survey: &Survey, notices: &[Notice], memory: &NoticeMemory) -> Vec<Quiet> {

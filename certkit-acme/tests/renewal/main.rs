@@ -24,4 +24,5 @@ mod simulated_ca;
 mod store_errors;
 mod support;
 mod targets;
+mod telling;
 mod wishes;

@@ -126,7 +126,7 @@ pub(crate) struct Selection {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Obtaining and renewing")]
 pub(crate) struct Renewal {
-    /// Change nothing: certificates are tried with the CA's test server and not kept, the timer and notices are only shown
+    /// Change nothing: certificates are tried with the CA's test server and not kept, notices are shown and not sent, and the timer is only shown
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Run deploy hooks in a dry run, too

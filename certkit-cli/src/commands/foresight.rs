@@ -113,7 +113,7 @@ pub(crate) fn findings(
     findings.extend(store.audit()?);
     findings.extend(foresight.certificates().iter().flat_map(|one| one.entry.due.findings.iter().cloned()));
     // Settings that cannot be used tell nothing about whom they name.
-    if store.settings().is_ok_and(|settings| settings.channels().is_empty()) {
+    if only.is_none() && store.settings().is_ok_and(|settings| settings.channels().is_empty()) {
         let file = store.paths().settings_file();
         findings.push(Finding::new(FindingCode::NobodyIsTold, file.to_string_lossy(), ""));
     }
@@ -123,8 +123,7 @@ pub(crate) fn findings(
     if let Some(name) = only {
         findings.retain(|finding: &Finding| {
             // The settings for all concern this one, too.
-            matches!(finding.code, FindingCode::SettingsUnusable | FindingCode::NobodyIsTold)
-                || super::certificates::concerns(finding, name.as_str())
+            finding.code == FindingCode::SettingsUnusable || super::certificates::concerns(finding, name.as_str())
         });
     }
     Ok(findings)

@@ -111,11 +111,13 @@ fn set_own_address(context: &Context<'_>, contacts: &[String]) -> Result<Vec<Str
         }
     }
     let locked = context.locked()?;
-    locked.set_email(&addresses)?;
+    let is_changed = locked.set_email(&addresses)?;
     let settings = locked.store().settings()?;
     let file = shown(&locked.store().paths().settings_file());
     if addresses.is_empty() {
-        context.ui.result(&format!("`email` is not set in {file} any more.\n"));
+        if is_changed {
+            context.ui.result(&format!("`email` is not set in {file} any more.\n"));
+        }
         if settings.channels().is_empty() {
             context.ui.warning(&format!(
                 "{}; what to do: {}",

@@ -11,6 +11,7 @@ mod daemon;
 mod doctor;
 mod life;
 mod metrics;
+mod notify;
 mod reading;
 mod refusals;
 mod report;

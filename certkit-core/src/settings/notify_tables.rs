@@ -418,10 +418,10 @@ impl<'v, 't> Table<'_, 'v, 't> {
             "_env" => self.word(&shown_key, value, "the name of an environment variable").map(Source::Environment),
             "_credential" => self.word(&shown_key, value, "the name of a systemd credential").map(Source::Credential),
             // Not quoted in any message.
-            _ => match self.reader.text(&shown_key, value, Lines::One) {
-                Some(text) => Some(Source::Inline(Secret::new(text.trim()))),
-                None => None,
-            },
+            _ => {
+                let text = self.reader.text(&shown_key, value, Lines::One);
+                text.map(|text| Source::Inline(Secret::new(text.trim())))
+            }
         }
     }
 

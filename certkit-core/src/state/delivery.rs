@@ -60,8 +60,8 @@ pub enum NotSent {
 impl DeliveryMemory {
     /// What is older says nothing any more: whoever was away for a week is told by the next reminder.
     pub const LONGEST_WAIT: TimeDelta = TimeDelta::days(7);
-    /// So many wait for one channel at most; more than a large store has in one bad night.
-    pub const MOST_WAITING: usize = 500;
+    /// So many wait for one channel at most: two for each of a thousand certificates, some 2 MiB.
+    pub const MOST_WAITING: usize = 2000;
 
     /// Forgets channels that are not in the settings any more.
     pub fn keep_only<'n>(&mut self, channels: impl IntoIterator<Item = &'n str>) {

@@ -6,14 +6,24 @@ use serde_json::{Value, json};
 use crate::notify::message::Message;
 use crate::notify::template::{Writes, fill};
 
+/// So many certificates are shown with everything: readers cut what is longer than 100 KiB.
+const MOST_SECTIONS: usize = 50;
+
 /// The page.
 pub(super) fn page(message: &Message) -> Result<String, String> {
+    let mut room = MOST_SECTIONS;
     let groups: Vec<Value> = message
         .groups
         .iter()
         .map(|group| {
-            let notices: Vec<Value> = group.notices.iter().map(|notice| section(notice, message)).collect();
-            json!({ "heading": group.subject(message.at), "colour": colour(group.level), "notices": notices })
+            let notices: Vec<Value> = group.notices.iter().take(room).map(|notice| section(notice, message)).collect();
+            room -= notices.len();
+            json!({
+                "heading": group.subject(message.at),
+                "colour": colour(group.level),
+                "more": group.notices.len() - notices.len(),
+                "notices": notices,
+            })
         })
         .collect();
     let data = json!({ "subject": message.subject, "host": message.host, "groups": groups });
@@ -37,7 +47,7 @@ fn section(notice: &Notice, message: &Message) -> Value {
         .filter(|failing| !notice.identifiers.iter().any(|name| name.to_string() == *failing))
         .collect();
     let attempts: Vec<Value> =
-        notice.attempts.iter().map(|one| json!({ "at": words::time(one.at), "what": one.what })).collect();
+        notice.attempts.iter().map(|one| json!({ "at": words::minute(one.at), "what": one.what })).collect();
     json!({
         "certificate": notice.certificate,
         "cause": notice.cause,
@@ -45,9 +55,9 @@ fn section(notice: &Notice, message: &Message) -> Value {
         "command": notice.command,
         "names": names,
         "others": others,
-        "expires": notice.not_after.map(|at| format!("{} ({})", words::time(at), words::from_now(at, message.at))),
+        "expires": notice.not_after.map(|at| format!("{} ({})", words::minute(at), words::from_now(at, message.at))),
         "is_past": notice.not_after.is_some_and(|at| at <= message.at),
-        "due_since": notice.due_since.map(|at| format!("{} ({})", words::time(at), words::from_now(at, message.at))),
+        "due_since": notice.due_since.map(|at| format!("{} ({})", words::minute(at), words::from_now(at, message.at))),
         "attempts": attempts,
         "deployed_to": notice.deployed_to,
         "served": notice.served,

@@ -1,0 +1,193 @@
+//! `notify`, and `update_account --email`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use testkit::{Pebble, PebbleOptions, Smtp, SmtpOptions, WebSink};
+
+use crate::support::Place;
+
+fn settings(place: &Place, content: &str) {
+    let dir = place.tree.config_dir().join("certkit");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("settings.toml"), content).unwrap();
+}
+
+fn own(place: &Place) -> String {
+    fs::read_to_string(place.tree.config_dir().join("certkit/settings.toml")).unwrap()
+}
+
+/// Two certificates, one of them past its end.
+fn place() -> Place {
+    let place = Place::new();
+    place.tree.lineage("a.example.org").days_left(60).write();
+    place.tree.lineage("z.example.org").days_left(-2).write();
+    place
+}
+
+#[test]
+fn a_test_tells_of_each_channel_whether_it_arrived() {
+    let place = place();
+    let (sink, server) = (WebSink::start(), Smtp::start(&SmtpOptions { tls: "none", ..SmtpOptions::default() }));
+    settings(
+        &place,
+        &format!(
+            "email = \"owner@example.org\"\n[[notify]]\nname = \"chat\"\nwebhook = \"slack\"\nurl_env = \"HOOK\"\n[[notify]]\nname = \"mail\"\nsmtp = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n",
+            server.port()
+        ),
+    );
+    let run = |answer: Option<u16>| {
+        if let Some(status) = answer {
+            sink.answer(status, "invalid_token");
+        }
+        let output = place.command(&["notify", "--test"]).env("HOOK", sink.url("/services/secret")).output().unwrap();
+        crate::support::Run::of(output)
+    };
+    let well = run(None).ends_with(0);
+    assert_eq!(well.stdout, "chat: sent to slack.\nmail: sent to owner@example.org.\n");
+    assert_eq!(server.mails().len(), 1);
+    let subject = server.mails()[0].headers("Subject").remove(0);
+    assert!(subject.contains("to see whether messages arrive"), "{subject}");
+    let half = run(Some(403)).ends_with(1);
+    assert!(half.stderr.contains("chat: HTTP 403 from 127.0.0.1") && half.stderr.contains("What to do: "), "{half:?}");
+    assert!(half.stdout.contains("mail: sent") && !half.stderr.contains("secret"), "{half:?}");
+    assert!(!fs::read_to_string(place.log()).unwrap().contains("secret"));
+    let missing = place.run(&["notify", "--test", "--json"]).ends_with(1);
+    let document = missing.json();
+    assert_eq!(
+        (document["channels"][0]["result"].as_str(), document["channels"][1]["result"].as_str()),
+        (Some("failed"), Some("delivered"))
+    );
+    assert!(document["channels"][0]["why"].as_str().unwrap().contains("$HOOK: this variable is not set"), "{document}");
+}
+
+#[test]
+fn a_dry_run_shows_what_would_go_out_to_whom_and_why_not_and_sends_nothing() {
+    let place = place();
+    let sink = WebSink::start();
+    settings(
+        &place,
+        &format!(
+            "email = \"owner@example.org\"\n[[notify]]\nwebhook = \"generic\"\nurl = \"{}\"\n[[notify]]\nsmtp = \"mail.invalid\"\n",
+            sink.url("/secret")
+        ),
+    );
+    let before = place.tree.snapshot();
+    let run = place.run(&["notify", "--dry-run"]).ends_with(0);
+    assert!(run.stdout.contains("generic: this would go to generic:\n"), "{run:?}");
+    assert!(run.stdout.contains("smtp mail.invalid: this would go to owner@example.org:\n"), "{run:?}");
+    assert!(run.stdout.contains("Subject: ") && run.stdout.contains("z.example.org"), "{run:?}");
+    assert!(run.stdout.contains("Nothing is said of:\n  a.example.org: nothing is wrong"), "{run:?}");
+    assert!(!run.stdout.contains("secret") && run.stderr.is_empty(), "{run:?}");
+    let document = place.run(&["notify", "--dry-run", "--json"]).ends_with(0).json();
+    assert_eq!(document["channels"][0]["messages"][0]["certificates"][0], "z.example.org");
+    assert_eq!(
+        (document["due"].clone(), document["quiet"][0]["certificate"].clone()),
+        (1.into(), "a.example.org".into())
+    );
+    assert_eq!(place.tree.snapshot(), before);
+    assert!(sink.take().is_empty());
+}
+
+#[test]
+fn what_is_due_is_sent_once() {
+    let place = place();
+    let sink = WebSink::start();
+    settings(&place, &format!("[[notify]]\nwebhook = \"generic\"\nurl = \"{}\"\n", sink.url("/x")));
+    sink.answer(500, "");
+    let run = place.run(&["notify"]).ends_with(1);
+    assert!(run.stderr.contains("generic: a notice could not be delivered: HTTP 500"), "{run:?}");
+    let run = place.run(&["notify"]).ends_with(0);
+    assert_eq!(run.stdout, "generic: 1 notice sent to generic.\n");
+    let run = place.run(&["notify"]).ends_with(0);
+    assert_eq!(run.stdout, "There is nothing to tell.\n");
+    assert_eq!(sink.take().len(), 2);
+    let dry = place.run(&["notify", "--dry-run"]).ends_with(0);
+    assert!(dry.stdout.contains("z.example.org: told on ") && dry.stdout.contains("a reminder comes"), "{dry:?}");
+    let file = place.tree.config_dir().join("certkit/state/common/deliveries.json");
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn that_nobody_is_told_is_said() {
+    let place = place();
+    let run = place.run(&["notify", "--test"]).ends_with(1);
+    assert!(run.stderr.contains("nobody is told") && run.stderr.contains("certkit update_account --email"), "{run:?}");
+    let run = place.run(&["status"]).ends_with(0);
+    assert!(run.stdout.contains("nobody is told") && run.stdout.contains("What to do: set a mail address"), "{run:?}");
+    let run = place.run(&["notify", "--dry-run"]).ends_with(0);
+    assert!(run.stderr.contains("nobody is told") && run.stdout.contains("z.example.org"), "{run:?}");
+    settings(&place, "email = \"owner@example.org\"\n");
+    assert!(!place.run(&["status"]).ends_with(0).stdout.contains("nobody is told"));
+}
+
+#[test]
+fn flags_that_would_do_nothing_are_refused() {
+    let place = Place::new();
+    let run = place.run(&["renew", "--test"]).ends_with(2);
+    assert!(run.stderr.contains("--test-cert"), "{run:?}");
+    place.run(&["notify", "--test", "--dry-run"]).ends_with(2);
+    place.run(&["notify", "--force-renewal"]).ends_with(2);
+}
+
+#[test]
+fn config_check_shows_where_secrets_are_and_not_what_they_are() {
+    let place = Place::new();
+    settings(
+        &place,
+        "email = \"owner@example.org\"\n[[notify]]\nwebhook = \"slack\"\nurl = \"https://hooks.example/hunter2\"\n[[notify]]\nsmtp = \"mail.example.org\"\nusername = \"u\"\npassword_file = \"/etc/smtp-password\"\nlevel = \"critical\"\n[heartbeat]\nurl_credential = \"beat\"\n",
+    );
+    let dir = place.tree.config_dir().join("certkit");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+    let run = place.run(&["config", "check"]).ends_with(0);
+    assert!(run.stdout.contains("webhook slack (fields url (not shown), level info, name slack)"), "{}", run.stdout);
+    assert!(run.stdout.contains("password in the file /etc/smtp-password, level critical"), "{}", run.stdout);
+    assert!(run.stdout.contains("url in the credential beat"), "{}", run.stdout);
+    let document = place.run(&["config", "check", "--json"]).ends_with(0).stdout;
+    assert!(!run.stdout.contains("hunter2") && !document.contains("hunter2"));
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(dir.join("settings.toml"), fs::Permissions::from_mode(0o644)).unwrap();
+    let run = place.run(&["config", "check"]).ends_with(1);
+    assert!(run.stderr.contains("the settings hold a secret") && run.stderr.contains("chmod o-rwx"), "{run:?}");
+}
+
+#[test]
+fn an_address_is_changed_here_and_at_the_ca() {
+    let ca = Pebble::start(PebbleOptions::default());
+    let place = Place::new();
+    settings(&place, "# ours\nparallel_orders = 2 # few\n");
+    // Nobody at the CA: only this machine is concerned.
+    let run = place.run_at(&ca, &["update_account", "--email", "a@example.org"]).ends_with(0);
+    assert!(
+        run.stdout.contains("Notices of this machine go to a@example.org now")
+            && run.stdout.contains("They tell, by sendmail"),
+        "{run:?}"
+    );
+    assert_eq!(own(&place), "email = \"a@example.org\"\n# ours\nparallel_orders = 2 # few\n");
+    place.run_at(&ca, &["register", "-n", "--agree-tos", "-m", "a@example.org"]).ends_with(0);
+    let run = place.run_at(&ca, &["update_account", "--email", "b@example.org,c@example.org"]).ends_with(0);
+    assert!(run.stdout.ends_with("Your e-mail address was updated to b@example.org,c@example.org.\n"), "{run:?}");
+    assert_eq!(own(&place), "email = [\"b@example.org\", \"c@example.org\"]\n# ours\nparallel_orders = 2 # few\n");
+    let run = place.run_at(&ca, &["update_account", "--register-unsafely-without-email"]).ends_with(0);
+    assert_eq!(own(&place), "# ours\nparallel_orders = 2 # few\n");
+    assert!(run.stderr.contains("nobody is told"), "{run:?}");
+    for bad in ["-OQueueDirectory=/tmp@example.org", "a b@example.org"] {
+        let email = format!("--email={bad}");
+        place.run_at(&ca, &["update_account", &email]).ends_with(2);
+    }
+    assert_eq!(own(&place), "# ours\nparallel_orders = 2 # few\n");
+    // A new file is its owner's alone; one that is a link stays one.
+    let other = Place::new();
+    other.run_at(&ca, &["update_account", "--email", "a@example.org"]).ends_with(0);
+    let file = other.tree.config_dir().join("certkit/settings.toml");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let elsewhere = other.folder().join("ours.toml");
+    fs::rename(&file, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+    other.run_at(&ca, &["update_account", "--email", "b@example.org"]).ends_with(0);
+    assert!(fs::symlink_metadata(&file).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "email = \"b@example.org\"\n");
+    settings(&place, "parallel_ordes = 2\n");
+    let run = place.run_at(&ca, &["update_account", "--email", "d@example.org"]).ends_with(1);
+    assert!(run.stderr.contains("parallel_ordes") && own(&place) == "parallel_ordes = 2\n", "{run:?}");
+}
