@@ -27,7 +27,7 @@ pub(crate) const CHECK: &str = "check";
 ///
 /// A certificate that is due is no reason to speak, one that is overdue by a day (or a tenth of its life, if that is less)
 /// is a warning, and an eighth of its life left is critical. So is a server that serves something else than what is stored,
-/// where that counts: at the [[endpoint]] tables of certkit/lineages/NAME.toml, and at port 443 of a name that has served
+/// where that counts: at the `[[endpoint]]` tables of certkit/lineages/NAME.toml, and at port 443 of a name that has served
 /// one of our versions before. Every server is looked at now; with --no-probe, what was seen last counts. Nothing is
 /// changed.
 #[derive(clap::Args)]
