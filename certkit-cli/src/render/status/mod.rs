@@ -130,7 +130,7 @@ fn problems(findings: &[Finding], screen: &Screen) -> String {
         }
         text.push_str(&wrapped_to(screen.columns, "  ", &format!("{}: {}", finding.subject, finding.what()), 4));
         // It is about all certificates and none, and so not in that list.
-        if finding.code == FindingCode::SettingsUnusable {
+        if matches!(finding.code, FindingCode::SettingsUnusable | FindingCode::NobodyIsTold) {
             text.push_str(&wrapped_to(screen.columns, "    ", &format!("What to do: {}.", finding.cure()), 6));
         }
     }
