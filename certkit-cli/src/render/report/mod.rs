@@ -231,7 +231,7 @@ fn ticks(now: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Value> {
         }
         // Where there is room beside "today".
         if place > 0.12 {
-            let label = first.format(if first.month() == 1 { "%-d %b %Y" } else { "%-d %b" }).to_string();
+            let label = first.format("%-d %b").to_string();
             ticks.push(json!({ "x": percent(place), "label": label, "at_end": place > 0.85 }));
         }
         day = Some(first);
