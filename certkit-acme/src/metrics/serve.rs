@@ -96,7 +96,13 @@ async fn connection(stream: TcpStream, answers: Answers) {
 #[derive(Clone)]
 struct Answers {
     source: Arc<dyn MetricsSource>,
-    text: Arc<Mutex<Option<(Instant, Result<Bytes, String>)>>>,
+    text: Arc<Mutex<Option<Kept>>>,
+}
+
+/// What was told last, and when.
+struct Kept {
+    at: Instant,
+    text: Result<Bytes, String>,
 }
 
 impl Answers {
@@ -128,10 +134,10 @@ impl Answers {
         let look = async move {
             let mut kept = text.lock().await;
             match &*kept {
-                Some((at, text)) if at.elapsed() < FRESH => text.clone(),
+                Some(kept) if kept.at.elapsed() < FRESH => kept.text.clone(),
                 _ => {
                     let text = source.metrics().await.map(Bytes::from);
-                    *kept = Some((Instant::now(), text.clone()));
+                    *kept = Some(Kept { at: Instant::now(), text: text.clone() });
                     text
                 }
             }

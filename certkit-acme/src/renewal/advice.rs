@@ -185,7 +185,7 @@ pub(super) async fn look_for_revoked(
     lists: &RevocationLists,
     subjects: &[&Subject],
 ) -> (Vec<LineageName>, Option<StoreError>) {
-    let mut looking: Vec<BoxFuture<'_, (Option<LineageName>, Result<(), StoreError>)>> = Vec::new();
+    let mut looking: Vec<BoxFuture<'_, Looked>> = Vec::new();
     for subject in subjects {
         looking.push(Box::pin(look_up(inventory, lists, subject)));
     }
@@ -199,12 +199,11 @@ pub(super) async fn look_for_revoked(
     (revoked, unkept.first)
 }
 
-async fn look_up(
-    inventory: &Inventory,
-    lists: &RevocationLists,
-    subject: &Subject,
-) -> (Option<LineageName>, Result<(), StoreError>) {
-    const NOTHING: (Option<LineageName>, Result<(), StoreError>) = (None, Ok(()));
+/// The name when it was found revoked just now, and whether what was found is recorded.
+type Looked = (Option<LineageName>, Result<(), StoreError>);
+
+async fn look_up(inventory: &Inventory, lists: &RevocationLists, subject: &Subject) -> Looked {
+    const NOTHING: Looked = (None, Ok(()));
     let now = inventory.now();
     let Some(certificate) = subject.certificate.as_ref().filter(|_| subject.settings.revocation_check) else {
         return NOTHING;
