@@ -136,7 +136,7 @@ pub fn check_writable(folder: &Path) -> Examined {
 
 /// The folder, or the nearest one above it that is there.
 fn existing(folder: &Path) -> PathBuf {
-    folder.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/")).to_owned()
+    folder.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/")).to_owned()
 }
 
 /// A line of mountinfo: `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`.
