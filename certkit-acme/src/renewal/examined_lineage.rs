@@ -184,6 +184,9 @@ pub(super) fn add(checks: &mut Checks, lineage: &LookedAt, known: &Known, machin
         Finding::new(FindingCode::DeployPending, name, evidence)
     });
     checks.known(names, Examined::found(Check::DeployPending, name, pending.collect()));
+    // As it was when the endpoints were last looked at: after the last deploy, or by the last run.
+    let served = lineage.input.state.served.iter().flat_map(|endpoint| endpoint.findings(&subject.name));
+    checks.known(names, Examined::found(Check::Served, name, served.collect()));
     if let Some(placed) = lineage.order_placed {
         checks.known(names, check_order(name, placed, now));
     }

@@ -648,3 +648,24 @@ fn nobody_to_tell_is_told() {
     host.write("etc/certkit/settings.toml", "");
     host.problems().are(&["nobody-is-told"]).says("nobody-is-told", "warning", "", "--email");
 }
+
+#[test]
+fn an_endpoint_that_serves_something_else_is_told() {
+    let host = Host::with_certificate();
+    let served = |leaf: &str| {
+        let endpoint = certkit_core::Endpoint::new("a.example", 443);
+        let state: LineageState = serde_json::from_value(serde_json::json!({
+            "served": [{
+                "endpoint": endpoint,
+                "checked_at": Utc::now(),
+                "answers": [{ "address": "192.0.2.7:443", "leaf": { "kind": leaf } }],
+            }],
+        }))
+        .unwrap();
+        host.store().lock().unwrap().save_state(&LineageName::new("a.example").unwrap(), &state).unwrap();
+    };
+    served("same");
+    host.problems().are(&[]);
+    served("foreign");
+    host.problems().are(&["not-served"]).says("not-served", "error", "192.0.2.7", "");
+}
