@@ -133,6 +133,10 @@ mkdir "$work/www"
 certkit register --server "$server" --agree-tos --register-unsafely-without-email --non-interactive
 account=$(ls "$tree/accounts/127.0.0.1:$acme_port/dir")
 "$built/examples/lay_tree" "$tree" "$server" "$account" "$work/www"
+# Where p.example.com has to be served: the run itself proves it.
+install -d -m 700 "$tree/certkit" "$tree/certkit/lineages"
+(umask 077 && printf '[[endpoint]]\nhost = "127.0.0.1:%s"\nserver_name = "p.example.com"\n' "$tls_port" \
+    >"$tree/certkit/lineages/p.example.com.toml")
 
 user=
 [ "$(id -u)" != 0 ] || user="user root;"
