@@ -177,6 +177,7 @@ expect "Congratulations, all simulated renewals"
 [ "$(stored_serial)" = "$before" ] || fail "the dry run changed the tree"
 show renew --no-random-sleep-on-renew --deploy-hook "$reload"
 expect "Congratulations, all renewals succeeded"
+expect "It is served at 127.0.0.1:$tls_port"
 show certificates
 after=$(stored_serial)
 [ "$after" != "$before" ] || fail "the certificate was not renewed"

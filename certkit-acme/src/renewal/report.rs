@@ -1,7 +1,9 @@
 //! What a run did: a fold over its events.
 
+use std::net::SocketAddr;
+
 use certkit_core::decision::DueReason;
-use certkit_core::state::{DeployTarget, EndpointMemory, LineageState, Refusal};
+use certkit_core::state::{DeployTarget, EndpointMemory, LineageState, Refusal, ServedLeaf};
 use certkit_core::{Failure, Finding, HeldBy, IdentifierSet, LineageName, Version};
 use chrono::{DateTime, Utc};
 
@@ -160,6 +162,19 @@ impl ReportEntry {
     /// Whether everything has the live version, and serves it as far as that counts.
     pub fn is_deployed(&self) -> bool {
         self.deploy_pending.is_empty() && self.not_served.is_empty()
+    }
+
+    /// The addresses that were found to serve `version`, of the endpoints that count, in their order.
+    pub fn served_at(&self, version: Version) -> Vec<SocketAddr> {
+        let proved = self.served.iter().filter(|one| one.counts() && one.compared_with == Some(version));
+        let answers = proved.flat_map(|one| &one.answers).filter(|answer| answer.leaf == ServedLeaf::Same);
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for address in answers.filter_map(|answer| answer.address) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        addresses
     }
 
     /// Takes over how the deploy stands.

@@ -5,7 +5,7 @@ use std::path::Path;
 use certkit_acme::deploy::HookStage;
 use certkit_acme::renewal::{HookRun, Outcome, Report, ReportEntry};
 use certkit_core::state::Refusal;
-use certkit_core::{Failure, FailureClass, Finding, FindingCode, HeldBy, Severity, escape};
+use certkit_core::{Failure, FailureClass, Finding, FindingCode, HeldBy, Severity, Version, escape};
 use serde_json::{Value, json};
 
 use super::{FRAME, date, hooks, json_time, plan, time, words};
@@ -97,15 +97,38 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
         ))],
         // What is still pending is told at the end.
         Outcome::Deployed { version } if entry.is_deployed() => {
-            vec![Piece::Out(format!("Version {version} of {name} is deployed now\n"))]
+            vec![Piece::Out(format!("Version {version} of {name} is deployed now\n{}", served(entry, *version)))]
         }
         Outcome::NotDue { .. } => vec![Piece::Out("Certificate not yet due for renewal\n".to_owned())],
         Outcome::Renewed { version, not_after } => {
-            vec![Piece::Out(format!("Version {version} of {name} is in use now; it expires on {}\n", date(*not_after)))]
+            let expires = date(*not_after);
+            vec![Piece::Out(format!(
+                "Version {version} of {name} is in use now; it expires on {expires}\n{}",
+                served(entry, *version)
+            ))]
         }
         Outcome::Simulated => vec![Piece::Out(format!("The simulated renewal of {name} was successful\n"))],
         _ => Vec::new(),
     }
+}
+
+/// Where the new version was found to be served, when it is served wherever that counts.
+fn served(entry: &ReportEntry, version: Version) -> String {
+    /// More are counted.
+    const SHOWN: usize = 4;
+    let addresses = entry.served_at(version);
+    if addresses.is_empty() || !entry.not_served.is_empty() {
+        return String::new();
+    }
+    let mut text: Vec<String> = addresses.iter().take(SHOWN).map(ToString::to_string).collect();
+    if addresses.len() > SHOWN {
+        text.push(format!("{} more addresses", addresses.len() - SHOWN));
+    }
+    format!("It is served at {}\n", text.join(", "))
+}
+
+fn addresses_json(entry: &ReportEntry, version: Version) -> Value {
+    entry.served_at(version).iter().map(ToString::to_string).collect::<Vec<_>>().into()
 }
 
 /// Every failing name with the CA's type and words, and what to do.
@@ -400,10 +423,15 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
     let name = &entry.name;
     match &entry.outcome {
         Outcome::Renewed { version, not_after } => {
-            ("renewed", json!({ "name": name, "version": version.0, "not_after": json_time(*not_after) }))
+            let mut row = json!({ "name": name, "version": version.0, "not_after": json_time(*not_after) });
+            row["served_at"] = addresses_json(entry, *version);
+            ("renewed", row)
         }
         Outcome::Simulated => ("simulated", json!({ "name": name })),
-        Outcome::Deployed { version } => ("deployed", json!({ "name": name, "version": version.0 })),
+        Outcome::Deployed { version } => {
+            let served_at = addresses_json(entry, *version);
+            ("deployed", json!({ "name": name, "version": version.0, "served_at": served_at }))
+        }
         Outcome::NotDue { at, reason } => {
             ("not_due", json!({ "name": name, "at": at.map(json_time), "reason": reason.code() }))
         }

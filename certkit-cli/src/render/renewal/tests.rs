@@ -3,8 +3,8 @@
 use certkit_acme::command::{CommandEnding, CommandOutcome};
 use certkit_acme::deploy::HookStage;
 use certkit_core::decision::DueReason;
-use certkit_core::state::{DeployTarget, RememberedFailure};
-use certkit_core::{FindingCode, IdentifierFailure, LineageName, Problem, Version};
+use certkit_core::state::{AddressMemory, DeployTarget, EndpointMemory, RememberedFailure, ServedLeaf};
+use certkit_core::{Endpoint, FindingCode, IdentifierFailure, LineageName, Problem, Version};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
@@ -27,6 +27,28 @@ fn not_due(name: &str) -> ReportEntry {
 
 fn renewed(name: &str) -> ReportEntry {
     entry(name, Outcome::Renewed { version: Version(4), not_after: now() + TimeDelta::days(90) })
+}
+
+#[test]
+fn where_a_new_version_is_served_is_said() {
+    let served = |addresses: &[(&str, ServedLeaf)], compared_with: u32| {
+        let answers =
+            addresses.iter().map(|(address, leaf)| AddressMemory::new(address.parse().unwrap(), *leaf)).collect();
+        let mut entry = renewed("a.example");
+        let endpoint = Endpoint::new("a.example", 443);
+        entry.served = vec![EndpointMemory::looked(endpoint, answers, Some(Version(compared_with)), None, now())];
+        let document = json(&report_of(false, vec![entry.clone()]));
+        let [Piece::Out(text)] = &outcome(&entry)[..] else { panic!() };
+        (text.clone(), document["renewed"][0]["served_at"].clone())
+    };
+    let (first, second) = ("192.0.2.1:443", "[2001:db8::1]:443");
+    let (text, document) = served(&[(first, ServedLeaf::Same), (second, ServedLeaf::Same)], 4);
+    assert!(text.ends_with("\nIt is served at 192.0.2.1:443, [2001:db8::1]:443\n"), "{text}");
+    assert_eq!(document, serde_json::json!([first, second]));
+    // What was seen of another version proves nothing.
+    let (text, document) = served(&[(first, ServedLeaf::Same)], 3);
+    assert!(!text.contains("served"), "{text}");
+    assert_eq!(document, serde_json::json!([]));
 }
 
 fn failed(name: &str, failure: Failure, next_attempt: Option<DateTime<Utc>>) -> ReportEntry {
@@ -417,7 +439,7 @@ fn every_outcome_has_its_list_in_the_document() {
     assert_eq!(document["now"], "2027-01-15T08:00:00Z");
     assert_eq!(
         document["renewed"],
-        json!([{ "name": "b.example", "version": 4, "not_after": "2027-04-15T08:00:00Z" }])
+        json!([{ "name": "b.example", "version": 4, "not_after": "2027-04-15T08:00:00Z", "served_at": [] }])
     );
     assert_eq!(document["not_due"][0]["at"], "2027-01-20T08:00:00Z");
     assert_eq!(document["not_due"][1]["at"], Value::Null);
