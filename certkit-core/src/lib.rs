@@ -70,7 +70,7 @@ mod report;
 pub use report::{Overview, Track};
 
 mod served;
-pub use served::{Distrust, DistrustCause, Observed, StoredVersions, compare};
+pub use served::{Distrust, DistrustCause, IssuerKind, Observed, StoredVersions, compare};
 
 #[cfg(feature = "store")]
 pub mod settings;

@@ -38,6 +38,7 @@ mod metrics;
 mod own_settings;
 
 mod looking;
+pub use looking::issuer_kind;
 
 mod planning;
 
