@@ -64,11 +64,15 @@ async fn a_channel_that_fails_fails_no_renewal_and_gets_it_at_the_next_run_once(
     let report = world.run().await;
     assert!(matches!(entry(&report, "b.example").outcome, Outcome::Renewed { .. }), "{report:?}");
     let finding = report.findings.iter().find(|finding| finding.code == FindingCode::NoticeNotDelivered).unwrap();
+    let pending = |text: String| text.lines().any(|line| line == "certkit_notices_pending 1");
+    assert!(pending(world.renewer().metrics(None, |_| {}).await.unwrap()));
     assert!(finding.subject == "generic" && finding.evidence.contains("HTTP 503") && !finding.cure().is_empty());
     sink.take();
     let report = world.run().await;
     assert!(!report.findings.iter().any(|finding| finding.code == FindingCode::NoticeNotDelivered), "{report:?}");
     assert_eq!(sink.take().len(), 1);
+    let text = world.renewer().metrics(None, |_| {}).await.unwrap();
+    assert!(text.contains("\ncertkit_notices_pending 0\n"), "{text}");
     world.run().await;
     assert_eq!(sink.take().len(), 0);
 }
