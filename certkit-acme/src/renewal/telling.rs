@@ -11,7 +11,7 @@ use certkit_core::state::{DeliveryMemory, NotSent, WaitingNotice};
 use certkit_core::store::{LockedStore, StoreError};
 use certkit_core::{
     Finding, FindingCode, LineageName, Notice, NoticeFacts, NoticeKind, NoticeLevel, NoticeMemory, Severity,
-    due_notices, escape, level_of, words,
+    due_notices, escape, level_of, next_look, words,
 };
 use chrono::{DateTime, Utc};
 
@@ -129,6 +129,19 @@ impl Renewer {
             })
             .collect();
         Ok(Foretold { now, channels, notices, quiet, findings })
+    }
+
+    /// When something will be to be told, for whoever runs all the time ([`next_look`]).
+    pub(crate) async fn next_telling(&self) -> Result<Option<DateTime<Utc>>, RunError> {
+        let survey = self.survey(&Request::renew()).await?;
+        let store = self.store.clone();
+        let next = blocking(move || {
+            let ((memory, _), (deliveries, _)) = (store.notice_memory()?, store.deliveries()?);
+            let facts = NoticeFacts::new(&survey.summaries, &survey.findings, &survey.outlook, survey.now);
+            Ok::<_, StoreError>(next_look(&facts, &memory, &deliveries))
+        })
+        .await?;
+        Ok(next)
     }
 
     /// A message by every channel of the settings, to see whether messages arrive. Nothing is remembered of it. Of settings
