@@ -211,6 +211,11 @@ pub fn is_test_authority(directory: &str) -> bool {
     directory == LETS_ENCRYPT_STAGING || directory.contains("staging")
 }
 
+/// Whether clients of the public web trust what comes from this directory: it is one of the known CAs, and not for tests.
+pub fn is_public_authority(directory: &str) -> bool {
+    KNOWN.iter().any(|known| known.directory == directory && !known.is_test)
+}
+
 /// A text is neither the name of a known authority nor a URL that may be called.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -55,7 +55,7 @@ impl Watcher for () {}
 
 impl Renewer {
     /// Runs whenever something is due: at the exact instants that the plan names, after a clock that was set back, when
-    /// `wake` says so, and at least every six hours. The store is locked only while a run works. A run that fails
+    /// `wake` says so, when the owner is to be told or reminded of something, and at least every six hours. The store is locked only while a run works. A run that fails
     /// altogether is repeated after the usual back-off; nothing ends the loop but `stop`. Each run goes by the settings as
     /// they are then, but for how the CA is reached: that stays as it was when the renewer was built.
     pub async fn run_forever(&self, request: Request, wake: &Wake, watcher: &dyn Watcher, stop: &Stop) -> StopReason {
@@ -91,6 +91,9 @@ impl Renewer {
         let pause = backoff(bad_runs).clamp(SHORTEST_SLEEP, LONGEST_PAUSE_AFTER_FAILURES);
         let again = now + pause;
         let latest = now + LONGEST_SLEEP;
+        // Notices and their reminders come in runs.
+        let telling = self.next_telling().await.ok().flatten();
+        let latest = telling.map_or(latest, |at| at.clamp(now + SHORTEST_SLEEP, latest));
         // A run that could not take place has left everything as it was.
         let plan = if has_run { self.plan(request).await.ok() } else { None };
         let Some(plan) = plan else { return again };

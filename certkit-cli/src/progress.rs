@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use certkit_acme::renewal::{HookRun, Observer};
-use certkit_core::LineageName;
 use certkit_core::state::Event;
+use certkit_core::{Finding, LineageName};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::render::{hooks, renewal, words};
@@ -132,5 +132,9 @@ impl Observer for Progress {
         } else if let Some(text) = text {
             self.ui.failure(&text);
         }
+    }
+
+    fn finding(&self, finding: &Finding) {
+        renewal::tell_findings(std::slice::from_ref(finding), &self.ui);
     }
 }

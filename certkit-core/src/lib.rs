@@ -55,7 +55,7 @@ pub mod metrics;
 mod notice;
 pub use notice::{
     Notice, NoticeAttempt, NoticeFacts, NoticeGroup, NoticeKind, NoticeLevel, NoticeMemory, Told, due_notices,
-    group_notices, level_of,
+    group_notices, level_of, next_look,
 };
 
 mod pem_block;
@@ -70,7 +70,7 @@ mod report;
 pub use report::{Overview, Track};
 
 mod served;
-pub use served::{Distrust, DistrustCause, Observed, StoredVersions, compare};
+pub use served::{Distrust, DistrustCause, IssuerKind, Observed, StoredVersions, compare};
 
 #[cfg(feature = "store")]
 pub mod settings;

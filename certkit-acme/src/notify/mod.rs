@@ -112,6 +112,11 @@ impl Notifier {
         &self.channels
     }
 
+    /// Forgets what waits for channels that are not in the settings any more.
+    pub fn forget_others(&self, memory: &mut DeliveryMemory) {
+        memory.keep_only(self.channels.iter().map(|channel| channel.name.as_str()));
+    }
+
     /// Takes new notices in. Returns what is given up because it waited for too long, by channel.
     pub fn take_in(
         &self,
@@ -119,7 +124,6 @@ impl Notifier {
         notices: &[Notice],
         now: DateTime<Utc>,
     ) -> Vec<(String, WaitingNotice)> {
-        memory.keep_only(self.channels.iter().map(|channel| channel.name.as_str()));
         let mut given_up = Vec::new();
         for channel in &self.channels {
             let lost = memory.channel(&channel.name).take_in(notices, channel.level, now);

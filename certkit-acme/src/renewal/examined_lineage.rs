@@ -186,7 +186,12 @@ pub(super) fn add(checks: &mut Checks, lineage: &LookedAt, known: &Known, machin
     checks.known(names, Examined::found(Check::DeployPending, name, pending.collect()));
     // As it was when the endpoints were last looked at: after the last deploy, or by the last run.
     let served = lineage.input.state.served.iter().flat_map(|endpoint| endpoint.findings(&subject.name));
-    checks.known(names, Examined::found(Check::Served, name, served.collect()));
+    let mut served: Vec<Finding> = served.collect();
+    let mut unknown = lineage.input.state.served.iter().filter(|endpoint| endpoint.is_of_unknown_authority());
+    served.extend(
+        unknown.next().map(|one| Finding::new(FindingCode::AuthorityNotKnownHere, name, one.endpoint.to_string())),
+    );
+    checks.known(names, Examined::found(Check::Served, name, served));
     if let Some(placed) = lineage.order_placed {
         checks.known(names, check_order(name, placed, now));
     }

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use certkit_core::state::{AddressMemory, EndpointMemory, ServedLeaf};
-use certkit_core::store::Store;
-use certkit_core::{Endpoint, LineageName, StoredVersions, Version, compare};
+use certkit_core::store::{Lineage, Store};
+use certkit_core::{Endpoint, IssuerKind, LineageName, StoredVersions, Version, compare};
 use futures_util::future::join_all;
 
 use super::inventory::blocking;
 use super::{Renewer, RunError};
 use crate::Clock;
+use crate::authorities::is_public_authority;
 use crate::probe::{Answer, ProbeLimits, Prober};
 
 /// Looks at endpoints. It writes nothing.
@@ -82,9 +83,20 @@ impl Looker {
             let chains: Vec<_> =
                 versions.into_iter().filter_map(|one| Some((one, lineage.read_chain(one).ok()?))).collect();
             let has_live = chains.iter().any(|(version, _)| *version == live);
-            has_live.then(|| StoredVersions::new(Some(live), chains))
+            has_live.then(|| StoredVersions::new(Some(live), chains).issued_by(issuer_kind(&store, &lineage)))
         })
         .await
+    }
+}
+
+/// Who issued what is in use: the CA that is remembered, or the one of its conf.
+pub fn issuer_kind(store: &Store, lineage: &Lineage) -> IssuerKind {
+    let remembered = store.state(lineage.name()).ok().and_then(|(state, _)| state.issuer_directory);
+    let of_conf = lineage.conf().params().effective_server();
+    let directory = remembered.as_ref().map(|directory| directory.as_str()).or(of_conf);
+    match directory.is_some_and(is_public_authority) {
+        true => IssuerKind::Public,
+        false => IssuerKind::Other,
     }
 }
 

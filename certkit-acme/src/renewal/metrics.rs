@@ -44,6 +44,12 @@ impl Renewer {
         machine.last_success = ledger.last_success();
         machine.runs = ledger.ended_runs();
         machine.settings = health;
+        let store = self.store().clone();
+        // What cannot be read is not known to be nothing.
+        machine.notices_pending = match blocking(move || store.deliveries()).await {
+            Ok((deliveries, None)) => Some(deliveries.pending()),
+            _ => None,
+        };
         known(&mut machine);
         Ok(blocking(move || render(&survey.summaries, &machine, detail, survey.now)).await)
     }

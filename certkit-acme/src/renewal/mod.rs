@@ -38,6 +38,7 @@ mod metrics;
 mod own_settings;
 
 mod looking;
+pub use looking::issuer_kind;
 
 mod planning;
 
@@ -66,6 +67,8 @@ pub use survey::Survey;
 
 mod telling;
 pub use telling::{Foretold, ForetoldChannel, Quiet, Told};
+
+mod unusable;
 
 mod wishes;
 
@@ -129,6 +132,9 @@ pub trait Observer: Send + Sync {
 
     /// A hook or reload ended.
     fn hook(&self, _hook: &HookRun) {}
+
+    /// There is something to know of a run that could not take place, and has no [`Report`]: that nobody could be told.
+    fn finding(&self, _finding: &certkit_core::Finding) {}
 }
 
 impl Renewer {

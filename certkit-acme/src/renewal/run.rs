@@ -29,9 +29,16 @@ use crate::{Stop, accounts};
 
 impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
-    /// on when one fails, and other CAs when one is down.
+    /// on when one fails, and other CAs when one is down. Where the settings cannot be used nothing is ordered, and that is
+    /// told by the channels that can be read.
     pub async fn run(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
-        let settings = self.effective_settings().await?;
+        let settings = match self.effective_settings().await {
+            Err(RunError::Settings(error)) => {
+                self.tell_of_unusable(&error, &request).await;
+                return Err(error.into());
+            }
+            settings => settings?,
+        };
         // That it could not be called is told by the call at the end.
         let _ = self.beat(&settings, &request, Beat::Start).await;
         match self.run_locked(&request, settings.clone(), stop).await {

@@ -6,12 +6,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use certkit_core::settings::{NotifySetting, Settings};
+use certkit_core::settings::{NotifySetting, Settings, SettingsError};
 use certkit_core::state::{DeliveryMemory, NotSent, WaitingNotice};
 use certkit_core::store::{LockedStore, StoreError};
 use certkit_core::{
     Finding, FindingCode, LineageName, Notice, NoticeFacts, NoticeKind, NoticeLevel, NoticeMemory, Severity,
-    due_notices, escape, level_of, words,
+    due_notices, escape, level_of, next_look, words,
 };
 use chrono::{DateTime, Utc};
 
@@ -80,26 +80,31 @@ pub struct Quiet {
 }
 
 impl Renewer {
-    /// Tells what is due now, and delivers what earlier runs could not. A channel that fails is in the result.
+    /// Tells what is due now, and delivers what earlier runs could not. A channel that fails is in the result. Where the
+    /// settings cannot be used it goes by the channels that can be read, and that is among the findings.
     pub async fn tell(&self) -> Result<Told, RunError> {
-        let settings = self.effective_settings().await?;
+        let (settings, unusable) = self.telling_settings().await?;
         let store = self.store.clone();
         let locked = Arc::new(blocking(move || store.lock()).await?);
-        self.tell_locked(&locked, &settings, &Request::renew()).await
+        let mut told = self.tell_locked(&locked, &settings, unusable.as_ref(), &Request::renew()).await?;
+        told.findings.extend(unusable.map(|error| error.finding()));
+        Ok(told)
     }
 
     /// What [`Renewer::tell`] would tell. Reads the store; asks nobody; takes no lock.
     pub async fn foretell(&self) -> Result<Foretold, RunError> {
-        let settings = self.effective_settings().await?;
+        let (settings, unusable) = self.telling_settings().await?;
+        let unusable = unusable.map(|error| error.finding());
         let survey = self.survey_with(&Request::renew(), settings.clone()).await?;
         let notifier = self.notifier(&settings);
-        let store = self.store.clone();
+        let (store, of_settings) = (self.store.clone(), unusable.clone());
         let (survey, known) = blocking(move || {
-            let known = Known::read(&store, &survey)?;
+            let known = Known::read(&store, &survey, of_settings)?;
             Ok::<_, StoreError>((survey, known))
         })
         .await?;
-        let Known { notices, memory, mut deliveries, findings } = known;
+        let Known { notices, memory, mut deliveries, mut findings } = known;
+        findings.extend(unusable);
         let now = survey.now;
         forget_what_is_over(&mut deliveries, &notices, &memory);
         let quiet = quiet(&survey, &notices, &memory);
@@ -126,9 +131,23 @@ impl Renewer {
         Ok(Foretold { now, channels, notices, quiet, findings })
     }
 
-    /// A message by every channel of the settings, to see whether messages arrive. Nothing is remembered of it.
+    /// When something will be to be told, for whoever runs all the time ([`next_look`]).
+    pub(crate) async fn next_telling(&self) -> Result<Option<DateTime<Utc>>, RunError> {
+        let survey = self.survey(&Request::renew()).await?;
+        let store = self.store.clone();
+        let next = blocking(move || {
+            let ((memory, _), (deliveries, _)) = (store.notice_memory()?, store.deliveries()?);
+            let facts = NoticeFacts::new(&survey.summaries, &survey.findings, &survey.outlook, survey.now);
+            Ok::<_, StoreError>(next_look(&facts, &memory, &deliveries))
+        })
+        .await?;
+        Ok(next)
+    }
+
+    /// A message by every channel of the settings, to see whether messages arrive. Nothing is remembered of it. Of settings
+    /// that cannot be used it tries the channels that can be read.
     pub async fn tell_test(&self) -> Result<Vec<Delivery>, RunError> {
-        let settings = self.effective_settings().await?;
+        let (settings, _) = self.telling_settings().await?;
         Ok(self.notifier(&settings).test(self.clock.now()).await)
     }
 
@@ -139,7 +158,7 @@ impl Renewer {
         settings: &Settings,
         request: &Request,
     ) -> Vec<Finding> {
-        match self.tell_locked(locked, settings, request).await {
+        match self.tell_locked(locked, settings, None, request).await {
             Ok(told) => told.findings,
             Err(error) => vec![Finding::new(FindingCode::NoticeNotDelivered, "notices", error.to_string())],
         }
@@ -175,10 +194,12 @@ impl Renewer {
         Notifier::new(settings, self.secrets.clone(), &self.host, &self.transport_settings, &self.commands)
     }
 
-    async fn tell_locked(
+    /// `unusable` says why `settings` are only what can be read of those that the owner wrote.
+    pub(super) async fn tell_locked(
         &self,
         locked: &Arc<LockedStore>,
         settings: &Settings,
+        unusable: Option<&SettingsError>,
         request: &Request,
     ) -> Result<Told, RunError> {
         let mut everything = Request::renew();
@@ -186,8 +207,9 @@ impl Renewer {
         let survey = self.survey_with(&everything, settings.clone()).await?;
         let notifier = self.notifier(settings);
         let (store, holds_secrets) = (Arc::clone(locked), settings.holds_secrets());
+        let of_settings = unusable.map(SettingsError::finding);
         let (survey, known, is_public) = blocking(move || {
-            let known = Known::read(store.store(), &survey)?;
+            let known = Known::read(store.store(), &survey, of_settings)?;
             let is_public = holds_secrets && store.store().settings_are_public();
             Ok::<_, StoreError>((survey, known, is_public))
         })
@@ -199,6 +221,9 @@ impl Renewer {
         }
         let now = survey.now;
         forget_what_is_over(&mut deliveries, &notices, &memory);
+        if unusable.is_none() {
+            notifier.forget_others(&mut deliveries);
+        }
         let given_up = notifier.take_in(&mut deliveries, &notices, now);
         findings.extend(told_of_given_up(&given_up));
         // What is to be sent is durable before anything of it is sent.
@@ -207,11 +232,17 @@ impl Renewer {
         findings.extend(sent.iter().filter_map(Delivery::finding));
         for notice in &notices {
             let is_given_up = given_up.iter().any(|(_, waiting)| waiting.notice.incident == notice.incident);
-            if !is_given_up && is_told(notice, &notifier, &deliveries, &sent) {
+            let is_told = match unusable {
+                None => is_told(notice, &notifier, &deliveries, &sent),
+                // Those who are not known now may want to hear of it.
+                Some(_) => is_sent(notice, &sent),
+            };
+            if !is_given_up && is_told {
                 memory.told(notice, now);
             }
         }
-        if notifier.channels().is_empty() {
+        // Whoever calls this tells of the settings.
+        if notifier.channels().is_empty() && unusable.is_none() {
             findings.extend(notices.iter().map(told_of_due));
         }
         memory.prune(now);
@@ -245,13 +276,22 @@ struct Known {
 }
 
 impl Known {
-    fn read(store: &certkit_core::store::Store, survey: &Survey) -> Result<Self, StoreError> {
+    /// `unusable` tells of settings that cannot be used.
+    fn read(
+        store: &certkit_core::store::Store,
+        survey: &Survey,
+        unusable: Option<Finding>,
+    ) -> Result<Self, StoreError> {
         let (memory, damaged) = store.notice_memory()?;
         let (deliveries, lost) = store.deliveries()?;
         let findings: Vec<Finding> = damaged.into_iter().chain(lost).collect();
-        let all: Vec<Finding> = survey.findings.iter().chain(&findings).cloned().collect();
+        let all: Vec<Finding> = survey.findings.iter().chain(&findings).chain(&unusable).cloned().collect();
         let facts = NoticeFacts::new(&survey.summaries, &all, &survey.outlook, survey.now);
         let mut notices = due_notices(&facts, &memory);
+        if unusable.is_some() {
+            // By other settings than the owner's something may look as if it were over.
+            notices.retain(|notice| notice.kind != NoticeKind::Recovered);
+        }
         for notice in &mut notices {
             // What was tried is in the history; the state keeps no more than the last failure.
             if let Ok(name) = LineageName::new(notice.certificate.clone())
@@ -279,8 +319,7 @@ fn forget_what_is_over(deliveries: &mut DeliveryMemory, due: &[Notice], memory: 
 
 /// Whether a notice counts as told: one channel has taken it, or there is none that wants it.
 fn is_told(notice: &Notice, notifier: &Notifier, deliveries: &DeliveryMemory, sent: &[Delivery]) -> bool {
-    let concerns = |delivery: &&Delivery| delivery.notices.iter().any(|one| one.incident == notice.incident);
-    if sent.iter().filter(concerns).any(|delivery| delivery.sent.is_partial()) {
+    if is_sent(notice, sent) {
         return true;
     }
     // The log has it, or nobody wants to hear of it.
@@ -289,6 +328,12 @@ fn is_told(notice: &Notice, notifier: &Notifier, deliveries: &DeliveryMemory, se
         memory.is_some_and(|memory| memory.waiting.iter().any(|one| one.notice.incident == notice.incident))
     };
     !notifier.channels().iter().any(waits)
+}
+
+/// Whether somebody has got it.
+fn is_sent(notice: &Notice, sent: &[Delivery]) -> bool {
+    let concerns = |delivery: &&Delivery| delivery.notices.iter().any(|one| one.incident == notice.incident);
+    sent.iter().filter(concerns).any(|delivery| delivery.sent.is_partial())
 }
 
 /// Without a channel: what the owner should know, where somebody may read it.

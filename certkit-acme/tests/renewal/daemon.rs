@@ -336,3 +336,24 @@ async fn what_is_overdue_and_not_wanted_any_more_does_not_keep_it_awake() {
     assert_eq!(log.sleeps(), [now + TimeDelta::hours(6)]);
     assert_eq!(world.state(NAME).revocation.unwrap().next_check, now - TimeDelta::hours(1));
 }
+
+#[tokio::test]
+async fn it_wakes_for_the_reminders_of_what_nothing_renews() {
+    let world = World::with_faults(PebbleOptions::default()).await;
+    world.due(NAME).write();
+    let conf = world.tree.config_dir().join(format!("renewal/{NAME}.conf"));
+    std::fs::write(&conf, std::fs::read_to_string(&conf).unwrap() + "autorenew = False\n").unwrap();
+    let end = world.lineage(NAME).certificate().unwrap().validity().not_after;
+    let begin = end - TimeDelta::hours(9);
+    let (clock, stop) = (TestClock::at(begin), Stop::new());
+    let log = Log::new(&clock, |number, _| {
+        if number == 3 {
+            stop.stop(StopReason::Terminate);
+        }
+    });
+    forever(&world.renewer_at(&clock), &log, &stop).await;
+    let hours: Vec<i64> = log.sleeps().iter().map(|at| (*at - begin).num_hours()).collect();
+    assert_eq!(hours, [2, 4, 6], "twelve times a day: {:?}", log.sleeps());
+    let (memory, _) = world.store().notice_memory().unwrap();
+    assert_eq!(memory.open().map(|(_, told)| told.reminders).collect::<Vec<_>>(), [2]);
+}

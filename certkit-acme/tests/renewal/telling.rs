@@ -64,11 +64,15 @@ async fn a_channel_that_fails_fails_no_renewal_and_gets_it_at_the_next_run_once(
     let report = world.run().await;
     assert!(matches!(entry(&report, "b.example").outcome, Outcome::Renewed { .. }), "{report:?}");
     let finding = report.findings.iter().find(|finding| finding.code == FindingCode::NoticeNotDelivered).unwrap();
+    let pending = |text: String| text.lines().any(|line| line == "certkit_notices_pending 1");
+    assert!(pending(world.renewer().metrics(None, |_| {}).await.unwrap()));
     assert!(finding.subject == "generic" && finding.evidence.contains("HTTP 503") && !finding.cure().is_empty());
     sink.take();
     let report = world.run().await;
     assert!(!report.findings.iter().any(|finding| finding.code == FindingCode::NoticeNotDelivered), "{report:?}");
     assert_eq!(sink.take().len(), 1);
+    let text = world.renewer().metrics(None, |_| {}).await.unwrap();
+    assert!(text.contains("\ncertkit_notices_pending 0\n"), "{text}");
     world.run().await;
     assert_eq!(sink.take().len(), 0);
 }
@@ -122,4 +126,69 @@ async fn the_heartbeat_follows_each_run_of_everything() {
     let renewer: Renewer = world.renewer();
     renewer.run(Request::renew(), &Stop::new()).await.unwrap_err();
     assert!(paths().is_empty(), "whoever holds the lock is at work and tells it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_cannot_be_used_are_told_once_by_the_channels_that_can_be_read() {
+    let world = World::new(PebbleOptions::default()).await;
+    let sink = WebSink::start();
+    let good = format!("{}[heartbeat]\nurl = \"{}\"\n", webhook(&sink), sink.url("/beat"));
+    let bad = format!("paralel_orders = 3\n{good}[[notify]]\nname = \"log\"\ncomand = \"false\"\n");
+    settings(&world, &bad);
+    world.due("a.example").write();
+    let run = || async { world.renewer().run(Request::renew(), &Stop::new()).await };
+    let error = run().await.unwrap_err();
+    assert!(matches!(error, certkit_acme::renewal::RunError::Settings(_)), "{error}");
+    assert!(world.store().history(&"a.example".parse().unwrap()).unwrap().is_empty(), "nothing was tried");
+    let told = sink.take();
+    let paths: Vec<&str> = told.iter().map(|one| one.path.as_str()).collect();
+    assert_eq!(paths, ["/beat/fail", "/hook"]);
+    assert!(told[0].body.contains("paralel_orders"), "{}", told[0].body);
+    assert!(told[1].body.contains("settings cannot be used") && told[1].body.contains("config check"));
+    run().await.unwrap_err();
+    let again = sink.take();
+    assert_eq!(again.iter().map(|one| one.path.as_str()).collect::<Vec<_>>(), ["/beat/fail"], "told already");
+    // By hand: not by the heartbeat, and not again.
+    let told = world.renewer().tell().await.unwrap();
+    assert!(told.findings.iter().any(|finding| finding.code == FindingCode::SettingsUnusable), "{told:?}");
+    world.renewer().run(Request::renew().dry_run(), &Stop::new()).await.unwrap_err();
+    assert_eq!(sink.take().len(), 0);
+    settings(&world, &good);
+    run().await.unwrap();
+    let over = sink.take();
+    let over = over.iter().find(|one| one.path == "/hook").unwrap();
+    assert_eq!(over.json()["resolved"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_cannot_be_read_for_a_while_keeps_what_waits_for_it() {
+    let world = World::new(PebbleOptions::default()).await;
+    let (sink, other) = (WebSink::start(), WebSink::start());
+    let second = format!("{}name = \"second\"\n", webhook(&other));
+    settings(&world, &format!("{}{second}", webhook(&sink)));
+    unanswered(&world, "a.example");
+    other.answer(503, "busy");
+    world.run().await;
+    assert_eq!(sink.take().len(), 1);
+    other.take();
+    settings(&world, &format!("{}{second}levle = \"info\"\n", webhook(&sink)));
+    world.renewer().run(Request::renew(), &Stop::new()).await.unwrap_err();
+    assert_eq!((sink.take().len(), other.take().len()), (1, 0));
+    settings(&world, &format!("{}{second}", webhook(&sink)));
+    world.run().await;
+    let got = other.take();
+    assert_eq!(got.len(), 1, "{got:?}");
+    assert_eq!(got[0].json()["certificates"][0], "a.example");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_that_others_could_have_written_tell_nobody() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new(PebbleOptions::default()).await;
+    let sink = WebSink::start();
+    settings(&world, &format!("{}[heartbeat]\nurl = \"{}\"\n", webhook(&sink), sink.url("/beat")));
+    let file = world.store().paths().settings_file();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    world.renewer().run(Request::renew(), &Stop::new()).await.unwrap_err();
+    assert_eq!(sink.take().len(), 0);
 }

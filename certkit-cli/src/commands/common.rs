@@ -160,6 +160,14 @@ impl<'a> Context<'a> {
         Ok(self.invocation.effective(self.store()?.settings()?))
     }
 
+    /// The same for a run. Where they cannot be used it is what can be read of them: the run tells just that, by the channels
+    /// that there are, and fails.
+    pub(crate) fn settings_of_run(&self) -> Result<Settings, CommandError> {
+        let store = self.store()?;
+        let settings = store.settings().unwrap_or_else(|_| store.settings_for_telling());
+        Ok(self.invocation.effective(settings))
+    }
+
     /// How to reach a CA.
     pub(crate) fn transport(&self) -> Result<TransportSettings, CommandError> {
         Ok(self.invocation.transport(&self.settings()?))
@@ -184,7 +192,7 @@ impl<'a> Context<'a> {
     /// reads anew.
     pub(crate) fn lasting_renewer(&self, progress: &Arc<Progress>) -> Result<Renewer, CommandError> {
         let renewer = Renewer::builder(self.store()?)
-            .transport(self.transport()?)
+            .transport(self.invocation.transport(&self.settings_of_run()?))
             .settings_overrides(self.overrides())
             .secrets(Secrets::from_env())
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)

@@ -101,6 +101,13 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let (store, request) = prepare(context)?;
     let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, names_of_all(&store));
     let renewer = context.lasting_renewer(&progress)?;
+    if context.settings().is_err() {
+        // What is read once would be missing for ever. The run tells it, and fails.
+        runtime::block_on(|stop| {
+            let (renewer, request) = (renewer.clone(), request.clone());
+            async move { Ok(renewer.run(request, &stop).await?) }
+        })?;
+    }
     let monitor = Arc::new(Monitor::new(renewer.clone()));
     let manager = ServiceManager::from_env();
     let diary = Diary { context, progress, manager, monitor, said: Mutex::default() };

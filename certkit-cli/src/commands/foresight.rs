@@ -92,7 +92,7 @@ pub(crate) fn look(context: &Context<'_>, only: Option<&LineageName>) -> Result<
         request.selection = Selection::One(name.clone());
     }
     let mut survey = survey_with(&store, &request, settings.clone())?;
-    survey.findings.extend(mistake.as_ref().map(told));
+    survey.findings.extend(mistake.as_ref().map(SettingsError::finding));
     let runs = survey.outlook.ledger.runs().len();
     let cadence_source = match settings.run_interval.value {
         Some(_) => CadenceSource::Settings(settings.run_interval.origin.clone()),
@@ -138,9 +138,4 @@ fn survey_with(store: &Store, request: &Request, settings: Settings) -> Result<S
     // Nobody is asked, so how to ask does not matter: a --ca-bundle that is gone must not hide what comes.
     let renewer = Renewer::builder(store.clone()).build()?;
     runtime::ask(async { Ok(renewer.survey_with(request, settings).await?) })
-}
-
-fn told(mistake: &SettingsError) -> Finding {
-    let problems: Vec<String> = mistake.problems.iter().map(ToString::to_string).collect();
-    Finding::new(FindingCode::SettingsUnusable, mistake.path.to_string_lossy(), problems.join("; "))
 }

@@ -2,6 +2,7 @@
 
 use certkit_acme::dns::ResolverSettings;
 use certkit_acme::probe::{Answer, ProbeLimits, Prober};
+use certkit_acme::renewal::issuer_kind;
 use certkit_core::store::{Lineage, Store};
 use certkit_core::{
     Certificate, Endpoint, EndpointProtocol, IdentifierSet, LineageName, Observed, StoredVersions, compare, escape,
@@ -131,7 +132,8 @@ fn related(store: &Store, endpoint: &Endpoint, served: &IdentifierSet) -> Vec<(L
     let versions = |lineage: &Lineage| {
         let all = lineage.versions().ok()?;
         let chains = all.keys().filter_map(|version| Some((*version, lineage.read_chain(*version).ok()?)));
-        Some((lineage.name().clone(), StoredVersions::new(lineage.live_version(), chains.collect())))
+        let stored = StoredVersions::new(lineage.live_version(), chains.collect());
+        Some((lineage.name().clone(), stored.issued_by(issuer_kind(store, lineage))))
     };
     lineages.filter_map(Result::ok).filter(|one| is_related(one)).filter_map(|one| versions(&one)).collect()
 }

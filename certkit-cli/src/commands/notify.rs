@@ -16,6 +16,8 @@ use crate::runtime;
 /// Every run tells the owner what he has to know: `certkit renew` and the daemon do it at their end. This does the same
 /// without a run: it sends the notices that are due, and those that earlier runs could not deliver.
 ///
+/// Where the settings cannot be used, it goes by what can be read of them: the channels without a mistake of their own.
+///
 /// `--dry-run` sends nothing and shows what would go out, to whom and why, and why nothing is said of the others.
 /// `--test` sends a test message by every channel and says of each whether it arrived; the exit status is 1 when one did
 /// not. How the owner is told stands in certkit/settings.toml: `email`, and a [[notify]] table for each channel.
@@ -40,7 +42,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         return Err(CommandError::usage("--test sends something, and --dry-run sends nothing")
             .with_cure("leave one of them out"));
     }
-    let settings = context.settings()?;
+    let settings = context.settings_of_run()?;
     let invocation = context.invocation.clone();
     let renewer = Renewer::builder(context.store()?)
         .transport(context.invocation.transport(&settings))
@@ -49,7 +51,15 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         .build()?;
     let has_channels = !settings.channels().is_empty();
     if typed.notices.test {
-        test(context, &renewer, has_channels)
+        // What cannot be read is not tried, and whoever tries wants to know.
+        let mistakes = context.store()?.settings().err();
+        if let Some(mistakes) = mistakes.as_ref().filter(|_| !has_channels) {
+            return Err(mistakes.clone().into());
+        }
+        let exit = test(context, &renewer, has_channels)?;
+        let Some(mistakes) = mistakes else { return Ok(exit) };
+        renewal::tell_findings(&[mistakes.finding()], context.ui);
+        Ok(Exit::Failed)
     } else if typed.renewal.dry_run {
         dry_run(context, &renewer, has_channels)
     } else {
@@ -95,12 +105,18 @@ fn tell(context: &Context<'_>, renewer: &Renewer, has_channels: bool) -> Result<
     if context.ui.voice().json {
         context.ui.json(&notify::told_json(&told));
     }
-    let is_well = told.deliveries.iter().all(|delivery| delivery.sent.is_complete());
+    let is_well =
+        !of_unusable_settings(&told.findings) && told.deliveries.iter().all(|delivery| delivery.sent.is_complete());
     Ok(if is_well { Exit::Well } else { Exit::Failed })
 }
 
+fn of_unusable_settings(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.code == FindingCode::SettingsUnusable)
+}
+
 fn nobody(has_channels: bool, findings: &mut Vec<Finding>) {
-    if !has_channels {
+    // Settings that cannot be used tell nothing about whom they name.
+    if !has_channels && !of_unusable_settings(findings) {
         findings.push(Finding::new(FindingCode::NobodyIsTold, "certkit/settings.toml", ""));
     }
 }

@@ -288,7 +288,7 @@ pub(crate) fn perform(
     mut request: Request,
     start: Start,
 ) -> Result<Report, CommandError> {
-    let settings = context.settings()?;
+    let settings = context.settings_of_run()?;
     request.parallel_orders = Some(settings.parallel_orders.value);
     let progress = Progress::new(Arc::clone(context.ui), work, names);
     let renewer = context.renewer(&settings, &progress)?;
@@ -341,7 +341,8 @@ async fn sleep_when_unattended(
     if attended || typed.no_random_sleep_on_renew || typed.dry_run || typed.force_renewal {
         return Ok(());
     }
-    let plan = renewer.plan(request).await?;
+    // What keeps the run from taking place it tells itself.
+    let Ok(plan) = renewer.plan(request).await else { return Ok(()) };
     if !plan.entries.iter().any(|entry| matches!(entry.step, Step::Attempt { .. })) {
         return Ok(());
     }

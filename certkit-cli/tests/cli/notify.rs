@@ -191,3 +191,24 @@ fn an_address_is_changed_here_and_at_the_ca() {
     let run = place.run_at(&ca, &["update_account", "--email", "d@example.org"]).ends_with(1);
     assert!(run.stderr.contains("parallel_ordes") && own(&place) == "parallel_ordes = 2\n", "{run:?}");
 }
+
+#[test]
+fn settings_with_a_mistake_are_told_by_the_channels_that_can_be_read() {
+    let place = place();
+    let sink = WebSink::start();
+    let channel = format!("[[notify]]\nname = \"chat\"\nwebhook = \"generic\"\nurl = \"{}\"\n", sink.url("/hook"));
+    settings(&place, &format!("paralel_orders = 2\n{channel}[heartbeat]\nurl = \"{}\"\n", sink.url("/beat")));
+    for command in [&["renew"][..], &["daemon"]] {
+        let run = place.run(command).ends_with(1);
+        assert!(run.stderr.contains("paralel_orders") && run.stderr.contains("What to do: "), "{run:?}");
+    }
+    let told: Vec<String> = sink.take().into_iter().map(|one| one.path).collect();
+    assert_eq!(told, ["/beat/fail", "/hook", "/beat/fail"], "both runs fail, and it is told once");
+    let run = place.run(&["notify", "--dry-run"]).ends_with(0);
+    assert!(run.stderr.contains("paralel_orders") && !run.stderr.contains("nobody is told"), "{run:?}");
+    let run = place.run(&["notify"]).ends_with(1);
+    assert!(run.stderr.contains("paralel_orders"), "{run:?}");
+    assert!(sink.take().is_empty(), "it is told already");
+    let run = place.run(&["notify", "--test"]).ends_with(1);
+    assert!(run.stdout.contains("chat: sent") && run.stderr.contains("paralel_orders"), "{run:?}");
+}

@@ -84,6 +84,8 @@ fn what_is_served_where_it_counts_is_critical_and_elsewhere_it_is_nothing() {
     assert_eq!(level(looked(Endpoint::default_of("a.example"), ServedLeaf::Foreign, &[])).0, CheckLevel::Ok);
     assert_eq!(level(looked(ours(), ServedLeaf::Unreachable, &[])).0, CheckLevel::Warning);
     assert_eq!(level(looked(ours(), ServedLeaf::Same, &[ServedTrouble::OtherWithoutSni])).0, CheckLevel::Ok);
+    assert_eq!(level(looked(ours(), ServedLeaf::Same, &[ServedTrouble::UnknownAuthority])).0, CheckLevel::Ok);
+    assert_eq!(level(looked(ours(), ServedLeaf::Same, &[ServedTrouble::UntrustedNow])).0, CheckLevel::Critical);
     assert_eq!(level(looked(ours(), ServedLeaf::Same, &[ServedTrouble::UntrustedAtNotAfter])).0, CheckLevel::Warning);
     let (level, what) = level(looked(ours(), ServedLeaf::Same, &[ServedTrouble::IncompleteChain]));
     assert_eq!(level, CheckLevel::Critical);

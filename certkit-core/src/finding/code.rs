@@ -51,6 +51,8 @@ codes! {
     AddressNotPublic => network::ADDRESS_NOT_PUBLIC,
     /// `archive/NAME` without a conf.
     ArchiveWithoutConf => store::ARCHIVE_WITHOUT_CONF,
+    /// The CA of what is served is not known on this machine, and none of the public ones.
+    AuthorityNotKnownHere => serving::AUTHORITY_NOT_KNOWN_HERE,
     /// The authenticator of a conf cannot be done by this version.
     AuthenticatorUnsupported => run::AUTHENTICATOR_UNSUPPORTED,
     /// A certificate is ordered before the CA's window begins.

@@ -3,6 +3,13 @@
 use super::Severity;
 use super::words::Words;
 
+pub(super) const AUTHORITY_NOT_KNOWN_HERE: Words = Words {
+    severity: Severity::Notice,
+    what: "this machine does not know the CA of what is served, so whether clients trust it cannot be seen here",
+    why: "an issuer of the chain that ends early would not be noticed",
+    cure: "if the CA is your own, name its root in certkit/settings.toml: ca_bundles = [\"/path/of/root.pem\"]; if it is a test CA, no client is to trust it",
+};
+
 pub(super) const ENDPOINT_UNREACHABLE: Words = Words {
     severity: Severity::Warning,
     what: "it is not known whether the certificate in use is served",

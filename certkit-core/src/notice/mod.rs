@@ -68,6 +68,9 @@ mod serving;
 
 mod text;
 
+mod wake;
+pub use wake::next_look;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 

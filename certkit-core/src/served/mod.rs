@@ -60,6 +60,20 @@ pub struct StoredVersions {
     pub live: Option<Version>,
     /// The chains that are at hand, in any order. The one in use has to be among them.
     pub chains: Vec<(Version, Chain)>,
+    /// Who issued them.
+    pub issuer: IssuerKind,
+}
+
+/// Who issues the certificates of a lineage, as far as that says who trusts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IssuerKind {
+    /// A CA that clients of the public web know: when its root is not trusted here something is wrong.
+    Public,
+    /// Somebody else: a CA of the owner's own or of a company, a test CA, or one that is not known. Its root may be known to
+    /// those who use it, and not to this machine.
+    #[default]
+    Other,
 }
 
 impl Observed {
@@ -86,7 +100,14 @@ impl Distrust {
 impl StoredVersions {
     /// What is stored, with the version in use.
     pub fn new(live: Option<Version>, chains: Vec<(Version, Chain)>) -> Self {
-        Self { live, chains }
+        Self { live, chains, issuer: IssuerKind::default() }
+    }
+
+    /// The same with who issued them.
+    #[must_use]
+    pub fn issued_by(mut self, issuer: IssuerKind) -> Self {
+        self.issuer = issuer;
+        self
     }
 
     /// The version with this leaf. A version that was made live again has the leaf of two: the one in use counts.
@@ -115,7 +136,7 @@ pub fn compare(observed: &Observed, stored: &StoredVersions, now: DateTime<Utc>)
     memory.serial = Some(leaf.serial().certbot_hex());
     memory.not_after = Some(not_after);
     let chain = known.map(|(_, chain)| chain);
-    let (troubles, details) = troubles(observed, leaf, chain, verdict == ServedLeaf::Same, now);
+    let (troubles, details) = troubles(observed, leaf, chain, stored.issuer, verdict == ServedLeaf::Same, now);
     memory.troubles = troubles;
     memory.detail = details.join("; ");
     memory
@@ -126,6 +147,7 @@ fn troubles(
     observed: &Observed,
     leaf: &Certificate,
     stored: Option<&Chain>,
+    issuer: IssuerKind,
     is_live: bool,
     now: DateTime<Utc>,
 ) -> (Vec<ServedTrouble>, Vec<String>) {
@@ -133,8 +155,8 @@ fn troubles(
     let is_expired = leaf.validity().status(now) == ValidityStatus::Expired;
     let incomplete = is_incomplete(observed, stored);
     let out_of_order = is_out_of_order(served);
-    // What the CA gave is served as it was given: that its root is not known here says nothing about the server.
-    let as_given = stored.is_some_and(|chain| is_as_stored(served, chain));
+    // What a CA gave that need not be known here is served as it was given: that says nothing about the server.
+    let as_given = issuer == IssuerKind::Other && stored.is_some_and(|chain| is_as_stored(served, chain));
     let matters = |distrust: &Distrust| !(as_given && distrust.cause == DistrustCause::UnknownIssuer);
     let (mut found, mut details) = (Vec::new(), Vec::new());
     let mut add = |trouble: ServedTrouble, detail: Option<&str>| {
@@ -154,6 +176,7 @@ fn troubles(
         Err(distrust) if matters(distrust) && !(is_expired && distrust.cause == DistrustCause::Expired) => {
             add(ServedTrouble::UntrustedNow, Some(&distrust.why));
         }
+        Err(distrust) if !matters(distrust) => add(ServedTrouble::UnknownAuthority, None),
         Err(_) => {}
         Ok(()) => {
             if let Err(distrust) = &observed.trust_at_not_after

@@ -81,11 +81,25 @@ fn a_root_that_is_not_known_here_is_no_trouble_of_the_server() {
     let mut private = observed(vec![leaf(2), ca("Intermediate", "Root")]);
     private.trust = unknown_issuer();
     private.trust_at_not_after = unknown_issuer();
-    compared(&private, ServedLeaf::Same, &[]);
+    compared(&private, ServedLeaf::Same, &[ServedTrouble::UnknownAuthority]);
     private.certificates.push(ca("Root", "Root"));
-    compared(&private, ServedLeaf::Same, &[]);
+    compared(&private, ServedLeaf::Same, &[ServedTrouble::UnknownAuthority]);
+    // A CA that everybody knows has to be known here: clients may refuse what it gave.
+    let public = stored().issued_by(IssuerKind::Public);
+    assert_eq!(compare(&private, &public, now()).troubles, [ServedTrouble::UntrustedNow]);
     private.trust = Err(Distrust::new(DistrustCause::Other, "bad signature"));
     compared(&private, ServedLeaf::Same, &[ServedTrouble::UntrustedNow]);
+}
+
+#[test]
+fn what_is_not_known_of_a_ca_of_ones_own_is_no_finding_of_a_run() {
+    let mut private = observed(vec![leaf(2), ca("Intermediate", "Root")]);
+    private.trust = unknown_issuer();
+    let answers = vec![compare(&private, &stored(), now())];
+    let endpoint = Endpoint::new("a.example", 443);
+    let memory = EndpointMemory::looked(endpoint, answers, Some(Version(2)), None, now());
+    assert!(memory.is_of_unknown_authority() && memory.findings(&"a.example".parse().unwrap()).is_empty());
+    assert!(ServedTrouble::UnknownAuthority.cure().contains("ca_bundles"));
 }
 
 #[test]

@@ -17,6 +17,9 @@ impl ServedTrouble {
             }
             Self::NameMismatch => "it does not cover the name that is asked for",
             Self::OtherWithoutSni => "a client that sends no name (SNI) gets another certificate",
+            Self::UnknownAuthority => {
+                "this machine does not know its CA, so whether clients trust it cannot be seen here"
+            }
         }
     }
 
@@ -36,6 +39,7 @@ impl ServedTrouble {
             Self::OtherWithoutSni => {
                 "nothing to do for clients of today; to serve it to old ones too, make it the server's default certificate"
             }
+            Self::UnknownAuthority => FindingCode::AuthorityNotKnownHere.cure(),
             Self::Expired | Self::UntrustedNow | Self::UntrustedAtNotAfter => {
                 "reload the server so that it serves what is stored; if it does, renew: certkit renew --cert-name NAME --force-renewal"
             }
@@ -49,7 +53,7 @@ impl ServedTrouble {
 
     /// Whether it is only worth knowing.
     pub fn is_harmless(self) -> bool {
-        matches!(self, Self::OtherChain | Self::OtherWithoutSni)
+        matches!(self, Self::OtherChain | Self::OtherWithoutSni | Self::UnknownAuthority)
     }
 
     /// A stable word for machines.
@@ -63,6 +67,7 @@ impl ServedTrouble {
             Self::UntrustedAtNotAfter => "untrusted-at-not-after",
             Self::NameMismatch => "name-mismatch",
             Self::OtherWithoutSni => "other-without-sni",
+            Self::UnknownAuthority => "unknown-authority",
         }
     }
 }
@@ -161,6 +166,12 @@ impl EndpointMemory {
             }
         }
         findings
+    }
+
+    /// Whether nothing can be said of who trusts it, because this machine does not know its CA.
+    pub fn is_of_unknown_authority(&self) -> bool {
+        let is_so = |answer: &AddressMemory| answer.troubles.contains(&ServedTrouble::UnknownAuthority);
+        self.counts() && self.answers.iter().any(is_so)
     }
 
     /// One that nobody set may have moved to another machine for good.

@@ -8,7 +8,7 @@
 //! `values` says what can be set and what applies without it, `resolve` where a value comes from, `keys` which key
 //! belongs where, `document` reads TOML with all its problems, `deploy_tables` reads `[[deploy]]`, `notify_tables` reads
 //! `email`, `[[notify]]` and `[heartbeat]`, `endpoint_tables`
-//! reads `[[endpoint]]`, `edit` changes `email`.
+//! reads `[[endpoint]]`, `edit` changes `email`, `telling` reads how the owner is told in a file with mistakes.
 
 mod deploy;
 pub use deploy::{DeploySetting, FileAccess, FileKinds};
@@ -43,6 +43,8 @@ pub use resolve::{Origin, Sourced};
 
 mod source;
 pub use source::{Secret, Source};
+
+mod telling;
 
 mod values;
 pub use values::{LineageSettings, Settings};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::escape;
+use crate::{Finding, FindingCode, escape};
 
 /// A file of settings that cannot be used. Nothing of it applies: half of what the owner meant may be worse than none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +82,13 @@ impl SettingsError {
             [only] => &only.cure,
             _ => "`certkit config check` shows every problem with what to do about it",
         }
+    }
+
+    /// The file with everything that is wrong with it, as one finding.
+    pub fn finding(&self) -> Finding {
+        let problems: Vec<String> = self.problems.iter().map(ToString::to_string).collect();
+        let finding = Finding::new(FindingCode::SettingsUnusable, self.path.to_string_lossy(), problems.join("; "));
+        if finding.cure() == FindingCode::SettingsUnusable.cure() { finding.with_cure(self.cure()) } else { finding }
     }
 }
 

@@ -333,7 +333,7 @@ impl Both {
     }
 }
 
-fn set<T>(place: &mut Sourced<T>, value: Option<T>, origin: Origin) {
+pub(super) fn set<T>(place: &mut Sourced<T>, value: Option<T>, origin: Origin) {
     if let Some(value) = value {
         *place = Sourced::new(value, origin);
     }
@@ -353,7 +353,7 @@ fn live_switch(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<Live
     found
 }
 
-fn bundles(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<Vec<PathBuf>> {
+pub(super) fn bundles(reader: &mut Reader, key: &str, value: &Value<'_>) -> Option<Vec<PathBuf>> {
     let before = reader.count();
     let texts = reader.texts(key, value, "[\"/etc/ssl/own-root.pem\"]")?;
     let paths = texts.iter().filter_map(|(_, item)| reader.path(key, item, Names::Folder)).collect();

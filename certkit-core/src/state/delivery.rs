@@ -69,6 +69,12 @@ impl DeliveryMemory {
         self.channels.retain(|name, _| kept.contains(&name.as_str()));
     }
 
+    /// How many notices wait, each once for every channel that it waits for.
+    pub fn pending(&self) -> u64 {
+        let waiting: usize = self.channels.values().map(|channel| channel.waiting.len()).sum();
+        u64::try_from(waiting).unwrap_or(u64::MAX)
+    }
+
     /// What is remembered of a channel.
     pub fn channel(&mut self, name: &str) -> &mut ChannelMemory {
         self.channels.entry(name.to_owned()).or_default()

@@ -97,6 +97,8 @@ pub enum ServedTrouble {
     NameMismatch,
     /// Without a name in the handshake (SNI) something else is served.
     OtherWithoutSni,
+    /// It is served as its CA gave it, and the CA, which is none of the known public ones, is not trusted on this machine.
+    UnknownAuthority,
 }
 
 /// Whether the version in use is served, taking together all endpoints that count.

@@ -25,6 +25,13 @@ impl Store {
         }
     }
 
+    /// How the owner can be told that the settings cannot be used: see [`Settings::for_telling`]. A file that cannot be read,
+    /// or that others could have written, tells of nobody.
+    pub fn settings_for_telling(&self) -> Settings {
+        let content = self.owners_file(&self.paths.settings_file()).ok().flatten();
+        content.map_or_else(Settings::default, |content| Settings::for_telling(&content))
+    }
+
     /// What applies to one certificate: its own file over `settings`, in which flags may have had their say
     /// ([`Sourced::with_flag`]) and then keep it. A file with anything wrong in it is an error of this certificate alone.
     pub fn lineage_settings(&self, settings: &Settings, name: &LineageName) -> Result<LineageSettings, SettingsError> {

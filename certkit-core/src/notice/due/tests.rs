@@ -285,7 +285,9 @@ fn what_clients_refuse_is_told_and_what_cannot_be_reached_is_not() {
     let case = |leaf, troubles: &[&str]| Case::of(90 * DAY).served(endpoint("settings", leaf, troubles));
     assert_eq!(case(same.clone(), &["incomplete-chain"]).said(DAY), [(ServedBadly, Critical)]);
     assert_eq!(case(same.clone(), &["untrusted-at-not-after"]).said(DAY), [(ServedBadly, Warning)]);
+    assert_eq!(case(same.clone(), &["untrusted-now"]).said(DAY), [(ServedBadly, Critical)]);
     assert_eq!(case(same.clone(), &["other-chain", "other-without-sni"]).said(DAY), []);
+    assert_eq!(case(same.clone(), &["unknown-authority"]).said(DAY), [], "a CA of the owner's own");
     assert_eq!(case(same, &[]).said(DAY), []);
     assert_eq!(case(serde_json::json!({"kind": "unreachable"}), &[]).said(DAY), []);
 }
