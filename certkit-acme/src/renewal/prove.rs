@@ -23,6 +23,9 @@ const POLL: TimeDelta = TimeDelta::seconds(1);
 /// All looks of a run together take no longer, besides the patience with what was deployed. What is not looked at by then
 /// has its turn at the next run, the longest unseen first.
 const LONGEST_LOOK: Duration = Duration::from_secs(60);
+/// Looks at endpoints that do not count (yet) take no longer in a run: names that are resolved slowly, or not at all, must
+/// not make a run slow in which nothing is due.
+const LONGEST_LOOK_AT_OTHERS: Duration = Duration::from_secs(5);
 /// So many lineages at once; how many connections there are at once is for the prober to say.
 const LINEAGES_AT_ONCE: usize = 64;
 
@@ -40,6 +43,16 @@ pub(super) enum Repeating {
     OncePerVersion,
     /// The owner asked for it.
     Asked,
+}
+
+/// Which endpoints of a lineage are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    /// Those that count by what is known.
+    Counting,
+    /// Those that do not count, or not yet.
+    Others,
 }
 
 /// A lineage whose endpoints are looked at.
@@ -82,40 +95,62 @@ impl<'a> Proof<'a> {
         witnesses.sort_by_cached_key(|witness| (!witness.is_deployed_now, seen(witness)));
         let deployed = witnesses.iter().filter(|witness| witness.is_deployed_now);
         let patience = deployed.map(|witness| witness.subject.settings.proof_patience).max().unwrap_or_default();
-        let deadline = Instant::now() + LONGEST_LOOK + patience;
-        let looks: Vec<BoxFuture<'_, ()>> = witnesses
-            .iter()
-            .map(|witness| -> BoxFuture<'_, ()> {
-                Box::pin(async {
-                    let _ = self.look_at(&witness.subject, witness.is_deployed_now).await;
-                })
-            })
-            .collect();
+        let first = |witness: &Witness| if witness.is_deployed_now { Which::All } else { Which::Counting };
+        let looks = witnesses.iter().map(|witness| self.look_of(witness, first(witness)));
+        if self.within(LONGEST_LOOK + patience, looks).await {
+            let others = witnesses.iter().filter(|witness| !witness.is_deployed_now);
+            let looks = others.map(|witness| self.look_of(witness, Which::Others));
+            self.within(LONGEST_LOOK_AT_OTHERS, looks).await;
+        }
+    }
+
+    fn look_of<'w>(&'w self, witness: &'w Witness, which: Which) -> BoxFuture<'w, ()> {
+        Box::pin(async move {
+            let _ = self.look_at(&witness.subject, which, witness.is_deployed_now).await;
+        })
+    }
+
+    /// Whether the run goes on after all that could be done within the time.
+    async fn within<'w>(&'w self, limit: Duration, looks: impl Iterator<Item = BoxFuture<'w, ()>>) -> bool {
+        let deadline = Instant::now() + limit;
+        // Collected first: otherwise the compiler cannot see that a run is `Send`.
+        let looks: Vec<BoxFuture<'_, ()>> = looks.collect();
         let mut looks = stream::iter(looks).buffer_unordered(LINEAGES_AT_ONCE);
         loop {
             tokio::select! {
                 biased;
-                _ = self.stop.stopped() => return,
+                _ = self.stop.stopped() => return false,
                 next = timeout_at(deadline, looks.next()) => match next {
                     Ok(Some(())) => {}
-                    Ok(None) | Err(_) => return,
+                    Ok(None) | Err(_) => return true,
                 },
             }
         }
     }
 
     /// Looks at the endpoints of one lineage. With patience, until what counts serves the version in use.
-    pub(super) async fn look_at(&self, subject: &Subject, is_deployed_now: bool) -> Result<(), StoreError> {
+    pub(super) async fn look_at(
+        &self,
+        subject: &Subject,
+        which: Which,
+        is_deployed_now: bool,
+    ) -> Result<(), StoreError> {
         let now = self.inventory.now();
         let before = self.inventory.state(&subject.name).served;
         let endpoints = subject.endpoints();
         let is_wanted = |endpoint: &Endpoint| {
             let known = before.iter().find(|one| one.endpoint.is_same_place(endpoint));
-            is_deployed_now || known.is_none_or(|known| known.look_is_due(now))
+            let is_of_these = match which {
+                Which::All => true,
+                Which::Counting => endpoint.counts_by(known),
+                Which::Others => !endpoint.counts_by(known),
+            };
+            is_of_these && (is_deployed_now || known.is_none_or(|known| known.look_is_due(now)))
         };
         let is_known = |endpoint: &Endpoint| before.iter().any(|one| one.endpoint == *endpoint);
         let is_as_before = before.len() == endpoints.len() && endpoints.iter().all(is_known);
-        if is_as_before && !endpoints.iter().any(is_wanted) {
+        // What is no endpoint any more is forgotten with the others.
+        if (is_as_before || which == Which::Counting) && !endpoints.iter().any(is_wanted) {
             return Ok(());
         }
         let Some(mut served) = self.looker.look(&subject.name, &endpoints, &before, is_wanted).await else {

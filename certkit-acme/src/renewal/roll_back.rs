@@ -10,7 +10,7 @@ use super::attempt::commit_failure;
 use super::deploying::{Deployment, Hooks};
 use super::inventory::{Inventory, blocking, store_failure};
 use super::own_settings::OwnSettings;
-use super::prove::Proof;
+use super::prove::{Proof, Which};
 use super::report::{Outcome, Report};
 use super::run::{hook_dir, line, told};
 use super::subject::Subject;
@@ -102,7 +102,7 @@ impl Renewer {
             if targets.is_empty() { None } else { Proof::new(self, &inventory, stop, &request, &mut report.findings) };
         if let Some(proof) = proof {
             // What cannot be recorded was committed all the same.
-            let _ = proof.look_at(&subject, true).await;
+            let _ = proof.look_at(&subject, Which::All, true).await;
             report.findings.extend(proof.findings(std::iter::once(name)));
         }
         let mut entry = line(&subject, Outcome::Renewed { version, not_after });

@@ -1,12 +1,15 @@
 //! How every certificate is, and what comes: what `status`, `report`, `check`, the metrics and the notices are made of.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use certkit_core::settings::Settings;
+use certkit_core::state::EndpointMemory;
 use certkit_core::store::{Kind, Store};
 use certkit_core::{Endpoint, Finding, LineageName, Outlook, Summary, plan};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
 
 use super::inventory::blocking;
 use super::looking::Looker;
@@ -17,6 +20,9 @@ use super::select::{Seen, select};
 use super::{Renewer, Request, RunError};
 use crate::BoxFuture;
 use crate::deploy::HookStage;
+
+/// Looks at endpoints that do not count (yet) take no longer together: monitoring systems give a check ten seconds.
+const LONGEST_LOOK_AT_OTHERS: Duration = Duration::from_secs(5);
 
 /// How every certificate is.
 #[derive(Clone, Debug)]
@@ -50,12 +56,14 @@ impl Renewer {
     pub async fn survey_looking(&self, request: &Request) -> Result<Survey, RunError> {
         let mut survey = self.survey(request).await?;
         let looker = Looker::new(self)?;
-        let looks: Vec<BoxFuture<'_, Summary>> = survey
-            .summaries
-            .into_iter()
-            .map(|summary| -> BoxFuture<'_, Summary> { Box::pin(looked(&looker, summary, survey.now)) })
-            .collect();
-        survey.summaries = join_all(looks).await;
+        let now = survey.now;
+        let counting = survey.summaries.into_iter().map(|summary| look_at_counting(&looker, summary, now));
+        let counting: Vec<BoxFuture<'_, Summary>> = counting.collect();
+        let summaries = join_all(counting).await;
+        let deadline = Instant::now() + LONGEST_LOOK_AT_OTHERS;
+        let others = summaries.into_iter().map(|summary| look_at_others(&looker, summary, now, deadline));
+        let others: Vec<BoxFuture<'_, Summary>> = others.collect();
+        survey.summaries = join_all(others).await;
         Ok(survey)
     }
 
@@ -66,13 +74,39 @@ impl Renewer {
     }
 }
 
-async fn looked(looker: &Looker, summary: Summary, now: DateTime<Utc>) -> Summary {
-    let before = summary.state().map(|state| state.served.clone()).unwrap_or_default();
-    let Ok(name) = LineageName::new(summary.name.clone()) else { return summary };
-    match looker.look(&name, &summary.endpoints, &before, |_| true).await {
-        Some(served) => summary.with_served(served, now),
-        None => summary,
-    }
+/// Each time, as long as it takes: they are few, and each is waited for some seconds at most.
+fn look_at_counting(looker: &Looker, summary: Summary, now: DateTime<Utc>) -> BoxFuture<'_, Summary> {
+    Box::pin(async move {
+        match looked(looker, &summary, |endpoint, known| endpoint.counts_by(known)).await {
+            Some(served) => summary.with_served(served, now),
+            None => summary,
+        }
+    })
+}
+
+/// What does not count (yet) is looked at when that is due, as far as there is time: a monitoring system does not wait.
+fn look_at_others(looker: &Looker, summary: Summary, now: DateTime<Utc>, deadline: Instant) -> BoxFuture<'_, Summary> {
+    Box::pin(async move {
+        let is_wanted = |endpoint: &Endpoint, known: Option<&EndpointMemory>| {
+            !endpoint.counts_by(known) && known.is_none_or(|known| known.look_is_due(now))
+        };
+        match timeout_at(deadline, looked(looker, &summary, is_wanted)).await {
+            Ok(Some(served)) => summary.with_served(served, now),
+            Ok(None) | Err(_) => summary,
+        }
+    })
+}
+
+async fn looked(
+    looker: &Looker,
+    summary: &Summary,
+    is_wanted: impl Fn(&Endpoint, Option<&EndpointMemory>) -> bool,
+) -> Option<Vec<EndpointMemory>> {
+    let before = summary.state().map(|state| state.served.as_slice()).unwrap_or_default();
+    let name = LineageName::new(summary.name.clone()).ok()?;
+    let is_wanted =
+        |endpoint: &Endpoint| is_wanted(endpoint, before.iter().find(|one| one.endpoint.is_same_place(endpoint)));
+    looker.look(&name, &summary.endpoints, before, is_wanted).await
 }
 
 pub(super) fn survey(

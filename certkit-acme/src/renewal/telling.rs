@@ -404,6 +404,7 @@ fn what_failed(report: &Report) -> String {
         for target in &entry.deploy_pending {
             lines.push(format!("{}: not done yet: {}", entry.name, words::deploy_target(target)));
         }
+        lines.extend(entry.not_served.iter().map(|line| format!("{}: not served yet: {line}", entry.name)));
     }
     let failed_hooks = report.hooks.iter().filter(|hook| !hook.outcome.success());
     lines.extend(failed_hooks.map(|hook| format!("{} {}", hook.command, hook.outcome.ending)));

@@ -36,7 +36,9 @@ async fn what_is_not_served_keeps_the_deploy_pending_and_the_hook_runs_once_more
     let nginx = serving(&world);
     says_where(&world, &nginx);
     let port = nginx.tls_port();
-    let says = format!("{NAME}:{port} at 127.0.0.1:{port} still serves version 1, not version 2");
+    let ends = world.store().lineage(&NAME.parse().unwrap()).unwrap().unwrap().certificate().unwrap().validity();
+    let ends = ends.not_after.format("%Y-%m-%d");
+    let says = format!("{NAME}:{port} at 127.0.0.1:{port} still serves version 1 (expires {ends}), not version 2");
 
     let report = world.run().await;
     assert!(matches!(entry(&report, NAME).outcome, Outcome::Renewed { .. }), "{report:?}");

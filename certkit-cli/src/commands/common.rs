@@ -113,7 +113,9 @@ impl<'a> Context<'a> {
 
     /// A flag that would do nothing here is refused: whoever typed it meant something. In a file it is for other commands.
     pub(super) fn refuse_other_flags(&self, command: &Command) -> Result<(), CommandError> {
-        let is_taken = |id: &str| command.flags.contains(&id) || help::EVERYWHERE.contains(&id);
+        let is_taken = |id: &str| {
+            command.flags.contains(&id) || help::EVERYWHERE.contains(&id) || help::TAKEN_EVERYWHERE.contains(&id)
+        };
         for flag in &self.invocation.flags {
             let id = flag.replace('-', "_");
             if is_taken(&id) || self.invocation.is_from_file(&id) || certbot::fate(flag).is_some() {

@@ -29,7 +29,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "deploy",
     describe: About::augment_args,
     usage: "",
-    flags: &["cert_name", "no_directory_hooks", "hook_time_limit", "no_probe"],
+    flags: &["cert_name", "no_directory_hooks", "hook_time_limit", "no_probe", "ca_bundle"],
     writes: true,
     operands: Operands::None,
     run,

@@ -11,6 +11,9 @@ use crate::ui::Ui;
 pub(super) const EVERYWHERE: &[&str] =
     &["config_dir", "work_dir", "logs_dir", "config", "json", "quiet", "verbose", "non_interactive", "help", "version"];
 
+/// They may be given to every command, whether or not it asks a server: a script gives them to all.
+pub(super) const TAKEN_EVERYWHERE: &[&str] = &["server", "ca_bundle"];
+
 /// `--version`.
 pub(crate) fn version(ui: &Ui) -> Exit {
     ui.plain(&format!("certkit {}\n", env!("CARGO_PKG_VERSION")));

@@ -22,7 +22,8 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 /// A word that names an existing file or directory, or that contains a slash, is one; any other is HOST or HOST:PORT
 /// (port 443 without one, or the usual one of --starttls). In a directory, every file below it is looked at; those that
 /// hold no certificate are passed over. A host is looked at on all its addresses, with and without a name in the
-/// handshake, and compared with the store where that holds a certificate for the same names. Nothing is changed.
+/// handshake (its own, or the one that the settings of a certificate name for it), and compared with the store where that
+/// holds a certificate for the same names. Nothing is changed.
 #[derive(clap::Args)]
 struct About {}
 

@@ -28,13 +28,27 @@ pub(super) fn host(context: &Context<'_>, source: &str) -> Result<Vec<Inspected>
     let endpoint = Endpoint::new(name, port.unwrap_or_else(|| protocol.usual_port())).speaking(protocol);
     let transport = context.invocation.transport(&settings(context));
     let prober = Prober::new(&transport, &ResolverSettings::default(), ProbeLimits::default())?;
-    let answers = runtime::ask(async { Ok(prober.look(&endpoint, name, None, context.now).await) })?;
+    let asked = names_set_by_the_owner(context, &endpoint);
+    let asked = if asked.is_empty() { vec![name.to_owned()] } else { asked };
+    let looks = async {
+        let mut answers = Vec::new();
+        for asked in &asked {
+            answers.extend(prober.look(&endpoint, asked, None, context.now).await);
+        }
+        Ok(answers)
+    };
+    let answers = runtime::ask(looks)?;
     let mut found: Vec<Inspected> = Vec::new();
-    let mut problems = Vec::new();
+    let mut problems: Vec<String> = Vec::new();
     for Answer { address, observed, unreadable, .. } in answers {
-        let shown = address.map_or_else(|| endpoint.to_string(), |address| address.to_string());
+        let shown = address.map(|address| address.to_string()).filter(|address| address != source);
         match observed {
-            Err(why) => problems.push(format!("{shown}: {why}")),
+            Err(why) => {
+                let problem = shown.map_or_else(|| why.clone(), |shown| format!("{shown}: {why}"));
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
             Ok(observed) => {
                 let one = inspected(context, source, &endpoint, &observed, unreadable);
                 match found.iter_mut().find(|other| other.certificates == one.certificates) {
@@ -55,6 +69,26 @@ pub(super) fn host(context: &Context<'_>, source: &str) -> Result<Vec<Inspected>
     Ok(found)
 }
 
+/// What the owner said has to be asked for there: an address behind which several names are served shows the wrong one
+/// otherwise.
+fn names_set_by_the_owner(context: &Context<'_>, endpoint: &Endpoint) -> Vec<String> {
+    let Ok(store) = context.store() else { return Vec::new() };
+    let (Ok(lineages), all) = (store.lineages(), settings(context)) else { return Vec::new() };
+    let mut names: Vec<String> = Vec::new();
+    for lineage in lineages.filter_map(Result::ok) {
+        let Ok(own) = store.lineage_settings(&all, lineage.name()) else { continue };
+        let identifiers = lineage.certificate().ok().and_then(|live| live.identifiers().ok()).unwrap_or_default();
+        for set in own.endpoints.iter().map(|set| &set.value) {
+            let is_there = (&set.host, set.port, set.protocol) == (&endpoint.host, endpoint.port, endpoint.protocol);
+            let asked = set.asked_name(&identifiers);
+            if is_there && !names.contains(&asked) {
+                names.push(asked);
+            }
+        }
+    }
+    names
+}
+
 fn inspected(
     context: &Context<'_>,
     source: &str,
@@ -70,6 +104,9 @@ fn inspected(
         verdict = Err(format!("it is not for {}", escape(&observed.asked)));
     }
     let mut served = Vec::new();
+    if observed.asked != endpoint.host {
+        served.push(format!("Asked for {}, as the settings of the store say", escape(&observed.asked)));
+    }
     if let (Ok(()), Err(later)) = (&observed.trust, &observed.trust_at_not_after) {
         served.push(format!("A client that checks will refuse it before it ends: {}", later.why));
     }
@@ -109,7 +146,7 @@ fn against_the_store(
     for (name, stored) in related(&store, endpoint, &served) {
         let memory = compare(observed, &stored, context.now);
         let mut line = format!("Certificate {name} of the store: {}", memory.words(endpoint, stored.live));
-        for trouble in &memory.troubles {
+        for trouble in memory.further_troubles() {
             line.push_str(&format!("; {}", trouble.what()));
         }
         lines.push(line);

@@ -59,8 +59,7 @@ fn problem_text(problem: &ExaminedProblem) -> String {
         text.push_str(&field("Where", &finding.subject));
     }
     if !problem.certificates.is_empty() {
-        let label = if problem.certificates.len() == 1 { "Certificate" } else { "For" };
-        text.push_str(&field(label, &list(&problem.certificates)));
+        text.push_str(&field("For", &list(&problem.certificates)));
     }
     text.push_str(&field("Why", finding.why()));
     text.push_str(&field("To do", &problem.cure()));

@@ -323,8 +323,12 @@ pub(crate) fn tell_at_once(finding: &Finding, ui: &Ui) {
 
 /// Findings go to stderr, those that are errors even when it is to be quiet. What was told when it happened is left out.
 pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
-    for finding in findings {
-        let text = finding_words(finding);
+    // The addresses of one certificate that are cured alike are told at once.
+    for alike in findings.chunk_by(is_cured_alike) {
+        let Some((finding, others)) = alike.split_first() else { continue };
+        let what: Vec<String> = others.iter().map(|other| format!("; {}", other.evidence)).collect();
+        let cure = words::cure_for(finding.cure(), &finding.subject);
+        let text = format!("{}: {}{}. What to do: {cure}.", finding.subject, finding.what(), what.concat());
         if ui.take_told(&text) {
             continue;
         }
@@ -334,6 +338,11 @@ pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
             _ => ui.detail(&text),
         }
     }
+}
+
+fn is_cured_alike(one: &Finding, other: &Finding) -> bool {
+    let is_about_an_address = matches!(one.code, FindingCode::NotServed | FindingCode::ServedWrongly);
+    is_about_an_address && one.code == other.code && one.subject == other.subject && one.cure() == other.cure()
 }
 
 /// A finding in a log that is read by nobody in particular; none for what is only worth knowing.

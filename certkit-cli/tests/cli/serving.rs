@@ -82,9 +82,8 @@ fn check_sees_which_address_still_serves_what() {
     let server = nginx(&place, &[("127.0.0.1", 2), ("127.0.0.2", 1)]);
     says_where(&place, &[at("127.0.0.1", &server), at("127.0.0.2", &server)]);
     let run = place.run(&["check"]).ends_with(2);
-    let says =
-        format!("CERTKIT CRITICAL - {NAME}: {} still serves version 1, not version 2 | ", at("127.0.0.2", &server));
-    assert!(run.stdout.starts_with(&says), "{run:?}");
+    let says = format!("CERTKIT CRITICAL - {NAME}: {} still serves version 1 (expired ", at("127.0.0.2", &server));
+    assert!(run.stdout.starts_with(&says) && run.stdout.contains("), not version 2 | "), "{run:?}");
     assert!(run.stdout.contains("What to do: make the server read its certificate again"), "{run:?}");
     // Nothing was noted: without a look nothing is known.
     place.run(&["check", "--no-probe"]).ends_with(0);
@@ -103,8 +102,7 @@ fn inspect_looks_at_every_address_and_compares_with_the_store() {
     let address = at("127.0.0.2", &server).to_string();
     let run = place.run(&["inspect", &address]).ends_with(0);
     assert!(run.stdout.contains(&format!("{address} (answered from {address})")), "{run:?}");
-    let says =
-        format!("Certificate {NAME} of the store: {address} still serves version 1, not version 2; it is expired");
+    let says = format!("Certificate {NAME} of the store: {address} still serves version 1 (expired ");
     assert!(run.stdout.contains(&says), "{run:?}");
     let document = place.run(&["inspect", "--json", &address]).ends_with(0).json();
     assert_eq!(document["certificates"][0]["source"], address.as_str());
@@ -114,4 +112,28 @@ fn inspect_looks_at_every_address_and_compares_with_the_store() {
     assert!(nobody.stderr.contains("127.0.0.2:1: Connection refused"), "{nobody:?}");
     let other = place.run(&["inspect", "--starttls", "smtp", &address]).ends_with(1);
     assert!(other.stderr.contains("no answer within") || other.stderr.contains("it "), "{other:?}");
+}
+
+#[test]
+fn inspect_asks_for_the_name_that_the_owner_set_for_an_address() {
+    let place = place();
+    let server = nginx(&place, &[("127.0.0.2", 2)]);
+    let address = at("127.0.0.2", &server);
+    let alone = place.run(&["inspect", &address.to_string()]).ends_with(0);
+    assert!(alone.stdout.contains("it does not cover the name that is asked for"), "{alone:?}");
+    says_where(&place, &[address.clone()]);
+    let run = place.run(&["inspect", &address.to_string()]).ends_with(0);
+    assert!(run.stdout.contains(&format!("Asked for {NAME}, as the settings of the store say")), "{run:?}");
+    assert!(!run.stdout.contains("it does not cover the name"), "{run:?}");
+}
+
+#[test]
+fn roots_to_trust_may_be_named_with_every_command() {
+    let place = place();
+    let roots = place.tree.config_dir().join("roots.pem");
+    std::fs::copy(place.tree.config_dir().join(format!("live/{NAME}/chain.pem")), &roots).unwrap();
+    let roots = roots.to_string_lossy();
+    for command in ["status", "plan", "certificates", "history", "versions", "deploy"] {
+        place.run(&[command, "--ca-bundle", &roots]).ends_with(0);
+    }
 }

@@ -200,12 +200,12 @@ fn about_what_is_served(checked: &mut Checked, served: &[EndpointMemory]) {
             }
             Serving::Unreachable => {
                 let what = words(|leaf| *leaf == Leaf::Unreachable);
-                checked.add(CheckLevel::Warning, what, FindingCode::EndpointUnreachable.cure());
+                checked.add(CheckLevel::Warning, what, endpoint.endpoint.unreachable_cure());
             }
             Serving::Matches | Serving::Unknown => {}
         }
         for answer in endpoint.answers.iter().filter(|answer| answer.leaf == Leaf::Same) {
-            for trouble in answer.troubles.iter().filter(|trouble| !trouble.is_harmless()) {
+            for trouble in answer.told_troubles() {
                 let level = if trouble.breaks_clients() { CheckLevel::Critical } else { CheckLevel::Warning };
                 let what = answer.words(&endpoint.endpoint, endpoint.compared_with);
                 checked.add(level, format!("{what}, but {}", trouble.what()), trouble.cure());

@@ -62,7 +62,7 @@ fn renewed(summary: &Summary, told: &Told) -> String {
 
 fn deployed(summary: &Summary) -> String {
     let is_served = summary.state().is_some_and(|state| Serving::of(&state.served) == Serving::Matches);
-    let more = if is_served { ", and served wherever that was looked at" } else { "" };
+    let more = if is_served { ", and served wherever that counts" } else { "" };
     format!("the version in use is deployed to everything that has to have it{more}")
 }
 

@@ -6,9 +6,9 @@ use super::alarm::{Alarm, Cause, Verdict};
 use super::band::{Band, grace, later, predecessor, usually_due};
 use super::{NoticeKind, NoticeLevel};
 use crate::state::{
-    AddressMemory, EndpointMemory, LineageState, PendingDeploy, ServedLeaf, ServedTrouble, Serving, Stage,
+    AddressMemory, DeployTarget, EndpointMemory, LineageState, PendingDeploy, ServedLeaf, ServedTrouble, Serving, Stage,
 };
-use crate::words::{cure_for, deploy_target, shell_word, time};
+use crate::words::{cure_for, deploy_target, minute, shell_word, time};
 use crate::{EndpointSource, FindingCode, Outlook, Summary, Validity};
 
 /// A target that failed so often has failed in two runs: one failure may be gone at the next.
@@ -74,8 +74,7 @@ fn lasts(state: &LineageState, validity: Validity, outlook: &Outlook, now: DateT
 /// For what clients refuse the version in use where it is served.
 fn refusals(endpoint: &EndpointMemory) -> Vec<ServedTrouble> {
     let same = endpoint.answers.iter().filter(|answer| answer.leaf == ServedLeaf::Same);
-    let mut all: Vec<ServedTrouble> = same.flat_map(|answer| answer.troubles.iter().copied()).collect();
-    all.retain(|trouble| !trouble.is_harmless());
+    let mut all: Vec<ServedTrouble> = same.flat_map(|answer| answer.told_troubles()).collect();
     all.sort();
     all.dedup();
     all
@@ -94,22 +93,65 @@ fn of_differing(summary: &Summary, state: &LineageState) -> Cause {
     let name = shell_word(&summary.name);
     let differing = || state.served.iter().filter(|one| one.counts() && one.serving() == Serving::Differs);
     let places: Vec<String> = differing().map(|one| one.endpoint.to_string()).collect();
-    let words = format!("another certificate than the one in use is served at {}", in_short(&places));
     let pending = &state.deploy_pending;
-    let (cure, command) = match pending.is_empty() {
+    let (words, cure, command) = match pending.is_empty() {
         false => (
+            format!(
+                "another certificate than the one in use is served at {}; {}",
+                in_short(&places),
+                failing_targets(pending)
+            ),
             "put right why the deploy fails, then deploy it again".to_owned(),
             format!("certkit deploy --cert-name {name}"),
         ),
-        true => (cure_for(FindingCode::NotServed.cure(), &name), format!("certkit doctor --cert-name {name}")),
+        true => (not_served_words(state), not_served_cure(summary, &name), not_served_command(summary, state, &name)),
     };
-    let words = if pending.is_empty() { words } else { format!("{words}; {}", failing_targets(pending)) };
     let mut cause = Cause::new("not-served", words, cure, command);
     cause.key = key_of(pending, &format!("not-served:{}", summary.name));
     for place in places {
         cause = cause.and(&format!("not-served:{place}"));
     }
     cause
+}
+
+/// Which address still serves what, and since when that is wrong.
+fn not_served_words(state: &LineageState) -> String {
+    let lines = state.not_served();
+    let since = committed(state).map(|at| format!(" (in use since {})", minute(at))).unwrap_or_default();
+    match lines.as_slice() {
+        [] => "another certificate than the one in use is served".to_owned(),
+        [first] => format!("{first}{since}"),
+        [first, second] => format!("{first}{since}; {second}"),
+        [first, rest @ ..] => format!("{first}{since}; {} more addresses do not serve it either", rest.len()),
+    }
+}
+
+fn not_served_cure(summary: &Summary, name: &str) -> String {
+    if !summary.targets.iter().any(runs_something) {
+        return cure_for(FindingCode::NotServed.cure(), name);
+    }
+    let cure = "what runs after a renewal did not make the server read its certificate again: reload it, see that it uses the files of live/NAME, and put right what runs";
+    cure_for(cure, name)
+}
+
+/// What certkit itself can do comes first; else what shows more of it.
+fn not_served_command(summary: &Summary, state: &LineageState, name: &str) -> String {
+    let counting = || state.served.iter().filter(|one| one.counts());
+    let is_older =
+        |one: &&EndpointMemory| one.answers.iter().any(|answer| matches!(answer.leaf, ServedLeaf::Older { .. }));
+    let is_foreign = |one: &&EndpointMemory| one.answers.iter().any(|answer| answer.leaf == ServedLeaf::Foreign);
+    match counting().find(is_foreign) {
+        _ if counting().any(|one| is_older(&one)) && summary.targets.iter().any(runs_something) => {
+            format!("certkit deploy --cert-name {name}")
+        }
+        Some(foreign) => foreign.endpoint.inspect_command(),
+        None => format!("certkit doctor --cert-name {name}"),
+    }
+}
+
+/// Files alone make no server read them.
+fn runs_something(target: &DeployTarget) -> bool {
+    !matches!(target, DeployTarget::Combined(_) | DeployTarget::Copy(_) | DeployTarget::Der(_))
 }
 
 fn of_pending(summary: &Summary, pending: &[PendingDeploy]) -> Cause {
@@ -177,7 +219,7 @@ fn in_short(places: &[String]) -> String {
 }
 
 fn words(endpoint: &EndpointMemory, answer: &AddressMemory) -> String {
-    let troubles: String = answer.troubles.iter().map(|trouble| format!("; {}", trouble.what())).collect();
+    let troubles: String = answer.further_troubles().map(|trouble| format!("; {}", trouble.what())).collect();
     let counts = match endpoint.endpoint.source {
         EndpointSource::Default if !endpoint.counts() => " (does not count: it never served one of its versions)",
         _ => "",

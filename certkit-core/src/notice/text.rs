@@ -24,7 +24,7 @@ impl Notice {
         let mut text = Text::default();
         text.paragraph(&format!("{}.", self.headline(now)));
         if let Some(end) = self.not_after {
-            text.field("Expires", &until(end, now));
+            text.field(self.end_label(), &until(end, now));
         }
         text.causes(self, Heading::Certificate);
         text.names(self);
@@ -34,6 +34,15 @@ impl Notice {
             text.paragraph(&format!("This is reminder {} of it.", self.reminder));
         }
         text.0
+    }
+
+    /// What [`Notice::not_after`] is the end of, for people: where something else is served it is not the end that clients
+    /// see.
+    pub fn end_label(&self) -> &'static str {
+        match self.kind {
+            NoticeKind::NotServed | NoticeKind::DeployPending => "The one in use expires",
+            _ => "Expires",
+        }
     }
 
     /// What is wrong, a sentence without a full stop.
@@ -87,7 +96,7 @@ impl NoticeGroup {
             text.gap();
             text.paragraph(&format!("{}{}.", prefix(notice.level, notice.kind), notice.headline(now)));
             if let Some(end) = notice.not_after {
-                text.field("Expires", &until(end, now));
+                text.field(notice.end_label(), &until(end, now));
             }
             if !is_over {
                 text.why(notice, first);

@@ -166,11 +166,14 @@ fn what_is_told_names_the_address_and_both_versions() {
     let finding = &of(1).findings(&name)[0];
     assert_eq!(
         finding.what(),
-        "the certificate in use is not served: a.example:443 at 127.0.0.2:443 still serves version 1, not version 2"
+        "the certificate in use is not served: a.example:443 at 127.0.0.2:443 still serves version 1 (expires 2026-04-01), not version 2"
     );
     assert_eq!(finding.severity, Severity::Error);
     let foreign = of(9).findings(&name)[0].what();
-    assert!(foreign.ends_with("serves another certificate (serial number 9), not version 2"), "{foreign}");
+    assert!(
+        foreign.ends_with("serves another certificate (serial number 9, expires 2026-04-01), not version 2"),
+        "{foreign}"
+    );
     assert!(of(2).findings(&name).is_empty());
 }
 
@@ -193,4 +196,29 @@ fn a_default_endpoint_counts_once_it_has_served_ours() {
     assert!(away.findings(&LineageName::new("a.example").unwrap())[0].cure().contains("default_endpoints = false"));
     let well = look(2, Some(&away));
     assert!(well.misses == 0 && well.retry().is_none() && !well.look_is_due(now()));
+}
+
+#[test]
+fn what_follows_from_a_missing_intermediate_is_not_told_besides() {
+    let mut bare = observed(vec![leaf(2)]);
+    bare.trust = unknown_issuer();
+    let answer = compare(&bare, &stored(), now());
+    assert_eq!(answer.told_troubles().collect::<Vec<_>>(), [ServedTrouble::IncompleteChain]);
+    let endpoint = Endpoint::new("a.example", 443);
+    let memory = EndpointMemory::looked(endpoint, vec![answer], Some(Version(2)), None, now());
+    let findings = memory.findings(&LineageName::new("a.example").unwrap());
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].cure().contains("fullchain.pem"), "{}", findings[0].cure());
+}
+
+#[test]
+fn the_cure_of_what_cannot_be_reached_has_the_exact_command() {
+    let of = |endpoint: Endpoint| {
+        let answer = AddressMemory::unreachable(None, "refused");
+        let memory = EndpointMemory::looked(endpoint, vec![answer], Some(Version(2)), None, now());
+        memory.findings(&LineageName::new("a.example").unwrap())[0].cure().to_owned()
+    };
+    let mail = Endpoint::new("mail.example", 25).speaking(crate::EndpointProtocol::Smtp);
+    assert!(of(mail).contains("`certkit inspect mail.example:25 --starttls smtp`"));
+    assert!(of(Endpoint::new("2001:db8::1", 443)).contains("`certkit inspect '[2001:db8::1]:443'`"));
 }

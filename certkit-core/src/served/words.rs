@@ -1,7 +1,8 @@
 //! The words for what is served: they stand here, once.
 
 use crate::state::{AddressMemory, EndpointMemory, ServedLeaf, ServedTrouble, Serving};
-use crate::{Endpoint, EndpointSource, Finding, FindingCode, LineageName, Version};
+use crate::words::{date, shell_word};
+use crate::{Endpoint, EndpointProtocol, EndpointSource, Finding, FindingCode, LineageName, Version};
 
 impl ServedTrouble {
     /// What is wrong, as the rest of a sentence about what is served there.
@@ -106,18 +107,40 @@ impl AddressMemory {
                 Some(live) => format!("{place} serves version {live}"),
                 None => format!("{place} serves it"),
             },
-            ServedLeaf::Older { version } if live.is_some_and(|live| version < live) => {
-                format!("{place} still serves version {version}{instead}")
+            ServedLeaf::Older { version } => {
+                let still = if live.is_some_and(|live| version < live) { "still " } else { "" };
+                format!("{place} {still}serves version {version}{}{instead}", in_brackets(&[self.end()]))
             }
-            ServedLeaf::Older { version } => format!("{place} serves version {version}{instead}"),
             ServedLeaf::Foreign => {
                 let serial = self.serial.as_deref().filter(|serial| !serial.is_empty());
-                let serial = serial.map(|serial| format!(" (serial number {})", crate::escape(serial)));
-                format!("{place} serves another certificate{}{instead}", serial.unwrap_or_default())
+                let serial = serial.map(|serial| format!("serial number {}", crate::escape(serial)));
+                format!("{place} serves another certificate{}{instead}", in_brackets(&[serial, self.end()]))
             }
             ServedLeaf::Unreachable if self.detail.is_empty() => format!("{place} cannot be reached"),
             ServedLeaf::Unreachable => format!("{place} cannot be reached: {}", self.detail),
         }
+    }
+
+    /// What is to be told besides the leaf, the worst first: nothing that is only worth knowing, and nothing that follows
+    /// from what is told already.
+    pub fn told_troubles(&self) -> impl Iterator<Item = ServedTrouble> + '_ {
+        let is_incomplete = self.troubles.contains(&ServedTrouble::IncompleteChain);
+        let follows = move |trouble: ServedTrouble| is_incomplete && trouble == ServedTrouble::UntrustedNow;
+        self.troubles.iter().copied().filter(move |trouble| !trouble.is_harmless() && !follows(*trouble))
+    }
+
+    /// What is wrong besides what [`AddressMemory::words`] says, the worst first.
+    pub fn further_troubles(&self) -> impl Iterator<Item = ServedTrouble> + '_ {
+        let is_said = |trouble: ServedTrouble| {
+            trouble == ServedTrouble::Expired && self.leaf != ServedLeaf::Same && self.not_after.is_some()
+        };
+        self.troubles.iter().copied().filter(move |trouble| !is_said(*trouble))
+    }
+
+    /// When what is served instead ends: that is how long nobody else notices.
+    fn end(&self) -> Option<String> {
+        let is_over = self.troubles.contains(&ServedTrouble::Expired);
+        self.not_after.map(|end| format!("{} {}", if is_over { "expired" } else { "expires" }, date(end)))
     }
 
     /// The host, and the address where the host is a name.
@@ -149,11 +172,12 @@ impl EndpointMemory {
                     findings.push(self.with_way_out(Finding::new(FindingCode::NotServed, name.as_str(), &words)));
                 }
                 ServedLeaf::Unreachable => {
-                    findings.push(Finding::new(FindingCode::EndpointUnreachable, name.as_str(), &words));
+                    let cure = self.endpoint.unreachable_cure();
+                    findings
+                        .push(Finding::new(FindingCode::EndpointUnreachable, name.as_str(), &words).with_cure(cure));
                 }
                 ServedLeaf::Same => {
-                    let told = answer.troubles.iter().filter(|trouble| !trouble.is_harmless());
-                    findings.extend(told.map(|trouble| {
+                    findings.extend(answer.told_troubles().map(|trouble| {
                         let detail = match trouble {
                             ServedTrouble::IncompleteChain | ServedTrouble::WrongOrder => String::new(),
                             _ if answer.detail.is_empty() => String::new(),
@@ -185,4 +209,25 @@ impl EndpointMemory {
         );
         finding.with_cure(cure)
     }
+}
+
+impl Endpoint {
+    /// The command that shows what is served there.
+    pub fn inspect_command(&self) -> String {
+        let starttls = match self.protocol {
+            EndpointProtocol::Tls => String::new(),
+            other => format!(" --starttls {}", other.as_str()),
+        };
+        format!("certkit inspect {}{starttls}", shell_word(&self.to_string()))
+    }
+
+    /// What to do when it cannot be reached, with the exact command.
+    pub fn unreachable_cure(&self) -> String {
+        FindingCode::EndpointUnreachable.cure().replace("certkit inspect HOST:PORT", &self.inspect_command())
+    }
+}
+
+fn in_brackets(parts: &[Option<String>]) -> String {
+    let parts: Vec<&str> = parts.iter().flatten().map(String::as_str).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
 }

@@ -186,7 +186,7 @@ impl EndpointMemory {
 
     /// Whether what it serves says something about the lineage, as seen from here.
     pub fn counts(&self) -> bool {
-        self.endpoint.source == EndpointSource::Settings || self.has_served_ours
+        self.endpoint.counts_by(Some(self))
     }
 
     /// What its addresses say together.
@@ -202,6 +202,13 @@ impl EndpointMemory {
         } else {
             Serving::Matches
         }
+    }
+}
+
+impl Endpoint {
+    /// Whether what it serves says something about the lineage, by what is remembered of the same place.
+    pub fn counts_by(&self, known: Option<&EndpointMemory>) -> bool {
+        self.source == EndpointSource::Settings || known.is_some_and(|known| known.has_served_ours)
     }
 }
 

@@ -39,7 +39,8 @@ pub fn event(name: &LineageName, event: &Event) -> String {
         Event::Revoked { serial } => format!("revoked, serial {}", escape(serial)),
         Event::DeployReplanned { targets, .. } => format!("{} targets have to be deployed to", targets.len()),
         Event::DeployRepeated { version, targets } => {
-            format!("version {version} is not served, so {} targets get it once more", targets.len())
+            let targets: Vec<String> = targets.iter().map(deploy_target).collect();
+            format!("version {version} is not served, so it is given once more to: {}", targets.join(", "))
         }
         Event::Told { finding } if finding.subject == name.as_str() => finding.what(),
         Event::Told { finding } => format!("{}: {}", finding.subject, finding.what()),

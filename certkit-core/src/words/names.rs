@@ -13,9 +13,13 @@ pub fn names_in_short(names: &[String]) -> String {
     }
 }
 
-/// A cure with the certificate's own name in its commands.
+/// A cure with the certificate's own name in its commands and files.
 pub fn cure_for(cure: &str, name: &str) -> String {
-    cure.replace("--cert-name NAME", &format!("--cert-name {name}"))
+    let mut cure = cure.replace("--cert-name NAME", &format!("--cert-name {name}"));
+    for folder in ["live", "lineages"] {
+        cure = cure.replace(&format!("{folder}/NAME"), &format!("{folder}/{name}"));
+    }
+    cure
 }
 
 /// A target in words for people, escaped: `copy to /etc/postfix/tls`, `reload of nginx.service`.
@@ -52,6 +56,14 @@ mod tests {
         assert_eq!(names(&["a"]), "a");
         assert_eq!(names(&["a", "b"]), "a and b");
         assert_eq!(names(&["a", "b", "c"]), "a and 2 more");
+    }
+
+    #[test]
+    fn a_cure_names_the_certificate_wherever_it_stands() {
+        assert_eq!(
+            cure_for("see live/NAME and certkit/lineages/NAME.toml; certkit renew --cert-name NAME", "a.example"),
+            "see live/a.example and certkit/lineages/a.example.toml; certkit renew --cert-name a.example"
+        );
     }
 
     #[test]

@@ -56,6 +56,7 @@ fn section(notice: &Notice, message: &Message) -> Value {
         "names": names,
         "others": others,
         "expires": notice.not_after.map(|at| format!("{} ({})", words::minute(at), words::from_now(at, message.at))),
+        "end_label": notice.end_label(),
         "is_past": notice.not_after.is_some_and(|at| at <= message.at),
         "due_since": notice.due_since.map(|at| format!("{} ({})", words::minute(at), words::from_now(at, message.at))),
         "attempts": attempts,

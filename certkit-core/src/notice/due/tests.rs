@@ -280,6 +280,33 @@ fn what_is_served_and_is_not_the_one_in_use_is_critical_at_once() {
 }
 
 #[test]
+fn what_is_not_served_names_the_address_since_when_and_a_command_that_does_something() {
+    let of = |leaf: serde_json::Value, targets: Vec<DeployTarget>| {
+        let case = Case::of(90 * DAY).committed(0, 2, targets.clone()).served(endpoint("settings", leaf, &[]));
+        let mut case = case;
+        case.state.deploy_pending.clear();
+        case.state.served[0].answers[0].not_after = Some(at(12 * DAY));
+        let mut summary = case.summary(1);
+        summary.targets = targets;
+        let facts = [summary];
+        let notices = due_notices(&NoticeFacts::new(&facts, &[], &case.outlook, at(1)), &NoticeMemory::default());
+        (notices[0].cause.clone(), notices[0].cure.clone(), notices[0].command.clone())
+    };
+    let older = serde_json::json!({"kind": "older", "version": 1});
+    let hook = || vec![DeployTarget::Hook("reload it".into())];
+    let (cause, cure, command) = of(older.clone(), hook());
+    assert!(cause.starts_with("a.example:443 at 192.0.2.1:443 serves version 1 (expires "), "{cause}");
+    assert!(cause.contains("in use since "), "{cause}");
+    assert!(cure.contains("live/a.example") && !cure.contains("--deploy-hook"), "there is one already: {cure}");
+    assert_eq!(command, "certkit deploy --cert-name a.example");
+    let (_, cure, command) = of(older, vec![DeployTarget::Copy("/etc/x".into())]);
+    assert!(cure.contains("certkit reconfigure --cert-name a.example --deploy-hook"), "{cure}");
+    assert_eq!(command, "certkit doctor --cert-name a.example", "files make no server read them");
+    let (_, _, command) = of(serde_json::json!({"kind": "foreign"}), hook());
+    assert_eq!(command, "certkit inspect a.example:443", "no reload cures that");
+}
+
+#[test]
 fn what_clients_refuse_is_told_and_what_cannot_be_reached_is_not() {
     let same = serde_json::json!({"kind": "same"});
     let case = |leaf, troubles: &[&str]| Case::of(90 * DAY).served(endpoint("settings", leaf, troubles));
