@@ -1,7 +1,7 @@
 //! Looking up what CAs look up: CAA records (RFC 8659) with the parameters of RFC 8657, and for the doctor whatever the
 //! resolver and the authoritative servers of a zone say about a name.
 //!
-//! Answers are not kept: what is said is what the name servers say now. That nothing is found (no such name, no such
+//! Answers are not kept, besides who is in charge of a zone: what is said is what the name servers say now. That nothing is found (no such name, no such
 //! record) is an answer; every other way not to get one is an error and never "no record".
 
 use std::fmt;
@@ -78,6 +78,7 @@ pub struct Resolver {
     authoritative_port: u16,
     patience: Duration,
     silent: Arc<zone::SilentServers>,
+    zones: Arc<zone::KnownZones>,
 }
 
 /// How long one server is waited for. Two tries, each also over TCP, fit into the usual time limit.
@@ -120,6 +121,7 @@ impl Resolver {
             authoritative_port: settings.authoritative_port,
             patience: settings.patience,
             silent: Arc::default(),
+            zones: Arc::default(),
         })
     }
 

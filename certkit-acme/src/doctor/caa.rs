@@ -33,6 +33,9 @@ impl CaaQuestion {
 /// Looks the records up as a CA does, from the name up the tree, and asks each authoritative server of the name whether it
 /// can answer such a question at all.
 pub async fn check_caa(resolver: &Resolver, name: &DnsName, questions: &[CaaQuestion]) -> Vec<Examined> {
+    if resolver.is_known_to_be_silent() {
+        return vec![Examined::not_checked(Check::Caa, name.as_str(), silent_resolver(&NoAnswer::Silent))];
+    }
     let set = match resolver.caa(name).await {
         Ok(set) => set,
         Err(error) => return vec![unanswered(resolver, name, &error).await],

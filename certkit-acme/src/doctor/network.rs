@@ -1,16 +1,18 @@
 //! All checks that ask the network, for many lineages: each CA, account and name is asked once.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use certkit_core::{AcmeUrl, Certificate, DnsName, Finding, FindingCode, Identifier, IdentifierSet, LineageName};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
 
-use super::http_challenge::is_over_http;
+use super::http_challenge::{Silent, http_challenge, is_over_http};
 use super::{
     AddressQuestion, CaaQuestion, Check, Examination, Examined, HttpCheckSettings, WantedAccount, check_account,
-    check_addresses, check_caa, check_challenge_records, check_directory, check_http_challenge, check_profile,
+    check_addresses, check_caa, check_challenge_records, check_directory, check_profile,
     check_tlsa, check_validation,
 };
 use crate::authorities;
@@ -66,7 +68,13 @@ pub struct NetworkTools {
     pub servers: StandaloneServers,
     /// How port 80 is looked at.
     pub http: HttpCheckSettings,
+    /// How long names and their port 80 are looked at, altogether: two minutes by default. What is not looked at by then is
+    /// said not to be.
+    pub time_limit: Duration,
 }
+
+/// Enough for a thousand names where the network is well.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 impl NetworkSubject {
     /// With no CA, a key for each version, no certificate and no pre hook.
@@ -93,12 +101,26 @@ impl WantedAuthority {
 impl NetworkTools {
     /// With responders of their own, and port 80.
     pub fn new(transport: Transport, resolver: Resolver) -> Self {
-        Self { transport, resolver, servers: StandaloneServers::new(), http: HttpCheckSettings::default() }
+        Self {
+            transport,
+            resolver,
+            servers: StandaloneServers::new(),
+            http: HttpCheckSettings::default(),
+            time_limit: TIME_LIMIT,
+        }
+    }
+
+    /// Why something was not looked at any more.
+    pub(super) fn too_late(&self) -> String {
+        let seconds = self.time_limit.as_secs();
+        format!("names were looked at for {seconds} seconds, and it was not reached; --cert-name looks at one certificate")
     }
 }
 
-/// So many names are looked up at once.
-const AT_ONCE: usize = 8;
+/// So many names are looked up at once: most of the time is spent waiting.
+const NAMES_AT_ONCE: usize = 24;
+/// Port 80 of so many certificates is looked at at once.
+const CERTIFICATES_AT_ONCE: usize = 4;
 
 /// What the lineages want to know of one name.
 #[derive(Default)]
@@ -129,19 +151,27 @@ pub async fn network(subjects: &[NetworkSubject], tools: &NetworkTools) -> Vec<E
     if !names.is_empty() {
         examined.extend(check_validation(&tools.resolver).await);
     }
-    let looking_up = names.iter().map(|(name, wanted)| look_up(name, wanted, tools));
-    let mut addresses: Vec<(Identifier, Vec<IpAddr>)> = Vec::new();
+    let deadline = Instant::now() + tools.time_limit;
+    let looking_up = names.iter().map(|(name, wanted)| async move {
+        timeout_at(deadline, look_up(name, wanted, tools)).await.unwrap_or_else(|_| {
+            (vec![Examined::not_checked(Check::Addresses, name.as_str(), tools.too_late())], Vec::new())
+        })
+    });
+    let mut addresses: HashMap<Identifier, Vec<IpAddr>> = HashMap::new();
     let looked_up: Vec<_> =
-        futures_util::stream::iter(looking_up.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+        futures_util::stream::iter(looking_up.collect::<Vec<_>>()).buffered(NAMES_AT_ONCE).collect().await;
     for ((name, _), (of_name, found)) in names.iter().zip(looked_up) {
         examined.extend(of_name);
-        addresses.push((Identifier::Dns(name.clone()), found));
+        addresses.insert(Identifier::Dns(name.clone()), found);
     }
     let ips = subjects.iter().flat_map(|subject| subject.identifiers.ips());
     addresses.extend(ips.map(|address| (Identifier::Ip(address), vec![address])));
-    for subject in subjects {
-        examined.extend(check_http_challenge(subject, &addresses, tools).await);
-    }
+    let silent = Silent::default();
+    let (addresses, silent) = (&addresses, &silent);
+    let asking = subjects.iter().map(|subject| http_challenge(subject, addresses, tools, silent, deadline));
+    let asked: Vec<_> =
+        futures_util::stream::iter(asking.collect::<Vec<_>>()).buffered(CERTIFICATES_AT_ONCE).collect().await;
+    examined.extend(asked.into_iter().flatten());
     told_once(examined)
 }
 
