@@ -9,16 +9,16 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
+use super::caa::caa_of;
 use super::http_challenge::{Silent, http_challenge, is_over_http};
 use super::{
     AddressQuestion, CaaQuestion, Check, Examination, Examined, HttpCheckSettings, WantedAccount, check_account,
-    check_addresses, check_caa, check_challenge_records, check_directory, check_profile,
-    check_tlsa, check_validation,
+    check_addresses, check_challenge_records, check_directory, check_profile, check_tlsa, check_validation,
 };
 use crate::authorities;
 use crate::challenge::{Authenticator, ChallengeKind, StandaloneServers};
 use crate::command::CommandSettings;
-use crate::dns::Resolver;
+use crate::dns::{CaaAbove, Resolver};
 use crate::protocol::Authority;
 use crate::transport::Transport;
 
@@ -113,7 +113,9 @@ impl NetworkTools {
     /// Why something was not looked at any more.
     pub(super) fn too_late(&self) -> String {
         let seconds = self.time_limit.as_secs();
-        format!("names were looked at for {seconds} seconds, and it was not reached; --cert-name looks at one certificate")
+        format!(
+            "names were looked at for {seconds} seconds, and it was not reached; --cert-name looks at one certificate"
+        )
     }
 }
 
@@ -152,8 +154,9 @@ pub async fn network(subjects: &[NetworkSubject], tools: &NetworkTools) -> Vec<E
         examined.extend(check_validation(&tools.resolver).await);
     }
     let deadline = Instant::now() + tools.time_limit;
+    let above = &CaaAbove::default();
     let looking_up = names.iter().map(|(name, wanted)| async move {
-        timeout_at(deadline, look_up(name, wanted, tools)).await.unwrap_or_else(|_| {
+        timeout_at(deadline, look_up(name, wanted, tools, above)).await.unwrap_or_else(|_| {
             (vec![Examined::not_checked(Check::Addresses, name.as_str(), tools.too_late())], Vec::new())
         })
     });
@@ -232,16 +235,23 @@ fn collect(subjects: &[NetworkSubject], authorities: &BTreeMap<&AcmeUrl, Authori
     names
 }
 
-async fn look_up(name: &DnsName, wanted: &Name, tools: &NetworkTools) -> (Vec<Examined>, Vec<IpAddr>) {
+async fn look_up(
+    name: &DnsName,
+    wanted: &Name,
+    tools: &NetworkTools,
+    above: &CaaAbove,
+) -> (Vec<Examined>, Vec<IpAddr>) {
     let resolver = &tools.resolver;
     let question = AddressQuestion::new(wanted.over_http, wanted.by_public_authority);
     let (mut examined, addresses) = check_addresses(resolver, name, question).await;
-    examined.extend(check_caa(resolver, name, &wanted.caa).await);
+    let mut findings = examined.iter().flat_map(Examined::findings);
+    let is_missing = findings.any(|finding| finding.code == FindingCode::NameNotFound);
+    examined.extend(caa_of(resolver, name, &wanted.caa, above).await);
     if wanted.over_dns {
         examined.extend(check_challenge_records(resolver, name).await);
     }
-    // Of a wildcard it is not known which names are served.
-    if !name.is_wildcard() {
+    // Of a wildcard it is not known which names are served; below a name that does not exist there is none (RFC 8020).
+    if !name.is_wildcard() && !is_missing {
         for (certificate, reuse_key) in &wanted.certificates {
             examined.extend(check_tlsa(resolver, name, certificate, *reuse_key).await);
         }

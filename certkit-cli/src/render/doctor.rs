@@ -34,6 +34,7 @@ pub(crate) fn json(examinations: &Examinations) -> Value {
             "severity": finding.severity,
             "certificates": problem.certificates,
             "subject": finding.subject,
+            "subjects": problem.subjects,
             "what": finding.code.what(),
             "evidence": finding.evidence,
             "why": finding.why(),
@@ -55,12 +56,13 @@ pub(crate) fn json(examinations: &Examinations) -> Value {
 fn problem_text(problem: &ExaminedProblem) -> String {
     let finding = &problem.finding;
     let mut text = wrapped("", &format!("{}: {}", severity(finding.severity), finding.what()), 2);
-    if !finding.subject.is_empty() && !problem.certificates.contains(&finding.subject) {
-        text.push_str(&field("Where", &finding.subject));
+    // What is about the certificate as a whole says where by its name alone.
+    let is_elsewhere = problem.subjects.iter().any(|subject| !problem.certificates.contains(subject));
+    if is_elsewhere {
+        text.push_str(&field("Where", &list(&problem.subjects)));
     }
     if !problem.certificates.is_empty() {
-        let label = if problem.certificates.len() == 1 { "Certificate" } else { "For" };
-        text.push_str(&field(label, &list(&problem.certificates)));
+        text.push_str(&field("For", &list(&problem.certificates)));
     }
     text.push_str(&field("Why", finding.why()));
     text.push_str(&field("To do", &problem.cure()));
