@@ -70,7 +70,7 @@ pub struct NotChecked {
 }
 
 /// A check that takes longer than this has told enough.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// So many checks at once: they start programs and wait for disks.
 const AT_ONCE: usize = 8;
 
