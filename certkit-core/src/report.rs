@@ -135,7 +135,7 @@ mod tests {
             certificate("never.example", 50, |input| input.wish.never = true),
             certificate("soon.example", 40, |_| {}),
             certificate("expired.example", -2, |_| {}),
-            certificate("due.example", 20, |_| {}),
+            certificate("due.example", 30, |_| {}),
             Summary::of_broken("broken.example", "no", false, None, now()),
         ];
         let overview = Overview::of(&all, now());

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::decision::DueReason;
+use crate::decision::{Cadence, DueReason};
+use crate::notice::grace;
 use crate::state::{DeployTarget, EndpointMemory, LineageState, ServedLeaf, Serving};
 use crate::{
     Certificate, Endpoint, FindingCode, HeldBy, IdentifierSet, PlanEntry, PlanInput, Step, Validity, ValidityStatus,
@@ -92,6 +93,8 @@ pub enum Condition {
     NotServed,
     /// It is due, and the last attempt failed.
     Failing,
+    /// It should have been renewed by now, and nobody tried.
+    Overdue,
     /// What is in use was not given to everything that has to have it.
     DeployPending,
     /// It is due and waits for the CA, for a limit, or for somebody to look at a loop.
@@ -104,7 +107,7 @@ pub enum Condition {
 
 impl Condition {
     /// All there are, the worst first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Broken,
         Self::Settings,
         Self::Expired,
@@ -112,6 +115,7 @@ impl Condition {
         Self::NotYetValid,
         Self::NotServed,
         Self::Failing,
+        Self::Overdue,
         Self::DeployPending,
         Self::Waiting,
         Self::Due,
@@ -128,6 +132,7 @@ impl Condition {
             Self::NotYetValid => "not-yet-valid",
             Self::NotServed => "not-served",
             Self::Failing => "failing",
+            Self::Overdue => "overdue",
             Self::DeployPending => "deploy-pending",
             Self::Waiting => "waiting",
             Self::Due => "due",
@@ -165,6 +170,7 @@ impl Condition {
             (Self::NotYetValid, status == Some(ValidityStatus::NotYetValid)),
             (Self::NotServed, Serving::of(&state.served) == Serving::Differs),
             (Self::Failing, is_due && state.last_failure.is_some()),
+            (Self::Overdue, matches!(entry.step, Step::Attempt { .. }) && is_overdue(entry, input, now)),
             (Self::DeployPending, !state.deploy_pending.is_empty()),
             (Self::Waiting, matches!(entry.step, Step::Held { .. }) && !held_by_failure),
             (Self::Due, matches!(entry.step, Step::Attempt { .. })),
@@ -175,6 +181,14 @@ impl Condition {
         }
         all
     }
+}
+
+/// Whether the usual rhythm of runs would have renewed it already: what notices and `check` speak of.
+fn is_overdue(entry: &PlanEntry, input: &PlanInput, now: DateTime<Utc>) -> bool {
+    let (Some(validity), Some(due)) = (input.validity, entry.due.at) else { return false };
+    let is_valid = validity.status(now) == ValidityStatus::Valid;
+    // One that failed says so, and one that is new to certkit is told like any other.
+    is_valid && input.state.last_failure.is_none() && now - due >= grace(validity, due, Cadence::default())
 }
 
 impl Summary {
@@ -363,6 +377,9 @@ mod tests {
         assert_eq!((never.lifeline(now()).unwrap().renewal, never.next_renewal(now())), (None, None));
         let due = summary(|input| input.wish = RenewalWish::new(Some("70 days".to_owned()), true));
         assert_eq!((due.next_renewal(now()), due.renewal_at()), (Some(now()), Some(now() - TimeDelta::days(10))));
+        assert_eq!(due.conditions, [Condition::Overdue, Condition::Due]);
+        let since_an_hour = summary(|input| input.wish = RenewalWish::new(Some("60 days 1 hour".to_owned()), true));
+        assert_eq!(since_an_hour.conditions, [Condition::Due]);
         assert_eq!(Summary::of_broken("x", "no", false, None, now()).lifeline(now()), None);
     }
 

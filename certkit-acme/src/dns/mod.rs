@@ -1,12 +1,13 @@
 //! Looking up what CAs look up: CAA records (RFC 8659) with the parameters of RFC 8657, and for the doctor whatever the
 //! resolver and the authoritative servers of a zone say about a name.
 //!
-//! Answers are not kept: what is said is what the name servers say now. That nothing is found (no such name, no such
+//! Answers are not kept, besides who is in charge of a zone: what is said is what the name servers say now. That nothing is found (no such name, no such
 //! record) is an answer; every other way not to get one is an error and never "no record".
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use certkit_core::{DnsName, escape};
@@ -78,6 +79,7 @@ pub struct Resolver {
     authoritative_port: u16,
     patience: Duration,
     silent: Arc<zone::SilentServers>,
+    zones: Arc<zone::KnownZones>,
 }
 
 /// How long one server is waited for. Two tries, each also over TCP, fit into the usual time limit.
@@ -120,6 +122,7 @@ impl Resolver {
             authoritative_port: settings.authoritative_port,
             patience: settings.patience,
             silent: Arc::default(),
+            zones: Arc::default(),
         })
     }
 
@@ -127,10 +130,22 @@ impl Resolver {
     /// top-level domain (RFC 8659 section 3). Aliases (CNAME) are followed; climbing goes on from the name itself. For a
     /// wildcard it is the name without `*.`.
     pub async fn caa(&self, name: &DnsName) -> Result<CaaSet, DnsError> {
+        self.caa_sharing(name, &CaaAbove::default()).await
+    }
+
+    /// The same for one of many names: what stands above it is asked for once.
+    pub(crate) async fn caa_sharing(&self, name: &DnsName, above: &CaaAbove) -> Result<CaaSet, DnsError> {
         let climb = async {
             let mut at = name.base();
             loop {
-                let properties = self.caa_at(name, at).await?;
+                let properties = match above.get(at) {
+                    Some(known) => known,
+                    None => {
+                        let asked = self.caa_at(name, at).await?;
+                        above.add(at, &asked);
+                        asked
+                    }
+                };
                 if !properties.is_empty() {
                     // A part of a name is one.
                     return Ok(CaaSet::new(name.clone(), DnsName::parse(at).ok(), properties));
@@ -177,6 +192,20 @@ impl Resolver {
             return Err(unanswered(format!("{at}: an answer without CAA records to a question for them")));
         }
         Ok(properties)
+    }
+}
+
+/// The CAA records of names that were asked for already.
+#[derive(Debug, Default)]
+pub(crate) struct CaaAbove(Mutex<HashMap<String, Vec<CaaProperty>>>);
+
+impl CaaAbove {
+    fn get(&self, at: &str) -> Option<Vec<CaaProperty>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(at).cloned()
+    }
+
+    fn add(&self, at: &str, properties: &[CaaProperty]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(at.to_owned(), properties.to_vec());
     }
 }
 

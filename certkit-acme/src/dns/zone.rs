@@ -53,22 +53,41 @@ const MOST_SERVERS: usize = 8;
 /// So many delegations are followed below the zone that the resolver knows.
 const MOST_REFERRALS: usize = 4;
 
-/// Servers that were silent when they were asked for a type, and since when: a zone of a thousand names is not waited for
-/// a thousand times.
+/// Servers that were silent, whatever they were asked or when they were asked for a type, and since when: a zone of a
+/// thousand names is not waited for a thousand times.
 #[derive(Debug, Default)]
-pub(super) struct SilentServers(Mutex<HashMap<(SocketAddr, RecordType), Instant>>);
+pub(super) struct SilentServers(Mutex<HashMap<(SocketAddr, Option<RecordType>), Instant>>);
 
 /// After this a silent server is asked again.
 const SILENT_FOR: Duration = Duration::from_secs(120);
 
 impl SilentServers {
-    fn contains(&self, server: SocketAddr, kind: RecordType) -> bool {
+    fn contains(&self, server: SocketAddr, kind: Option<RecordType>) -> bool {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&(server, kind)).is_some_and(|since| since.elapsed() < SILENT_FOR)
     }
 
-    fn add(&self, server: SocketAddr, kind: RecordType) {
+    fn add(&self, server: SocketAddr, kind: Option<RecordType>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((server, kind), Instant::now());
+    }
+}
+
+/// In which zone names are, as the resolver said a moment ago: the names above a thousand names are asked for once.
+#[derive(Debug, Default)]
+pub(super) struct KnownZones(Mutex<HashMap<Name, (Instant, Option<Zone>)>>);
+
+/// After this the resolver is asked again: who is in charge of a zone seldom changes, and may be put right meanwhile.
+const KNOWN_FOR: Duration = Duration::from_secs(120);
+
+impl KnownZones {
+    fn get(&self, name: &Name) -> Option<Option<Zone>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(name).filter(|(since, _)| since.elapsed() < KNOWN_FOR).map(|(_, zone)| zone.clone())
+    }
+
+    fn add(&self, names: Vec<Name>, zone: Option<&Zone>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(names.into_iter().map(|name| (name, (Instant::now(), zone.cloned()))));
     }
 }
 
@@ -78,26 +97,58 @@ impl Resolver {
         let question = Question::new(name.clone(), kind, mode);
         let (mut refused, mut silent) = (None, NoAnswer::Silent);
         for server in &self.servers {
+            if self.silent.contains(*server, None) {
+                continue;
+            }
             match ask(*server, &question, self.patience).await {
                 Ok(answer) if is_answer(answer.metadata.response_code) => return Ok(answer),
                 Ok(answer) => refused = refused.or(Some(answer)),
-                Err(error) => silent = error,
+                Err(error) => {
+                    if error == NoAnswer::Silent && !self.answers_at_all(*server).await {
+                        self.silent.add(*server, None);
+                    }
+                    silent = error;
+                }
             }
         }
         refused.ok_or(silent)
     }
 
+    /// Whether none of the resolver's servers answered a moment ago, whatever it was asked.
+    pub(crate) fn is_known_to_be_silent(&self) -> bool {
+        !self.servers.is_empty() && self.servers.iter().all(|server| self.silent.contains(*server, None))
+    }
+
+    /// What every resolver knows. One that is silent about a name may wait for that name's own servers.
+    async fn answers_at_all(&self, server: SocketAddr) -> bool {
+        let question = Question::new(Name::root(), RecordType::NS, Mode::Unvalidated);
+        ask(server, &question, self.patience).await != Err(NoAnswer::Silent)
+    }
+
     /// The zone that a name is in, as the resolver sees it, without validation: broken DNSSEC must not hide who is in
     /// charge. None when the resolver knows none.
     pub(crate) async fn zone_of(&self, name: &Name) -> Option<Zone> {
-        let mut at = name.to_lowercase();
+        let (mut at, mut passed) = (name.to_lowercase(), Vec::new());
         while !at.is_root() {
+            if let Some(known) = self.zones.get(&at) {
+                self.zones.add(passed, known.as_ref());
+                return known;
+            }
             let answer = self.recursive(&at, RecordType::NS, Mode::Unvalidated).await;
             let mut above = at.base_name();
+            // What is found by passing over a name without an answer holds for this look alone.
+            let is_answered = answer.as_ref().is_ok_and(|answer| is_answer(answer.metadata.response_code));
+            if is_answered {
+                passed.push(at.clone())
+            } else {
+                passed.clear()
+            }
             if let Ok(answer) = answer {
                 let names = name_servers(&answer.answers, &at);
                 if !names.is_empty() {
-                    return Some(Zone { servers: self.servers_at(&names, &answer.additionals).await, apex: at });
+                    let zone = Zone { servers: self.servers_at(&names, &answer.additionals).await, apex: at };
+                    self.zones.add(passed, Some(&zone));
+                    return Some(zone);
                 }
                 // RFC 2308 section 3: an answer without records says in whose zone there are none.
                 let zone = answer.authorities.iter().find(|record| matches!(record.data, RData::SOA(_)));
@@ -107,6 +158,7 @@ impl Resolver {
             }
             at = above;
         }
+        self.zones.add(passed, None);
         None
     }
 
@@ -148,14 +200,14 @@ impl Resolver {
                     return (server.clone(), Said::Nothing(said));
                 };
                 let address = SocketAddr::new(address, self.authoritative_port);
-                if self.silent.contains(address, kind) {
+                if self.silent.contains(address, Some(kind)) {
                     return (server.clone(), Said::Nothing(NoAnswer::Silent));
                 }
                 let said = match ask(address, question, self.patience).await {
                     Ok(answer) => Said::read(&answer, zone, name, kind),
                     Err(error) => {
                         if error == NoAnswer::Silent {
-                            self.silent.add(address, kind);
+                            self.silent.add(address, Some(kind));
                         }
                         Said::Nothing(error)
                     }

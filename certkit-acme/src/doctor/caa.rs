@@ -7,7 +7,7 @@ use super::{Check, Examined};
 use crate::challenge::ChallengeKind;
 use crate::dns::question::{Mode, NoAnswer};
 use crate::dns::zone::{code_name, is_answer, shown};
-use crate::dns::{CaaIssuer, CaaSet, DnsError, Resolver};
+use crate::dns::{CaaAbove, CaaIssuer, CaaSet, DnsError, Resolver};
 
 /// Who wants to issue, to whom, and how the name is validated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,20 @@ impl CaaQuestion {
 /// Looks the records up as a CA does, from the name up the tree, and asks each authoritative server of the name whether it
 /// can answer such a question at all.
 pub async fn check_caa(resolver: &Resolver, name: &DnsName, questions: &[CaaQuestion]) -> Vec<Examined> {
-    let set = match resolver.caa(name).await {
+    caa_of(resolver, name, questions, &CaaAbove::default()).await
+}
+
+/// The same for one of many names.
+pub(super) async fn caa_of(
+    resolver: &Resolver,
+    name: &DnsName,
+    questions: &[CaaQuestion],
+    above: &CaaAbove,
+) -> Vec<Examined> {
+    if resolver.is_known_to_be_silent() {
+        return vec![Examined::not_checked(Check::Caa, name.as_str(), silent_resolver(&NoAnswer::Silent))];
+    }
+    let set = match resolver.caa_sharing(name, above).await {
         Ok(set) => set,
         Err(error) => return vec![unanswered(resolver, name, &error).await],
     };

@@ -1,22 +1,24 @@
 //! All checks that ask the network, for many lineages: each CA, account and name is asked once.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use certkit_core::{AcmeUrl, Certificate, DnsName, Finding, FindingCode, Identifier, IdentifierSet, LineageName};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use tokio::time::{Instant, timeout_at};
 
-use super::http_challenge::is_over_http;
+use super::caa::caa_of;
+use super::http_challenge::{Silent, http_challenge, is_over_http};
 use super::{
     AddressQuestion, CaaQuestion, Check, Examination, Examined, HttpCheckSettings, WantedAccount, check_account,
-    check_addresses, check_caa, check_challenge_records, check_directory, check_http_challenge, check_profile,
-    check_tlsa, check_validation,
+    check_addresses, check_challenge_records, check_directory, check_profile, check_tlsa, check_validation,
 };
 use crate::authorities;
 use crate::challenge::{Authenticator, ChallengeKind, StandaloneServers};
 use crate::command::CommandSettings;
-use crate::dns::Resolver;
+use crate::dns::{CaaAbove, Resolver};
 use crate::protocol::Authority;
 use crate::transport::Transport;
 
@@ -66,7 +68,13 @@ pub struct NetworkTools {
     pub servers: StandaloneServers,
     /// How port 80 is looked at.
     pub http: HttpCheckSettings,
+    /// How long names and their port 80 are looked at, altogether: two minutes by default. What is not looked at by then is
+    /// said not to be.
+    pub time_limit: Duration,
 }
+
+/// Enough for a thousand names where the network is well.
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 
 impl NetworkSubject {
     /// With no CA, a key for each version, no certificate and no pre hook.
@@ -93,12 +101,28 @@ impl WantedAuthority {
 impl NetworkTools {
     /// With responders of their own, and port 80.
     pub fn new(transport: Transport, resolver: Resolver) -> Self {
-        Self { transport, resolver, servers: StandaloneServers::new(), http: HttpCheckSettings::default() }
+        Self {
+            transport,
+            resolver,
+            servers: StandaloneServers::new(),
+            http: HttpCheckSettings::default(),
+            time_limit: TIME_LIMIT,
+        }
+    }
+
+    /// Why something was not looked at any more.
+    pub(super) fn too_late(&self) -> String {
+        let seconds = self.time_limit.as_secs();
+        format!(
+            "names were looked at for {seconds} seconds, and it was not reached; --cert-name looks at one certificate"
+        )
     }
 }
 
-/// So many names are looked up at once.
-const AT_ONCE: usize = 8;
+/// So many names are looked up at once: most of the time is spent waiting.
+const NAMES_AT_ONCE: usize = 24;
+/// Port 80 of so many certificates is looked at at once.
+const CERTIFICATES_AT_ONCE: usize = 4;
 
 /// What the lineages want to know of one name.
 #[derive(Default)]
@@ -129,19 +153,28 @@ pub async fn network(subjects: &[NetworkSubject], tools: &NetworkTools) -> Vec<E
     if !names.is_empty() {
         examined.extend(check_validation(&tools.resolver).await);
     }
-    let looking_up = names.iter().map(|(name, wanted)| look_up(name, wanted, tools));
-    let mut addresses: Vec<(Identifier, Vec<IpAddr>)> = Vec::new();
+    let deadline = Instant::now() + tools.time_limit;
+    let above = &CaaAbove::default();
+    let looking_up = names.iter().map(|(name, wanted)| async move {
+        timeout_at(deadline, look_up(name, wanted, tools, above)).await.unwrap_or_else(|_| {
+            (vec![Examined::not_checked(Check::Addresses, name.as_str(), tools.too_late())], Vec::new())
+        })
+    });
+    let mut addresses: HashMap<Identifier, Vec<IpAddr>> = HashMap::new();
     let looked_up: Vec<_> =
-        futures_util::stream::iter(looking_up.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+        futures_util::stream::iter(looking_up.collect::<Vec<_>>()).buffered(NAMES_AT_ONCE).collect().await;
     for ((name, _), (of_name, found)) in names.iter().zip(looked_up) {
         examined.extend(of_name);
-        addresses.push((Identifier::Dns(name.clone()), found));
+        addresses.insert(Identifier::Dns(name.clone()), found);
     }
     let ips = subjects.iter().flat_map(|subject| subject.identifiers.ips());
     addresses.extend(ips.map(|address| (Identifier::Ip(address), vec![address])));
-    for subject in subjects {
-        examined.extend(check_http_challenge(subject, &addresses, tools).await);
-    }
+    let silent = Silent::default();
+    let (addresses, silent) = (&addresses, &silent);
+    let asking = subjects.iter().map(|subject| http_challenge(subject, addresses, tools, silent, deadline));
+    let asked: Vec<_> =
+        futures_util::stream::iter(asking.collect::<Vec<_>>()).buffered(CERTIFICATES_AT_ONCE).collect().await;
+    examined.extend(asked.into_iter().flatten());
     told_once(examined)
 }
 
@@ -202,16 +235,23 @@ fn collect(subjects: &[NetworkSubject], authorities: &BTreeMap<&AcmeUrl, Authori
     names
 }
 
-async fn look_up(name: &DnsName, wanted: &Name, tools: &NetworkTools) -> (Vec<Examined>, Vec<IpAddr>) {
+async fn look_up(
+    name: &DnsName,
+    wanted: &Name,
+    tools: &NetworkTools,
+    above: &CaaAbove,
+) -> (Vec<Examined>, Vec<IpAddr>) {
     let resolver = &tools.resolver;
     let question = AddressQuestion::new(wanted.over_http, wanted.by_public_authority);
     let (mut examined, addresses) = check_addresses(resolver, name, question).await;
-    examined.extend(check_caa(resolver, name, &wanted.caa).await);
+    let mut findings = examined.iter().flat_map(Examined::findings);
+    let is_missing = findings.any(|finding| finding.code == FindingCode::NameNotFound);
+    examined.extend(caa_of(resolver, name, &wanted.caa, above).await);
     if wanted.over_dns {
         examined.extend(check_challenge_records(resolver, name).await);
     }
-    // Of a wildcard it is not known which names are served.
-    if !name.is_wildcard() {
+    // Of a wildcard it is not known which names are served; below a name that does not exist there is none (RFC 8020).
+    if !name.is_wildcard() && !is_missing {
         for (certificate, reuse_key) in &wanted.certificates {
             examined.extend(check_tlsa(resolver, name, certificate, *reuse_key).await);
         }

@@ -1,6 +1,6 @@
 //! What would make the next renewal or deploy fail: every check of [`doctor`](crate::doctor), for a whole store.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +49,10 @@ pub struct ExaminedEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ExaminedProblem {
-    /// What is wrong.
+    /// What is wrong: the first of the findings that say the same of several things.
     pub finding: Finding,
+    /// What it is about, in its order and escaped: names, paths, addresses.
+    pub subjects: Vec<String>,
     /// The names of the certificates, escaped and in their order; none when it is about the whole machine.
     pub certificates: Vec<String>,
 }
@@ -68,7 +70,7 @@ pub struct NotChecked {
 }
 
 /// A check that takes longer than this has told enough.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// So many checks at once: they start programs and wait for disks.
 const AT_ONCE: usize = 8;
 
@@ -108,26 +110,35 @@ impl Examinations {
     /// What is wrong, the worst first; what is wrong with several certificates stands there once.
     pub fn problems(&self) -> Vec<ExaminedProblem> {
         let mut problems: Vec<ExaminedProblem> = Vec::new();
-        let mut known: HashMap<(String, String, String, Severity), usize> = HashMap::new();
+        let mut known: HashMap<(String, String, Severity), usize> = HashMap::new();
+        let mut is_told: HashSet<(usize, &str)> = HashSet::new();
         for entry in &self.entries {
             for finding in entry.examined.findings() {
-                let is_about_certificate = entry.certificates.contains(&finding.subject);
-                let subject = if is_about_certificate { String::new() } else { finding.subject.clone() };
-                let key = (subject, finding.what(), finding.cure().to_owned(), finding.severity);
+                let key = (finding.what(), finding.cure().to_owned(), finding.severity);
                 let at = *known.entry(key).or_insert_with(|| {
-                    problems.push(ExaminedProblem { finding: finding.clone(), certificates: Vec::new() });
+                    problems.push(ExaminedProblem {
+                        finding: finding.clone(),
+                        subjects: Vec::new(),
+                        certificates: Vec::new(),
+                    });
                     problems.len() - 1
                 });
-                if let Some(problem) = problems.get_mut(at) {
-                    for name in &entry.certificates {
-                        if !problem.certificates.contains(name) {
-                            problem.certificates.push(name.clone());
-                        }
+                let Some(problem) = problems.get_mut(at) else { continue };
+                if !finding.subject.is_empty() && !problem.subjects.contains(&finding.subject) {
+                    problem.subjects.push(finding.subject.clone());
+                }
+                for name in &entry.certificates {
+                    if is_told.insert((at, name)) {
+                        problem.certificates.push(name.clone());
                     }
                 }
             }
         }
-        problems.sort_by_key(|problem| std::cmp::Reverse(problem.finding.severity));
+        // Of the same severity, what concerns all certificates or more of them.
+        problems.sort_by_key(|problem| {
+            let concerned = if problem.certificates.is_empty() { usize::MAX } else { problem.certificates.len() };
+            std::cmp::Reverse((problem.finding.severity, concerned))
+        });
         problems
     }
 
@@ -351,6 +362,7 @@ mod tests {
         assert_eq!(problems[0].finding.code, FindingCode::WeakKey, "the worst is first");
         assert_eq!(problems[0].cure(), "certkit reconfigure --cert-name other --key-type ecdsa");
         assert_eq!(problems[1].certificates.len(), 50);
+        assert_eq!(problems[1].subjects.len(), 50);
         assert!(problems[1].is_for_each() && problems[1].cure().contains("--cert-name NAME"));
     }
 

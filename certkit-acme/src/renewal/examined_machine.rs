@@ -1,5 +1,6 @@
 //! The checks of the machine and of the store as a whole.
 
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -9,14 +10,15 @@ use certkit_core::settings::{Settings, SettingsError};
 use certkit_core::{Finding, FindingCode, LineageName};
 use chrono::DateTime;
 
-use super::examination::{Checks, ExaminedEntry};
+use super::examination::{Checks, ExaminedEntry, TIME_LIMIT};
 use super::examined_lineage::Known;
+use super::inventory::blocking;
 use super::run::hook_dir;
 use super::{Renewer, Request, Selection};
 use crate::deploy::{HookStage, directory_hooks};
 use crate::doctor::{
-    Check, Examined, KnownLock, Machine, PastRuns, Schedules, check_days_in, check_hook_directory, check_lock,
-    check_mount, check_room, check_schedules, check_told, check_writable,
+    Check, Examination, Examined, KnownLock, Machine, PastRuns, Schedules, check_days_in, check_hook_directory,
+    check_lock, check_mount, check_room, check_schedules, check_told, check_writable,
 };
 
 /// systemctl and crontab are each asked once or twice.
@@ -104,7 +106,8 @@ pub(super) fn add(
         vec![examined]
     });
     let (store, only) = (renewer.store.clone(), only(request));
-    checks.blocking(&[], Check::Store, paths.config_dir.to_string_lossy(), move || {
+    let names: HashSet<String> = known.lineages.iter().map(|lineage| lineage.subject.name.to_string()).collect();
+    let audit = move || {
         let subject = store.paths().config_dir.to_string_lossy().into_owned();
         let mut findings = match store.audit() {
             Ok(findings) => findings,
@@ -123,6 +126,9 @@ pub(super) fn add(
             findings.push(finding.with_cure("give the file the name of a certificate, or remove it"));
         }
         vec![Examined::found(Check::Store, subject, findings)]
+    };
+    checks.spawn_sorted(Check::Store, paths.config_dir.to_string_lossy(), TIME_LIMIT, async move {
+        by_certificate(blocking(audit).await, &names)
     });
 
     if request.directory_hooks {
@@ -168,6 +174,27 @@ fn only(request: &Request) -> Option<LineageName> {
 }
 
 /// Whether a finding of the store is about this lineage: by its name, or by a path that has its name.
+/// What the audit says of one certificate belongs to it; the rest is about the store.
+fn by_certificate(examined: Vec<Examined>, names: &HashSet<String>) -> Vec<ExaminedEntry> {
+    let mut entries = Vec::new();
+    for mut one in examined {
+        if let Examination::Found(findings) = &mut one.outcome {
+            let (of_one, others): (Vec<_>, Vec<_>) =
+                std::mem::take(findings).into_iter().partition(|finding| names.contains(&finding.subject));
+            entries.extend(of_one.into_iter().map(|finding| {
+                let name = finding.subject.clone();
+                ExaminedEntry::new(vec![name.clone()], Examined::found(one.check, name, vec![finding]))
+            }));
+            if others.is_empty() {
+                continue;
+            }
+            *findings = others;
+        }
+        entries.push(ExaminedEntry::new(Vec::new(), one));
+    }
+    entries
+}
+
 fn concerns(finding: &Finding, name: &LineageName) -> bool {
     let name = name.as_str();
     finding.subject == name

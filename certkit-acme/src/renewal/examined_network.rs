@@ -1,10 +1,11 @@
 //! The checks that ask CAs, name servers and port 80, for all lineages at once.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use certkit_core::AcmeUrl;
+use certkit_core::{AcmeUrl, Finding, FindingCode};
 
 use super::examination::{Checks, ExaminedEntry};
 use super::examined_lineage::{Known, LookedAt};
@@ -15,7 +16,9 @@ use crate::accounts::{Choice, choose_account};
 use crate::challenge::Authenticator;
 use crate::deploy::{HookStage, directory_hooks};
 use crate::dns::Resolver;
-use crate::doctor::{Check, Examined, NetworkSubject, NetworkTools, WantedAccount, WantedAuthority, network};
+use crate::doctor::{
+    Check, Examination, Examined, NetworkSubject, NetworkTools, WantedAccount, WantedAuthority, network,
+};
 
 /// Each question has a limit of its own; hundreds of names whose servers are silent end here.
 const TIME_LIMIT: Duration = Duration::from_secs(300);
@@ -43,8 +46,56 @@ pub(super) async fn add(checks: &mut Checks, renewer: &Renewer, request: &Reques
     let tools = NetworkTools::new(renewer.transport.clone(), resolver);
     checks.spawn_sorted(Check::Directory, "CAs, names and port 80", TIME_LIMIT, async move {
         let examined = network(&subjects, &tools).await;
-        examined.into_iter().map(|examined| ExaminedEntry::new(concerned(&all, &examined), examined)).collect()
+        let entries = examined.into_iter().map(|examined| ExaminedEntry::new(concerned(&all, &examined), examined));
+        with_names_left(entries.collect(), &all)
     });
+}
+
+/// More names than this are not written into a command.
+const MOST_NAMES_LEFT: usize = 12;
+
+/// Names that lead nowhere, with the very command that takes all of them out of a certificate at once.
+fn with_names_left(entries: Vec<ExaminedEntry>, all: &[Found]) -> Vec<ExaminedEntry> {
+    let leads_nowhere =
+        |finding: &Finding| matches!(finding.code, FindingCode::NameNotFound | FindingCode::NameWithoutAddress);
+    let findings = entries.iter().flat_map(|entry| entry.examined.findings());
+    let dead: HashSet<String> =
+        findings.filter(|finding| leads_nowhere(finding)).map(|finding| finding.subject.clone()).collect();
+    let cure = |finding: &Finding, found: &Found| {
+        let publish = match finding.code {
+            FindingCode::NameNotFound => "publish the name again",
+            _ => "publish an address for the name",
+        };
+        let left: Vec<_> = found.identifiers.iter().filter(|name| !dead.contains(*name)).collect();
+        match left.len() {
+            0 => Some(format!(
+                "{publish}, or delete the certificate if nothing uses it: certkit delete --cert-name NAME"
+            )),
+            1..=MOST_NAMES_LEFT => {
+                let names: String = left.iter().map(|name| format!(" -d '{name}'")).collect();
+                Some(format!("{publish}, or take it out: certkit certonly --cert-name {}{names}", found.name))
+            }
+            _ => None,
+        }
+    };
+    let mut told = Vec::new();
+    for entry in entries {
+        if !entry.examined.findings().iter().any(leads_nowhere) {
+            told.push(entry);
+            continue;
+        }
+        for found in all.iter().filter(|found| entry.certificates.contains(&found.name)) {
+            let mut of_one = entry.clone();
+            of_one.certificates = vec![found.name.clone()];
+            if let Examination::Found(findings) = &mut of_one.examined.outcome {
+                for finding in findings.iter_mut().filter(|finding| leads_nowhere(finding)) {
+                    finding.exact_cure = cure(finding, found).or(finding.exact_cure.take());
+                }
+            }
+            told.push(of_one);
+        }
+    }
+    told
 }
 
 /// Reads the accounts of other CAs and the hook directory.
@@ -126,4 +177,40 @@ fn concerned(all: &[Found], examined: &Examined) -> Vec<String> {
         found.identifiers.iter().any(|name| name == subject) || found.directories.iter().any(|url| url == subject)
     };
     all.iter().filter(is_concerned).map(|found| found.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str, identifiers: &[&str]) -> Found {
+        let identifiers = identifiers.iter().map(ToString::to_string).collect();
+        Found { name: name.to_owned(), identifiers, directories: Vec::new() }
+    }
+
+    fn missing(name: &str, certificates: &[&str]) -> ExaminedEntry {
+        let finding = Finding::new(FindingCode::NameNotFound, name, "");
+        let certificates = certificates.iter().map(ToString::to_string).collect();
+        ExaminedEntry::new(certificates, Examined::found(Check::Addresses, name, vec![finding]))
+    }
+
+    #[test]
+    fn names_that_are_gone_are_taken_out_by_one_command_for_each_certificate() {
+        let all = [
+            found("a.example", &["a.example", "b.example", "c.example", "*.d.example"]),
+            found("second", &["b.example", "e.example"]),
+            found("dead", &["c.example"]),
+        ];
+        let entries =
+            vec![missing("b.example", &["a.example", "second"]), missing("c.example", &["a.example", "dead"])];
+        let told = with_names_left(entries, &all);
+        let cures: Vec<_> =
+            told.iter().map(|entry| (entry.certificates.join(" "), entry.examined.findings()[0].cure())).collect();
+        let of_a = "publish the name again, or take it out: certkit certonly --cert-name a.example -d 'a.example' -d '*.d.example'";
+        let of_second = "publish the name again, or take it out: certkit certonly --cert-name second -d 'e.example'";
+        let of_dead =
+            "publish the name again, or delete the certificate if nothing uses it: certkit delete --cert-name NAME";
+        let expected = [("a.example", of_a), ("second", of_second), ("a.example", of_a), ("dead", of_dead)];
+        assert_eq!(cures, expected.map(|(name, cure)| (name.to_owned(), cure)));
+    }
 }

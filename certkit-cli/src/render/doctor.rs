@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use super::json_time;
 use super::lines::{field, wrapped};
 
-/// A list of certificates, or of what was not looked at, is cut here; `--json` has all of it.
+/// A list of certificates is cut here; `--json` has all of it.
 const MOST_NAMED: usize = 10;
+/// And one of what was not looked at here.
+const MOST_NOT_CHECKED: usize = 3;
 
 /// For people.
 pub(crate) fn text(examinations: &Examinations) -> String {
@@ -34,6 +36,7 @@ pub(crate) fn json(examinations: &Examinations) -> Value {
             "severity": finding.severity,
             "certificates": problem.certificates,
             "subject": finding.subject,
+            "subjects": problem.subjects,
             "what": finding.code.what(),
             "evidence": finding.evidence,
             "why": finding.why(),
@@ -55,11 +58,13 @@ pub(crate) fn json(examinations: &Examinations) -> Value {
 fn problem_text(problem: &ExaminedProblem) -> String {
     let finding = &problem.finding;
     let mut text = wrapped("", &format!("{}: {}", severity(finding.severity), finding.what()), 2);
-    if !finding.subject.is_empty() && !problem.certificates.contains(&finding.subject) {
-        text.push_str(&field("Where", &finding.subject));
+    // What is about the certificate as a whole says where by its name alone.
+    let is_elsewhere = problem.subjects.iter().any(|subject| !problem.certificates.contains(subject));
+    if is_elsewhere {
+        text.push_str(&field("Where", &list(&problem.subjects, MOST_NAMED)));
     }
     if !problem.certificates.is_empty() {
-        text.push_str(&field("For", &list(&problem.certificates)));
+        text.push_str(&field("For", &list(&problem.certificates, MOST_NAMED)));
     }
     text.push_str(&field("Why", finding.why()));
     text.push_str(&field("To do", &problem.cure()));
@@ -70,14 +75,18 @@ fn problem_text(problem: &ExaminedProblem) -> String {
 }
 
 fn not_checked_text(one: &NotChecked) -> String {
-    wrapped("  ", &format!("{}: {}; because: {}", one.check.title(), list(&one.subjects), one.because), 4)
+    wrapped(
+        "  ",
+        &format!("{}: {}; because: {}", one.check.title(), list(&one.subjects, MOST_NOT_CHECKED), one.because),
+        4,
+    )
 }
 
-fn list(names: &[String]) -> String {
-    let mut text = names.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
-    if names.len() > MOST_NAMED {
+fn list(names: &[String], most: usize) -> String {
+    let mut text = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > most {
         // Writing to a String never fails.
-        let _ = write!(text, " and {} more", names.len() - MOST_NAMED);
+        let _ = write!(text, " and {} more", names.len() - most);
     }
     text
 }

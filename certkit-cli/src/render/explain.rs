@@ -83,6 +83,10 @@ fn one(summary: &Summary, condition: Condition, reader: Reader) -> Option<(Strin
             let what = format!("the attempt of {} failed: {}{again}", time(failure.at), words::remembered(failure));
             Some((what, Some(words::remembered_cure(failure, name))))
         }
+        Condition::Overdue => {
+            let since = summary.renewal_at().map(time)?;
+            Some((format!("it is due since {since} and nobody tried to renew it"), Some(next_run(summary))))
+        }
         Condition::DeployPending => {
             let pending = state?.deploy_pending.first()?;
             let version = pending.version;

@@ -125,7 +125,7 @@ pub(super) const NOBODY_IS_TOLD: Words = Words {
 pub(super) const NOT_SCHEDULED: Words = Words {
     severity: Severity::Error,
     what: "nothing runs certkit regularly on this machine",
-    why: "every certificate here expires unless somebody renews it by hand",
+    why: "a certificate that nothing renews by itself expires",
     cure: "certkit timer install",
 };
 

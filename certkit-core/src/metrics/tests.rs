@@ -130,7 +130,7 @@ fn without_series_for_each_certificate_the_totals_stay() {
     assert!(!text.contains("example") && !text.contains("x509"), "{text}");
     for line in [
         "certkit_certificates{condition=\"broken\"} 1",
-        "certkit_certificates{condition=\"due\"} 1",
+        "certkit_certificates{condition=\"overdue\"} 1",
         "certkit_certificates{condition=\"expired\"} 1",
         "certkit_certificates{condition=\"ok\"} 0",
         "certkit_earliest_not_after_timestamp_seconds 1799913600",

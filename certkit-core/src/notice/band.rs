@@ -66,7 +66,7 @@ impl Band {
 
 /// How long a certificate that became due at `due` may stay so without a word: a tenth of the lifetime or a day, whichever
 /// is shorter, but until the next run at least, and no longer than a quarter of what was left.
-pub(super) fn grace(validity: Validity, due: DateTime<Utc>, cadence: Cadence) -> TimeDelta {
+pub(crate) fn grace(validity: Validity, due: DateTime<Utc>, cadence: Cadence) -> TimeDelta {
     let usual = (validity.lifetime() / GRACE_FRACTION).min(LONGEST_GRACE);
     let left = validity.remaining(due).max(TimeDelta::zero());
     usual.max(cadence.interval).min(left / GRACE_OF_WHAT_IS_LEFT)

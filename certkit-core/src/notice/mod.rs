@@ -44,6 +44,7 @@
 mod alarm;
 
 mod band;
+pub(crate) use band::grace;
 
 mod cause;
 

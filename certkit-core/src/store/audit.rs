@@ -64,6 +64,8 @@ impl Audit<'_> {
             let files = targets.map(|target| target.file_name().unwrap_or_default().to_string_lossy());
             self.add(FindingCode::MixedVersions, name, files.join(", "));
         }
+        let is_told = |finding: &Finding| finding.code == FindingCode::ForeignLink && finding.subject == name;
+        let foreign = if self.findings.iter().any(is_told) { Vec::new() } else { foreign };
         for (link, target) in foreign {
             self.add(FindingCode::ForeignLink, name, format!("{} points to {}", link.display(), target.display()));
         }

@@ -4,7 +4,7 @@ mod fetch;
 
 mod vantage;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use certkit_core::{Finding, FindingCode, Identifier, IdentifierSet, Severity};
 use futures_util::StreamExt as _;
+use tokio::time::{Instant, timeout_at};
 
 use self::fetch::{End, Fetched, fetch, seconds, shown_body};
 use self::vantage::Vantage;
@@ -52,6 +53,19 @@ pub async fn check_http_challenge(
     addresses: &[(Identifier, Vec<IpAddr>)],
     tools: &NetworkTools,
 ) -> Vec<Examined> {
+    let addresses = addresses.iter().cloned().collect();
+    http_challenge(subject, &addresses, tools, &Silent::default(), Instant::now() + tools.time_limit).await
+}
+
+/// The same for one certificate of several: an address that is silent for one is not waited for again. What is not asked
+/// by the deadline is not; what was placed is removed in any case.
+pub(super) async fn http_challenge(
+    subject: &NetworkSubject,
+    addresses: &HashMap<Identifier, Vec<IpAddr>>,
+    tools: &NetworkTools,
+    silent: &Silent,
+    deadline: Instant,
+) -> Vec<Examined> {
     let lineage = subject.name.as_str();
     let Ok(solver) = subject.authenticator.solver(&tools.servers, &CommandSettings::new()) else {
         // That it cannot be used is told by itself.
@@ -85,32 +99,30 @@ pub async fn check_http_challenge(
         }
     }
     let to_ask = placed.iter().flat_map(|challenge| {
-        let of_name = addresses.iter().find(|(name, _)| *name == challenge.identifier);
-        let found = of_name.map(|(_, addresses)| addresses.clone()).unwrap_or_default();
+        let found = addresses.get(&challenge.identifier).cloned().unwrap_or_default();
         found.into_iter().map(move |address| (challenge, address))
     });
-    let silent = Silent::default();
-    let asking = to_ask.map(|(challenge, address)| {
-        let silent = &silent;
-        async move {
-            let path = format!("/.well-known/acme-challenge/{}", challenge.token.as_str());
-            let name = &challenge.identifier;
-            if silent.contains(address) {
-                return (challenge, address, Fetched::silent(name, address, &path));
-            }
-            let fetched = fetch(name, address, &path, &tools.resolver, &tools.http).await;
-            if fetched.way.len() == 1 && fetched.is_timed_out() {
-                silent.add(address);
-            }
-            (challenge, address, fetched)
+    let asking = to_ask.map(|(challenge, address)| async move {
+        let path = format!("/.well-known/acme-challenge/{}", challenge.token.as_str());
+        let name = &challenge.identifier;
+        if silent.contains(address) {
+            return (challenge, address, Some(Fetched::silent(name, address, &path)));
         }
+        let fetched = timeout_at(deadline, fetch(name, address, &path, &tools.resolver, &tools.http)).await.ok();
+        if fetched.as_ref().is_some_and(|fetched| fetched.way.len() == 1 && fetched.is_timed_out()) {
+            silent.add(address);
+        }
+        (challenge, address, fetched)
     });
     let answers: Vec<_> = futures_util::stream::iter(asking.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
     for challenge in &placed {
         let of_name: Vec<_> = answers.iter().filter(|(known, ..)| known.token == challenge.token).collect();
         let judged: Vec<_> = of_name
             .iter()
-            .map(|(_, address, fetched)| (*address, judge(subject, challenge, *address, fetched, tools)))
+            .map(|(_, address, fetched)| match fetched {
+                Some(fetched) => (*address, judge(subject, challenge, *address, fetched, tools)),
+                None => (*address, Judged::NotChecked(tools.too_late())),
+            })
             .collect();
         examined.extend(by_family(&challenge.identifier, judged));
     }
@@ -136,7 +148,7 @@ enum Judged {
 
 /// Addresses to which no connection came about in time: a thousand names at one address are not waited for one by one.
 #[derive(Default)]
-struct Silent(Mutex<HashSet<IpAddr>>);
+pub(super) struct Silent(Mutex<HashSet<IpAddr>>);
 
 impl Silent {
     fn contains(&self, address: IpAddr) -> bool {

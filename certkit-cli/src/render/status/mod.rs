@@ -5,7 +5,7 @@ mod bar;
 mod layout;
 
 use certkit_core::state::Serving;
-use certkit_core::{Condition, Finding, FindingCode, Overview, Severity, Step, Summary};
+use certkit_core::{Condition, Finding, Overview, Severity, Step, Summary};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -124,13 +124,14 @@ fn left_out(overview: &Overview<'_>, eventful: usize, uneventful: usize, screen:
 /// What is wrong with the store.
 fn problems(findings: &[Finding], screen: &Screen) -> String {
     let mut text = String::new();
-    for finding in findings.iter().filter(|finding| finding.severity >= Severity::Warning) {
-        if text.is_empty() {
-            text.push_str("\nProblems (`certkit certificates` tells what to do):\n");
-        }
+    let mut findings = findings.iter().filter(|finding| finding.severity >= Severity::Warning).peekable();
+    if findings.peek().is_some() {
+        text.push_str("\nProblems:\n");
+    }
+    while let Some(finding) = findings.next() {
         text.push_str(&wrapped_to(screen.columns, "  ", &format!("{}: {}", finding.subject, finding.what()), 4));
-        // It is about all certificates and none, and so not in that list.
-        if matches!(finding.code, FindingCode::SettingsUnusable | FindingCode::NobodyIsTold) {
+        // What is to be done about all of several stands below the last of them.
+        if findings.peek().is_none_or(|next| next.cure() != finding.cure()) {
             text.push_str(&wrapped_to(screen.columns, "    ", &format!("What to do: {}.", finding.cure()), 6));
         }
     }
