@@ -7,7 +7,7 @@ use certkit_core::Severity;
 use serde_json::{Value, json};
 
 use super::json_time;
-use super::lines::{field, wrapped};
+use super::lines::{cure_field, field, wrapped};
 
 /// A list of certificates is cut here; `--json` has all of it.
 const MOST_NAMED: usize = 10;
@@ -67,7 +67,7 @@ fn problem_text(problem: &ExaminedProblem) -> String {
         text.push_str(&field("For", &list(&problem.certificates, MOST_NAMED)));
     }
     text.push_str(&field("Why", finding.why()));
-    text.push_str(&field("To do", &problem.cure()));
+    text.push_str(&cure_field("To do", &problem.cure()));
     if problem.is_for_each() {
         text.push_str("              (NAME stands for each of these certificates)\n");
     }
