@@ -180,7 +180,7 @@ impl ExaminedProblem {
     /// for each of them.
     pub fn cure(&self) -> String {
         match self.certificates.as_slice() {
-            [only] => with_name(self.finding.cure(), only),
+            [only] => with_name(&certkit_core::words::cure_for(self.finding.cure(), only), only),
             _ => self.finding.cure().to_owned(),
         }
     }
@@ -361,6 +361,9 @@ mod tests {
         assert_eq!(problems.len(), 2);
         assert_eq!(problems[0].finding.code, FindingCode::WeakKey, "the worst is first");
         assert_eq!(problems[0].cure(), "certkit reconfigure --cert-name other --key-type ecdsa");
+        let mut quoted = problems[0].clone();
+        quoted.certificates = vec!["a b;c".into()];
+        assert_eq!(quoted.cure(), "certkit reconfigure --cert-name 'a b;c' --key-type ecdsa");
         assert_eq!(problems[1].certificates.len(), 50);
         assert_eq!(problems[1].subjects.len(), 50);
         assert!(problems[1].is_for_each() && problems[1].cure().contains("--cert-name NAME"));

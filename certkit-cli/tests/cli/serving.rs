@@ -121,7 +121,7 @@ fn inspect_asks_for_the_name_that_the_owner_set_for_an_address() {
     let address = at("127.0.0.2", &server);
     let alone = place.run(&["inspect", &address.to_string()]).ends_with(0);
     assert!(alone.stdout.contains("it does not cover the name that is asked for"), "{alone:?}");
-    says_where(&place, &[address.clone()]);
+    says_where(&place, &[address]);
     let run = place.run(&["inspect", &address.to_string()]).ends_with(0);
     assert!(run.stdout.contains(&format!("Asked for {NAME}, as the settings of the store say")), "{run:?}");
     assert!(!run.stdout.contains("it does not cover the name"), "{run:?}");

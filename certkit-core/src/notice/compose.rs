@@ -11,6 +11,8 @@ use crate::{LineageName, Step, Summary};
 
 /// So many attempts are told.
 const MOST_ATTEMPTS: usize = 5;
+/// A detail of more octets than this tells of many names, which are listed, and is told with the attempt.
+const LONGEST_DETAIL: usize = 400;
 
 /// The notice of an alarm.
 pub(super) fn compose(
@@ -121,10 +123,23 @@ impl Notice {
                     | Event::ChangedElsewhere { .. }
             )
         });
-        let attempts = results.map(|recorded| NoticeAttempt::new(recorded.at, event(&name, &recorded.event)));
+        let results: Vec<&RecordedEvent> = results.collect();
+        self.take_detail(results.last().map(|recorded| &recorded.event));
+        let attempts = results.iter().map(|recorded| NoticeAttempt::new(recorded.at, event(&name, &recorded.event)));
         let attempts = newest(attempts.collect());
         if !attempts.is_empty() {
             self.attempts = attempts;
+        }
+    }
+
+    /// The cause says what was met, as far as that is about this certificate alone: the state keeps the kind of it.
+    fn take_detail(&mut self, last: Option<&Event>) {
+        let Some(Event::AttemptFailed { failure }) = last else { return };
+        let detail = failure.to_string();
+        let detail = detail.trim_end_matches('.');
+        let is_this = self.class == Some(failure.class) && !failure.concerns_whole_ca();
+        if is_this && detail.len() <= LONGEST_DETAIL && !detail.is_empty() && !self.cause.contains(detail) {
+            self.cause = format!("{}: {detail}", self.cause);
         }
     }
 }

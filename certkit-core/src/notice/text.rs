@@ -99,7 +99,7 @@ impl NoticeGroup {
                 text.field(notice.end_label(), &until(end, now));
             }
             if !is_over {
-                text.why(notice, first);
+                text.why(notice, first, self.common_cause(first));
                 text.field("Names", &names_in_line(notice));
             }
         }
@@ -117,8 +117,22 @@ impl NoticeGroup {
         let count = self.notices.len();
         match first.kind {
             NoticeKind::Recovered => format!("{count} certificates are well again"),
-            _ => format!("{count} certificates: {}", first.cause),
+            _ => format!("{count} certificates: {}", self.common_cause(first)),
         }
+    }
+
+    /// The cause of the first, without the details that the others do not have.
+    fn common_cause<'n>(&self, first: &'n Notice) -> &'n str {
+        const DETAIL: &str = ": ";
+        let is_common = |words: &str| {
+            let is_so = |notice: &Notice| {
+                let rest = notice.cause.strip_prefix(words);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(DETAIL))
+            };
+            self.notices.iter().all(is_so)
+        };
+        let shorter = first.cause.rmatch_indices(DETAIL).filter_map(|(at, _)| first.cause.get(..at));
+        std::iter::once(first.cause.as_str()).chain(shorter).find(|words| is_common(words)).unwrap_or(&first.cause)
     }
 }
 
@@ -164,9 +178,9 @@ impl Text {
         }
     }
 
-    /// What differs from the first of a group.
-    fn why(&mut self, notice: &Notice, first: &Notice) {
-        if notice.cause != first.cause {
+    /// What differs from what a group has in common, and from its first.
+    fn why(&mut self, notice: &Notice, first: &Notice, common: &str) {
+        if notice.cause != common {
             self.field("Why", &format!("{}.", notice.cause));
         }
         if notice.command != first.command && !notice.command.is_empty() {

@@ -13,13 +13,21 @@ pub fn names_in_short(names: &[String]) -> String {
     }
 }
 
-/// A cure with the certificate's own name in its commands and files.
+/// A cure with the certificate's own name in its commands and files; a name that a shell would not take as it is, is
+/// quoted, if it is not yet.
 pub fn cure_for(cure: &str, name: &str) -> String {
-    let mut cure = cure.replace("--cert-name NAME", &format!("--cert-name {name}"));
+    let plain = unquoted(name).unwrap_or_else(|| name.to_owned());
+    let mut cure = cure.replace("--cert-name NAME", &format!("--cert-name {}", shell_word(&plain)));
     for folder in ["live", "lineages"] {
-        cure = cure.replace(&format!("{folder}/NAME"), &format!("{folder}/{name}"));
+        cure = cure.replace(&format!("{folder}/NAME"), &format!("{folder}/{plain}"));
     }
     cure
+}
+
+/// What [`shell_word`] has quoted.
+fn unquoted(word: &str) -> Option<String> {
+    let plain = word.strip_prefix('\'')?.strip_suffix('\'')?.replace("'\\''", "'");
+    (shell_word(&plain) == word).then_some(plain)
 }
 
 /// A target in words for people, escaped: `copy to /etc/postfix/tls`, `reload of nginx.service`.
@@ -64,6 +72,19 @@ mod tests {
             cure_for("see live/NAME and certkit/lineages/NAME.toml; certkit renew --cert-name NAME", "a.example"),
             "see live/a.example and certkit/lineages/a.example.toml; certkit renew --cert-name a.example"
         );
+    }
+
+    #[test]
+    fn a_name_in_a_command_is_one_word_for_a_shell() {
+        let command = "certkit renew --cert-name NAME";
+        for name in ["a b;c", "'a b;c'"] {
+            assert_eq!(cure_for(command, name), "certkit renew --cert-name 'a b;c'");
+        }
+        assert_eq!(cure_for("see live/NAME", "'a b;c'"), "see live/a b;c");
+        // They look quoted and are not.
+        for name in ["'a'; rm '", "'"] {
+            assert_eq!(cure_for(command, name), format!("certkit renew --cert-name {}", shell_word(name)));
+        }
     }
 
     #[test]

@@ -602,6 +602,8 @@ fn the_history_tells_more_than_the_state() {
     notice.take_history(&history);
     assert_eq!(notice.attempts.len(), 5);
     assert_eq!(notice.attempts[4].what, "failed: try 8\\u{1b}");
+    let cause = "the CA could not validate the names (a.example: dns): try 8\\u{1b}";
+    assert_eq!(notice.cause, cause, "what was met last, in plain words");
     notice.take_history(&[]);
     assert_eq!(notice.attempts.len(), 5);
 }

@@ -206,3 +206,20 @@ fn what_others_wrote_breaks_no_line_and_steers_no_terminal() {
     assert!(!all.contains("\nBcc") && !all.contains("\nSubject"), "{all}");
     assert!(all.contains("no\\u{d}\\u{a}Bcc:") && all.contains("x@y.example\\u{1b}[2J"), "{all}");
 }
+
+#[test]
+fn what_several_have_in_common_is_told_first_and_its_details_with_each() {
+    let of = |name: &str, detail: &str| Notice {
+        certificate: name.into(),
+        cause: format!("the challenge could not be set up on this machine: {detail}"),
+        ..failed()
+    };
+    let mut groups = group_notices(vec![of("a.example", "no /srv/a"), of("b.example", "no /srv/b")]);
+    let group = groups.remove(0);
+    assert!(groups.is_empty());
+    assert_eq!(group.subject(now()), "Critical: 2 certificates: the challenge could not be set up on this machine");
+    let text = group.text(now());
+    for detail in ["no /srv/a", "no /srv/b"] {
+        assert_eq!(text.matches(detail).count(), 1, "{text}");
+    }
+}
