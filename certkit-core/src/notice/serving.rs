@@ -8,7 +8,7 @@ use super::{NoticeKind, NoticeLevel};
 use crate::state::{
     AddressMemory, EndpointMemory, LineageState, PendingDeploy, ServedLeaf, ServedTrouble, Serving, Stage,
 };
-use crate::words::{cure_for, deploy_target, shell_word, time};
+use crate::words::{cure_for, deploy_pending, deploy_target, pending_targets, shell_word};
 use crate::{EndpointSource, FindingCode, Outlook, Summary, Validity};
 
 /// A target that failed so often has failed in two runs: one failure may be gone at the next.
@@ -103,7 +103,8 @@ fn of_differing(summary: &Summary, state: &LineageState) -> Cause {
         ),
         true => (cure_for(FindingCode::NotServed.cure(), &name), format!("certkit doctor --cert-name {name}")),
     };
-    let words = if pending.is_empty() { words } else { format!("{words}; {}", failing_targets(pending)) };
+    let words =
+        if pending.is_empty() { words } else { format!("{words}; {}", pending_targets(pending, deploy_target)) };
     let mut cause = Cause::new("not-served", words, cure, command);
     cause.key = key_of(pending, &format!("not-served:{}", summary.name));
     for place in places {
@@ -116,7 +117,7 @@ fn of_pending(summary: &Summary, pending: &[PendingDeploy]) -> Cause {
     let name = shell_word(&summary.name);
     let mut cause = Cause::new(
         "deploy-pending",
-        format!("the new certificate was not given to everything that has to have it: {}", failing_targets(pending)),
+        deploy_pending(pending, deploy_target),
         cure_for(FindingCode::DeployPending.cure(), &name),
         format!("certkit deploy --cert-name {name}"),
     );
@@ -150,21 +151,6 @@ fn of_refused(summary: &Summary, refused: &[&EndpointMemory]) -> Cause {
 /// What failed for several certificates because of one command is told at once.
 fn key_of(pending: &[PendingDeploy], otherwise: &str) -> String {
     pending.first().map_or_else(|| otherwise.to_owned(), |one| format!("deploy:{}", deploy_target(&one.target)))
-}
-
-fn failing_targets(pending: &[PendingDeploy]) -> String {
-    let all: Vec<String> = pending
-        .iter()
-        .map(|one| {
-            let target = deploy_target(&one.target);
-            match (one.failures, one.failed_at) {
-                (0, _) | (_, None) => format!("{target} has not been tried yet"),
-                (1, Some(at)) => format!("{target} failed on {}", time(at)),
-                (times, Some(at)) => format!("{target} failed {times} times, last on {}", time(at)),
-            }
-        })
-        .collect();
-    all.join(", ")
 }
 
 fn in_short(places: &[String]) -> String {
