@@ -23,7 +23,11 @@ impl Renewer {
         if let Err(why) = self.beat(&settings, request, Beat::Failure(what)).await {
             self.observer.finding(&Finding::new(FindingCode::HeartbeatFailed, "heartbeat", why));
         }
-        let findings = match self.tell_unusable(error).await {
+        // Without anybody to tell, nothing is written either.
+        if settings.channels().is_empty() {
+            return;
+        }
+        let findings = match self.tell_unusable(&settings, error).await {
             Ok(told) => told.findings,
             Err(error) => vec![Finding::new(FindingCode::NoticeNotDelivered, "notices", error.to_string())],
         };
@@ -31,11 +35,10 @@ impl Renewer {
     }
 
     /// The same without the heartbeat.
-    pub(super) async fn tell_unusable(&self, error: &SettingsError) -> Result<Told, RunError> {
-        let settings = self.settings_for_telling().await;
+    async fn tell_unusable(&self, settings: &Settings, error: &SettingsError) -> Result<Told, RunError> {
         let store = self.store.clone();
         let locked = Arc::new(blocking(move || store.lock()).await?);
-        self.tell_locked(&locked, &settings, Some(error), &Request::renew()).await
+        self.tell_locked(&locked, settings, Some(error), &Request::renew()).await
     }
 
     /// What can be read of `certkit/settings.toml`, with what flags change in it.

@@ -7,6 +7,7 @@ use certkit_acme::authorities;
 use certkit_acme::protocol::{Authority, ExternalAccountBinding, NewAccount};
 use certkit_acme::transport::Transport;
 use certkit_core::store::{Store, StoredAccount};
+use certkit_core::words::shell_word;
 use certkit_core::{AcmeUrl, Failure, FailureClass, escape};
 
 use super::Context;
@@ -77,6 +78,23 @@ pub(crate) async fn register(context: &Context<'_>, server: &AcmeUrl) -> Result<
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let saved = register_and_save(&locked, &authority, &new, binding.as_ref(), context.now, &host).await;
     Ok(saved.map_err(Failure::from)?.stored)
+}
+
+/// Whoever gives a CA an address expects to be told by it. Says, where this machine tells nobody either, how it would.
+pub(crate) fn say_who_tells(context: &Context<'_>, store: &Store, server: &AcmeUrl) {
+    let contacts = context.invocation.contacts();
+    // Settings that cannot be used tell nothing about whom they name.
+    let tells_nobody = store.settings().is_ok_and(|settings| settings.channels().is_empty());
+    if contacts.is_empty() || !tells_nobody {
+        return;
+    }
+    let mut command = format!("certkit update_account --email {}", shell_word(&contacts.join(",")));
+    if server.as_str() != authorities::LETS_ENCRYPT {
+        command.push_str(&format!(" --server {}", shell_word(server.as_str())));
+    }
+    context.ui.status(&format!(
+        "CAs send no mail about certificates any more; for this machine to tell you what goes wrong: {command}"
+    ));
 }
 
 /// Registers the key of a stored account anew when the CA does not know it any more; none when the CA does.

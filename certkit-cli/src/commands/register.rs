@@ -51,6 +51,9 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let stored =
         if is_first { runtime::ask(account::register(context, &server))? } else { again(context, &store, &server)? };
     context.ui.result("Account registered.\n");
+    if is_first {
+        account::say_who_tells(context, &store, &server);
+    }
     if !is_first {
         context.ui.result(&format!(
             "The CA did not know the account any more. It has its key and its id still; its URL is {} now: a CAA record that names the old one has to be changed.\n",

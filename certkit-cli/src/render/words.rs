@@ -5,8 +5,9 @@ use certkit_core::state::DeployTarget;
 use certkit_core::{AcmeUrl, escape};
 
 pub(crate) use certkit_core::words::{
-    HOOK_CURE, TARGET_CURE, broken_cure, class, cure_for, deploy_target, duration, event, failure_cure, from_now,
-    held_by, held_cure, is_of_settings, names_in_short, remembered, remembered_cure, rule, wished,
+    DAMAGED, HOOK_CURE, TARGET_CURE, broken_cure, class, condition_cure, cure_for, deploy_pending, deploy_target,
+    duration, event, failure_cure, from_now, held_by, held_cure, is_of_settings, names_in_short, not_yet_valid,
+    remembered, remembered_cure, revoked, rule, served_elsewise, wished,
 };
 
 /// A CA: by its name where it has one here, else by the URL of its directory.

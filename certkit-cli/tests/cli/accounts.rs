@@ -17,6 +17,9 @@ fn register_show_update_unregister() {
 
     let run = place.run_at(&ca, &["register", "-n", "--agree-tos", "-m", "a@example.org"]).ends_with(0);
     assert_eq!(run.stdout, "Account registered.\n");
+    // Nothing is written for it: the settings are the owner's.
+    assert!(run.stderr.contains("certkit update_account --email a@example.org --server https://"), "{}", run.stderr);
+    assert!(!place.tree.config_dir().join("certkit/settings.toml").exists());
     assert_eq!(place.tree.account_ids(&ca.directory_url()).len(), 1);
     let run = place.run_at(&ca, &["register", "--agree-tos"]).ends_with(1);
     assert!(run.stderr.contains("There is an existing account"), "{}", run.stderr);

@@ -191,7 +191,7 @@ fn settings_that_cannot_be_used_are_told_with_their_own_cure() {
         for more in [&[][..], &["--cert-name", "s.example.org"]] {
             let run = place.run(&[&[command], more].concat()).ends_with(status);
             assert!(run.stdout.contains("s.example.org"), "{}", run.stdout);
-            assert!(run.stdout.contains("What to do: correct the line; `certkit config check`"), "{}", run.stdout);
+            assert!(run.stdout.contains("What to do: write for example `run_interval ="), "{}", run.stdout);
         }
         let document = place.run(&[command, "--json"]).ends_with(status).json();
         assert_eq!(document["problems"][0]["code"], "settings-unusable", "{document}");

@@ -7,9 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{EndpointMemory, Serving};
+use crate::words::not_yet_valid;
 use crate::{
-    Condition, FindingCode, Notice, NoticeFacts, NoticeKind, NoticeLevel, NoticeMemory, Outlook, Step, Summary,
-    Validity, due_notices,
+    Condition, FailureClass, FindingCode, Notice, NoticeFacts, NoticeKind, NoticeLevel, NoticeMemory, Outlook, Step,
+    Summary, Validity, due_notices,
 };
 
 /// How bad it is, as monitoring plugins say it. The worst is last.
@@ -126,9 +127,8 @@ fn about_the_lineage(checked: &mut Checked, summary: &Summary) {
         let code = FindingCode::CertificateRevoked;
         checked.add(CheckLevel::Critical, code.what(), code.cure());
     }
-    if has(Condition::NotYetValid) {
-        let cure = "set the clock of this machine if it is wrong; otherwise wait";
-        checked.add(CheckLevel::Warning, "it is not valid yet", cure);
+    if let Some(validity) = summary.validity.filter(|_| has(Condition::NotYetValid)) {
+        checked.add(CheckLevel::Warning, not_yet_valid(validity), FailureClass::Clock.cure());
     }
     if has(Condition::DeployPending) {
         let code = FindingCode::DeployPending;

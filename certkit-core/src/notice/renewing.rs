@@ -8,7 +8,10 @@ use super::cause::{needs_owner, of_failure, of_hold};
 use super::{NoticeKind, NoticeLevel};
 use crate::decision::DueReason;
 use crate::state::{LineageState, Refusal, RememberedFailure};
-use crate::words::{broken_cure, cure_for, is_of_settings, minute, shell_word, time};
+use crate::words::{
+    DAMAGED, NEVER_CURE, NOBODY_TRIES_CURE, broken_cure, cure_for, is_of_settings, not_yet_valid,
+    revoked as revoked_words, shell_word, time,
+};
 use crate::{
     BrokenSummary, Condition, FailureClass, FindingCode, HeldBy, Outlook, PlanEntry, PlanInput, Step, Summary, Validity,
 };
@@ -135,7 +138,7 @@ fn of_damage(summary: &Summary) -> Cause {
     let name = shell_word(&summary.name);
     Cause::new(
         "damaged",
-        "what is live cannot be used, and is replaced at the next run",
+        DAMAGED,
         cure_for(FindingCode::LiveVersionDamaged.cure(), &name),
         format!("certkit renew --cert-name {name}"),
     )
@@ -144,7 +147,7 @@ fn of_damage(summary: &Summary) -> Cause {
 fn of_the_future(validity: Validity, summary: &Summary) -> Cause {
     Cause::new(
         "not-yet-valid",
-        format!("it is valid only from {} on: this machine's clock may be behind", minute(validity.not_before)),
+        not_yet_valid(validity),
         FailureClass::Clock.cure(),
         format!("certkit doctor --cert-name {}", shell_word(&summary.name)),
     )
@@ -157,8 +160,7 @@ fn of_silence(summary: &Summary, entry: &PlanEntry, input: &PlanInput, outlook: 
         return Cause::new(
             "autorenew-off",
             "the conf says autorenew = False, so nothing renews it",
-            "renew it by hand; or, if nothing uses it any more, delete it: certkit delete --cert-name ".to_owned()
-                + &name,
+            cure_for(NEVER_CURE, &name),
             format!("certkit renew --cert-name {name} --force-renewal"),
         );
     }
@@ -184,7 +186,7 @@ fn of_silence(summary: &Summary, entry: &PlanEntry, input: &PlanInput, outlook: 
     Cause::new(
         code,
         format!("no renewal was tried since it became due, and {since}"),
-        "see whether the timer or cron job is enabled and runs; then `certkit renew` renews what is due",
+        cure_for(NOBODY_TRIES_CURE, &name),
         command,
     )
 }
@@ -192,8 +194,7 @@ fn of_silence(summary: &Summary, entry: &PlanEntry, input: &PlanInput, outlook: 
 fn told_of_revocation(cause: Cause, state: &LineageState, summary: &Summary) -> Cause {
     let name = shell_word(&summary.name);
     let since = state.revocation.as_ref().and_then(|known| known.revoked_since);
-    let since = since.map_or_else(String::new, |at| format!(" on {}", minute(at)));
-    let mut words = format!("the CA revoked it{since}: clients that check refuse it");
+    let mut words = revoked_words(since);
     let (mut cure, mut command) = (cure_for(FindingCode::CertificateRevoked.cure(), &name), cause.command.clone());
     if state.last_failure.is_some() {
         words = format!("{words}; and its renewal fails: {}", cause.words);

@@ -8,7 +8,7 @@ use super::{NoticeKind, NoticeLevel};
 use crate::state::{
     AddressMemory, DeployTarget, EndpointMemory, LineageState, PendingDeploy, ServedLeaf, ServedTrouble, Serving, Stage,
 };
-use crate::words::{cure_for, deploy_target, minute, shell_word, time};
+use crate::words::{cure_for, deploy_pending, deploy_target, minute, pending_targets, shell_word, time};
 use crate::{EndpointSource, FindingCode, Outlook, Summary, Validity};
 
 /// A target that failed so often has failed in two runs: one failure may be gone at the next.
@@ -99,7 +99,7 @@ fn of_differing(summary: &Summary, state: &LineageState) -> Cause {
             format!(
                 "another certificate than the one in use is served at {}; {}",
                 in_short(&places),
-                failing_targets(pending)
+                pending_targets(pending, deploy_target)
             ),
             "put right why the deploy fails, then deploy it again".to_owned(),
             format!("certkit deploy --cert-name {name}"),
@@ -158,7 +158,7 @@ fn of_pending(summary: &Summary, pending: &[PendingDeploy]) -> Cause {
     let name = shell_word(&summary.name);
     let mut cause = Cause::new(
         "deploy-pending",
-        format!("the new certificate was not given to everything that has to have it: {}", failing_targets(pending)),
+        deploy_pending(pending, deploy_target),
         cure_for(FindingCode::DeployPending.cure(), &name),
         format!("certkit deploy --cert-name {name}"),
     );
@@ -192,21 +192,6 @@ fn of_refused(summary: &Summary, refused: &[&EndpointMemory]) -> Cause {
 /// What failed for several certificates because of one command is told at once.
 fn key_of(pending: &[PendingDeploy], otherwise: &str) -> String {
     pending.first().map_or_else(|| otherwise.to_owned(), |one| format!("deploy:{}", deploy_target(&one.target)))
-}
-
-fn failing_targets(pending: &[PendingDeploy]) -> String {
-    let all: Vec<String> = pending
-        .iter()
-        .map(|one| {
-            let target = deploy_target(&one.target);
-            match (one.failures, one.failed_at) {
-                (0, _) | (_, None) => format!("{target} has not been tried yet"),
-                (1, Some(at)) => format!("{target} failed on {}", time(at)),
-                (times, Some(at)) => format!("{target} failed {times} times, last on {}", time(at)),
-            }
-        })
-        .collect();
-    all.join(", ")
 }
 
 fn in_short(places: &[String]) -> String {

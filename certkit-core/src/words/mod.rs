@@ -1,5 +1,11 @@
 //! Words for people: problems, cures, events, targets and times. They stand here, once; whoever shows them says the same.
 
+mod conditions;
+pub use conditions::{
+    DAMAGED, NEVER_CURE, NOBODY_TRIES_CURE, condition_cure, deploy_pending, not_yet_valid, pending_targets, revoked,
+    served_elsewise,
+};
+
 mod events;
 pub use events::{event, rule, wished};
 

@@ -344,6 +344,7 @@ fn ensure_account(context: &Context<'_>, store: &Store, server: &AcmeUrl, mode: 
     }
     runtime::ask(account::register(context, server))?;
     context.ui.status("Account registered.");
+    account::say_who_tells(context, store, server);
     Ok(())
 }
 

@@ -170,7 +170,10 @@ fn every_state_that_applies_is_in_the_document() {
     let broken = of("bad\\u{1b}");
     assert_eq!(
         (&broken["cure"], &broken["due"]),
-        (&json!(FindingCode::BrokenLineage.cure().replace("--cert-name NAME", "--cert-name bad\\u{1b}")), &Value::Null)
+        (
+            &json!(FindingCode::BrokenLineage.cure().replace("--cert-name NAME", "--cert-name 'bad\\u{1b}'")),
+            &Value::Null
+        )
     );
     assert_eq!(document["lineages"][0]["state"], "broken");
 }
