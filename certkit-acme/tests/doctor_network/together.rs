@@ -1,7 +1,13 @@
 //! All checks for several lineages at once.
 
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use certkit_acme::accounts::register_and_save;
 use certkit_acme::challenge::Authenticator;
+use certkit_acme::dns::{Resolver, ResolverSettings};
 use certkit_acme::doctor::{
     Check, Examination, Examined, NetworkSubject, NetworkTools, WantedAccount, WantedAuthority, network,
 };
@@ -90,4 +96,54 @@ async fn names_validated_by_dns_are_looked_at_where_the_record_goes() {
     let subjects = vec![subject("a.example", &["*.a.example"], manual)];
     let examined = sent(subjects, NetworkTools::new(transport, resolver(&server))).await;
     assert_eq!(codes(&examined), [FindingCode::ChallengeRecordsLeft], "{examined:?}");
+}
+
+fn not_checked(examined: &[Examined], check: Check) -> Vec<&str> {
+    let of_check = examined.iter().filter(|one| one.check == check);
+    of_check
+        .map(|one| match &one.outcome {
+            Examination::NotChecked { because } => because.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_resolver_that_is_silent_is_not_asked_about_every_name() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut settings = ResolverSettings::with_servers(vec![socket.local_addr().unwrap()]);
+    settings.patience = Duration::from_millis(200);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        while socket.recv(&mut [0; 512]).is_ok() {
+            counted.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let webroot = Authenticator::Webroot { map: Vec::new(), default: Some(folder.path().to_owned()) };
+    let subjects: Vec<_> = (0..300)
+        .map(|number| subject(&format!("n{number}"), &[&format!("n{number}.example")], webroot.clone()))
+        .collect();
+    let transport = Transport::new(&TransportSettings::new()).unwrap();
+    let examined = sent(subjects, NetworkTools::new(transport, Resolver::new(&settings).unwrap())).await;
+    let because = not_checked(&examined, Check::Addresses);
+    assert_eq!(because, vec!["the resolver of this machine does not answer"; 300]);
+    // Three tries for each of two kinds of address would be six for every name.
+    assert!(asked.load(Ordering::Relaxed) < 900, "{asked:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_reached_in_time_is_said_and_nothing_is_left_in_the_webroot() {
+    let server = name_server();
+    host(&server, "a.example");
+    let folder = tempfile::tempdir().unwrap();
+    let webroot = Authenticator::Webroot { map: Vec::new(), default: Some(folder.path().to_owned()) };
+    let transport = Transport::new(&TransportSettings::new()).unwrap();
+    let mut tools = NetworkTools::new(transport, resolver(&server));
+    tools.time_limit = Duration::ZERO;
+    let examined = sent(vec![subject("a.example", &["a.example"], webroot)], tools).await;
+    let because = not_checked(&examined, Check::Addresses);
+    assert!(because.len() == 1 && because[0].contains("--cert-name"), "{because:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

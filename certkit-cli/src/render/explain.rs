@@ -69,7 +69,7 @@ fn one(summary: &Summary, condition: Condition, reader: Reader) -> Option<(Strin
         }
         Condition::Overdue => {
             let since = summary.renewal_at().map(time)?;
-            Some((format!("it is due since {since} and nobody tried to renew it"), Some(next_run(summary))))
+            format!("it is due since {since} and nobody tried to renew it")
         }
         Condition::DeployPending => {
             let target = match reader {

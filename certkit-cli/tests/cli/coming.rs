@@ -74,7 +74,7 @@ fn the_status_has_problems_first_and_no_opinion_in_its_exit_status() {
     let place = Place::new();
     several(&place);
     let run = place.run(&["status"]).ends_with(0);
-    let headline = "6 certificates: 1 broken, 1 expired, 1 due, 3 ok.";
+    let headline = "6 certificates: 1 broken, 1 expired, 1 overdue, 3 ok.";
     assert!(run.stdout.starts_with(headline), "{}", run.stdout);
     let table =
         run.stdout.lines().skip_while(|line| !line.starts_with("Certificate")).filter(|line| !line.starts_with(' '));
@@ -88,7 +88,7 @@ fn the_status_has_problems_first_and_no_opinion_in_its_exit_status() {
         "late.example.org",
         "never.example.org",
         "",
-        "Problems",
+        "Problems:",
     ];
     assert_eq!(first_words[..9], expected, "{}", run.stdout);
     assert!(

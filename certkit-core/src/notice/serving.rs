@@ -8,7 +8,7 @@ use super::{NoticeKind, NoticeLevel};
 use crate::state::{
     AddressMemory, DeployTarget, EndpointMemory, LineageState, PendingDeploy, ServedLeaf, ServedTrouble, Serving, Stage,
 };
-use crate::words::{cure_for, deploy_pending, deploy_target, minute, pending_targets, shell_word, time};
+use crate::words::{cure_for, deploy_pending, deploy_target, minute, pending_targets, shell_word};
 use crate::{EndpointSource, FindingCode, Outlook, Summary, Validity};
 
 /// A target that failed so often has failed in two runs: one failure may be gone at the next.

@@ -67,7 +67,7 @@ pub fn condition_cure(summary: &Summary, condition: Condition) -> Option<String>
         Condition::NotServed => FindingCode::NotServed.cure(),
         Condition::DeployPending => FindingCode::DeployPending.cure(),
         // Whatever keeps it from being renewed has its own words.
-        Condition::Expired if summary.state().is_none_or(|state| state.last_failure.is_none()) => {
+        Condition::Expired | Condition::Overdue if summary.state().is_none_or(|state| state.last_failure.is_none()) => {
             let never = summary.input().is_some_and(|input| input.wish.never);
             let is_due = summary.entry().is_some_and(|entry| !matches!(entry.step, Step::NotDue { .. }));
             match (never, is_due) {

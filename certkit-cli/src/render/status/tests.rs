@@ -46,7 +46,8 @@ fn every_kind() -> Foresight {
     ok.state.apply(&served(true, json!([{ "address": "192.0.2.1:443", "leaf": { "kind": "same" } }])), now());
     let inputs = vec![
         ok,
-        certificate("due.example", 20),
+        certificate("due.example", 30),
+        certificate("overdue.example", 20),
         certificate("a-name-that-is-far-too-long-for-any-screen.but-not-for-the-dns.example.org", 80),
         failed(certificate("failing.example", 21), 3, &challenge_failure()),
         waiting,
