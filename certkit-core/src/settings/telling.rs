@@ -80,9 +80,9 @@ fn keep_what_is_toml(lines: &mut [String]) {
     let is_toml = |part: &[String]| DeTable::parse_recoverable(&part.join("\n")).1.is_empty();
     let mut at = 0;
     while at < lines.len() {
-        let ends: Vec<usize> = match lines.get(at).is_some_and(is_head) {
+        let ends: Vec<usize> = match lines.get(at).is_some_and(|line| is_head(line)) {
             true => {
-                let heads = (at + 1..lines.len()).filter(|one| lines.get(*one).is_some_and(is_head));
+                let heads = (at + 1..lines.len()).filter(|one| lines.get(*one).is_some_and(|line| is_head(line)));
                 heads.chain([lines.len()]).take(MOST_PARTS).collect()
             }
             false => (at + 1..=lines.len()).take(MOST_PARTS).collect(),
@@ -96,16 +96,16 @@ fn keep_what_is_toml(lines: &mut [String]) {
     }
 }
 
-fn is_head(line: &String) -> bool {
+fn is_head(line: &str) -> bool {
     line.trim_start().starts_with('[')
 }
 
 /// Empties the table that a line belongs to, or the line alone where it belongs to none. Tells whether anything was there.
 fn take_away(lines: &mut [String], at: usize) -> bool {
-    let Some(head) = lines.iter().take(at.saturating_add(1)).rposition(is_head) else {
+    let Some(head) = lines.iter().take(at.saturating_add(1)).rposition(|line| is_head(line)) else {
         return lines.get_mut(at).is_some_and(|line| !std::mem::take(line).trim().is_empty());
     };
-    let end = lines.iter().skip(head + 1).position(is_head).map_or(lines.len(), |next| head + 1 + next);
+    let end = lines.iter().skip(head + 1).position(|line| is_head(line)).map_or(lines.len(), |next| head + 1 + next);
     lines.get_mut(head..end).into_iter().flatten().for_each(String::clear);
     true
 }
