@@ -139,9 +139,9 @@ impl Resolver {
             // What is found by passing over a name without an answer holds for this look alone.
             let is_answered = answer.as_ref().is_ok_and(|answer| is_answer(answer.metadata.response_code));
             if is_answered {
-                passed.push(at.clone())
+                passed.push(at.clone());
             } else {
-                passed.clear()
+                passed.clear();
             }
             if let Ok(answer) = answer {
                 let names = name_servers(&answer.answers, &at);

@@ -89,7 +89,7 @@ fn with_names_left(entries: Vec<ExaminedEntry>, all: &[Found]) -> Vec<ExaminedEn
             of_one.certificates = vec![found.name.clone()];
             if let Examination::Found(findings) = &mut of_one.examined.outcome {
                 for finding in findings.iter_mut().filter(|finding| leads_nowhere(finding)) {
-                    finding.exact_cure = cure(finding, found).or(finding.exact_cure.take());
+                    finding.exact_cure = cure(finding, found).or_else(|| finding.exact_cure.take());
                 }
             }
             told.push(of_one);
