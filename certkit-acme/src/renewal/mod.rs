@@ -40,6 +40,8 @@ mod own_settings;
 mod looking;
 pub use looking::issuer_kind;
 
+mod performing;
+
 mod planning;
 
 mod prove;

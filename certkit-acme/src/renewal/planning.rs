@@ -24,16 +24,7 @@ impl Renewer {
 
     /// The plan with what it was made of, in the same order: what a limit leaves, what the CA said, what is remembered.
     pub async fn foresee(&self, request: &Request) -> Result<(Plan, Vec<PlanInput>, Outlook), RunError> {
-        self.foresee_with(request, self.effective_settings().await?).await
-    }
-
-    /// The same by other settings than those of the store: what would come of them, or what comes while those of the store
-    /// cannot be used.
-    pub async fn foresee_with(
-        &self,
-        request: &Request,
-        settings: Settings,
-    ) -> Result<(Plan, Vec<PlanInput>, Outlook), RunError> {
+        let settings = self.effective_settings().await?;
         let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
         blocking(move || {
             let (mut ledger, _) = store.ledger()?;

@@ -58,7 +58,9 @@ pub(crate) fn heading(forecast: &Forecast, days: &[ForecastDay], assumed: Option
         Some(lifetime) => format!("every new certificate lives for {}", words::duration(lifetime)),
         None => "new certificates live as long as their CAs have announced".to_owned(),
     };
-    let span = format!("{} to {}", date(forecast.from), date(forecast.until));
+    // The end is the first instant that does not belong to it.
+    let last = forecast.until - TimeDelta::seconds(1);
+    let span = format!("{} to {}", date(forecast.from), date(last));
     let busiest = days.iter().max_by_key(|day| (day.renewals, std::cmp::Reverse(day.day)));
     match (forecast.renewals.len(), busiest) {
         (0, _) | (_, None) => format!("Renewals from {span}, as if {lives}: none."),
