@@ -156,6 +156,8 @@ pub enum NoticeKind {
     /// The version in use is served, but clients refuse it or will: a chain that is not complete, or an issuer that ends
     /// earlier.
     ServedBadly,
+    /// An endpoint of the owner's settings was not reached for a while, so that nobody knows what it serves.
+    Unreachable,
     /// A deploy is pending.
     DeployPending,
     /// A lineage cannot be used.
@@ -238,6 +240,7 @@ impl NoticeKind {
             Self::Revoked => "revoked",
             Self::NotServed => "not-served",
             Self::ServedBadly => "served-badly",
+            Self::Unreachable => "unreachable",
             Self::DeployPending => "deploy-pending",
             Self::Broken => "broken",
             Self::Machine => "machine",

@@ -14,6 +14,10 @@ use crate::{EndpointSource, FindingCode, Outlook, Summary, Validity};
 /// A target that failed so often has failed in two runs: one failure may be gone at the next.
 const FAILURES_THAT_LAST: u32 = 2;
 
+/// A server that was not reached so often in a row is not about to be back: four looks of a timer every six hours are a day,
+/// and a daemon, which looks again after 1, 10, 60, 60 minutes, has waited for two hours.
+const LOOKS_THAT_LAST: u32 = 5;
+
 /// What is said at `now` of where a certificate is deployed and served.
 pub(super) fn serving(summary: &Summary, outlook: &Outlook, now: DateTime<Utc>) -> Verdict {
     let (Some(state), Some(validity)) = (summary.state(), summary.validity) else { return Verdict::Well };
@@ -40,6 +44,16 @@ pub(super) fn serving(summary: &Summary, outlook: &Outlook, now: DateTime<Utc>) 
     if !refused.is_empty() {
         let level = refused.iter().flat_map(|one| refusals(one)).map(urgency).max().unwrap_or(NoticeLevel::Warning);
         return said(NoticeKind::ServedBadly, level, of_refused(summary, &refused), Some(validity));
+    }
+    // Only where the owner said that it has to be served: a name's port 443 may have moved elsewhere.
+    let is_silent = |one: &&EndpointMemory| {
+        one.endpoint.source == EndpointSource::Settings
+            && one.serving() == Serving::Unreachable
+            && one.misses >= LOOKS_THAT_LAST
+    };
+    let silent: Vec<&EndpointMemory> = counting().filter(is_silent).collect();
+    if let Some(first) = silent.first() {
+        return said(NoticeKind::Unreachable, NoticeLevel::Warning, of_silent(first, &silent), Some(validity));
     }
     // What cannot be reached now may still serve what was told of it.
     if counting().any(|one| one.serving() != Serving::Matches) { Verdict::Smoulders } else { Verdict::Well }
@@ -185,6 +199,19 @@ fn of_refused(summary: &Summary, refused: &[&EndpointMemory]) -> Cause {
         for trouble in refusals(one) {
             cause = cause.and(&format!("served-badly:{}:{}", trouble.code(), one.endpoint));
         }
+    }
+    cause
+}
+
+fn of_silent(first: &EndpointMemory, silent: &[&EndpointMemory]) -> Cause {
+    let places: Vec<String> = silent.iter().map(|one| one.endpoint.to_string()).collect();
+    let detail = first.answers.iter().map(|answer| answer.detail.as_str()).find(|detail| !detail.is_empty());
+    let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+    let words = format!("{} was not reached {} times in a row{detail}", in_short(&places), first.misses);
+    let mut cause =
+        Cause::new("unreachable", words, first.endpoint.unreachable_cure(), first.endpoint.inspect_command());
+    for place in places {
+        cause = cause.and(&format!("unreachable:{place}"));
     }
     cause
 }

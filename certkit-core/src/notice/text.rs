@@ -60,6 +60,7 @@ impl Notice {
             NoticeKind::Revoked => format!("{name} is revoked by its CA"),
             NoticeKind::NotServed => format!("{name} is not served: another certificate is"),
             NoticeKind::ServedBadly => format!("{name} is served in a way that clients refuse"),
+            NoticeKind::Unreachable => format!("nobody knows whether {name} is served: the server is not reached"),
             NoticeKind::DeployPending => format!("{name} was renewed, but is not deployed"),
             _ if has_expired => format!("{name} expired {left} ago and is not renewed"),
             NoticeKind::Expiring => format!("{name} expires in {left} and is not renewed"),

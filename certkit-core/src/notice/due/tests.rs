@@ -307,7 +307,7 @@ fn what_is_not_served_names_the_address_since_when_and_a_command_that_does_somet
 }
 
 #[test]
-fn what_clients_refuse_is_told_and_what_cannot_be_reached_is_not() {
+fn what_clients_refuse_is_told() {
     let same = serde_json::json!({"kind": "same"});
     let case = |leaf, troubles: &[&str]| Case::of(90 * DAY).served(endpoint("settings", leaf, troubles));
     assert_eq!(case(same.clone(), &["incomplete-chain"]).said(DAY), [(ServedBadly, Critical)]);
@@ -316,7 +316,28 @@ fn what_clients_refuse_is_told_and_what_cannot_be_reached_is_not() {
     assert_eq!(case(same.clone(), &["other-chain", "other-without-sni"]).said(DAY), []);
     assert_eq!(case(same.clone(), &["unknown-authority"]).said(DAY), [], "a CA of the owner's own");
     assert_eq!(case(same, &[]).said(DAY), []);
-    assert_eq!(case(serde_json::json!({"kind": "unreachable"}), &[]).said(DAY), []);
+}
+
+#[test]
+fn a_server_that_is_not_reached_is_told_once_it_lasts_and_where_the_owner_named_it() {
+    let silent = |source: &str, misses: u32| {
+        let mut case = Case::of(90 * DAY).served(endpoint(source, serde_json::json!({"kind": "unreachable"}), &[]));
+        case.state.served[0].misses = misses;
+        case.state.served[0].has_served_ours = true;
+        case.state.served[0].answers[0].detail = "connection refused".to_owned();
+        case
+    };
+    assert_eq!(silent("settings", 4).said(DAY), [], "it may be starting again");
+    assert_eq!(silent("default", 50).said(DAY), [], "the name may have moved");
+    assert_eq!(silent("settings", 5).said(DAY), [(NoticeKind::Unreachable, Warning)]);
+    let notice = &silent("settings", 5).due(DAY, &NoticeMemory::default())[0];
+    assert_eq!(notice.cause, "a.example:443 was not reached 5 times in a row: connection refused");
+    assert_eq!(notice.command, "certkit inspect a.example:443");
+    let mut memory = NoticeMemory::default();
+    tell(&mut memory, std::slice::from_ref(notice), DAY);
+    assert_eq!(silent("settings", 6).due(DAY + 6, &memory), [], "the same is not told twice");
+    let back = Case::of(90 * DAY).served(endpoint("settings", serde_json::json!({"kind": "same"}), &[]));
+    assert_eq!(back.due(DAY + 12, &memory)[0].kind, Recovered);
 }
 
 #[test]
