@@ -293,7 +293,7 @@ fn what_is_pending_is_deployed_when_it_is_asked_for() {
 
     fs::write(&allowed, "").unwrap();
     let document = place.run(&["deploy", "--json"]).ends_with(0).json();
-    assert_eq!(document["deployed"], json!([{ "name": "p.example.org", "version": 1 }]));
+    assert_eq!(document["deployed"], json!([{ "name": "p.example.org", "version": 1, "served_at": [] }]));
     assert_eq!(document["deploy_pending"], json!([]));
     assert_eq!(place.run(&["deploy"]).ends_with(0).stdout, "Nothing is pending.\n");
     assert_eq!(ca.orders_placed(), orders);
