@@ -136,7 +136,7 @@ fn verdict(overview: &Overview<'_>, findings: &[&Finding]) -> Value {
     };
     let next = overview
         .next_renewal()
-        .map(|at| format!("The next renewal is due {}, at {}.", words::from_now(at, overview.now), time(at)));
+        .map(|at| format!("The next renewal becomes due {}, at {}.", words::from_now(at, overview.now), time(at)));
     let text = if total == 0 { "`certkit certonly` obtains one.".to_owned() } else { next.unwrap_or_default() };
     json!({ "kind": kind, "title": title, "text": text, "troubled": (troubled > 0).then_some(troubled) })
 }

@@ -84,7 +84,7 @@ pub(crate) fn headline(overview: &Overview<'_>) -> String {
     let certificates =
         if total == 1 { "1 certificate".to_owned() } else { format!("{} certificates", thousands(total)) };
     let next = match overview.next_renewal() {
-        Some(at) => format!(" The next renewal is due {}.", words::from_now(at, overview.now)),
+        Some(at) => format!(" The next renewal becomes due {}.", words::from_now(at, overview.now)),
         None => String::new(),
     };
     let counts: Vec<String> = overview

@@ -114,7 +114,7 @@ fn a_thousand_certificates_are_counted_and_some_are_shown() {
     let all = foresight(inputs, Default::default());
     let shown = text(&all, &[], &screen(80, true), Limit::OneScreen);
     assert!(
-        shown.starts_with("1,000 certificates: 30 failing, 970 ok. The next renewal is due in 30 days."),
+        shown.starts_with("1,000 certificates: 30 failing, 970 ok. The next renewal becomes due in 30 days."),
         "{shown}"
     );
     assert!(shown.contains("\nand 10 more that need a look; --all shows all\n"), "{shown}");
@@ -128,7 +128,7 @@ fn a_thousand_certificates_are_counted_and_some_are_shown() {
 fn when_all_is_well_it_is_said_in_a_sentence() {
     let one = foresight(vec![certificate("a.example", 60)], Default::default());
     let shown = text(&one, &[], &screen(80, true), Limit::None);
-    let expected = "1 certificate: it is well. The next renewal is due in 30 days. (2027-01-15";
+    let expected = "1 certificate: it is well. The next renewal becomes due in 30 days. (2027-01-15";
     assert!(shown.starts_with(expected), "{shown}");
 }
 
