@@ -40,6 +40,8 @@ pub use issuing::obtain;
 
 pub mod metrics;
 
+mod mounts;
+
 mod pause;
 
 pub mod notify;

@@ -99,6 +99,10 @@ fn environment() -> Environment {
     Environment {
         config_dir: dir("CERTKIT_CONFIG_DIR"),
         user_config_dir: dir("XDG_CONFIG_HOME").or_else(|| Some(dir("HOME")?.join(".config"))),
+        runtime_dir: dir("RUNTIME_DIRECTORY").or_else(|| match rustix::process::geteuid().is_root() {
+            true => Some(PathBuf::from("/run/certkit")),
+            false => Some(dir("XDG_RUNTIME_DIR")?.join("certkit")),
+        }),
         path: env::var_os("PATH"),
         timer: env::var_os(timer::VARIABLE),
         timer_root: dir("CERTKIT_TIMER_ROOT"),

@@ -55,7 +55,7 @@ pub mod metrics;
 mod notice;
 pub use notice::{
     Notice, NoticeAttempt, NoticeFacts, NoticeGroup, NoticeKind, NoticeLevel, NoticeMemory, Told, due_notices,
-    group_notices, level_of, next_look,
+    group_notices, is_locked_too_long, level_of, next_look, replayed,
 };
 
 mod pem_block;

@@ -1,14 +1,15 @@
 //! Whether there is room for a new version, and whether the store may be written and is kept.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use certkit_core::store::remount_cure;
 use certkit_core::words::shell_word;
 use certkit_core::{Finding, FindingCode, Severity, escape};
 use rustix::fs::{Access, access, statvfs};
 
 use super::{Check, Examined};
+use crate::mounts::{Mount, existing};
 
 /// What is left on a file system, for a user without privileges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,22 +80,15 @@ pub fn judge_room(folder: &Path, room: Room) -> Vec<Finding> {
 /// Whether the file system of a folder is writable and kept, by the mounts of this machine (proc_pid_mountinfo(5)).
 pub fn check_mount(folder: &Path, mountinfo: &str) -> Examined {
     let shown = folder.to_string_lossy();
-    let existing = existing(folder);
-    let real = fs::canonicalize(&existing).unwrap_or(existing);
-    let mounts = mountinfo.lines().filter_map(Mount::read).filter(|mount| real.starts_with(&mount.at));
-    // Of two on the same place the later one counts.
-    let Some(mount) = mounts.max_by_key(|mount| mount.at.as_os_str().len()) else {
+    let Some(mount) = Mount::of(folder, mountinfo) else {
         return Examined::not_checked(Check::Mount, &shown, "the mounts of this machine do not tell where it is");
     };
     let at = escape(&mount.at.to_string_lossy()).into_owned();
     let kind = escape(&mount.kind).into_owned();
     let mut findings = Vec::new();
     if mount.is_read_only {
-        let cure = format!(
-            "mount -o remount,rw {}; one that became read-only by itself has an error: dmesg tells",
-            shell_word(&at)
-        );
-        findings.push(Finding::new(FindingCode::StoreReadOnly, &shown, format!("{at} ({kind})")).with_cure(cure));
+        let finding = Finding::new(FindingCode::StoreReadOnly, &shown, format!("{at} ({kind})"));
+        findings.push(finding.with_cure(remount_cure(&mount.at)));
     }
     match mount.kind.as_str() {
         "tmpfs" | "ramfs" => {
@@ -134,38 +128,10 @@ pub fn check_writable(folder: &Path) -> Examined {
     }
 }
 
-/// The folder, or the nearest one above it that is there.
-fn existing(folder: &Path) -> PathBuf {
-    folder.ancestors().find(|path| path.exists()).unwrap_or_else(|| Path::new("/")).to_owned()
-}
-
-/// A line of mountinfo: `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue`.
-struct Mount {
-    at: PathBuf,
-    kind: String,
-    is_read_only: bool,
-}
-
-impl Mount {
-    fn read(line: &str) -> Option<Self> {
-        let (mount, system) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(4);
-        let (at, options) = (fields.next()?, fields.next()?);
-        let mut system = system.split(' ');
-        let kind = system.next()?.to_owned();
-        let super_options = system.nth(1).unwrap_or_default();
-        let has_ro = |options: &str| options.split(',').any(|option| option == "ro");
-        Some(Self { at: unescaped(at).into(), kind, is_read_only: has_ro(options) || has_ro(super_options) })
-    }
-}
-
-/// Blanks, tabs, newlines and backslashes are written in octal.
-fn unescaped(text: &str) -> String {
-    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::super::Examination;
     use super::*;
 

@@ -44,12 +44,10 @@ impl Renewer {
         machine.last_success = ledger.last_success();
         machine.runs = ledger.ended_runs();
         machine.settings = health;
-        let store = self.store().clone();
+        let remembered = self.remembering(None).read().await;
         // What cannot be read is not known to be nothing.
-        machine.notices_pending = match blocking(move || store.deliveries()).await {
-            Ok((deliveries, None)) => Some(deliveries.pending()),
-            _ => None,
-        };
+        let is_known = remembered.error.is_none() && remembered.findings.is_empty();
+        machine.notices_pending = is_known.then(|| remembered.told.deliveries.pending());
         known(&mut machine);
         Ok(blocking(move || render(&survey.summaries, &machine, detail, survey.now)).await)
     }

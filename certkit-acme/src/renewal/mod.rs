@@ -4,6 +4,8 @@ mod advice;
 
 mod attempt;
 
+mod beating;
+
 mod coming;
 pub use coming::{LifetimeChange, Renewers};
 
@@ -25,7 +27,12 @@ mod examined_machine;
 
 mod examined_network;
 
+mod foretelling;
+pub use foretelling::{Foretold, ForetoldChannel, Quiet};
+
 mod group;
+
+mod hindered;
 
 mod inventory;
 
@@ -45,6 +52,8 @@ mod performing;
 mod planning;
 
 mod prove;
+
+mod remembering;
 
 mod report;
 pub use report::{HookRun, Outcome, Report, ReportEntry};
@@ -68,18 +77,21 @@ mod survey;
 pub use survey::Survey;
 
 mod telling;
-pub use telling::{Foretold, ForetoldChannel, Quiet, Told};
+pub use telling::Told;
+
+mod to_tell;
 
 mod unusable;
 
 mod wishes;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::settings::{Settings, SettingsError};
 use certkit_core::state::Event;
-use certkit_core::store::{LiveSwitch, LockError, Store, StoreError};
+use certkit_core::store::{LiveSwitch, LockError, SpareMemory, Store, StoreError};
 use certkit_core::{Failure, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
@@ -103,6 +115,7 @@ pub struct Renewer {
     resolver: ResolverSettings,
     secrets: Secrets,
     host: String,
+    spare: Arc<SpareMemory>,
     account_key_patience: Duration,
 }
 
@@ -124,6 +137,7 @@ pub struct RenewerBuilder {
     resolver: ResolverSettings,
     secrets: Secrets,
     host: String,
+    spare_folders: Vec<PathBuf>,
     account_key_patience: Duration,
 }
 
@@ -153,6 +167,7 @@ impl Renewer {
             resolver: ResolverSettings::default(),
             secrets: Secrets::new(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            spare_folders: Vec::new(),
             account_key_patience: ACCOUNT_KEY_PATIENCE,
         }
     }
@@ -234,6 +249,14 @@ impl RenewerBuilder {
         self
     }
 
+    /// Another folder, besides the work dir and the logs dir, where it may be kept what the owner was told while the store
+    /// cannot be written: one in memory, such as `/run/certkit`, can be written when no disk can.
+    #[must_use]
+    pub fn spare_folder(mut self, folder: PathBuf) -> Self {
+        self.spare_folders.push(folder);
+        self
+    }
+
     /// How long a run waits for the CAs of account keys that an earlier run was changing, all together: 20 seconds when
     /// nothing else is said. What is not over then is left to the next run.
     #[must_use]
@@ -245,8 +268,10 @@ impl RenewerBuilder {
     /// The renewer; roots are read here.
     pub fn build(self) -> Result<Renewer, RunError> {
         let transport = Transport::with_clock(&self.transport, Arc::clone(&self.clock))?;
+        let spare = Arc::new(SpareMemory::new(self.store.paths(), &self.spare_folders));
         Ok(Renewer {
             store: self.store,
+            spare,
             transport,
             transport_settings: self.transport,
             clock: self.clock,

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
-use certkit_core::store::{LockError, Recovered, StoreError, StorePaths};
-use certkit_core::{Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, escape, plan};
+use certkit_core::store::{Recovered, StoreError, StorePaths};
+use certkit_core::{Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, plan};
 
 use super::attempt::Workshop;
 use super::deploying::Hooks;
@@ -24,7 +24,7 @@ use crate::{Stop, accounts};
 impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
     /// on when one fails, and other CAs when one is down. Where the settings cannot be used nothing is ordered, and that is
-    /// told by the channels that can be read.
+    /// told by the channels that can be read; where the store cannot be used, by all.
     pub async fn run(&self, request: Request, stop: &Stop) -> Result<Report, RunError> {
         let settings = match self.effective_settings().await {
             Err(RunError::Settings(error)) => {
@@ -41,11 +41,8 @@ impl Renewer {
                 self.beat_after(&settings, &request, &mut report).await;
                 Ok(report)
             }
-            // Another run is at work, and tells how it ends.
-            Err(error @ RunError::Lock(LockError::Held { .. })) => Err(error),
             Err(error) => {
-                let what = escape(&error.to_string()).into_owned();
-                let _ = self.beat(&settings, &request, Beat::Failure(what)).await;
+                self.tell_of_hindrance(&error, &settings, &request).await;
                 Err(error)
             }
         }

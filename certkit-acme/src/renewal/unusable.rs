@@ -4,41 +4,49 @@
 use std::sync::Arc;
 
 use certkit_core::settings::{Settings, SettingsError};
-use certkit_core::{Finding, FindingCode, escape};
+use certkit_core::store::LockError;
+use certkit_core::{Finding, FindingCode};
 
+use super::hindered::is_seen_by_somebody;
 use super::inventory::blocking;
-use super::{Mode, Renewer, Request, RunError, Selection, Told};
-use crate::notify::Beat;
+use super::to_tell::Hindrance;
+use super::{Renewer, Request, RunError, Told};
 
 impl Renewer {
     /// Tells it by the channels that can be read in spite of it, and calls the heartbeat's URL for failures. What goes wrong
     /// with it is told to the observer: the run itself has no report.
     pub(super) async fn tell_of_unusable(&self, error: &SettingsError, request: &Request) {
-        // Whoever tries something, or asks for a certificate, sees it.
-        if request.mode != Mode::Real || matches!(request.selection, Selection::Obtain { .. }) {
+        if is_seen_by_somebody(request) {
             return;
         }
         let settings = self.settings_for_telling().await;
-        let what = escape(&error.to_string()).into_owned();
-        if let Err(why) = self.beat(&settings, request, Beat::Failure(what)).await {
-            self.observer.finding(&Finding::new(FindingCode::HeartbeatFailed, "heartbeat", why));
-        }
+        self.beat_failure(&settings, request, error).await;
         // Without anybody to tell, nothing is written either.
         if settings.channels().is_empty() {
             return;
         }
-        let findings = match self.tell_unusable(&settings, error).await {
+        let findings = match self.tell_locking(&settings, Some(error.clone())).await {
             Ok(told) => told.findings,
             Err(error) => vec![Finding::new(FindingCode::NoticeNotDelivered, "notices", error.to_string())],
         };
         findings.iter().for_each(|finding| self.observer.finding(finding));
     }
 
-    /// The same without the heartbeat.
-    async fn tell_unusable(&self, settings: &Settings, error: &SettingsError) -> Result<Told, RunError> {
+    /// Tells everything, whether or not the store can be locked and written. While somebody else works on it that is left
+    /// to him.
+    pub(super) async fn tell_locking(
+        &self,
+        settings: &Settings,
+        unusable: Option<SettingsError>,
+    ) -> Result<Told, RunError> {
         let store = self.store.clone();
-        let locked = Arc::new(blocking(move || store.lock()).await?);
-        self.tell_locked(&locked, settings, Some(error), &Request::renew()).await
+        let (locked, trouble) = match blocking(move || store.lock()).await {
+            Ok(locked) => (Some(Arc::new(locked)), None),
+            Err(LockError::Store(error)) => (None, Some(self.trouble(&error).await)),
+            Err(held) => return Err(held.into()),
+        };
+        let hindrance = Hindrance { settings: unusable, store: trouble };
+        self.tell_all(locked, settings, hindrance, &Request::renew()).await
     }
 
     /// What can be read of `certkit/settings.toml`, with what flags change in it.

@@ -25,4 +25,5 @@ mod store_errors;
 mod support;
 mod targets;
 mod telling;
+mod unwritable;
 mod wishes;

@@ -26,6 +26,9 @@ pub(crate) struct Environment {
     pub(crate) config_dir: Option<PathBuf>,
     /// $XDG_CONFIG_HOME, else $HOME/.config.
     pub(crate) user_config_dir: Option<PathBuf>,
+    /// Where what is gone after a restart may be kept: $RUNTIME_DIRECTORY, else /run/certkit for root and
+    /// $XDG_RUNTIME_DIR/certkit for others.
+    pub(crate) runtime_dir: Option<PathBuf>,
     /// $PATH, in which hook commands are looked for.
     pub(crate) path: Option<OsString>,
     /// $CERTKIT_TIMER: our timer runs us, so often.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use certkit_acme::command::CommandSettings;
 use certkit_acme::notify::Secrets;
-use certkit_acme::renewal::Renewer;
+use certkit_acme::renewal::{Renewer, RenewerBuilder};
 use certkit_acme::transport::TransportSettings;
 use certkit_core::settings::Settings;
 use certkit_core::store::{Lineage, LockedStore, Store};
@@ -175,16 +175,25 @@ impl<'a> Context<'a> {
         Ok(self.invocation.transport(&self.settings()?))
     }
 
+    /// A renewer that can tell the owner something, and remember it.
+    pub(super) fn telling_renewer(&self) -> Result<RenewerBuilder, CommandError> {
+        let builder =
+            Renewer::builder(self.store()?).settings_overrides(self.overrides()).secrets(Secrets::from_env());
+        Ok(match &self.invocation.environment.runtime_dir {
+            Some(folder) => builder.spare_folder(folder.clone()),
+            None => builder,
+        })
+    }
+
     /// A renewer for the store that tells us what happens.
     pub(crate) fn renewer(&self, settings: &Settings, progress: &Arc<Progress>) -> Result<Renewer, CommandError> {
         let mut commands = CommandSettings::new();
         commands.time_limit = settings.hook_time_limit.value;
-        let renewer = Renewer::builder(self.store()?)
+        let renewer = self
+            .telling_renewer()?
             .transport(self.invocation.transport(settings))
             .commands(commands)
             .live_switch(settings.live_switch.value)
-            .settings_overrides(self.overrides())
-            .secrets(Secrets::from_env())
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
             .build()?;
         Ok(renewer)
@@ -193,10 +202,9 @@ impl<'a> Context<'a> {
     /// A renewer that outlives the settings of its start: only how to reach a CA is taken from them, the rest each run
     /// reads anew.
     pub(crate) fn lasting_renewer(&self, progress: &Arc<Progress>) -> Result<Renewer, CommandError> {
-        let renewer = Renewer::builder(self.store()?)
+        let renewer = self
+            .telling_renewer()?
             .transport(self.invocation.transport(&self.settings_of_run()?))
-            .settings_overrides(self.overrides())
-            .secrets(Secrets::from_env())
             .observer(Arc::clone(progress) as Arc<dyn certkit_acme::renewal::Observer>)
             .build()?;
         Ok(renewer)

@@ -2,7 +2,6 @@
 
 use clap::Args as _;
 
-use certkit_acme::notify::Secrets;
 use certkit_acme::renewal::Renewer;
 use certkit_core::{Finding, FindingCode};
 
@@ -43,12 +42,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             .with_cure("leave one of them out"));
     }
     let settings = context.settings_of_run()?;
-    let invocation = context.invocation.clone();
-    let renewer = Renewer::builder(context.store()?)
-        .transport(context.invocation.transport(&settings))
-        .settings_overrides(move |settings| invocation.effective(settings))
-        .secrets(Secrets::from_env())
-        .build()?;
+    let renewer = context.telling_renewer()?.transport(context.invocation.transport(&settings)).build()?;
     let has_channels = !settings.channels().is_empty();
     if typed.notices.test {
         // What cannot be read is not tried, and whoever tries wants to know.

@@ -243,14 +243,24 @@ codes! {
     SettingsUnusable => store::SETTINGS_UNUSABLE,
     /// A file of certkit's own state is damaged; its content is ignored.
     StateDamaged => store::STATE_DAMAGED,
+    /// A run could not work with the store: what lies below it fails.
+    StoreFailing => machine::STORE_FAILING,
+    /// A run could not write to the store: nothing is left of the disk.
+    StoreFull => machine::STORE_FULL,
+    /// Runs do not take place because somebody holds the lock of the store.
+    StoreLocked => machine::STORE_LOCKED,
     /// The store lies where nothing is kept.
     StoreNotKept => machine::STORE_NOT_KEPT,
     /// The user who runs certkit may not write to the store.
     StoreNotWritable => machine::STORE_NOT_WRITABLE,
     /// The store lies on a network file system.
     StoreOnNetwork => machine::STORE_ON_NETWORK,
+    /// A run could not write to the store: its file system takes no more files.
+    StoreOutOfFiles => machine::STORE_OUT_OF_FILES,
     /// The store lies on a read-only file system.
     StoreReadOnly => machine::STORE_READ_ONLY,
+    /// A run could not read the store.
+    StoreUnreadable => machine::STORE_UNREADABLE,
     /// The CA wants its terms of service to be agreed to.
     TermsNotAgreed => network::TERMS_NOT_AGREED,
     /// A lineage gets its certificates from a test CA.

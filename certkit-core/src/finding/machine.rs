@@ -206,6 +206,27 @@ pub(super) const SERVICE_CANNOT_READ_KEY: Words = Words {
     cure: "give the service a copy of its own in certkit/lineages/NAME.toml, with owner or group",
 };
 
+pub(super) const STORE_FAILING: Words = Words {
+    severity: Severity::Error,
+    what: "certkit cannot work with its store, because what lies below it fails",
+    why: "nothing can be renewed, and what is not renewed expires",
+    cure: "look at what the system says of the disk: dmesg",
+};
+
+pub(super) const STORE_FULL: Words = Words {
+    severity: Severity::Error,
+    what: "the disk of certkit's store is full",
+    why: "nothing can be renewed, and what is not renewed expires",
+    cure: "free some space: df -h tells where; the next run goes on by itself",
+};
+
+pub(super) const STORE_LOCKED: Words = Words {
+    severity: Severity::Error,
+    what: "no run can take place, because the lock of certkit's store has been held for too long",
+    why: "nothing can be renewed, and what is not renewed expires",
+    cure: "see what the process that holds it does, and end it if it hangs: the lock ends with it",
+};
+
 pub(super) const STORE_NOT_KEPT: Words = Words {
     severity: Severity::Warning,
     what: "the store lies on a file system that is lost at the next start",
@@ -227,11 +248,25 @@ pub(super) const STORE_ON_NETWORK: Words = Words {
     cure: "let only one machine renew; the others read",
 };
 
+pub(super) const STORE_OUT_OF_FILES: Words = Words {
+    severity: Severity::Error,
+    what: "the file system of certkit's store takes no more files",
+    why: "nothing can be renewed, and what is not renewed expires",
+    cure: "remove files that nobody needs: df -i tells where; the next run goes on by itself",
+};
+
 pub(super) const STORE_READ_ONLY: Words = Words {
     severity: Severity::Error,
     what: "the file system is mounted read-only",
     why: "nothing can be renewed",
     cure: "mount it writable; a file system that became read-only by itself has an error: dmesg tells",
+};
+
+pub(super) const STORE_UNREADABLE: Words = Words {
+    severity: Severity::Error,
+    what: "certkit cannot read its store",
+    why: "what cannot be read can neither be checked nor renewed, and what is not renewed expires",
+    cure: "run certkit as the user who owns the store (usually root), or correct the modes",
 };
 
 pub(super) const TEST_AUTHORITY: Words = Words {

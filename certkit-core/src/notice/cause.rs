@@ -130,8 +130,8 @@ pub(super) fn of_hold(by: &HeldBy, name: &str) -> Cause {
 }
 
 /// The word for machines.
-pub(super) fn code_of(class: FailureClass) -> String {
-    let value = serde_json::to_value(class).ok();
+pub(super) fn code_of(code: impl serde::Serialize) -> String {
+    let value = serde_json::to_value(code).ok();
     value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

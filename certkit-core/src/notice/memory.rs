@@ -114,6 +114,11 @@ impl NoticeMemory {
         self.incidents.get(incident)
     }
 
+    /// When something was told last; none when nothing is remembered.
+    pub(super) fn last_word(&self) -> Option<DateTime<Utc>> {
+        self.incidents.values().map(|told| told.recovered.map_or(told.at, |recovered| recovered.max(told.at))).max()
+    }
+
     /// Whether an alarm is to be told now: as news (0) or as a reminder, with its number.
     pub(super) fn word(
         &self,

@@ -56,12 +56,18 @@ pub use due::{NoticeFacts, due_notices, level_of};
 mod group;
 pub use group::{NoticeGroup, group_notices};
 
+mod locked;
+pub use locked::is_locked_too_long;
+
 mod machine;
 
 mod memory;
 pub use memory::{NoticeMemory, Told};
 
 mod renewing;
+
+mod replay;
+pub use replay::replayed;
 
 mod rhythm;
 
@@ -162,7 +168,7 @@ pub enum NoticeKind {
     DeployPending,
     /// A lineage cannot be used.
     Broken,
-    /// Something concerns the machine: settings that cannot be used, a memory that is damaged, runs that are too rare.
+    /// Something concerns the machine: settings or a store that cannot be used, a memory that is damaged, runs that are too rare.
     Machine,
     /// What was told before is over.
     Recovered,

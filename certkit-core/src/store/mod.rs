@@ -59,12 +59,18 @@ pub use renewal_config::{ConfEdits, ConfError, ConfValue, RenewalConf, RenewalPa
 mod rollover;
 pub use rollover::{Rollover, RolloverError};
 
+mod spare;
+pub use spare::{SpareMemory, ToldMemory};
+
 mod switch;
 pub use switch::LiveSwitch;
 
 mod targets;
 
 mod version_texts;
+
+mod trouble;
+pub use trouble::{FileSystem, remount_cure};
 
 mod verify;
 pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError, verify_for_request};

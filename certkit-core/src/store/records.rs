@@ -64,7 +64,7 @@ impl Store {
         files::read_if_there(&self.paths().seed_file())
     }
 
-    fn memory<S: Default + DeserializeOwned>(&self, path: &Path) -> Result<(S, Option<Finding>), StoreError> {
+    pub(crate) fn memory<S: Default + DeserializeOwned>(&self, path: &Path) -> Result<(S, Option<Finding>), StoreError> {
         let damaged = |why: String| {
             let subject = self.paths().relative(path).display().to_string();
             Ok((S::default(), Some(Finding::new(FindingCode::StateDamaged, subject, why))))
@@ -148,9 +148,7 @@ impl LockedStore {
 
     fn save_memory<S: Serialize>(&self, path: &Path, state: &S) -> Result<usize, StoreError> {
         ensure_dir_of(self, path)?;
-        let mut content = serde_json::to_vec_pretty(&StateFile { schema: SCHEMA, state })
-            .map_err(|error| StoreError::new("write", path, io::Error::from(error)))?;
-        content.push(b'\n');
+        let content = content_of(path, state)?;
         self.make_way_for_state(path)?;
         files::replace(path, &content, &Attributes::mode(0o600))?;
         Ok(content.len())
@@ -200,6 +198,14 @@ impl LockedStore {
             }
         }
     }
+}
+
+/// What a file of memory holds.
+pub(crate) fn content_of(path: &Path, state: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    let mut content = serde_json::to_vec_pretty(&StateFile { schema: SCHEMA, state })
+        .map_err(|error| StoreError::new("write", path, io::Error::from(error)))?;
+    content.push(b'\n');
+    Ok(content)
 }
 
 fn ensure_dir_of(store: &LockedStore, path: &Path) -> Result<(), StoreError> {
