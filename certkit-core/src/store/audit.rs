@@ -199,7 +199,9 @@ impl Audit<'_> {
                 Ok(names) => format!("it holds {} files", names.len()),
                 Err(error) => error.source.to_string(),
             };
-            self.add_at(code, &path, held);
+            let finding = Finding::new(code, self.shown(&path), held);
+            let name = name.to_str().and_then(|name| LineageName::new(name).ok());
+            self.findings.push(Audited { finding, name, path: Some(path) });
         }
     }
 
