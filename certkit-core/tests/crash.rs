@@ -11,6 +11,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
@@ -38,10 +39,13 @@ enum Scenario {
     First,
     /// certbot was interrupted in the middle of its switch, and the repair is interrupted too.
     Repair,
+    /// Much that `fsck` repairs at once: the newest version has an empty fullchain, one link leads to it and three do not,
+    /// the conf lacks a path, a damaged version waits to be linked, a key can be read by all.
+    Fsck,
 }
 
 impl Scenario {
-    const ALL: [Self; 4] = [Self::Exchange, Self::Links, Self::First, Self::Repair];
+    const ALL: [Self; 5] = [Self::Exchange, Self::Links, Self::First, Self::Repair, Self::Fsck];
 
     fn id(self) -> &'static str {
         match self {
@@ -49,6 +53,7 @@ impl Scenario {
             Self::Links => "links",
             Self::First => "first",
             Self::Repair => "repair",
+            Self::Fsck => "fsck",
         }
     }
 
@@ -65,6 +70,19 @@ impl Scenario {
                 std::os::unix::fs::symlink(target, link).unwrap();
             }
             point_link(dir, &name(), Kind::Cert, 7);
+        }
+        if self == Self::Fsck {
+            let archive = |kind: Kind, version| dir.join("archive/a.example.org").join(kind.archive_file(Version(version)));
+            write_version(dir, &name(), 7, "v3");
+            fs::write(archive(Kind::Fullchain, 7), "").unwrap();
+            write_version(dir, &name(), 8, "v4");
+            fs::write(archive(Kind::Privkey, 8), data("v1.key.pem")).unwrap();
+            point_link(dir, &name(), Kind::Cert, 7);
+            fs::set_permissions(archive(Kind::Privkey, 7), fs::Permissions::from_mode(0o604)).unwrap();
+            let conf = dir.join("renewal/a.example.org.conf");
+            let text = fs::read_to_string(&conf).unwrap();
+            let without: String = text.lines().filter(|line| !line.starts_with("chain = ")).map(|line| format!("{line}\n")).collect();
+            fs::write(conf, without).unwrap();
         }
     }
 
@@ -119,7 +137,13 @@ fn child(scenario: Scenario, dir: &Path) -> ExitCode {
     let result = || -> Result<(), Box<dyn std::error::Error>> {
         let paths = StorePaths::new(dir.to_owned(), dir.join("work"), dir.join("logs"));
         let store = Store::open(paths)?.lock()?.with_live_switch(scenario.live_switch());
-        if scenario == Scenario::Repair {
+        if scenario == Scenario::Fsck {
+            let report = store.repair(None, &TestMath::default(), now())?;
+            if !report.is_success() {
+                return Err(format!("{report:?}").into());
+            }
+            record(&store, scenario.new_version())?;
+        } else if scenario == Scenario::Repair {
             if let Some(problem) =
                 store.recover(&TestMath::default(), now())?.iter().find(|one| one.made_live.is_none())
             {
@@ -195,6 +219,9 @@ fn dies(scenario: Scenario, call: &Call) {
     let dir = temp_dir();
     let status = inject(scenario, dir.path(), call, "signal=SIGKILL");
     assert!(!status.success(), "it survived {call:?}");
+    if scenario == Scenario::Fsck {
+        return fsck_again(dir.path(), call);
+    }
     check(scenario, dir.path(), call, "killed");
     finish(scenario, dir.path(), call);
 }
@@ -204,11 +231,52 @@ fn fails(scenario: Scenario, call: &Call, error: &str) {
     let status = inject(scenario, dir.path(), call, &format!("error={error}"));
     let code = status.code().unwrap_or_else(|| panic!("{status}: {error} {call:?}"));
     assert!(code <= 1, "exit {code}: {error} {call:?}");
+    if scenario == Scenario::Fsck {
+        return fsck_again(dir.path(), call);
+    }
     let live = check(scenario, dir.path(), call, error);
     if code == 0 {
         assert_eq!(live, Some(scenario.new_version()), "success without the new version: {error} {call:?}");
     }
     finish(scenario, dir.path(), call);
+}
+
+/// What must hold at any time of a repair, and that the next one finishes it.
+fn fsck_again(dir: &Path, call: &Call) {
+    let key = |version| dir.join("archive/a.example.org").join(Kind::Privkey.archive_file(Version(version)));
+    let contents: Vec<_> =
+        walk(dir).iter().filter(|path| path.is_file()).filter_map(|path| fs::read(path).ok()).collect();
+    for original in ["v1.key.pem", "v2.key.pem", "v3.key.pem", "v4.cert.pem"] {
+        assert!(contents.contains(&data(original).into_bytes()), "{original} is lost: {call:?}");
+    }
+    let authenticator = "authenticator = standalone\n";
+    let conf = || fs::read_to_string(dir.join("renewal/a.example.org.conf")).unwrap();
+    assert!(conf().contains(authenticator), "{call:?}: {}", conf());
+    for kind in Kind::ALL {
+        let link = dir.join("live/a.example.org").join(kind.live_file());
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && link.is_file(), "{call:?}: {kind:?}");
+    }
+    for path in walk(dir) {
+        let is_key = path.to_str().unwrap().contains("privkey") && !path.is_symlink() && path != key(7);
+        assert!(!is_key || fs::metadata(&path).unwrap().permissions().mode() & 0o077 == 0, "{}", path.display());
+    }
+
+    let store = lock(dir);
+    let recorded = state(store.store()).deploy_pending.iter().any(|pending| pending.version == Version(7));
+    let report = store.repair(None, &TestMath::default(), now()).unwrap();
+    assert!(report.is_success(), "{call:?}: {report:#?}");
+    let again = store.repair(None, &TestMath::default(), now()).unwrap();
+    assert!(again.repaired.is_empty() && again.saved.is_none(), "{call:?}: {again:#?}");
+    assert_eq!(whole_version(dir, &name()), (Version(7), chain("v3").leaf), "{call:?}");
+    assert!(conf().contains("\nchain = ") && conf().contains(authenticator), "{call:?}: {}", conf());
+    assert!(!key(8).exists());
+    assert_keys_are_private(dir);
+    let recovered = store.recover(&TestMath::default(), now()).unwrap();
+    let hooks = recovered.iter().any(|one| one.made_live == Some(Version(7)));
+    assert!(recorded || hooks, "hooks forgotten: {call:?}: {recovered:?}");
+    record(&store, Version(7)).unwrap();
+    assert_eq!(leftovers(dir), Vec::<std::path::PathBuf>::new(), "{call:?}");
+    assert_eq!(fs::read(dir.join("live/a.example.org/owner.txt")).unwrap(), b"the owner's", "{call:?}");
 }
 
 /// What must hold at any time. Returns what is live.

@@ -47,6 +47,8 @@ pub(crate) struct Typed {
     #[command(flatten)]
     pub(crate) doctor: Doctor,
     #[command(flatten)]
+    pub(crate) fsck: Fsck,
+    #[command(flatten)]
     pub(crate) notices: Notices,
     #[command(flatten)]
     pub(crate) metrics: Metrics,
@@ -360,6 +362,14 @@ pub(crate) struct Doctor {
     /// Look at this machine alone: ask no CA, no name server, and not port 80
     #[arg(long)]
     pub(crate) no_network: bool,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Repairing")]
+pub(crate) struct Fsck {
+    /// Put right what can be without guessing; what is changed is saved in certkit/saved/ in the config dir first
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 #[derive(Args, Clone, Debug, Default)]

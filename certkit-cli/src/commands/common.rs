@@ -39,7 +39,7 @@ impl<'a> Context<'a> {
         // Whoever asks for a dry run must not get a real one.
         if self.invocation.typed.renewal.dry_run && !command.flags.contains(&"dry_run") {
             return Err(CommandError::usage(format!("`certkit {}` knows no --dry-run", command.name)).with_cure(
-                "--dry-run works with renew, certonly, timer and notify; reconfigure makes a test order by itself",
+                "--dry-run works with renew, certonly, fsck, timer and notify; reconfigure makes a test order by itself",
             ));
         }
         // As short for --test-cert it would leave out the test server.

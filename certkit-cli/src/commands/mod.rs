@@ -10,6 +10,7 @@ mod delete;
 mod deploy;
 mod doctor;
 mod foresight;
+mod fsck;
 pub(crate) mod help;
 mod history;
 mod inspect;
@@ -80,6 +81,7 @@ pub(crate) const ALL: &[&Command] = &[
     &report::COMMAND,
     &check::COMMAND,
     &doctor::COMMAND,
+    &fsck::COMMAND,
     &inspect::COMMAND,
     &renew::COMMAND,
     &daemon::COMMAND,

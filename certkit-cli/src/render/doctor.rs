@@ -91,7 +91,8 @@ fn list(names: &[String], most: usize) -> String {
     text
 }
 
-fn severity(severity: Severity) -> &'static str {
+/// A severity at the head of a problem.
+pub(super) fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "Error",
         Severity::Warning => "Warning",
@@ -101,18 +102,22 @@ fn severity(severity: Severity) -> &'static str {
 
 /// `1 error, 2 warnings; 3 things were not checked; 40 checks found nothing wrong.`
 fn summary(problems: &[ExaminedProblem], not_checked: &[NotChecked], fine: usize) -> String {
-    let count = |wanted: Severity| problems.iter().filter(|problem| problem.finding.severity == wanted).count();
-    let counted = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Notice, "notice")];
-    let counted = counted.map(|(severity, word)| (count(severity), word)).into_iter().filter(|(count, _)| *count > 0);
-    let mut parts: Vec<String> = Vec::new();
-    let found: Vec<String> = counted.map(|(count, word)| plural(count, word)).collect();
-    parts.push(if found.is_empty() { "Nothing is wrong".to_owned() } else { found.join(", ") });
+    let mut parts = vec![counted(problems.iter().map(|problem| problem.finding.severity))];
     if !not_checked.is_empty() {
         let were = if not_checked.len() == 1 { "was" } else { "were" };
         parts.push(format!("{} {were} not checked", plural(not_checked.len(), "thing")));
     }
     parts.push(format!("{} found nothing wrong", plural(fine, "check")));
     format!("{}.", parts.join("; "))
+}
+
+/// `1 error, 2 warnings`, or that there is nothing to count.
+pub(super) fn counted(severities: impl Iterator<Item = Severity> + Clone) -> String {
+    let count = |wanted: Severity| severities.clone().filter(|severity| *severity == wanted).count();
+    let all = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Notice, "notice")];
+    let all = all.map(|(severity, word)| (count(severity), word)).into_iter().filter(|(count, _)| *count > 0);
+    let found: Vec<String> = all.map(|(count, word)| plural(count, word)).collect();
+    if found.is_empty() { "Nothing is wrong".to_owned() } else { found.join(", ") }
 }
 
 fn plural(count: usize, word: &str) -> String {

@@ -7,6 +7,7 @@ pub(crate) mod csr;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod forecast;
+pub(crate) mod fsck;
 pub(crate) mod hooks;
 pub(crate) mod inspect;
 pub(crate) mod limits;

@@ -9,6 +9,7 @@ mod config;
 mod csr;
 mod daemon;
 mod doctor;
+mod fsck;
 mod life;
 mod metrics;
 mod notify;

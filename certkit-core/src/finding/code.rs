@@ -33,6 +33,8 @@ codes! {
     AccountDeactivated => network::ACCOUNT_DEACTIVATED,
     /// The journal of a change of an account's key cannot be read; the key in it may be the one that counts.
     AccountKeyJournalUnusable => store::ACCOUNT_KEY_JOURNAL_UNUSABLE,
+    /// The key of an account can be read by others.
+    AccountKeyReadable => store::ACCOUNT_KEY_READABLE,
     /// A change of an account's key that did not end.
     AccountKeyPending => store::ACCOUNT_KEY_PENDING,
     /// The CA does not know the account of a stored key.
@@ -49,6 +51,8 @@ codes! {
     AccountUnusable => store::ACCOUNT_UNUSABLE,
     /// A name leads to an address that a public CA cannot reach.
     AddressNotPublic => network::ADDRESS_NOT_PUBLIC,
+    /// The conf's `archive_dir` is not where the live links lead.
+    ArchiveDirDiffers => store::ARCHIVE_DIR_DIFFERS,
     /// `archive/NAME` without a conf.
     ArchiveWithoutConf => store::ARCHIVE_WITHOUT_CONF,
     /// The CA of what is served is not known on this machine, and none of the public ones.
@@ -87,6 +91,8 @@ codes! {
     ChallengeRecordsLeft => network::CHALLENGE_RECORDS_LEFT,
     /// This machine's clock and the CA's differ.
     ClockOff => run::CLOCK_OFF,
+    /// A conf does not say how to renew.
+    ConfIncomplete => store::CONF_INCOMPLETE,
     /// The folder of a deploy target cannot be written to.
     DeployFolderUnusable => machine::DEPLOY_FOLDER_UNUSABLE,
     /// The user or group of a deploy target does not exist.
@@ -107,6 +113,8 @@ codes! {
     ExternalAccountNeeded => network::EXTERNAL_ACCOUNT_NEEDED,
     /// The certificate was obtained from another CA than the conf's first, because that one fails.
     FallbackAuthority => run::FALLBACK_AUTHORITY,
+    /// Other users can look into a folder that is usually closed.
+    FolderOpen => store::FOLDER_OPEN,
     /// A live link points somewhere that certbot would not have made it point to.
     ForeignLink => store::FOREIGN_LINK,
     /// A rule counts days that shorter lifetimes break.
@@ -137,6 +145,8 @@ codes! {
     IssuerEndsEarly => machine::ISSUER_ENDS_EARLY,
     /// A key has been in use for long.
     KeyReusedLong => machine::KEY_REUSED_LONG,
+    /// A file that an interrupted run left.
+    LeftOver => store::LEFT_OVER,
     /// Hardly anything is left of a limit of the CA.
     LimitNearlyUsed => machine::LIMIT_NEARLY_USED,
     /// What is live cannot be used: a file is empty or damaged, or the key is another's.
@@ -183,6 +193,8 @@ codes! {
     OrderStale => machine::ORDER_STALE,
     /// Another ACME client is scheduled here.
     OtherClient => machine::OTHER_CLIENT,
+    /// A part of the store belongs to another user.
+    OwnedByAnother => store::OWNED_BY_ANOTHER,
     /// A group can read a private key.
     PrivateKeyForGroup => machine::PRIVATE_KEY_FOR_GROUP,
     /// A private key belongs to another user.
@@ -221,6 +233,8 @@ codes! {
     RenewalInformationTooLate => run::RENEWAL_INFORMATION_TOO_LATE,
     /// The renewal information or the revocation list of a CA cannot be had.
     RenewalInformationUnavailable => run::RENEWAL_INFORMATION_UNAVAILABLE,
+    /// A repair of the store could not be done.
+    RepairFailed => store::REPAIR_FAILED,
     /// A conf asks for what its CA has withdrawn.
     RetiredOption => machine::RETIRED_OPTION,
     /// certkit is run too rarely for a certificate's lifetime.
@@ -277,12 +291,16 @@ codes! {
     TwoSchedulers => machine::TWO_SCHEDULERS,
     /// A file or directory cannot be read.
     Unreadable => store::UNREADABLE,
+    /// Files of a version that is not in use are missing or damaged.
+    VersionIncomplete => store::VERSION_INCOMPLETE,
     /// A key is weaker than CAs accept.
     WeakKey => machine::WEAK_KEY,
     /// A certificate is signed with SHA-1.
     WeakSignature => machine::WEAK_SIGNATURE,
     /// A wish that was recorded cannot be fulfilled for now, so the certificate is renewed as it is.
     WishPostponed => run::WISH_POSTPONED,
+    /// Every user can change a part of the store.
+    WritableByOthers => store::WRITABLE_BY_OTHERS,
 }
 
 impl FindingCode {

@@ -17,11 +17,25 @@ pub(super) const ACCOUNT_KEY_PENDING: Words = Words {
     cure: "nothing to do: the next `certkit renew` asks the CA and finishes it",
 };
 
+pub(super) const ACCOUNT_KEY_READABLE: Words = Words {
+    severity: Severity::Error,
+    what: "the key of an account can be read by other users",
+    why: "whoever has it can revoke the certificates of the account and order others for its names",
+    cure: "certkit fsck --repair, and when somebody may have read it: certkit update_account --new-key",
+};
+
 pub(super) const ACCOUNT_UNUSABLE: Words = Words {
     severity: Severity::Warning,
     what: "an account cannot be used as it stands",
     why: "certificates of this account cannot be renewed",
     cure: "restore the file from a backup, or move the account's directory away",
+};
+
+pub(super) const ARCHIVE_DIR_DIFFERS: Words = Words {
+    severity: Severity::Warning,
+    what: "`archive_dir` in the renewal configuration is not where the live links lead",
+    why: "certbot orders a certificate at every run, cannot store it, and loses it",
+    cure: "certkit fsck --repair, which writes where the links lead into the renewal configuration",
 };
 
 pub(super) const ARCHIVE_WITHOUT_CONF: Words = Words {
@@ -36,6 +50,20 @@ pub(super) const BROKEN_LINEAGE: Words = Words {
     what: "this certificate cannot be used or renewed as it stands",
     why: "nothing renews it, and what serves it fails or expires",
     cure: "correct what the message names or restore it from a backup; otherwise remove the certificate (certkit delete --cert-name NAME) and obtain it again",
+};
+
+pub(super) const CONF_INCOMPLETE: Words = Words {
+    severity: Severity::Error,
+    what: "the renewal configuration does not say how names are validated",
+    why: "the next renewal fails, and the certificate expires",
+    cure: "certkit reconfigure --cert-name NAME --webroot -w DIR, or whatever else validates its names; with --server and --account where it is not Let's Encrypt",
+};
+
+pub(super) const FOLDER_OPEN: Words = Words {
+    severity: Severity::Notice,
+    what: "every user can look into this folder",
+    why: "names of certificates and, where a key's own mode allows it, the key are open to all",
+    cure: "nothing to do if you meant it; otherwise chmod o-rwx the folder",
 };
 
 pub(super) const FOREIGN_LINK: Words = Words {
@@ -57,6 +85,13 @@ pub(super) const INTERRUPTED_SWITCH: Words = Words {
     what: "certbot was interrupted while switching to a new version",
     why: "certificate and key in use may be of different versions, which no server accepts",
     cure: "nothing to do: the next `certkit renew` puts it right",
+};
+
+pub(super) const LEFT_OVER: Words = Words {
+    severity: Severity::Notice,
+    what: "an interrupted run left files that belong to nothing",
+    why: "they are in nobody's way, but may hold a key",
+    cure: "certkit fsck --repair",
 };
 
 pub(super) const LIVE_VERSION_DAMAGED: Words = Words {
@@ -101,6 +136,13 @@ pub(super) const ORDER_PENDING: Words = Words {
     cure: "nothing to do: the next `certkit renew` resumes it",
 };
 
+pub(super) const OWNED_BY_ANOTHER: Words = Words {
+    severity: Severity::Warning,
+    what: "it belongs to another user than root and the one who runs certkit",
+    why: "its owner can exchange certificates, keys and the commands that are run after renewals",
+    cure: "chown it to root, unless you meant it",
+};
+
 pub(super) const PRIVATE_KEY_READABLE: Words = Words {
     severity: Severity::Warning,
     what: "the private key can be read by every user",
@@ -113,6 +155,13 @@ pub(super) const PUT_RIGHT: Words = Words {
     what: "an interrupted run had left it unfinished, and this run put it right",
     why: "it shows that runs are ended from outside",
     cure: "nothing to do: it was put right",
+};
+
+pub(super) const REPAIR_FAILED: Words = Words {
+    severity: Severity::Error,
+    what: "it could not be repaired",
+    why: "what was wrong still is",
+    cure: "put right what the message names, and run certkit fsck --repair again",
 };
 
 pub(super) const SET_ASIDE: Words = Words {
@@ -148,4 +197,18 @@ pub(super) const UNREADABLE: Words = Words {
     what: "it cannot be read",
     why: "what cannot be read can neither be checked nor renewed",
     cure: "run as the user who owns it (usually root), or correct its mode",
+};
+
+pub(super) const VERSION_INCOMPLETE: Words = Words {
+    severity: Severity::Notice,
+    what: "files of a version that is not in use are missing or damaged",
+    why: "it cannot be rolled back to; its number is passed over",
+    cure: "nothing to do: remove the files when nothing else uses them",
+};
+
+pub(super) const WRITABLE_BY_OTHERS: Words = Words {
+    severity: Severity::Error,
+    what: "every user of this machine can change it",
+    why: "whoever changes it decides which certificate is served and which commands run as root",
+    cure: "certkit fsck --repair, or chmod o-w",
 };

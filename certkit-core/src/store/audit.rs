@@ -2,18 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::in_use::real;
+use super::permissions;
 use super::targets::absolute;
 use super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, folder_names};
-use crate::{Finding, FindingCode, LineageName};
+use crate::{Finding, FindingCode, LineageName, Severity};
 
 impl Store {
     /// Every inconsistency that can be seen without asking anybody: orphans, mixed links, interrupted switches, newer
-    /// versions that are not live, pending orders, account keys being changed, readable keys, certificates set aside, damaged state files.
-    /// Broken lineages are among them.
+    /// versions that are not live, pending orders, account keys being changed, what others can read, change or own,
+    /// certificates set aside, damaged state files. Broken lineages are among them. What is in the certificates is not read:
+    /// [`Store::diagnose`] does that, and tells of more that is harmless.
     pub fn audit(&self) -> Result<Vec<Finding>, StoreError> {
+        Ok(self.audited()?.into_iter().map(|audited| audited.finding).collect())
+    }
+
+    /// The same with what each finding is about.
+    pub(crate) fn audited(&self) -> Result<Vec<Audited>, StoreError> {
         let lineages: Vec<_> = self.lineages()?.collect();
         let mut archives: BTreeMap<PathBuf, Vec<LineageName>> = BTreeMap::new();
         for lineage in lineages.iter().flatten() {
@@ -30,6 +37,7 @@ impl Store {
                 Err(broken) => audit.broken(broken)?,
             }
         }
+        audit.permissions(&lineages);
         audit.orphans(&self.paths.live_dir(), FindingCode::LiveWithoutConf);
         audit.orphans(&self.paths.archive_dir(), FindingCode::ArchiveWithoutConf);
         audit.pending();
@@ -40,9 +48,16 @@ impl Store {
     }
 }
 
+/// A finding, and what it is about.
+pub(crate) struct Audited {
+    pub(crate) finding: Finding,
+    pub(crate) name: Option<LineageName>,
+    pub(crate) path: Option<PathBuf>,
+}
+
 struct Audit<'s> {
     store: &'s Store,
-    findings: Vec<Finding>,
+    findings: Vec<Audited>,
     /// The folders that some conf speaks of.
     used: BTreeSet<PathBuf>,
     /// Where confs say that versions lie, and which do.
@@ -51,12 +66,12 @@ struct Audit<'s> {
 
 impl Audit<'_> {
     fn lineage(&mut self, lineage: &Lineage) -> Result<(), StoreError> {
-        let name = lineage.name().as_str();
+        let name = lineage.name();
         self.uses(Some(lineage.name()), Some(lineage.conf()))?;
         let targets = Kind::ALL.map(|kind| lineage.target(kind));
         self.used.extend(targets.iter().filter_map(|target| target.parent()).map(Path::to_owned));
 
-        self.journal_links(name, Kind::ALL.map(|kind| lineage.live_path(kind)));
+        self.journal_links(name.as_str(), Some(name), Kind::ALL.map(|kind| lineage.live_path(kind)));
         self.archive_of_another(lineage)?;
         let live = lineage.live_version();
         let foreign = if live.is_none() { self.foreign_links(lineage) } else { Vec::new() };
@@ -64,26 +79,20 @@ impl Audit<'_> {
             let files = targets.map(|target| target.file_name().unwrap_or_default().to_string_lossy());
             self.add(FindingCode::MixedVersions, name, files.join(", "));
         }
-        let is_told = |finding: &Finding| finding.code == FindingCode::ForeignLink && finding.subject == name;
+        let is_told =
+            |told: &Audited| told.finding.code == FindingCode::ForeignLink && told.name.as_ref() == Some(name);
         let foreign = if self.findings.iter().any(is_told) { Vec::new() } else { foreign };
+        // Links that somebody made lead into another's archive do not follow its newer versions.
+        let is_own = !self.findings.iter().any(is_told);
         for (link, target) in foreign {
             self.add(FindingCode::ForeignLink, name, format!("{} points to {}", link.display(), target.display()));
         }
         match lineage.newest_complete_version() {
-            Ok(Some(newest)) if live.is_some_and(|live| newest > live) => {
+            Ok(Some(newest)) if is_own && live.is_some_and(|live| newest > live) => {
                 self.add(FindingCode::NewerVersionNotLive, name, format!("version {newest}"));
             }
             Ok(_) => {}
             Err(error) => self.unreadable(&error),
-        }
-        let key = lineage.target(Kind::Privkey);
-        match std::fs::metadata(key) {
-            Ok(meta) if meta.mode() & 0o004 != 0 => {
-                let evidence = format!("mode {:04o}", meta.mode() & 0o7777);
-                self.add(FindingCode::PrivateKeyReadable, self.shown(key), evidence);
-            }
-            Ok(_) => {}
-            Err(error) => self.unreadable(&StoreError::new("read", key, error)),
         }
         Ok(())
     }
@@ -94,7 +103,7 @@ impl Audit<'_> {
         self.uses(name.as_ref(), broken.conf.as_ref())?;
         if let Some(conf) = &broken.conf {
             let links = Kind::ALL.map(|kind| Path::new(conf.live_path(kind).unwrap_or_default()));
-            self.journal_links(&broken.name, links);
+            self.journal_links(&broken.name, name.as_ref(), links);
             // What its links point to belongs to it, whatever is wrong with the others.
             for link in links.iter().filter(|link| !link.as_os_str().is_empty()) {
                 let Ok(target) = std::fs::read_link(link) else { continue };
@@ -102,7 +111,8 @@ impl Audit<'_> {
                 self.used.extend(folder.and_then(|path| path.parent().map(Path::to_owned)));
             }
         }
-        self.add(FindingCode::BrokenLineage, &broken.name, broken.reason.to_string());
+        let finding = Finding::new(FindingCode::BrokenLineage, &broken.name, broken.reason.to_string());
+        self.findings.push(Audited { finding, name, path: Some(broken.conf_path.clone()) });
         Ok(())
     }
 
@@ -118,7 +128,10 @@ impl Audit<'_> {
         if !others.is_empty() && (is_home || own != dir) {
             let others: Vec<_> = others.iter().map(|other| format!("`{other}`")).collect();
             let evidence = format!("its links lead into {}, the archive of {}", self.shown(dir), others.join(", "));
-            self.add(FindingCode::ForeignLink, name.as_str(), evidence);
+            self.add(FindingCode::ForeignLink, name, evidence);
+        } else if lineage.live_version().is_some() && own != dir && real(&own)? != real(dir)? {
+            let (said, led) = (self.shown(&own), self.shown(dir));
+            self.add(FindingCode::ArchiveDirDiffers, name, format!("it says {said}, and they lead to {led}"));
         }
         let link = lineage.live_path(Kind::Cert);
         if let (Ok(to_system), Ok(by_name)) =
@@ -126,7 +139,7 @@ impl Audit<'_> {
             && to_system != by_name
         {
             let evidence = format!("{} means {} to the system", self.shown(link), to_system.display());
-            self.add(FindingCode::ForeignLink, name.as_str(), evidence);
+            self.add(FindingCode::ForeignLink, name, evidence);
         }
         Ok(())
     }
@@ -146,7 +159,7 @@ impl Audit<'_> {
     }
 
     /// certbot's journal of a switch: `previous_KIND.pem` beside the live link.
-    fn journal_links(&mut self, name: &str, links: [&Path; 4]) {
+    fn journal_links(&mut self, shown: &str, name: Option<&LineageName>, links: [&Path; 4]) {
         let journals = Kind::ALL.iter().zip(links).map(|(kind, link)| {
             let journal = format!("previous_{}.pem", kind.as_str());
             link.with_file_name(journal)
@@ -154,7 +167,8 @@ impl Audit<'_> {
         let found: Vec<_> = journals.filter(|path| path.symlink_metadata().is_ok()).collect();
         if let Some(first) = found.first() {
             let evidence = format!("{} of 4 journal links, such as {}", found.len(), self.shown(first));
-            self.add(FindingCode::InterruptedSwitch, name, evidence);
+            let finding = Finding::new(FindingCode::InterruptedSwitch, shown, evidence);
+            self.findings.push(Audited { finding, name: name.cloned(), path: None });
         }
     }
 
@@ -185,7 +199,9 @@ impl Audit<'_> {
                 Ok(names) => format!("it holds {} files", names.len()),
                 Err(error) => error.source.to_string(),
             };
-            self.add(code, self.shown(&path), held);
+            let finding = Finding::new(code, self.shown(&path), held);
+            let name = name.to_str().and_then(|name| LineageName::new(name).ok());
+            self.findings.push(Audited { finding, name, path: Some(path) });
         }
     }
 
@@ -196,13 +212,12 @@ impl Audit<'_> {
                     let order = &pending.order;
                     let names: Vec<_> = order.identifiers.iter().map(ToString::to_string).collect();
                     let evidence = format!("{}, placed {}", names.join(", "), order.placed.format("%F %T UTC"));
-                    self.add(FindingCode::OrderPending, name.as_str(), evidence);
+                    self.add(FindingCode::OrderPending, &name, evidence);
                 }
                 // The next run clears it away.
                 Ok(None) if self.store.holds_reserved_key_only(&name) => {}
                 Ok(None) => {
-                    let subject = self.shown(&self.store.paths.pending(&name));
-                    self.add(FindingCode::StateDamaged, subject, "it holds no complete order");
+                    self.add_at(FindingCode::StateDamaged, &self.store.paths.pending(&name), "it holds no complete order");
                 }
                 Err(error) => self.unreadable(&error),
             }
@@ -214,9 +229,9 @@ impl Audit<'_> {
             Ok((rollovers, findings)) => {
                 for rollover in rollovers {
                     let evidence = format!("{} since {}", rollover.account_url, rollover.started.format("%F %T UTC"));
-                    self.add(FindingCode::AccountKeyPending, &rollover.old_id, evidence);
+                    self.add_plain(Finding::new(FindingCode::AccountKeyPending, &rollover.old_id, evidence));
                 }
-                self.findings.extend(findings);
+                findings.into_iter().for_each(|finding| self.add_plain(finding));
             }
             Err(error) => self.unreadable(&error),
         }
@@ -227,7 +242,7 @@ impl Audit<'_> {
             let dir = self.store.paths.aside(&name);
             for kept in self.names_in(&dir).iter().filter(|kept| !kept.as_encoded_bytes().starts_with(b".")) {
                 let path = self.shown(&dir.join(kept));
-                self.add(FindingCode::SetAside, name.as_str(), path);
+                self.add(FindingCode::SetAside, &name, path);
             }
         }
     }
@@ -240,7 +255,11 @@ impl Audit<'_> {
         });
         for name in known.chain(remembered).collect::<BTreeSet<_>>() {
             match self.store.state(&name) {
-                Ok((_, finding)) => self.findings.extend(finding),
+                Ok((_, finding)) => {
+                    let path = self.store.paths.state_file(&name);
+                    let audited = |finding| Audited { finding, name: Some(name.clone()), path: Some(path) };
+                    self.findings.extend(finding.map(audited));
+                }
                 Err(error) => self.unreadable(&error),
             }
         }
@@ -264,11 +283,30 @@ impl Audit<'_> {
     }
 
     fn unreadable(&mut self, error: &StoreError) {
-        self.add(FindingCode::Unreadable, self.shown(&error.path), error.source.to_string());
+        self.add_at(FindingCode::Unreadable, &error.path, error.source.to_string());
     }
 
-    fn add(&mut self, code: FindingCode, subject: impl AsRef<str>, evidence: impl AsRef<str>) {
-        self.findings.push(Finding::new(code, subject, evidence));
+    fn permissions(&mut self, lineages: &[Result<Lineage, BrokenLineage>]) {
+        let (problems, errors) = permissions::problems(self.store, lineages);
+        for problem in problems.into_iter().filter(|problem| problem.severity() > Severity::Notice) {
+            let finding = problem.finding(&self.store.paths);
+            self.findings.push(Audited { finding, name: problem.name, path: Some(problem.path) });
+        }
+        errors.iter().for_each(|error| self.unreadable(error));
+    }
+
+    fn add(&mut self, code: FindingCode, name: &LineageName, evidence: impl AsRef<str>) {
+        let finding = Finding::new(code, name.as_str(), evidence);
+        self.findings.push(Audited { finding, name: Some(name.clone()), path: None });
+    }
+
+    fn add_at(&mut self, code: FindingCode, path: &Path, evidence: impl AsRef<str>) {
+        let finding = Finding::new(code, self.shown(path), evidence);
+        self.findings.push(Audited { finding, name: None, path: Some(path.to_owned()) });
+    }
+
+    fn add_plain(&mut self, finding: Finding) {
+        self.findings.push(Audited { finding, name: None, path: None });
     }
 
     fn shown(&self, path: &Path) -> String {

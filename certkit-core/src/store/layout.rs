@@ -195,6 +195,11 @@ impl StorePaths {
         self.own_dir().join("aside").join(name.as_str())
     }
 
+    /// `certkit/saved/`: what a repair changed or removed, as it was, in a folder for each.
+    pub fn saved_dir(&self) -> PathBuf {
+        self.own_dir().join("saved")
+    }
+
     /// The folders that only certbot and certkit write to.
     pub(crate) fn own_folders(&self) -> impl Iterator<Item = PathBuf> {
         OWN_FOLDERS.iter().map(|own| self.config_dir.join(own))

@@ -58,6 +58,19 @@ impl LiveLinks {
         self.agree
     }
 
+    /// The same as if what is no link were not there: copies, which are about to be replaced.
+    pub(crate) fn without_copies(&self) -> Self {
+        let links = self.links.clone().map(|link| if link == Link::Other { Link::Missing } else { link });
+        let mut live = Self { links, ..self.clone() };
+        live.agree = live.do_agree();
+        live
+    }
+
+    /// The same as if nothing were there: new links lead to where the conf says, in certbot's form.
+    pub(crate) fn forgotten(&self) -> Self {
+        Self { links: [const { Link::Missing }; 4], agree: true, ..self.clone() }
+    }
+
     fn do_agree(&self) -> bool {
         let there = || Kind::ALL.into_iter().filter(|kind| matches!(self.link(*kind), Link::To(_)));
         if there().any(|kind| self.version_of(kind).is_none()) {
@@ -158,6 +171,11 @@ impl LiveLinks {
     /// The conf's `archive_dir`, or certbot's default, without links in its path.
     pub(crate) fn conf_archive(&self) -> Option<PathBuf> {
         fs::canonicalize(&self.conf_archive).ok()
+    }
+
+    /// The conf's `archive_dir`, or certbot's default, as it is written.
+    pub(crate) fn written_archive(&self) -> &Path {
+        &self.conf_archive
     }
 
     fn base(&self, kind: Kind) -> PathBuf {

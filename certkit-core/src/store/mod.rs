@@ -46,6 +46,8 @@ pub use owner_settings::SetEmailError;
 mod pending;
 pub use pending::{Pending, PendingOrder};
 
+mod permissions;
+
 mod read;
 
 mod records;
@@ -55,6 +57,9 @@ pub use recover::Recovered;
 
 mod renewal_config;
 pub use renewal_config::{ConfEdits, ConfError, ConfValue, RenewalConf, RenewalParams};
+
+mod repair;
+pub use repair::{Diagnosis, Repair, RepairReport};
 
 mod rollover;
 pub use rollover::{Rollover, RolloverError};

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use zeroize::Zeroizing;
 
 use super::files::{self, Attributes};
 use super::{AuthorityKind, Expectations, Kind, StoreError, VerifiedVersion, VerifyError};
-use crate::{Certificate, Chain, KeyMath, PrivateKey, PrivateKeyError, ReadError, Version};
+use crate::{Certificate, Chain, KeyMath, KeyMathError, PrivateKey, PrivateKeyError, ReadError, Version};
 
 /// The contents of a version's files, in the order of [`Kind::ALL`].
 pub(crate) struct VersionTexts([Zeroizing<Vec<u8>>; 4]);
@@ -29,6 +29,19 @@ pub(crate) enum UnfitError {
     FewerNames,
 }
 
+impl UnfitError {
+    /// Whether files are damaged or not of one version, rather than a whole version that may not go live now.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Store(error) => files::is_damage(&error.source) || files::is_absence(&error.source),
+            Self::Certificate(_) | Self::Key(_) | Self::Inconsistent => true,
+            Self::Verify(VerifyError::BadSignature { source, .. }) => *source == KeyMathError::BadSignature,
+            Self::Verify(error) => matches!(error, VerifyError::KeyMismatch | VerifyError::NotIssuedByNext { .. }),
+            Self::FewerNames => false,
+        }
+    }
+}
+
 impl VersionTexts {
     /// As certbot writes them.
     pub(crate) fn of(verified: &VerifiedVersion) -> Self {
@@ -37,6 +50,11 @@ impl VersionTexts {
         let fullchain = format!("{cert}{issuers}");
         let key = verified.key().to_pem().as_bytes().to_vec();
         Self([cert.into_bytes(), key, issuers.into_bytes(), fullchain.into_bytes()].map(Zeroizing::new))
+    }
+
+    /// These contents, in the order of [`Kind::ALL`].
+    pub(crate) fn new(texts: [Zeroizing<Vec<u8>>; 4]) -> Self {
+        Self(texts)
     }
 
     /// Reads them from four files.
@@ -54,6 +72,16 @@ impl VersionTexts {
 
     pub(crate) fn leaf(&self) -> Result<Certificate, ReadError> {
         Certificate::from_pem(self.get(Kind::Cert))
+    }
+
+    /// Checks that they fit together, whatever the time is and whatever they could replace.
+    pub(crate) fn verify_soundness(&self, math: &dyn KeyMath, now: DateTime<Utc>) -> Result<Certificate, UnfitError> {
+        let within = |leaf: Certificate| {
+            let validity = leaf.validity();
+            now.min(validity.not_after - TimeDelta::seconds(1)).max(validity.not_before)
+        };
+        let verified = self.verify(None, math, self.leaf().map_or(now, within))?;
+        Ok(verified.chain().leaf.clone())
     }
 
     /// Checks that they fit together and could replace `replaces` (none: whatever they are, they are better).

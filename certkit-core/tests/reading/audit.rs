@@ -56,7 +56,8 @@ fn folders_that_another_conf_uses_are_no_orphans() {
         fs::remove_file(&link).unwrap();
         symlink(format!("../../archive/other/{}", kind.archive_file(Version(2))), link).unwrap();
     }
-    assert_eq!(audit(dir.path()), []);
+    let evidence = "it says archive/a.example.org, and they lead to archive/other".to_owned();
+    assert_eq!(audit(dir.path()), [(FindingCode::ArchiveDirDiffers, "second".to_owned(), evidence)]);
     // Also when the lineage is broken, and also when its conf cannot even be read.
     fs::remove_file(dir.path().join("live/a.example.org/chain.pem")).unwrap();
     let codes: Vec<_> = audit(dir.path()).into_iter().map(|finding| finding.0).collect();
@@ -106,7 +107,9 @@ fn a_link_into_another_lineages_archive_is_named() {
 fn a_newer_complete_version_and_a_readable_key_are_found() {
     let dir = tree();
     write_version(dir.path(), &name(), 5, "v3");
-    fs::write(dir.path().join("archive/a.example.org/privkey6.pem"), "").unwrap();
+    let orphan = dir.path().join("archive/a.example.org/privkey6.pem");
+    fs::write(&orphan, "").unwrap();
+    fs::set_permissions(orphan, fs::Permissions::from_mode(0o604)).unwrap();
     let key = dir.path().join("archive/a.example.org/privkey2.pem");
     fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(
@@ -114,6 +117,7 @@ fn a_newer_complete_version_and_a_readable_key_are_found() {
         [
             (FindingCode::NewerVersionNotLive, "a.example.org".to_owned(), "version 5".to_owned()),
             (FindingCode::PrivateKeyReadable, "archive/a.example.org/privkey2.pem".to_owned(), "mode 0644".to_owned()),
+            (FindingCode::PrivateKeyReadable, "archive/a.example.org/privkey6.pem".to_owned(), "mode 0604".to_owned()),
         ]
     );
 }

@@ -1,28 +1,12 @@
 //! Reading writes nothing at all: certbot's `certificates` makes hook folders, rotates logs and repairs links.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::symlink;
 
 use certkit_core::store::Kind;
 use certkit_core::{AcmeUrl, LineageName, Version};
 
-use crate::support::{lay_lineage, name, store, temp_dir};
-
-/// Everything in a tree with what would change if it were touched.
-fn snapshot(dir: &Path) -> Vec<(PathBuf, u64, u32, i64, i64, i64)> {
-    let mut out = Vec::new();
-    let mut todo = vec![dir.to_owned()];
-    while let Some(path) = todo.pop() {
-        let meta = fs::symlink_metadata(&path).unwrap();
-        if meta.is_dir() {
-            todo.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        }
-        out.push((path, meta.ino(), meta.mode(), meta.ctime(), meta.ctime_nsec(), meta.mtime_nsec()));
-    }
-    out.sort();
-    out
-}
+use crate::support::{TestMath, lay_lineage, name, now, snapshot, store, temp_dir};
 
 #[test]
 fn reading_writes_nothing() {
@@ -47,6 +31,7 @@ fn reading_writes_nothing() {
     }
     store.lineage(&broken).unwrap_err();
     store.audit().unwrap();
+    assert!(store.diagnose(&TestMath::default(), now()).unwrap().iter().any(|one| one.repair.is_some()));
     store.accounts(&AcmeUrl::parse("https://acme-v02.api.letsencrypt.org/directory").unwrap()).unwrap();
     store.account_servers().unwrap();
     store.pending(&name()).unwrap();

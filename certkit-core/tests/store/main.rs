@@ -10,5 +10,6 @@ mod delete;
 mod lock;
 mod memory;
 mod recover;
+mod repair;
 mod rollover;
 mod verify;

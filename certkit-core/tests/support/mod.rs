@@ -88,6 +88,9 @@ pub fn lay_lineage(dir: &Path, name: &LineageName, leaves: &[&str]) {
     fs::create_dir_all(&archive).unwrap();
     fs::create_dir_all(&live).unwrap();
     fs::create_dir_all(dir.join("renewal")).unwrap();
+    for folder in ["archive", "live"] {
+        fs::set_permissions(dir.join(folder), fs::Permissions::from_mode(0o700)).unwrap();
+    }
     for (index, leaf) in leaves.iter().enumerate() {
         write_version(dir, name, index as u32 + 1, leaf);
     }
@@ -194,6 +197,15 @@ pub fn look(dir: &Path, name: &LineageName) -> Result<(Version, Certificate), St
         return Err("the key does not fit, or the chain is short".into());
     }
     Ok((versions[0], chain.leaf))
+}
+
+/// Everything in a tree with what would change if it were touched.
+pub fn snapshot(dir: &Path) -> Vec<(PathBuf, u64, u32, i64, i64, i64)> {
+    let touched = |path: PathBuf| {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        (path, meta.ino(), meta.mode(), meta.ctime(), meta.ctime_nsec(), meta.mtime_nsec())
+    };
+    walk(dir).into_iter().map(touched).collect()
 }
 
 /// Every path below a directory, sorted.

@@ -14,7 +14,7 @@ use crate::store::{Kind, LockedStore, RenewalConf, StoreError};
 use crate::{FindingCode, KeyMath, LineageName};
 
 impl LockedStore {
-    pub(super) fn finish_commit(
+    pub(crate) fn finish_commit(
         &self,
         name: &LineageName,
         math: &dyn KeyMath,

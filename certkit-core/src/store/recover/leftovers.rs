@@ -1,12 +1,41 @@
 //! Files and folders under temporary names that belong to nothing any more.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Recovered;
 use crate::store::files;
-use crate::store::{LockedStore, StoreError};
+use crate::store::{LockedStore, Store, StoreError};
 use crate::{Finding, FindingCode, LineageName};
+
+/// How deep what repairs have saved is looked through: its folder, and the tree in it.
+const MAX_DEPTH: usize = 12;
+
+impl Store {
+    /// All of them, but for those of `unfinished` lineages.
+    pub(crate) fn leftovers(&self, unfinished: &BTreeSet<LineageName>) -> Result<Vec<PathBuf>, StoreError> {
+        let paths = self.paths();
+        let own = paths.own_dir();
+        let mut dirs = vec![paths.renewal_dir(), paths.archive_dir(), paths.live_dir(), own.clone()];
+        // A half-made account directory and a half-written journal of a new account key hold a key that nobody knows.
+        dirs.push(self.accounts_dir());
+        dirs.extend(["state", "state/history", "pending", "commit", "aside", "rollover"].map(|dir| own.join(dir)));
+        let aside = own.join("aside");
+        dirs.extend(files::list(&aside)?.unwrap_or_default().iter().map(|name| aside.join(name)));
+        dirs.extend(folders_below(&paths.saved_dir(), MAX_DEPTH)?);
+        let mut found = Vec::new();
+        for dir in dirs {
+            for file in files::list(&dir)?.unwrap_or_default() {
+                let Some(of) = files::temp_of(&file).or_else(|| files::sibling_of(&file)) else { continue };
+                let name = LineageName::new(of.strip_suffix(".conf").unwrap_or(of));
+                if !name.is_ok_and(|name| unfinished.contains(&name)) {
+                    found.push(dir.join(&file));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
 
 impl LockedStore {
     /// Removes them, but for those of `unfinished` lineages. One that cannot be removed is a finding.
@@ -15,26 +44,11 @@ impl LockedStore {
         unfinished: &BTreeSet<LineageName>,
         found: &mut Vec<Recovered>,
     ) -> Result<(), StoreError> {
-        let paths = self.paths();
-        let own = paths.own_dir();
-        let mut dirs = vec![paths.renewal_dir(), paths.archive_dir(), paths.live_dir(), own.clone()];
-        // A half-made account directory and a half-written journal of a new account key hold a key that nobody knows.
-        dirs.push(self.store().accounts_dir());
-        dirs.extend(["state", "state/history", "pending", "commit", "aside", "rollover"].map(|dir| own.join(dir)));
-        let aside = own.join("aside");
-        dirs.extend(files::list(&aside)?.unwrap_or_default().iter().map(|name| aside.join(name)));
         let mut removed = 0_usize;
-        for dir in dirs {
-            for file in files::list(&dir)?.unwrap_or_default() {
-                let Some(of) = files::temp_of(&file).or_else(|| files::sibling_of(&file)) else { continue };
-                let name = LineageName::new(of.strip_suffix(".conf").unwrap_or(of));
-                if name.is_ok_and(|name| unfinished.contains(&name)) {
-                    continue;
-                }
-                match remove(&dir.join(&file)) {
-                    Ok(()) => removed += 1,
-                    Err(error) => found.push(unremovable(&error)),
-                }
+        for path in self.store().leftovers(unfinished)? {
+            match remove(&path) {
+                Ok(()) => removed += 1,
+                Err(error) => found.push(unremovable(&error)),
             }
         }
         if removed > 0 {
@@ -86,7 +100,22 @@ impl LockedStore {
     }
 }
 
-fn remove(path: &Path) -> Result<(), StoreError> {
+/// A folder and those in it, links not followed.
+fn folders_below(dir: &Path, depth: usize) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = vec![dir.to_owned()];
+    if depth > 0 {
+        for name in files::list(dir)?.unwrap_or_default() {
+            let path = dir.join(name);
+            if files::lstat(&path)?.is_some_and(|meta| meta.is_dir()) {
+                found.extend(folders_below(&path, depth - 1)?);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a temporary file, or a folder of such files.
+pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
     if files::lstat(path)?.is_some_and(|meta| meta.is_dir()) {
         files::remove_flat_dir(path)?;
     } else {

@@ -12,23 +12,41 @@ use crate::store::journal::Journal;
 use crate::store::links::{Link, LiveLinks, read_link};
 use crate::store::switch::{follow_live, lags_behind, previous_name, switch};
 use crate::store::version_texts::{VersionTexts, is_of_test_authority};
-use crate::store::{BrokenReason, Kind, LockedStore, RenewalConf, StoreError};
+use crate::store::{BrokenReason, Kind, LockedStore, RenewalConf, Store, StoreError};
 use crate::{Certificate, FindingCode, KeyMath, LineageName, Version};
 
 /// So many versions are tried, newest first: certbot keeps six.
 const MAX_CANDIDATES: usize = 12;
 
 /// A lineage as it was found.
-struct Found {
-    live: LiveLinks,
+pub(crate) struct Found {
+    pub(crate) live: LiveLinks,
     /// The directory that all links point into.
-    archive: PathBuf,
+    pub(crate) archive: PathBuf,
     /// All four links point to one version whose files exist.
-    whole: bool,
+    pub(crate) whole: bool,
     /// The versions of which all four files exist, newest first.
-    complete: Vec<Version>,
+    pub(crate) complete: Vec<Version>,
     /// certbot's journal links that are there, with the version that each points to.
-    previous: Vec<(PathBuf, Option<Version>)>,
+    pub(crate) previous: Vec<(PathBuf, Option<Version>)>,
+    /// Our temporary files beside the links and the versions.
+    pub(crate) temps: Vec<PathBuf>,
+    /// Versions as they are once their missing or damaged files are made anew from the others; only where that is done.
+    pub(crate) mended: BTreeMap<Version, VersionTexts>,
+}
+
+/// What is to be done with the links of a lineage.
+pub(crate) enum Decision {
+    /// Nothing.
+    Leave,
+    /// This version goes live; one that is live already has its deploy hooks run.
+    GoForward { version: Version, leaf: Box<Certificate>, code: FindingCode },
+    /// certbot's switch is taken back: what it came after cannot be used.
+    RollBack { version: Version, code: FindingCode, why: String },
+    /// All is as it should be but for certbot's journal links.
+    RemoveJournalLinks,
+    /// It cannot be put right; why.
+    Stuck { code: FindingCode, why: String },
 }
 
 impl LockedStore {
@@ -46,37 +64,70 @@ impl LockedStore {
         if Kind::ALL.iter().any(|kind| *live.link(*kind) == Link::Other) {
             return Ok(None);
         }
-        let (previous, temps) = look_around(&live)?;
         let Some(archive) = live.single_archive() else {
             let code = FindingCode::MixedVersions;
             let evidence = "the live links do not point to versions in one directory that exists";
             return Ok(Some(Recovered::new(code, name, evidence, None)));
         };
-        if previous.is_empty() && Kind::ALL.iter().all(|kind| *live.link(*kind) == Link::Missing) {
+        let found = Found::read(live, archive)?;
+        if found.previous.is_empty() && Kind::ALL.iter().all(|kind| *found.live.link(*kind) == Link::Missing) {
             return Ok(None);
         }
-        let (complete, archive_temps) = versions(&archive)?;
-        for temp in temps.iter().chain(&archive_temps) {
+        for temp in &found.temps {
             files::remove_file(temp)?;
         }
-        let whole = live.is_whole();
-        let found = Found { live, archive, whole, complete, previous };
-        let recovered = self.repair(name, &found, math, now)?;
+        let decision = self.store().decide(name, &found, math, now);
+        let recovered = self.carry_out(name, &found, decision)?;
         if recovered.is_none() && lags_behind(self.paths(), name, &found.live) {
             follow_live(self, name, &found.live);
         }
         Ok(recovered)
     }
 
-    fn repair(
+    /// Does what was decided.
+    pub(crate) fn carry_out(
+        &self,
+        name: &LineageName,
+        found: &Found,
+        decision: Decision,
+    ) -> Result<Option<Recovered>, StoreError> {
+        let recovered = match decision {
+            Decision::Leave => return Ok(None),
+            Decision::GoForward { version, leaf, code } => {
+                // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
+                self.write_journal(name, &Journal::new(version, found.live.version(), &leaf))?;
+                if !(found.whole && found.live.version() == Some(version)) {
+                    switch(self, name, &found.live, version, self.live_switch())?;
+                }
+                found.remove_previous()?;
+                Recovered::new(code, name, format!("version {version} is live now"), Some(version))
+            }
+            Decision::RollBack { version, code, why } => {
+                switch(self, name, &found.live, version, self.live_switch())?;
+                found.remove_previous()?;
+                Recovered::new(code, name, format!("version {version} is live again; {why}"), None)
+            }
+            Decision::RemoveJournalLinks => {
+                found.remove_previous()?;
+                Recovered::new(FindingCode::InterruptedSwitch, name, "its journal links were removed", None)
+            }
+            Decision::Stuck { code, why } => Recovered::new(code, name, why, None),
+        };
+        Ok(Some(recovered))
+    }
+}
+
+impl Store {
+    /// Which version has to be live, as far as what is stored says so. Nothing is changed.
+    pub(crate) fn decide(
         &self,
         name: &LineageName,
         found: &Found,
         math: &dyn KeyMath,
         now: DateTime<Utc>,
-    ) -> Result<Option<Recovered>, StoreError> {
+    ) -> Decision {
         let rolling_back = found.restorable();
-        let dead = if found.whole && rolling_back.is_none() { self.what_is_dead(name) } else { None };
+        let dead = if found.whole && rolling_back.is_none() { self.what_is_dead(name, found) } else { None };
         let (pool, replaces, code) = match (&rolling_back, found.whole) {
             // certbot was interrupted in the middle of a switch. It would put the previous version back, and link the
             // newest at the next renewal, without running the deploy hooks.
@@ -91,12 +142,15 @@ impl LockedStore {
             (None, true) => (Vec::new(), None, FindingCode::NewerVersionNotLive),
             (None, false) => (found.complete.clone(), None, FindingCode::MixedVersions),
         };
+        let is_dead = |why| Decision::Stuck { code: FindingCode::LiveVersionDamaged, why };
         if found.whole && pool.is_empty() && found.previous.is_empty() {
-            return Ok(dead.map(|why| Recovered::new(FindingCode::LiveVersionDamaged, name, why, None)));
+            return dead.map_or(Decision::Leave, is_dead);
         }
         // What is replaced counts only when it could be used itself.
         let replaces = replaces.and_then(|version| found.verified_leaf(version, None, math, now).ok());
 
+        let forward =
+            |version, leaf: Certificate| Decision::GoForward { version, leaf: Box::new(leaf), code };
         let mut first_problem = None;
         let mut test = None;
         for version in pool.iter().copied().take(MAX_CANDIDATES) {
@@ -105,64 +159,50 @@ impl LockedStore {
                 Ok(leaf) if replaces.is_none() && is_of_test_authority(&leaf) => {
                     test = test.or(Some((version, leaf)));
                 }
-                Ok(leaf) => return self.go_forward(name, found, version, &leaf, code).map(Some),
+                Ok(leaf) => return forward(version, leaf),
                 Err(problem) => first_problem = first_problem.or_else(|| Some(format!("version {version}: {problem}"))),
             }
         }
         if let Some((version, leaf)) = test {
-            return self.go_forward(name, found, version, &leaf, code).map(Some);
+            return forward(version, leaf);
         }
         if let Some(why) = dead {
-            return Ok(Some(Recovered::new(FindingCode::LiveVersionDamaged, name, why, None)));
+            return is_dead(why);
         }
-        let problem = first_problem.unwrap_or_else(|| "there is no complete version".to_owned());
+        let why = first_problem.unwrap_or_else(|| "there is no complete version".to_owned());
         match (rolling_back, found.whole) {
-            (Some(previous), _) if replaces.is_some() || !found.whole => {
-                switch(self, name, &found.live, previous, self.live_switch())?;
-                found.remove_previous()?;
-                let evidence = format!("version {previous} is live again; {problem}");
-                Ok(Some(Recovered::new(code, name, evidence, None)))
-            }
-            (_, true) if !pool.is_empty() => Ok(Some(Recovered::new(code, name, problem, None))),
-            (_, true) => {
-                // Less than four: certbot was interrupted while it removed them, after all links were switched.
-                found.remove_previous()?;
-                let evidence = "its journal links were removed";
-                Ok(Some(Recovered::new(FindingCode::InterruptedSwitch, name, evidence, None)))
-            }
-            (_, false) => Ok(Some(Recovered::new(code, name, problem, None))),
+            (Some(version), _) if replaces.is_some() || !found.whole => Decision::RollBack { version, code, why },
+            (_, true) if !pool.is_empty() => Decision::Stuck { code, why },
+            // Less than four: certbot was interrupted while it removed them, after all links were switched.
+            (_, true) => Decision::RemoveJournalLinks,
+            (_, false) => Decision::Stuck { code, why },
         }
     }
 
     /// Why what is live cannot serve anybody: a file is empty or no certificate or key, or the key is another's. A chain
     /// that somebody completed by hand, and what just cannot be read now, is not that.
-    fn what_is_dead(&self, name: &LineageName) -> Option<String> {
-        let lineage = self.store().lineage(name).ok()??;
+    fn what_is_dead(&self, name: &LineageName, found: &Found) -> Option<String> {
+        if found.live.version().is_some_and(|version| found.mended.contains_key(&version)) {
+            return None;
+        }
+        let lineage = self.lineage(name).ok()??;
         match lineage.check_live(None) {
             Ok(()) | Err(BrokenReason::Unreadable(_) | BrokenReason::FullchainDiffers { .. }) => None,
             Err(reason) => Some(reason.to_string()),
         }
     }
-
-    fn go_forward(
-        &self,
-        name: &LineageName,
-        found: &Found,
-        version: Version,
-        leaf: &Certificate,
-        code: FindingCode,
-    ) -> Result<Recovered, StoreError> {
-        // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
-        self.write_journal(name, &Journal::new(version, found.live.version(), leaf))?;
-        if !(found.whole && found.live.version() == Some(version)) {
-            switch(self, name, &found.live, version, self.live_switch())?;
-        }
-        found.remove_previous()?;
-        Ok(Recovered::new(code, name, format!("version {version} is live now"), Some(version)))
-    }
 }
 
 impl Found {
+    /// Looks at what the links of a lineage, which lead into `archive`, have around them.
+    pub(crate) fn read(live: LiveLinks, archive: PathBuf) -> Result<Self, StoreError> {
+        let (previous, mut temps) = look_around(&live)?;
+        let (complete, archive_temps) = versions(&archive)?;
+        temps.extend(archive_temps);
+        let whole = live.is_whole();
+        Ok(Self { live, archive, whole, complete, previous, temps, mended: BTreeMap::new() })
+    }
+
     /// The version that certbot's journal links all four lead to, when it is complete.
     fn restorable(&self) -> Option<Version> {
         let version = self.previous.first()?.1?;
@@ -180,7 +220,7 @@ impl Found {
 
     /// Whether the versions are the lineage's own, so that a newer one is meant for it. Links can be made to point to
     /// another lineage's.
-    fn is_own_archive(&self) -> bool {
+    pub(crate) fn is_own_archive(&self) -> bool {
         self.live.conf_archive().as_ref() == Some(&self.archive)
     }
 
@@ -191,8 +231,15 @@ impl Found {
         math: &dyn KeyMath,
         now: DateTime<Utc>,
     ) -> Result<Certificate, String> {
-        let paths = Kind::ALL.map(|kind| self.archive.join(kind.archive_file(version)));
-        let texts = VersionTexts::read(&paths).map_err(|error| error.to_string())?;
+        let read;
+        let texts = match self.mended.get(&version) {
+            Some(mended) => mended,
+            None => {
+                let paths = Kind::ALL.map(|kind| self.archive.join(kind.archive_file(version)));
+                read = VersionTexts::read(&paths).map_err(|error| error.to_string())?;
+                &read
+            }
+        };
         let verified = texts.verify(replaces, math, now).map_err(|error| error.to_string())?;
         Ok(verified.chain().leaf.clone())
     }

@@ -12,7 +12,10 @@ use crate::{Finding, FindingCode, KeyMath, LineageName, Version};
 
 mod interrupted_commit;
 mod leftovers;
+pub(crate) use leftovers::remove as remove_leftover;
+
 mod links;
+pub(crate) use links::{Decision, Found};
 
 /// What was put right in a lineage.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,224 @@
+//! What users who should not can read, change or own.
+//!
+//! certbot gives keys 0600, account keys 0400, and shuts `live`, `archive` and `accounts` to all but their owner. Owners
+//! open some of that to a group, or `live` and `archive` to everybody, so that a server without root's rights can read
+//! them: a group's rights are never a problem here, and are never taken away.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{BrokenLineage, Kind, Lineage, Store, StoreError, StorePaths, folder_names};
+use crate::words::shell_word;
+use crate::{Finding, FindingCode, LineageName, Severity};
+
+const OTHERS: u32 = 0o007;
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_WRITE: u32 = 0o002;
+
+/// How deep below `accounts/` keys are looked for: HOST, the parts of the directory's path, and the account.
+const MAX_ACCOUNT_DEPTH: usize = 14;
+
+/// Something that is open to those whom it is not for.
+pub(crate) struct Problem {
+    /// What it is.
+    pub(crate) path: PathBuf,
+    /// The lineage that it belongs to; none for what belongs to all.
+    pub(crate) name: Option<LineageName>,
+    kind: ProblemKind,
+    mode: u32,
+    owner: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ProblemKind {
+    KeyReadable,
+    AccountKeyReadable,
+    Writable,
+    Owned,
+    /// A folder that owners open on purpose.
+    Open,
+    /// A folder that nobody else has anything to do in.
+    OpenSecret,
+}
+
+/// All of them, and what could not be looked at.
+pub(crate) fn problems(
+    store: &Store,
+    lineages: &[Result<Lineage, BrokenLineage>],
+) -> (Vec<Problem>, Vec<StoreError>) {
+    let mut look = Look { paths: store.paths(), found: Vec::new(), errors: Vec::new() };
+    look.tree();
+    look.hooks();
+    look.accounts(&store.accounts_dir(), 0);
+    for lineage in lineages {
+        match lineage {
+            Ok(lineage) => look.lineage(lineage),
+            Err(broken) => look.anything(&broken.conf_path, None),
+        }
+    }
+    (look.found, look.errors)
+}
+
+impl Problem {
+    /// How bad it is.
+    pub(crate) fn severity(&self) -> Severity {
+        self.code().severity()
+    }
+
+    /// It in words, with the exact cure.
+    pub(crate) fn finding(&self, paths: &StorePaths) -> Finding {
+        let evidence = match self.kind {
+            ProblemKind::Owned => format!("it belongs to user {}", self.owner),
+            _ => format!("mode {:04o}", self.mode),
+        };
+        let path = shell_word(&self.path.to_string_lossy());
+        let cure = match self.kind {
+            ProblemKind::KeyReadable => format!("chmod o-rwx {path}, unless you meant it"),
+            ProblemKind::AccountKeyReadable => {
+                format!("chmod o-rwx {path}; and when somebody may have read it: certkit update_account --new-key")
+            }
+            ProblemKind::Writable => format!("chmod o-w {path}"),
+            ProblemKind::Owned => format!("chown root {path}, unless you meant it"),
+            ProblemKind::Open => format!("nothing to do if you meant it; otherwise: chmod o-rwx {path}"),
+            ProblemKind::OpenSecret => format!("chmod o-rwx {path}"),
+        };
+        Finding::new(self.code(), paths.relative(&self.path).to_string_lossy(), evidence).with_cure(cure)
+    }
+
+    /// The rights that can be taken away without harm to anybody who should have them; none where that is the owner's
+    /// decision, or what is meant lies elsewhere.
+    pub(crate) fn to_take(&self) -> Option<u32> {
+        if fs::symlink_metadata(&self.path).is_ok_and(|meta| meta.is_symlink()) {
+            return None;
+        }
+        match self.kind {
+            ProblemKind::KeyReadable | ProblemKind::AccountKeyReadable | ProblemKind::OpenSecret => Some(OTHERS),
+            ProblemKind::Writable => Some(OTHERS_WRITE),
+            ProblemKind::Owned | ProblemKind::Open => None,
+        }
+    }
+
+    fn code(&self) -> FindingCode {
+        match self.kind {
+            ProblemKind::KeyReadable => FindingCode::PrivateKeyReadable,
+            ProblemKind::AccountKeyReadable => FindingCode::AccountKeyReadable,
+            ProblemKind::Writable => FindingCode::WritableByOthers,
+            ProblemKind::Owned => FindingCode::OwnedByAnother,
+            ProblemKind::Open | ProblemKind::OpenSecret => FindingCode::FolderOpen,
+        }
+    }
+}
+
+struct Look<'s> {
+    paths: &'s StorePaths,
+    found: Vec<Problem>,
+    errors: Vec<StoreError>,
+}
+
+impl Look<'_> {
+    fn tree(&mut self) {
+        let paths = self.paths;
+        for path in [paths.config_dir.clone(), paths.renewal_dir()] {
+            self.anything(&path, None);
+        }
+        for path in [paths.settings_file(), paths.lineage_settings_dir()] {
+            self.anything(&path, None);
+        }
+        for path in [paths.live_dir(), paths.archive_dir()] {
+            self.folder(&path, ProblemKind::Open);
+        }
+        for path in [paths.own_dir(), paths.config_dir.join("accounts")] {
+            self.folder(&path, ProblemKind::OpenSecret);
+        }
+    }
+
+    /// Who changes a hook has commands run as root.
+    fn hooks(&mut self) {
+        let top = self.paths.config_dir.join("renewal-hooks");
+        self.anything(&top, None);
+        for stage in ["pre", "deploy", "post"] {
+            let dir = self.paths.hook_dir(stage);
+            self.anything(&dir, None);
+            for name in folder_names(&dir).unwrap_or_default() {
+                self.anything(&dir.join(name), None);
+            }
+        }
+    }
+
+    fn accounts(&mut self, dir: &Path, depth: usize) {
+        let mut names = folder_names(dir).unwrap_or_default();
+        names.sort_unstable();
+        for name in names {
+            let path = dir.join(&name);
+            // Links lead to other accounts, which are looked at where they lie.
+            let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+            if meta.is_dir() && depth < MAX_ACCOUNT_DEPTH {
+                self.accounts(&path, depth + 1);
+            } else if meta.is_file() && name == "private_key.json" {
+                self.key(&path, &meta, ProblemKind::AccountKeyReadable, None);
+            }
+        }
+    }
+
+    fn lineage(&mut self, lineage: &Lineage) {
+        let name = Some(lineage.name());
+        self.anything(lineage.conf_path(), name);
+        self.anything(lineage.archive_dir(), name);
+        if let Some(live) = lineage.live_path(Kind::Cert).parent() {
+            self.anything(live, name);
+        }
+        let live = lineage.target(Kind::Privkey);
+        match fs::metadata(live) {
+            Ok(meta) => self.key(live, &meta, ProblemKind::KeyReadable, name),
+            Err(error) => self.errors.push(StoreError::new("read", live, error)),
+        }
+        // A link is an older version's key, which is looked at by its own name.
+        for file in folder_names(lineage.archive_dir()).unwrap_or_default() {
+            let is_key = file.to_str().is_some_and(|file| Kind::Privkey.version_of(file).is_some());
+            let path = lineage.archive_dir().join(file);
+            if is_key && path != live && let Ok(meta) = fs::symlink_metadata(&path) && meta.is_file() {
+                self.key(&path, &meta, ProblemKind::KeyReadable, name);
+            }
+        }
+    }
+
+    fn key(&mut self, path: &Path, meta: &Metadata, readable: ProblemKind, name: Option<&LineageName>) {
+        if meta.mode() & OTHERS_READ != 0 {
+            self.add(path, meta, readable, name);
+        } else if meta.mode() & OTHERS_WRITE != 0 {
+            self.add(path, meta, ProblemKind::Writable, name);
+        }
+        self.owner(path, meta, name);
+    }
+
+    fn folder(&mut self, path: &Path, open: ProblemKind) {
+        self.anything(path, None);
+        if let Ok(meta) = fs::metadata(path)
+            && meta.mode() & OTHERS_WRITE == 0
+            && meta.mode() & OTHERS != 0
+        {
+            self.add(path, &meta, open, None);
+        }
+    }
+
+    /// What is not there is nobody's problem.
+    fn anything(&mut self, path: &Path, name: Option<&LineageName>) {
+        let Ok(meta) = fs::metadata(path) else { return };
+        if meta.mode() & OTHERS_WRITE != 0 {
+            self.add(path, &meta, ProblemKind::Writable, name);
+        }
+        self.owner(path, &meta, name);
+    }
+
+    fn owner(&mut self, path: &Path, meta: &Metadata, name: Option<&LineageName>) {
+        if meta.uid() != 0 && meta.uid() != rustix::process::geteuid().as_raw() {
+            self.add(path, meta, ProblemKind::Owned, name);
+        }
+    }
+
+    fn add(&mut self, path: &Path, meta: &Metadata, kind: ProblemKind, name: Option<&LineageName>) {
+        let (mode, owner) = (meta.mode() & 0o7777, meta.uid());
+        self.found.push(Problem { path: path.to_owned(), name: name.cloned(), kind, mode, owner });
+    }
+}

@@ -1,0 +1,158 @@
+//! Renewal configurations that are empty, lack something, or say where the versions are not.
+//!
+//! Only what is certain is written: where the links and versions lie, the key's type, and CA and account where certkit
+//! remembers them. How names are validated stands nowhere else, so it is left to the owner to say again.
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::lineage::{LineagePlan, Planner};
+use super::step::Step;
+use crate::store::files::{self, Attributes};
+use crate::store::first_version::first_conf;
+use crate::store::in_use::real;
+use crate::store::links::LiveLinks;
+use crate::store::recover::Decision;
+use crate::store::targets::absolute;
+use crate::store::{ConfEdits, ConfPlan, Kind, RenewalConf, StoreError};
+use crate::{Certificate, FindingCode, KeyType, LineageName};
+
+/// Whether there is nothing in a conf: certbot was killed before it wrote it, or the disk lost what it wrote.
+pub(super) fn is_blank(content: &[u8]) -> bool {
+    content.iter().all(|octet| *octet == 0 || octet.is_ascii_whitespace())
+}
+
+impl Planner<'_> {
+    /// A lineage with a blank conf. With a version that is whole it gets a conf again; without one it never became a
+    /// certificate, and is moved away so that certbot can go on and the name can be used.
+    pub(super) fn blank_conf(&self, name: &LineageName) -> Result<LineagePlan, StoreError> {
+        let paths = self.store.paths();
+        let conf_path = paths.conf(name);
+        let Ok(bare) = first_conf(paths, name, &ConfPlan::default()) else {
+            return Ok(LineagePlan::stuck(FindingCode::BrokenLineage, "its paths cannot be written into a conf"));
+        };
+        let mut plan = self.lineage(name, &bare)?;
+        plan.wrong = Some((FindingCode::BrokenLineage, "the renewal configuration is empty".to_owned()));
+        if plan.stuck.is_none() {
+            let leaf = plan.steps.iter().find_map(|step| match step {
+                Step::Links { decision: Decision::GoForward { leaf, .. }, .. } => Some(leaf.as_ref().clone()),
+                _ => None,
+            });
+            let edits = self.certain(name, leaf.as_ref(), &paths.live(name).join(Kind::Cert.live_file()));
+            if let Ok(conf) = first_conf(paths, name, &ConfPlan::new(edits)) {
+                plan.steps.push(write_conf(conf_path, &conf, "anew with what is certain"));
+            }
+            return Ok(plan);
+        }
+        let mut going = vec![conf_path];
+        for dir in [paths.live(name), paths.archive(name)] {
+            let Some(dir_now) = real(&dir)? else { continue };
+            let others = self.in_use.users_of(&dir_now, name, &[dir_now.clone()].into());
+            if !others.is_empty() {
+                let others = others.into_iter().collect::<Vec<_>>().join(", ");
+                plan.stuck = Some(format!("{} is used by {others} too", self.shown(&dir)));
+                return Ok(plan);
+            }
+            going.push(dir);
+        }
+        let steps = vec![Step::TakeAway { paths: going, why: ", since no version of it is whole" }];
+        Ok(LineagePlan { wrong: plan.wrong, steps, ..LineagePlan::default() })
+    }
+
+    /// A conf that lacks paths, or `[renewalparams]`, without which certbot stops at it for all certificates: what is
+    /// certain is added.
+    pub(super) fn incomplete_conf(&self, name: &LineageName, conf: &RenewalConf) -> Option<(RenewalConf, Step)> {
+        if conf.check_complete().is_ok() {
+            return None;
+        }
+        let paths = self.store.paths();
+        let named = Kind::ALL.iter().find_map(|kind| Some(Path::new(conf.live_path(*kind)?).parent()?.to_owned()));
+        let live = named.unwrap_or_else(|| paths.live(name));
+        let mut edits = ConfEdits::default();
+        for kind in Kind::ALL.into_iter().filter(|kind| conf.top(kind.as_str()).is_none()) {
+            let link = live.join(kind.live_file());
+            if !files::exists(&link).unwrap_or(false) {
+                return None;
+            }
+            edits.top(kind.as_str(), Some(link.to_str()?));
+        }
+        if conf.param_values().next().is_none() {
+            edits.params = self.certain(name, None, &live.join(Kind::Cert.live_file())).params;
+        }
+        let whole = conf.edited(&edits).ok().filter(|conf| conf.check_complete().is_ok())?;
+        let path = std::fs::canonicalize(paths.conf(name)).ok()?;
+        let step = write_conf(path, &whole, "with what was missing and is certain");
+        Some((whole, step))
+    }
+
+    /// Sets `archive_dir` to where the links lead, or says why not.
+    pub(super) fn archive_dir(
+        &self,
+        name: &LineageName,
+        conf: &RenewalConf,
+        plan: &LineagePlan,
+    ) -> Result<Option<Result<Step, String>>, StoreError> {
+        let Some(led) = plan.archive.as_ref().filter(|_| plan.stuck.is_none()) else { return Ok(None) };
+        let Some(live) = LiveLinks::read(self.store.paths(), name, conf)? else { return Ok(None) };
+        if live.conf_archive().as_ref() == Some(led) || real(led)?.is_none() || live.single_archive().is_none() {
+            return Ok(None);
+        }
+        if self.in_use.is_archive_of_another(led, name) {
+            return Ok(None);
+        }
+        let said = live.written_archive();
+        if live.conf_archive().is_some() && holds_newer(said, &live) {
+            let why = format!("{} holds a certificate that ends later than the one in use", self.shown(said));
+            return Ok(Some(Err(why)));
+        }
+        // As the links write it, where that is the same.
+        let written = live.target(Kind::Cert).and_then(|target| absolute(&target).ok()?.parent().map(Path::to_owned));
+        let written = written.filter(|written| real(written).ok().flatten().as_ref() == Some(led));
+        let written = written.unwrap_or_else(|| led.clone());
+        let Some(text) = written.to_str() else { return Ok(None) };
+        let mut edits = ConfEdits::default();
+        edits.top("archive_dir", Some(text));
+        let (Ok(edited), Ok(path)) = (conf.edited(&edits), std::fs::canonicalize(self.store.paths().conf(name))) else {
+            return Ok(None);
+        };
+        Ok(Some(Ok(write_conf(path, &edited, "with the directory that the links lead to as its archive_dir"))))
+    }
+
+    /// What can be known of `[renewalparams]`: the key's type from the certificate, CA and account from certkit's memory.
+    fn certain(&self, name: &LineageName, leaf: Option<&Certificate>, cert: &Path) -> ConfEdits {
+        let mut edits = ConfEdits::default();
+        let state = self.store.state(name).map(|(state, _)| state).unwrap_or_default();
+        let directory = state.issuer_directory.or(state.attempted_directory);
+        if let Some(directory) = &directory {
+            if let Ok((accounts, _)) = self.store.accounts(directory)
+                && let [only] = accounts.as_slice()
+            {
+                edits.param("account", Some(&only.id));
+            }
+            edits.param("server", Some(directory.as_str()));
+        }
+        let read = || Certificate::from_pem(&files::read(cert).ok()?).ok();
+        let is_rsa = leaf.cloned().or_else(read).is_some_and(|leaf| leaf.key_type() == KeyType::Rsa);
+        edits.param("key_type", Some(if is_rsa { "rsa" } else { "ecdsa" }));
+        edits
+    }
+}
+
+/// Whether a directory holds a certificate that ends later than the live one.
+fn holds_newer(dir: &Path, live: &LiveLinks) -> bool {
+    let end = |path: &Path| {
+        let certificate = files::read(path).ok().and_then(|pem| Certificate::from_pem(&pem).ok());
+        certificate.map(|certificate| certificate.validity().not_after)
+    };
+    let in_use = live.target(Kind::Cert).and_then(|target| end(&target));
+    let files = files::list(dir).ok().flatten().unwrap_or_default();
+    let certificates = files.iter().filter(|file| file.to_str().is_some_and(|file| Kind::Cert.version_of(file).is_some()));
+    certificates.filter_map(|file| end(&dir.join(file))).any(|end| in_use.is_none_or(|in_use| end > in_use))
+}
+
+fn write_conf(path: PathBuf, conf: &RenewalConf, how: &str) -> Step {
+    let attributes = Attributes::public_like(files::exists(&path).unwrap_or(false).then_some(path.as_path()));
+    let content = Zeroizing::new(conf.text().as_bytes().to_vec());
+    Step::Write { path, content, attributes, how: how.to_owned() }
+}

@@ -1,0 +1,414 @@
+//! The links and the versions of a lineage whose conf can be read.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
+
+use super::mend::{Mending, Text, holds_key, mend};
+use super::step::Step;
+use crate::store::commit::GREATEST_PLAUSIBLE;
+use crate::store::files::{self, Attributes};
+use crate::store::in_use::InUse;
+use crate::store::links::{Link, LiveLinks};
+use crate::store::recover::{Decision, Found};
+use crate::store::switch::lags_behind;
+use crate::store::version_texts::VersionTexts;
+use crate::store::{Kind, RenewalConf, Store, StoreError};
+use crate::{Finding, FindingCode, KeyMath, LineageName, Version};
+
+/// So many versions are read, newest first, where it is not known which one is good.
+const MAX_READ: usize = 12;
+
+/// What is wrong with a lineage, and what is done about it.
+#[derive(Default)]
+pub(super) struct LineagePlan {
+    /// What the links and versions that count suffer from; none where all is well.
+    pub(super) wrong: Option<(FindingCode, String)>,
+    /// What is done about that, in this order.
+    pub(super) steps: Vec<Step>,
+    /// Why nothing is done.
+    pub(super) stuck: Option<String>,
+    /// What else was found, with what is done about it.
+    pub(super) more: Vec<(Finding, Option<Step>)>,
+    /// Where the links lead, or will.
+    pub(super) archive: Option<PathBuf>,
+}
+
+impl LineagePlan {
+    /// Nothing is done, because of this.
+    pub(super) fn stuck(code: FindingCode, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { wrong: Some((code, why.clone())), stuck: Some(why), ..Self::default() }
+    }
+}
+
+/// What a plan is made from.
+pub(super) struct Planner<'a> {
+    pub(super) store: &'a Store,
+    pub(super) in_use: &'a InUse,
+    pub(super) math: &'a dyn KeyMath,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Planner<'_> {
+    /// Looks at a lineage.
+    pub(super) fn lineage(&self, name: &LineageName, conf: &RenewalConf) -> Result<LineagePlan, StoreError> {
+        let Some(live) = LiveLinks::read(self.store.paths(), name, conf)? else { return Ok(LineagePlan::default()) };
+        let copies: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| *live.link(*kind) == Link::Other).collect();
+        for kind in &copies {
+            if !files::lstat(live.path(*kind))?.is_some_and(|meta| meta.is_file()) {
+                let why = format!("{} is neither a link nor a file", self.shown(live.path(*kind)));
+                return Ok(LineagePlan::stuck(FindingCode::BrokenLineage, why));
+            }
+        }
+        let read = copies.iter().map(|kind| (*kind, live.path(*kind).to_owned())).collect();
+        let (live, archive) = match self.leading_somewhere(name, live.without_copies(), !copies.is_empty())? {
+            Ok(found) => found,
+            Err(why) => return Ok(LineagePlan::stuck(FindingCode::ForeignLink, why)),
+        };
+        let found = Found::read(live, archive)?;
+        self.versions(name, found, read)
+    }
+
+    /// The links with the directory of their versions. Where they lead nowhere, or not into one directory, they are taken
+    /// for missing, and the conf says where the versions are. An error is why not.
+    fn leading_somewhere(
+        &self,
+        name: &LineageName,
+        live: LiveLinks,
+        are_copies: bool,
+    ) -> Result<Result<(LiveLinks, PathBuf), String>, StoreError> {
+        let of_another = |dir: &Path| self.in_use.is_archive_of_another(dir, name);
+        let some = Kind::ALL.iter().any(|kind| matches!(live.link(*kind), Link::To(_)));
+        if some && let Some(archive) = live.single_archive() {
+            if !live.is_whole() && live.conf_archive().as_ref() != Some(&archive) && of_another(&archive) {
+                let shown = self.shown(&archive);
+                return Ok(Err(format!("its links lead into {shown}, the versions of another certificate")));
+            }
+            return Ok(Ok((live, archive)));
+        }
+        let live = live.forgotten();
+        let archive = match live.conf_archive() {
+            Some(archive) => archive,
+            // It is made for the copies.
+            None if are_copies => live.written_archive().to_owned(),
+            None => return Ok(Err(format!("{} does not exist", self.shown(live.written_archive())))),
+        };
+        if of_another(&archive) {
+            let shown = self.shown(&archive);
+            return Ok(Err(format!("{shown}, where its versions should be, is used by another certificate too")));
+        }
+        Ok(Ok((live, archive)))
+    }
+
+    fn versions(
+        &self,
+        name: &LineageName,
+        mut found: Found,
+        copies: BTreeMap<Kind, PathBuf>,
+    ) -> Result<LineagePlan, StoreError> {
+        let mut plan = LineagePlan { archive: Some(found.archive.clone()), ..LineagePlan::default() };
+        let files = version_files(&found.archive)?;
+        let mut keys = None;
+        let live_now = found.live.version().filter(|_| found.whole);
+        let mut changed: BTreeMap<Version, Vec<Kind>> = BTreeMap::new();
+        let mut damaged: BTreeMap<Version, String> = BTreeMap::new();
+        let counts = |version: &Version| live_now.is_none_or(|live| *version >= live);
+        let mut read: VecDeque<Version> = files.keys().rev().copied().filter(counts).take(MAX_READ).collect();
+        // When what is live is damaged, an older version may have to take its place.
+        let mut older: Vec<Version> = files.keys().rev().copied().filter(|version| !counts(version)).collect();
+        while let Some(version) = read.pop_front() {
+            let texts = self.texts(&found.archive, version)?;
+            let mut mending = mend(&texts, &[], self.math, self.now);
+            if matches!(mending, Mending::Damaged(_)) {
+                let keys = keys.get_or_insert_with(|| self.keys(&found.archive, &files));
+                mending = mend(&texts, keys, self.math, self.now);
+            }
+            match mending {
+                Mending::Whole => {}
+                Mending::Mended(texts, kinds) => {
+                    found.mended.insert(version, texts);
+                    changed.insert(version, kinds);
+                }
+                Mending::Damaged(why) => {
+                    damaged.insert(version, why);
+                    if live_now == Some(version) {
+                        read.extend(older.drain(..).take(MAX_READ));
+                    }
+                }
+            }
+        }
+        found.complete.extend(found.mended.keys());
+        if !copies.is_empty()
+            && let Some((version, texts)) = self.of_copies(&found, &files, &copies)?
+        {
+            changed.insert(version, Kind::ALL.to_vec());
+            found.complete.push(version);
+            found.mended.insert(version, texts);
+        }
+        found.complete.sort_unstable_by(|one, other| other.cmp(one));
+        found.complete.dedup();
+        // A file of it is missing, and is made anew.
+        let is_mended = |version| found.mended.contains_key(&version);
+        found.whole |= found.live.single_archive().is_some() && found.live.version().is_some_and(is_mended);
+
+        let decision = self.store.decide(name, &found, self.math, self.now);
+        self.follow(name, found, decision, &changed, &damaged, &copies, &mut plan)?;
+        Ok(plan)
+    }
+
+    /// The steps of a decision, and what becomes of the versions that it leaves out.
+    #[allow(clippy::too_many_arguments, reason = "the second half of `versions`")]
+    fn follow(
+        &self,
+        name: &LineageName,
+        found: Found,
+        mut decision: Decision,
+        changed: &BTreeMap<Version, Vec<Kind>>,
+        damaged: &BTreeMap<Version, String>,
+        copies: &BTreeMap<Kind, PathBuf>,
+        plan: &mut LineagePlan,
+    ) -> Result<(), StoreError> {
+        let live_now = found.live.version().filter(|_| found.whole);
+        if let Decision::Stuck { code, why } = &decision
+            && (!found.whole || *code == FindingCode::LiveVersionDamaged)
+        {
+            // A pair that fits is better than one that does not, expired or not.
+            match self.newest_sound(&found, live_now) {
+                Some((version, leaf)) => {
+                    let code = *code;
+                    decision = Decision::GoForward { version, leaf: Box::new(leaf), code };
+                }
+                None => plan.stuck = Some(why.clone()),
+            }
+        }
+        let leave = matches!(decision, Decision::Leave | Decision::Stuck { .. });
+        let mended_in_place = live_now.filter(|live| leave && changed.contains_key(live));
+        if let Some(version) = mended_in_place
+            && let Some(Ok(leaf)) = found.mended.get(&version).map(VersionTexts::leaf)
+        {
+            // Programs that could not load it have to look again: the hooks run.
+            let code = FindingCode::LiveVersionDamaged;
+            decision = Decision::GoForward { version, leaf: Box::new(leaf), code };
+        }
+        let chosen = match &decision {
+            Decision::GoForward { version, .. } | Decision::RollBack { version, .. } => Some(*version),
+            _ => live_now,
+        };
+        let shared = self.in_use.files_of_others(std::slice::from_ref(&found.archive), name);
+        let mut away = Vec::new();
+        for (version, why) in self.left_out(&found, chosen, changed, damaged) {
+            let all = self.files_of(&found.archive, version);
+            let evidence = format!("version {version}: {why}");
+            let finding = Finding::new(FindingCode::VersionIncomplete, name.as_str(), evidence);
+            // certbot would link it at its next renewal, and fail for all certificates where it cannot be read.
+            let is_danger = all.len() == Kind::ALL.len() && chosen.is_some_and(|chosen| version > chosen);
+            if !is_danger || all.iter().any(|path| shared.contains(path)) {
+                plan.more.push((finding, None));
+                continue;
+            }
+            let finding = finding.with_severity(crate::Severity::Warning);
+            let why = ", which certbot would make live";
+            away.push((finding.with_cure("certkit fsck --repair"), Some(Step::TakeAway { paths: all, why })));
+        }
+        if !found.temps.is_empty() {
+            let finding = Finding::new(FindingCode::LeftOver, name.as_str(), self.list(&found.temps));
+            plan.more.push((finding, Some(Step::RemoveLeftOvers(found.temps.clone()))));
+        }
+        let wrong = match &decision {
+            Decision::Leave => None,
+            Decision::GoForward { version, code, .. } => {
+                let code = if copies.is_empty() { *code } else { FindingCode::BrokenLineage };
+                Some((code, self.reason(&found, *version, live_now, changed, damaged)))
+            }
+            Decision::RollBack { code, why, .. } | Decision::Stuck { code, why } => Some((*code, why.clone())),
+            Decision::RemoveJournalLinks => Some((FindingCode::InterruptedSwitch, String::new())),
+        };
+        plan.wrong = wrong;
+        match decision {
+            Decision::Leave if lags_behind(self.store.paths(), name, &found.live) => {
+                let evidence = self.shown(&self.store.paths().switched(name));
+                let finding = Finding::new(FindingCode::InterruptedCommit, name.as_str(), evidence);
+                let step = Step::FollowLive { name: name.clone(), live: found.live.clone() };
+                plan.more.push((finding.with_cure("certkit fsck --repair"), Some(step)));
+            }
+            Decision::Leave | Decision::Stuck { .. } => {}
+            decision => {
+                if let Some((version, kinds)) = chosen.and_then(|chosen| Some((chosen, changed.get(&chosen)?))) {
+                    plan.steps.extend(kinds.iter().filter_map(|kind| self.write(&found, version, *kind, copies)));
+                }
+                plan.steps.push(Step::Links { name: name.clone(), found: Box::new(found), decision });
+            }
+        }
+        // What is in danger of being linked goes after something good is live.
+        plan.more.extend(away);
+        Ok(())
+    }
+
+    /// Why a version goes live.
+    fn reason(
+        &self,
+        found: &Found,
+        version: Version,
+        live: Option<Version>,
+        changed: &BTreeMap<Version, Vec<Kind>>,
+        damaged: &BTreeMap<Version, String>,
+    ) -> String {
+        if let Some(why) = live.and_then(|live| damaged.get(&live)) {
+            return why.clone();
+        }
+        if live == Some(version)
+            && let Some(kinds) = changed.get(&version)
+        {
+            let files: Vec<_> = kinds.iter().map(|kind| found.archive.join(kind.archive_file(version))).collect();
+            return format!("{} is missing, empty or damaged", self.list(&files));
+        }
+        format!("version {version} is whole")
+    }
+
+    /// The damaged versions that stay as they are, and those that could be mended but are not needed.
+    fn left_out(
+        &self,
+        found: &Found,
+        chosen: Option<Version>,
+        changed: &BTreeMap<Version, Vec<Kind>>,
+        damaged: &BTreeMap<Version, String>,
+    ) -> Vec<(Version, String)> {
+        let mut out: Vec<_> = damaged.iter().map(|(version, why)| (*version, why.clone())).collect();
+        let unneeded = changed.iter().filter(|(version, _)| Some(**version) != chosen);
+        out.extend(unneeded.map(|(version, kinds)| {
+            let kinds: Vec<_> = kinds.iter().map(|kind| kind.archive_file(*version)).collect();
+            (*version, format!("{} is missing, empty or damaged", kinds.join(", ")))
+        }));
+        // What is live, and damaged beyond help, is told as that.
+        out.retain(|(version, _)| found.live.version() != Some(*version) || !found.whole);
+        out.sort_unstable();
+        out
+    }
+
+    fn newest_sound(&self, found: &Found, but: Option<Version>) -> Option<(Version, crate::Certificate)> {
+        found.complete.iter().filter(|version| Some(**version) != but).take(MAX_READ).find_map(|version| {
+            let read;
+            let texts = match found.mended.get(version) {
+                Some(mended) => mended,
+                None => {
+                    let paths = Kind::ALL.map(|kind| found.archive.join(kind.archive_file(*version)));
+                    read = VersionTexts::read(&paths).ok()?;
+                    &read
+                }
+            };
+            Some((*version, texts.verify_soundness(self.math, self.now).ok()?))
+        })
+    }
+
+    /// The version that copies in place of links hold, with a number of its own; none when they are no version, or when
+    /// the archive has it, or one that is better.
+    fn of_copies(
+        &self,
+        found: &Found,
+        files: &BTreeMap<Version, Vec<Kind>>,
+        copies: &BTreeMap<Kind, PathBuf>,
+    ) -> Result<Option<(Version, VersionTexts)>, StoreError> {
+        let mut texts: [Text; 4] = [None, None, None, None];
+        for kind in Kind::ALL {
+            let target = || found.live.target(kind);
+            if let Some(path) = copies.get(&kind).cloned().or_else(target) {
+                texts[kind as usize] = read_text(&path)?;
+            }
+        }
+        let texts = match mend(&texts, &[], self.math, self.now) {
+            Mending::Mended(texts, _) => texts,
+            Mending::Damaged(_) => return Ok(None),
+            Mending::Whole => {
+                let [Some(cert), Some(key), Some(chain), Some(fullchain)] = texts else { return Ok(None) };
+                VersionTexts::new([cert, key, chain, fullchain])
+            }
+        };
+        let Ok(leaf) = texts.verify_soundness(self.math, self.now) else { return Ok(None) };
+        if let Some((_, stored)) = self.newest_sound(found, None) {
+            let names = |certificate: &crate::Certificate| certificate.identifiers().ok();
+            let worse = leaf.validity().not_after <= stored.validity().not_after || names(&leaf) != names(&stored);
+            if worse {
+                return Ok(None);
+            }
+        }
+        let newest = files.keys().next_back().map_or(0, |version| version.0);
+        Ok(Some((Version(newest + 1), texts)))
+    }
+
+    fn write(&self, found: &Found, version: Version, kind: Kind, copies: &BTreeMap<Kind, PathBuf>) -> Option<Step> {
+        let path = found.archive.join(kind.archive_file(version));
+        let content = Zeroizing::new(found.mended.get(&version)?.get(kind).to_vec());
+        let like = files::exists(&path).unwrap_or(false).then(|| path.clone());
+        let like = like.or_else(|| copies.get(&kind).cloned());
+        let attributes = match kind {
+            Kind::Privkey => Attributes::key_like(like.as_deref()),
+            Kind::Cert | Kind::Chain | Kind::Fullchain => Attributes::public_like(like.as_deref()),
+        };
+        let how = match (copies.is_empty(), kind) {
+            (false, _) => "as the copy in its place holds it",
+            (true, Kind::Privkey) => "with the key of another version, which belongs to the certificate",
+            (true, _) => "anew from the other files of the version",
+        };
+        Some(Step::Write { path, content, attributes, how: how.to_owned() })
+    }
+
+    fn texts(&self, archive: &Path, version: Version) -> Result<[Text; 4], StoreError> {
+        let [cert, privkey, chain, fullchain] =
+            Kind::ALL.map(|kind| read_text(&archive.join(kind.archive_file(version))));
+        Ok([cert?, privkey?, chain?, fullchain?])
+    }
+
+    /// The keys of all versions, each once.
+    fn keys(&self, archive: &Path, files: &BTreeMap<Version, Vec<Kind>>) -> Vec<Zeroizing<Vec<u8>>> {
+        let with_key = files.iter().rev().filter(|(_, kinds)| kinds.contains(&Kind::Privkey));
+        let paths = with_key.map(|(version, _)| archive.join(Kind::Privkey.archive_file(*version)));
+        let mut keys: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+        for text in paths.filter_map(|path| read_text(&path).ok().flatten()) {
+            if holds_key(&text) && !keys.contains(&text) {
+                keys.push(text);
+            }
+        }
+        keys
+    }
+
+    fn files_of(&self, archive: &Path, version: Version) -> Vec<PathBuf> {
+        let all = Kind::ALL.map(|kind| archive.join(kind.archive_file(version)));
+        all.into_iter().filter(|path| files::exists(path).unwrap_or(false)).collect()
+    }
+
+    pub(super) fn shown(&self, path: &Path) -> String {
+        self.store.paths().relative(path).to_string_lossy().into_owned()
+    }
+
+    fn list(&self, paths: &[PathBuf]) -> String {
+        paths.iter().map(|path| self.shown(path)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The content of a file; none when it is missing, or is no file that could be a version's.
+fn read_text(path: &Path) -> Result<Text, StoreError> {
+    match files::read_if_there(path) {
+        Ok(content) => Ok(content.map(Zeroizing::new)),
+        Err(error) if files::is_damage(&error.source) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The files of the four kinds in an archive by their versions.
+fn version_files(archive: &Path) -> Result<BTreeMap<Version, Vec<Kind>>, StoreError> {
+    let mut found: BTreeMap<Version, Vec<Kind>> = BTreeMap::new();
+    for name in files::list(archive)?.unwrap_or_default() {
+        let of = |name: &OsStr| {
+            let name = name.to_str()?;
+            Kind::ALL.into_iter().find_map(|kind| Some((kind.version_of(name)?, kind)))
+        };
+        if let Some((version, kind)) = of(&name).filter(|(version, _)| *version <= GREATEST_PLAUSIBLE) {
+            found.entry(version).or_default().push(kind);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,118 @@
+//! `certkit/saved/DATE/`: what a repair changes or removes, as it was before, under its path in the config dir.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
+
+use crate::store::files::{self, Attributes};
+use crate::store::{LockedStore, StoreError};
+
+/// So many repairs are told apart within a second.
+const MAX_A_SECOND: u32 = 999;
+
+/// How deep folders are saved: `live/NAME` and what its owner put into it.
+const MAX_DEPTH: usize = 8;
+
+/// The folder of one repair; made when there is something to save.
+pub(super) struct Saved<'s> {
+    store: &'s LockedStore,
+    now: DateTime<Utc>,
+    dir: Option<PathBuf>,
+}
+
+impl<'s> Saved<'s> {
+    pub(super) fn new(store: &'s LockedStore, now: DateTime<Utc>) -> Self {
+        Self { store, now, dir: None }
+    }
+
+    /// Where it is; none when nothing was saved.
+    pub(super) fn into_dir(self) -> Option<PathBuf> {
+        self.dir
+    }
+
+    /// Saves a file, a link or a folder, durably. What is not there needs no saving.
+    pub(super) fn save(&mut self, path: &Path) -> Result<(), StoreError> {
+        self.save_below(path, 0)
+    }
+
+    /// Saves it and removes it.
+    pub(super) fn take_away(&mut self, path: &Path) -> Result<(), StoreError> {
+        self.save(path)?;
+        remove(path)?;
+        files::sync_parent(path)
+    }
+
+    fn save_below(&mut self, path: &Path, depth: usize) -> Result<(), StoreError> {
+        let Some(meta) = files::lstat(path)? else { return Ok(()) };
+        let to = self.place(path)?;
+        if meta.is_dir() {
+            if depth >= MAX_DEPTH {
+                let error = std::io::Error::other("there are too many folders in each other");
+                return Err(StoreError::new("save", path, error));
+            }
+            files::ensure_own_dir(&self.store.paths().own_dir(), &to)?;
+            for name in files::list(path)?.unwrap_or_default() {
+                self.save_below(&path.join(name), depth + 1)?;
+            }
+            return Ok(());
+        }
+        if meta.is_symlink() {
+            let target = fs::read_link(path).map_err(|error| StoreError::new("read", path, error))?;
+            files::remove_file(&to)?;
+            symlink(target, &to).map_err(|error| StoreError::new("create", &to, error))?;
+            return files::sync_parent(&to);
+        }
+        let content = Zeroizing::new(files::read(path)?);
+        let mode = if holds_secret(path, &content) { 0o600 } else { meta.mode() & 0o777 };
+        files::replace(&to, &content, &Attributes::mode(mode).owned_like(path))
+    }
+
+    /// The path under which it is saved, in folders that exist.
+    fn place(&mut self, path: &Path) -> Result<PathBuf, StoreError> {
+        let dir = self.dir()?;
+        let relative = match path.strip_prefix(&self.store.paths().config_dir) {
+            Ok(inside) => inside.to_owned(),
+            Err(_) => Path::new("outside").join(path.strip_prefix("/").unwrap_or(path)),
+        };
+        let to = dir.join(relative);
+        if let Some(parent) = to.parent() {
+            files::ensure_own_dir(&self.store.paths().own_dir(), parent)?;
+        }
+        Ok(to)
+    }
+
+    fn dir(&mut self) -> Result<PathBuf, StoreError> {
+        if let Some(dir) = &self.dir {
+            return Ok(dir.clone());
+        }
+        let top = self.store.paths().saved_dir();
+        let date = self.now.format("%Y-%m-%dT%H-%M-%SZ").to_string();
+        for number in 1..=MAX_A_SECOND {
+            let dir = if number == 1 { top.join(&date) } else { top.join(format!("{date}-{number}")) };
+            if !files::exists(&dir)? {
+                files::ensure_own_dir(&self.store.paths().own_dir(), &dir)?;
+                self.dir = Some(dir.clone());
+                return Ok(dir);
+            }
+        }
+        Err(StoreError::new("create", top.join(date), std::io::Error::other("there are too many of this second")))
+    }
+}
+
+/// A key by its name or its content, and whatever lies beside the keys of accounts.
+fn holds_secret(path: &Path, content: &[u8]) -> bool {
+    const KEY: &[u8] = b"PRIVATE KEY";
+    let named = path.file_name().is_some_and(|name| name.to_string_lossy().contains("priv"));
+    named || content.windows(KEY.len()).any(|window| window == KEY)
+}
+
+/// Removes a file, a link, or a folder with all that is in it, which was saved before.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    if files::lstat(path)?.is_some_and(|meta| meta.is_dir()) {
+        return fs::remove_dir_all(path).map_err(|error| StoreError::new("remove", path, error));
+    }
+    files::remove_file(path).map(|_| ())
+}

@@ -1,0 +1,90 @@
+//! What belongs to no single lineage's links: interrupted runs, leftovers, permissions, accounts.
+
+use std::collections::BTreeSet;
+
+use super::Diagnosis;
+use super::plan::RepairPlan;
+use super::step::Step;
+use crate::store::{Store, StoreError, files, permissions};
+use crate::{AcmeUrl, Finding, FindingCode, LineageName, Severity};
+
+impl RepairPlan {
+    /// Looks at it.
+    pub(super) fn tree(&mut self, store: &Store) -> Result<(), StoreError> {
+        self.commits(store)?;
+        self.leftovers(store)?;
+        self.permissions(store)?;
+        self.accounts(store)
+    }
+
+    /// Commits of certkit: those that did not end, and those whose hooks have not run.
+    fn commits(&mut self, store: &Store) -> Result<(), StoreError> {
+        for name in store.journals()? {
+            let Some(journal) = store.journal(&name)? else { continue };
+            let live = store.lineage(&name).ok().flatten().and_then(|lineage| lineage.live_version());
+            let is_recorded = store.state(&name).is_ok_and(|(state, _)| journal.is_recorded(&state));
+            if live == Some(journal.version) && !is_recorded {
+                let evidence = format!("version {} is live, and its deploy hooks have not run", journal.version);
+                let finding = Finding::new(FindingCode::InterruptedCommit, name.as_str(), evidence);
+                let finding = finding.with_cure("certkit deploy --cert-name NAME, or wait for the next `certkit renew`");
+                self.diagnoses.push(Diagnosis::new(finding, Some(&name)));
+                continue;
+            }
+            let evidence = format!("version {} was being stored", journal.version);
+            let finding = Finding::new(FindingCode::InterruptedCommit, name.as_str(), evidence);
+            let finding = finding.with_severity(Severity::Warning).with_cure("certkit fsck --repair");
+            let steps = vec![format!("finish storing version {} if all of it is there, else undo it", journal.version)];
+            let paths = vec![store.paths().live(&name), store.paths().archive(&name)];
+            let repair = Some(super::Repair { steps, paths });
+            self.diagnoses.push(Diagnosis { repair, ..Diagnosis::new(finding, Some(&name)) });
+            self.commits.push(name);
+        }
+        Ok(())
+    }
+
+    fn leftovers(&mut self, store: &Store) -> Result<(), StoreError> {
+        let unfinished: BTreeSet<LineageName> = self.commits.iter().cloned().collect();
+        let left = store.leftovers(&unfinished)?;
+        if !left.is_empty() {
+            let evidence = left.iter().map(|path| shown(store, path)).collect::<Vec<_>>().join(", ");
+            let finding = Finding::new(FindingCode::LeftOver, "certkit", evidence);
+            self.add(store, finding, None, Some(Step::RemoveLeftOvers(left)));
+        }
+        let dir = store.paths().renewal_dir();
+        for file in files::list(&dir)?.unwrap_or_default() {
+            // certbot writes a conf under this name, and renames it.
+            let Some(stem) = file.to_str().and_then(|file| file.strip_suffix(".conf.new")) else { continue };
+            let (path, name) = (dir.join(&file), LineageName::new(stem).ok());
+            let finding = Finding::new(FindingCode::LeftOver, shown(store, &path), "certbot was writing it");
+            let step = Step::TakeAway { paths: vec![path], why: "" };
+            self.add(store, finding, name.as_ref(), Some(step));
+        }
+        Ok(())
+    }
+
+    fn permissions(&mut self, store: &Store) -> Result<(), StoreError> {
+        let lineages: Vec<_> = store.lineages()?.collect();
+        let (problems, _) = permissions::problems(store, &lineages);
+        for problem in problems {
+            let finding = problem.finding(store.paths());
+            let step = problem.to_take().map(|rights| Step::TakeFromOthers { path: problem.path.clone(), rights });
+            self.add(store, finding, problem.name.as_ref(), step);
+        }
+        Ok(())
+    }
+
+    /// An account that cannot be read stops every command of certbot that uses accounts.
+    fn accounts(&mut self, store: &Store) -> Result<(), StoreError> {
+        for server in store.account_servers()? {
+            let Ok(directory) = AcmeUrl::parse(&format!("https://{server}")) else { continue };
+            for finding in store.accounts(&directory)?.1 {
+                self.diagnoses.push(Diagnosis::new(finding, None));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shown(store: &Store, path: &std::path::Path) -> String {
+    store.paths().relative(path).to_string_lossy().into_owned()
+}
