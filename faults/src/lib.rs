@@ -4,6 +4,7 @@
 //! - [`world`], [`operation`]: a CA and trees, and what the command does to them.
 //! - [`look`], [`reader`]: what a tree is like: by independent eyes, and by certbot's.
 //! - [`trial`], [`matrix`]: one fault, and all of them.
+//! - [`power`], [`space`]: power cuts on real file systems, and too small ones.
 //!
 //! The tests of the command use it, and `cargo run -p certkit-faults` goes through everything.
 #![forbid(unsafe_code)]
@@ -14,7 +15,9 @@ pub mod call;
 pub mod look;
 pub mod matrix;
 pub mod operation;
+pub mod power;
 pub mod reader;
+pub mod space;
 pub mod tracer;
 pub mod trial;
 pub mod world;

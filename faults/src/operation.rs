@@ -111,8 +111,9 @@ impl Operation {
             Self::Rollback => {
                 tree.lineage(DUE)
                     .versions(2)
-                    .lifetime_days(90)
                     .days_left(80)
+                    // The old version has less left than is usual, and stays all the same.
+                    .top("renew_before_expiry", "5 days")
                     .server(&world.ca().directory_url())
                     .account(&account)
                     .webroot(place.webroot())

@@ -82,7 +82,7 @@ impl Place {
     /// A copy of it: modes and links stay, and texts that name the folder name the new one.
     pub fn copy(&self) -> Self {
         let copy = Self::new();
-        copy_tree(&self.tree(), &copy.tree(), (self.path(), copy.path()));
+        copy_tree(&self.tree(), &copy.tree(), &[(self.path(), copy.path())]);
         copy
     }
 
@@ -123,8 +123,8 @@ pub fn deploy_hook(folder: &Path) -> String {
     format!("readlink $RENEWED_LINEAGE/cert.pem >> {}/hooked", folder.display())
 }
 
-/// Copies a tree. In its confs, a folder's path becomes another's.
-pub fn copy_tree(from: &Path, to: &Path, renamed: (&Path, &Path)) {
+/// Copies a tree. In its confs the paths of folders become those of others.
+pub fn copy_tree(from: &Path, to: &Path, renamed: &[(&Path, &Path)]) {
     let meta = fs::symlink_metadata(from).unwrap();
     if meta.is_symlink() {
         symlink(fs::read_link(from).unwrap(), to).unwrap();
@@ -137,8 +137,11 @@ pub fn copy_tree(from: &Path, to: &Path, renamed: (&Path, &Path)) {
             copy_tree(&entry.path(), &to.join(entry.file_name()), renamed);
         }
     } else if from.extension().is_some_and(|ending| ending == "conf") {
-        let text = fs::read_to_string(from).unwrap();
-        fs::write(to, text.replace(renamed.0.to_str().unwrap(), renamed.1.to_str().unwrap())).unwrap();
+        let mut text = fs::read_to_string(from).unwrap();
+        for (old, new) in renamed {
+            text = text.replace(old.to_str().unwrap(), new.to_str().unwrap());
+        }
+        fs::write(to, text).unwrap();
     } else {
         fs::copy(from, to).unwrap();
     }
