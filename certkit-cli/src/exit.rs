@@ -148,8 +148,13 @@ impl From<CommitError> for CommandError {
 impl From<RunError> for CommandError {
     fn from(error: RunError) -> Self {
         match error {
+            RunError::Lock(LockError::Store(error)) | RunError::Store(error) => {
+                // What keeps a whole run from working comes before its first change.
+                let mut told = Self::from(error);
+                told.what = format!("{}; no certificate was changed", told.what);
+                told
+            }
             RunError::Lock(error) => error.into(),
-            RunError::Store(error) => error.into(),
             RunError::Transport(error) => error.into(),
             RunError::Failed(failure) => failure.into(),
             RunError::Settings(error) => error.into(),

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
 use certkit_core::store::{Recovered, StoreError, StorePaths};
-use certkit_core::{Failure, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, plan};
+use certkit_core::words::STILL_THE_OLD_ONE;
+use certkit_core::{Failure, FailureClass, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, plan};
 
 use super::attempt::Workshop;
 use super::deploying::Hooks;
@@ -79,13 +80,14 @@ impl Renewer {
         run.recover_account_keys(&mut report).await?;
         let subjects = run.look(&settings, &made_live, &mut report).await?;
         run.perform(subjects, &mut report).await;
+        self.tell_what_is_still_in_use(&mut report).await;
         report.findings.extend(workshop.into_told());
         report.hooks = hooks.into_runs();
         report.stopped = stop.reason();
         if is_regular(request) && report.stopped.is_none() {
             inventory.ledger(|ledger| ledger.run_ended(RunMemory::new(inventory.now(), report.is_success())));
         }
-        inventory.save_ledger(Saving::Always).await?;
+        inventory.save_ledger(Saving::Always).await.map_err(RunError::Unrecorded)?;
         // A run that was asked to stop ends now: the next one tells what there is to tell.
         if !inventory.is_dry_run() && report.stopped.is_none() {
             report.findings.extend(self.tell_of_run(inventory.locked(), &settings, request).await);
@@ -93,6 +95,27 @@ impl Renewer {
         report.findings.extend(self.write_textfile(&settings, request).await);
         report.sort();
         Ok(report)
+    }
+
+    /// An owner who reads that the disk is full asks first whether the server still has a certificate.
+    async fn tell_what_is_still_in_use(&self, report: &mut Report) {
+        let of_the_store = |entry: &&mut ReportEntry| {
+            matches!(&entry.outcome, Outcome::Failed { failure, .. } if failure.class == FailureClass::Store)
+        };
+        for entry in report.entries.iter_mut().filter(of_the_store) {
+            let (store, name) = (self.store.clone(), entry.name.parse::<LineageName>());
+            let live = blocking(move || {
+                let lineage = store.lineage(&name.ok()?).ok()??;
+                Some(lineage.certificate().ok()?.validity().not_after)
+            });
+            let is_the_old_one = live.await.is_some_and(|not_after| entry.not_after == Some(not_after));
+            if let Outcome::Failed { failure, .. } = &mut entry.outcome
+                && is_the_old_one
+                && !failure.detail.contains(STILL_THE_OLD_ONE)
+            {
+                failure.detail = format!("{}; {STILL_THE_OLD_ONE}", failure.detail);
+            }
+        }
     }
 
     /// What was asked of the CAs, and how often runs come. A run of everything that is due counts as one of those.
@@ -123,7 +146,7 @@ impl Renewer {
         if known.is_empty() && !inventory.is_dry_run() {
             let mut random = vec![0; 32];
             aws_lc_rs::rand::fill(&mut random)
-                .map_err(|_| Failure::new(certkit_core::FailureClass::Bug, "the system gives no random numbers"))?;
+                .map_err(|_| Failure::new(FailureClass::Bug, "the system gives no random numbers"))?;
             known.clone_from(&random);
             let locked = Arc::clone(inventory.locked());
             blocking(move || locked.save_seed(&random)).await?;

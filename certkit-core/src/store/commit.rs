@@ -22,6 +22,7 @@ use super::links::{Link, LiveLinks};
 use super::switch::{LiveSwitch, note, switch};
 use super::version_texts::{ArchiveFiles, VersionTexts};
 use super::{ConfEdits, ConfError, Kind, LockedStore, RenewalConf, StoreError, VerifiedVersion};
+use crate::words::STILL_THE_OLD_ONE;
 use crate::{LineageName, Version};
 
 /// A version number above this was never counted up to: with a new version every hour it takes a century.
@@ -71,7 +72,7 @@ pub enum CommitError {
     #[error(transparent)]
     Conf(#[from] ConfError),
     /// Something cannot be read or written. What was live still is.
-    #[error("{0}; the certificate in use is still the old one")]
+    #[error("{0}; {STILL_THE_OLD_ONE}")]
     Store(#[from] StoreError),
 }
 

@@ -5,13 +5,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files;
+use super::files::{self, Attributes};
 use super::first_version::Staging;
 use super::in_use::{InUse, real};
 use super::links::{Link, LiveLinks, read_link};
 use super::switch::previous_name;
-use super::{Kind, LockedStore, RenewalConf, StoreError};
+use super::{Kind, LockedStore, RenewalConf, StoreError, StorePaths};
 use crate::LineageName;
+
+impl StorePaths {
+    /// `certkit/deleting`: the lineages whose removal has begun.
+    fn deletions_dir(&self) -> PathBuf {
+        self.own_dir().join("deleting")
+    }
+}
 
 impl LockedStore {
     /// Removes a lineage as certbot does: conf, live directory, archive directory, the owner's settings for it
@@ -22,9 +29,33 @@ impl LockedStore {
     /// What others use is found out before anything is removed: where that cannot be read, nothing is.
     ///
     /// The conf goes first: what an interruption leaves is then an orphan that [`super::Store::audit`] reports, and not a
-    /// lineage that fails at every renewal. The links go last, because they lead to the versions that are left.
+    /// lineage that fails at every renewal. The links go last, because they lead to the versions that are left. The next
+    /// [`LockedStore::recover`] removes the rest.
     pub fn delete(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
         let _writing = self.writing();
+        self.remove_lineage(name)
+    }
+
+    /// Removes what is left of the lineages whose removal was interrupted, and returns their names with what came of it.
+    /// Where there is a conf the removal had not begun, or somebody has obtained the certificate again: nothing is removed.
+    pub(crate) fn finish_deletions(&self) -> Result<Vec<(LineageName, Result<(), StoreError>)>, StoreError> {
+        let mut finished = Vec::new();
+        for file in files::list(&self.paths().deletions_dir())?.unwrap_or_default() {
+            let Some(Ok(name)) = file.to_str().map(LineageName::new) else { continue };
+            let result = match files::exists(&self.paths().conf(&name)) {
+                Ok(true) => match self.forget_deletion(&name) {
+                    Ok(()) => continue,
+                    result => result,
+                },
+                Ok(false) => self.remove_lineage(&name).map(|_| ()),
+                Err(error) => Err(error),
+            };
+            finished.push((name, result));
+        }
+        Ok(finished)
+    }
+
+    fn remove_lineage(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
         self.forget_in_use();
         let paths = self.paths();
         let conf_path = paths.conf(name);
@@ -56,6 +87,8 @@ impl LockedStore {
         let archives = self.own_archives(name, archives, &going, &in_use)?;
 
         let mut removed = Vec::new();
+        // A disk that is too full for this note must not keep anybody from making room.
+        let _ = self.note_deletion(name);
         if files::remove_file(&conf_path)? {
             files::sync_parent(&conf_path)?;
             removed.push(conf_path);
@@ -69,7 +102,19 @@ impl LockedStore {
             files::sync_parent(&settings)?;
             removed.push(settings);
         }
+        self.forget_deletion(name)?;
         Ok(removed)
+    }
+
+    /// `certkit/deleting/NAME`: its removal has begun.
+    fn note_deletion(&self, name: &LineageName) -> Result<(), StoreError> {
+        let dir = self.paths().deletions_dir();
+        files::ensure_own_dir(&self.paths().own_dir(), &dir)?;
+        files::replace(&dir.join(name.as_str()), b"", &Attributes::mode(0o600))
+    }
+
+    fn forget_deletion(&self, name: &LineageName) -> Result<(), StoreError> {
+        files::remove_file(&self.paths().deletions_dir().join(name.as_str())).map(|_| ())
     }
 
     /// The links that are the lineage's alone, by directory; a directory of which nothing may go is not among them.

@@ -40,6 +40,9 @@ pub fn failure_cure(failure: &Failure) -> &'static str {
     }
 }
 
+/// What became of the certificate when something could not be read or written.
+pub const STILL_THE_OLD_ONE: &str = "the certificate in use is still the old one";
+
 /// EACCES and EPERM, as the standard library writes them.
 fn is_denied(reason: &str) -> bool {
     ["(os error 13)", "(os error 1)"].iter().any(|code| reason.contains(code))

@@ -11,7 +11,7 @@ pub use events::{event, rule, wished};
 
 mod failures;
 pub use failures::{
-    HOOK_CURE, TARGET_CURE, broken_cure, class, failure_cure, held_by, held_cure, is_of_settings, remembered,
+    HOOK_CURE, STILL_THE_OLD_ONE, TARGET_CURE, broken_cure, class, failure_cure, held_by, held_cure, is_of_settings, remembered,
     remembered_cure,
 };
 

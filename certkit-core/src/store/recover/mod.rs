@@ -1,7 +1,7 @@
 //! What an interrupted run of certkit or certbot left behind.
 //!
-//! Commits under way come first (`interrupted_commit`), because temporary files belong to them; then what belongs to
-//! nobody any more is removed (`leftovers`); then the links of every lineage are looked at (`links`).
+//! Commits under way come first (`interrupted_commit`), because temporary files belong to them; then removals of lineages
+//! that did not end, and what belongs to nobody any more is removed (`leftovers`); then the links of every lineage are looked at (`links`).
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ pub struct Recovered {
 
 impl LockedStore {
     /// Finishes or undoes what an interrupted switch left: certbot's journal links, certkit's own sibling folders and
-    /// temporary files, a verified newer version that is not live. Never makes a version live that does not verify.
+    /// temporary files, a verified newer version that is not live, a removal. Never makes a version live that does not verify.
     /// Idempotent; a lineage that cannot be put right is left as it is and is a finding.
     ///
     /// A version that is in [`Recovered::made_live`] is there again at every call until a state is saved that tells of it
@@ -49,6 +49,12 @@ impl LockedStore {
                     unfinished.insert(name);
                 }
             }
+        }
+        for (name, result) in self.finish_deletions()? {
+            found.push(match result {
+                Ok(()) => Recovered::new(FindingCode::InterruptedCommit, &name, "what it had to delete is deleted", None),
+                Err(error) => Recovered::failed(&name, &error),
+            });
         }
         self.remove_leftovers(&unfinished, &mut found)?;
         for name in self.conf_names()? {

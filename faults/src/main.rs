@@ -1,0 +1,193 @@
+//! Goes through all faults and prints tables of what came of them, in the form in which docs/faults.md has them.
+//!
+//! `cargo run -p certkit-faults -- [deaths|errors|space|power|all] [--every N] [--operation NAME]`. Status 1 when something
+//! was not as it must be. `power` and `space` mount file systems and want root.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a program that proves: what goes wrong ends it")]
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use certkit_faults::call::Call;
+use certkit_faults::matrix;
+use certkit_faults::operation::{Operation, Progress};
+use certkit_faults::power::{self, Disk, Journal, Moment, PowerTrials};
+use certkit_faults::reader::CertbotReader;
+use certkit_faults::space::{self, Room};
+use certkit_faults::trial::{Fault, Trials};
+use certkit_faults::world::World;
+
+const USAGE: &str = "usage: certkit-faults deaths|errors|space|power|all [--every N] [--operation NAME]";
+
+/// A run waits for its CA most of the time.
+const SIDE_BY_SIDE: usize = 4;
+
+/// An undisturbed renewal needs less, and so does a first save.
+const MOST_PAGES: u32 = 64;
+const MOST_INODES: u32 = 40;
+
+/// What was asked for.
+struct Wanted {
+    /// Only each N-th trial.
+    every: usize,
+    operation: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut option = |name: &str| {
+        let at = arguments.iter().position(|argument| argument == name)?;
+        arguments.remove(at);
+        (at < arguments.len()).then(|| arguments.remove(at))
+    };
+    let every = option("--every").map_or(Ok(1), |number| number.parse());
+    let operation = option("--operation");
+    let (Ok(every @ 1..), [what]) = (every, arguments.as_slice()) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let wanted = Wanted { every, operation };
+    for (program, package) in [("pebble", "pebble"), ("unshare", "util-linux"), ("mkfs.xfs", "xfsprogs"), ("xfs_io", "xfsprogs"), ("mkfs.ext4", "e2fsprogs")] {
+        if testkit::process::find_program(program).is_none() {
+            eprintln!("{program} is missing: apt-get install {package}");
+            return ExitCode::from(2);
+        }
+    }
+    let world = World::start(&binary());
+    let wrong = match what.as_str() {
+        "deaths" => below(&world, &wanted, matrix::deaths),
+        "errors" => below(&world, &wanted, matrix::all_errors),
+        "space" => squeezed(&world, &wanted),
+        "power" => cut(&world, &wanted),
+        "all" => {
+            below(&world, &wanted, matrix::deaths)
+                + below(&world, &wanted, matrix::all_errors)
+                + squeezed(&world, &wanted)
+                + cut(&world, &wanted)
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    ExitCode::from(u8::from(wrong > 0))
+}
+
+/// The command, built as this program is.
+fn binary() -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--package", "certkit-cli"]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success(), "certkit does not build");
+    std::env::current_exe().unwrap().with_file_name("certkit")
+}
+
+impl Wanted {
+    fn of<T>(&self, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        all.into_iter().step_by(self.every).collect()
+    }
+
+    fn operations<'a>(&'a self, all: &'a [Operation]) -> impl Iterator<Item = Operation> + 'a {
+        all.iter().copied().filter(|one| self.operation.as_ref().is_none_or(|name| one.name() == name))
+    }
+}
+
+/// Deaths or errors at the calls of all operations.
+fn below(world: &World, wanted: &Wanted, jobs: impl Fn(&[Call]) -> Vec<(usize, Fault)>) -> usize {
+    let reader = CertbotReader::start();
+    let mut wrong = 0;
+    print!("\n{}", matrix::HEAD);
+    for operation in wanted.operations(&Operation::ALL) {
+        let trials = Trials::new(world, &reader, operation);
+        let calls = match trials.calls() {
+            Ok(calls) => calls,
+            Err(what) => {
+                eprintln!("WRONG {what}");
+                wrong += 1;
+                continue;
+            }
+        };
+        let tally = matrix::run(&trials, &calls, &wanted.of(jobs(&calls)), SIDE_BY_SIDE);
+        print!("{}", tally.row(operation.name()));
+        eprint!("{}", tally.complaints());
+        wrong += tally.wrong.len();
+    }
+    wrong
+}
+
+/// Too little room.
+fn squeezed(world: &World, wanted: &Wanted) -> usize {
+    let mut wrong = 0;
+    println!("\n| operation | room | trials | all as before | of these ordered | done | wrong |\n|---|---|---|---|---|---|---|");
+    let pages = format!("0 to {} KiB in steps of 4 KiB", MOST_PAGES * 4);
+    let inodes = format!("0 to {MOST_INODES} inodes");
+    for operation in wanted.operations(&[Operation::FirstSave, Operation::FurtherLineage, Operation::Renewal, Operation::Rollback]) {
+        let rooms = [
+            (&pages, wanted.of((0..=MOST_PAGES).map(Room::Pages))),
+            (&inodes, wanted.of((0..=MOST_INODES).map(Room::Inodes))),
+        ];
+        for (name, rooms) in rooms {
+            let (mut old, mut ordered, mut new, mut bad) = (0, 0, 0, 0);
+            for room in &rooms {
+                match space::squeeze(world, operation, *room) {
+                    Ok(squeezed) if squeezed.progress == Progress::Old => {
+                        old += 1;
+                        ordered += usize::from(squeezed.orders > 0);
+                    }
+                    Ok(_) => new += 1,
+                    Err(what) => {
+                        eprintln!("WRONG {what}");
+                        bad += 1;
+                    }
+                }
+            }
+            println!("| {} | {name} | {} | {old} | {ordered} | {new} | {bad} |", operation.name(), rooms.len());
+            wrong += bad;
+        }
+    }
+    wrong
+}
+
+/// Power cuts.
+fn cut(world: &World, wanted: &Wanted) -> usize {
+    let mut wrong = 0;
+    println!("\n| operation | file system | journal at the cut | cuts | all as before | done | wrong |\n|---|---|---|---|---|---|---|");
+    for kind in [power::Kind::Ext4, power::Kind::Xfs] {
+        let disk = Disk::make(kind);
+        for operation in wanted.operations(&[Operation::FirstSave, Operation::Renewal, Operation::ConfRewrite, Operation::Delete]) {
+            let trials = PowerTrials::new(world, operation);
+            let calls = trials.calls(&disk);
+            let mut moments = wanted.of(calls.iter().map(|call| Moment::Call(call.number)));
+            moments.push(Moment::End);
+            if operation == Operation::Renewal {
+                moments.push(Moment::DeployHook);
+            }
+            for journal in [Journal::Lost, Journal::Written] {
+                let (mut old, mut new, mut bad) = (0, 0, 0);
+                for moment in &moments {
+                    match trials.cut(&disk, *moment, journal) {
+                        Ok(Progress::Old) => old += 1,
+                        Ok(Progress::New) => new += 1,
+                        Err(what) => {
+                            eprintln!("WRONG {what}");
+                            bad += 1;
+                        }
+                    }
+                }
+                let name = operation.name();
+                println!("| {name} | {kind:?} | {journal:?} | {} | {old} | {new} | {bad} |", moments.len());
+                wrong += bad;
+            }
+        }
+        if wanted.operation.is_none() {
+            for journal in [Journal::Lost, Journal::Written] {
+                let left = power::certbot_after_success(world, &disk, journal);
+                println!("| certbot, after its success | {kind:?} | {journal:?} | 1 | | | {left} |");
+            }
+        }
+    }
+    wrong
+}
