@@ -4,7 +4,8 @@
 //! - [`FaultProxy`]: a proxy in front of it that does what Pebble never does.
 //! - [`Acme2Certifier`]: another ACME server, with renewal information, profiles and external accounts of its own.
 //! - [`NameServer`]: a resolver and authoritative name servers that fail as a test says.
-//! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
+//! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot; [`NginxBlocks`]: one with
+//!   the server blocks that a test writes.
 //! - [`Postfix`], [`Dovecot`]: mail servers with STARTTLS.
 //! - [`Certbot`]: certbot itself, as the peer that must understand everything.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
@@ -41,6 +42,9 @@ pub use name_server::{Data, Fault, NameServer, RecordKind};
 
 mod nginx;
 pub use nginx::{Nginx, NginxOptions, Site};
+
+mod nginx_blocks;
+pub use nginx_blocks::NginxBlocks;
 
 mod pebble;
 pub use pebble::{Pebble, PebbleOptions};

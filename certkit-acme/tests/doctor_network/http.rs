@@ -9,9 +9,8 @@ use certkit_acme::doctor::{Check, Examined, NetworkSubject, NetworkTools, check_
 use certkit_acme::transport::{Transport, TransportSettings};
 use certkit_core::{FindingCode, Identifier, IdentifierSet, LineageName};
 use testkit::ports::free_port;
-use testkit::{Data, NameServer};
+use testkit::{Data, NameServer, NginxBlocks};
 
-use super::web::Web;
 use super::{assert_fine, because, codes, findings, name_server, only, resolver};
 
 const HOST: &str = "www.a.example";
@@ -50,8 +49,8 @@ async fn look_at(blocks: &str, at: &[&str], more: impl Fn(&NameServer)) -> Vec<E
     let server = name_server();
     server.add(HOST, Data::A(V4));
     more(&server);
-    let web = Web::start(blocks);
-    let tools = tools(&server, web.port, web.tls_port);
+    let web = NginxBlocks::start(blocks);
+    let tools = tools(&server, web.port(), web.tls_port());
     let examined = check_http_challenge(&webroot(web.webroot()), &addresses(HOST, at), &tools).await;
     assert_eq!(std::fs::read_dir(web.webroot()).unwrap().count(), 0, "nothing is left in the webroot");
     examined
@@ -241,11 +240,11 @@ async fn standalone_is_tried_on_its_port() {
 #[tokio::test]
 async fn standalone_behind_a_web_server_is_told_which_port_to_pass_on_to() {
     let server = name_server();
-    let web = Web::start("server { listen 127.0.0.9:{port}; return 404; }");
+    let web = NginxBlocks::start("server { listen 127.0.0.9:{port}; return 404; }");
     let port = free_port();
     let subject = subject(Authenticator::Standalone { address: Some([127, 0, 0, 8].into()), port });
     let examined =
-        check_http_challenge(&subject, &addresses(HOST, &[V4]), &tools(&server, web.port, web.tls_port)).await;
+        check_http_challenge(&subject, &addresses(HOST, &[V4]), &tools(&server, web.port(), web.tls_port())).await;
     let finding = only(&examined, FindingCode::ChallengeNotServed);
     assert!(finding.cure().ends_with(&format!("on to port {port} of this machine")), "{finding:?}");
 }
@@ -255,10 +254,10 @@ async fn addresses_as_names_are_asked_with_their_host() {
     let server = name_server();
     let blocks = "server { listen 127.0.0.9:{port} default_server; return 404; }
         server { listen 127.0.0.9:{port}; server_name 127.0.0.9; root {webroot}; }";
-    let web = Web::start(blocks);
+    let web = NginxBlocks::start(blocks);
     let mut subject = webroot(web.webroot());
     subject.identifiers = names(&[V4]);
-    let tools = tools(&server, web.port, web.tls_port);
+    let tools = tools(&server, web.port(), web.tls_port());
     assert_fine(&check_http_challenge(&subject, &addresses(V4, &[V4]), &tools).await);
 }
 

@@ -8,7 +8,6 @@ mod challenge_records;
 mod http;
 mod tlsa;
 mod together;
-mod web;
 
 use std::time::Duration;
 

@@ -16,9 +16,8 @@ use certkit_acme::transport::{Transport, TransportSettings};
 use certkit_core::store::{Store, StorePaths};
 use certkit_core::{AcmeUrl, FindingCode, Identifier, LineageName};
 use serde_json::json;
-use testkit::{Data, Fault, FaultProxy, NameServer, Pebble, PebbleOptions, RequestKind};
+use testkit::{Data, Fault, FaultProxy, NameServer, NginxBlocks, Pebble, PebbleOptions, RequestKind};
 
-use super::web::Web;
 use super::{codes, findings, name_server, resolver};
 
 fn subject(lineage: &str, hosts: &[&str], authenticator: Authenticator) -> NetworkSubject {
@@ -53,7 +52,7 @@ async fn each_ca_account_and_name_is_asked_once_and_no_order_is_placed() {
     proxy.forget_log();
 
     let server = name_server();
-    let web = Web::start("server { listen 127.0.0.9:{port}; root {webroot}; }");
+    let web = NginxBlocks::start("server { listen 127.0.0.9:{port}; root {webroot}; }");
     for name in ["a.example", "www.a.example"] {
         host(&server, name);
     }
@@ -69,7 +68,7 @@ async fn each_ca_account_and_name_is_asked_once_and_no_order_is_placed() {
         subject.authorities.push(WantedAuthority::new(directory.clone(), account));
     }
     let mut tools = NetworkTools::new(transport, resolver(&server));
-    tools.http.http_port = web.port;
+    tools.http.http_port = web.port();
     let examined = sent(subjects.clone(), tools.clone()).await;
     assert!(examined.iter().all(|one| one.outcome == Examination::Fine), "{examined:?}");
     let of = |check: Check| examined.iter().filter(|one| one.check == check).count();

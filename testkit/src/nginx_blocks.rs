@@ -5,22 +5,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use testkit::Pki;
-use testkit::ports::free_port;
-use testkit::process::{Server, require_program};
 
-/// A running nginx. It ends when it is dropped.
-pub(crate) struct Web {
+use crate::pki::Pki;
+use crate::ports::free_port;
+use crate::process::{Server, require_program};
+
+/// A running nginx with blocks of a test's own. It ends when it is dropped.
+#[derive(Debug)]
+pub struct NginxBlocks {
     _server: Server,
     folder: TempDir,
-    pub(crate) port: u16,
-    pub(crate) tls_port: u16,
+    port: u16,
+    tls_port: u16,
 }
 
-impl Web {
+impl NginxBlocks {
     /// Starts it with these blocks, in which `{port}`, `{tls_port}`, `{tls}` (certificate and key) and `{webroot}` are
     /// filled in.
-    pub(crate) fn start(blocks: &str) -> Self {
+    pub fn start(blocks: &str) -> Self {
         const TRIES: usize = 5;
         (0..TRIES).find_map(|_| Self::try_start(blocks)).expect("nginx does not start")
     }
@@ -30,7 +32,7 @@ impl Web {
         let at = folder.path();
         let (port, tls_port) = (free_port(), free_port());
         std::fs::create_dir(at.join("www")).unwrap();
-        let issued = Pki::new(testkit::now()).for_localhost(testkit::now());
+        let issued = Pki::new(crate::now()).for_localhost(crate::now());
         std::fs::write(at.join("cert.pem"), issued.fullchain).unwrap();
         std::fs::write(at.join("key.pem"), issued.privkey).unwrap();
         let shown = at.display();
@@ -40,7 +42,7 @@ impl Web {
             .replace("{tls}", &format!("ssl_certificate {shown}/cert.pem; ssl_certificate_key {shown}/key.pem"))
             .replace("{webroot}", &format!("{shown}/www"));
         // Started by root, the workers would change to a user who cannot enter a private temporary folder.
-        let user = if is_root() { "user root;" } else { "" };
+        let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
         let config = format!(
             "{user} daemon off; worker_processes 1; pid {shown}/nginx.pid; error_log stderr notice;
             events {{ worker_connections 64; }}
@@ -61,17 +63,22 @@ impl Web {
         server.ended().is_none().then_some(Self { _server: server, folder, port, tls_port })
     }
 
+    /// The port that `{port}` stands for.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The port that `{tls_port}` stands for.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
     /// The folder that `{webroot}` stands for.
-    pub(crate) fn webroot(&self) -> PathBuf {
+    pub fn webroot(&self) -> PathBuf {
         self.folder.path().join("www")
     }
 }
 
 fn has_content(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
-}
-
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }
