@@ -65,8 +65,9 @@ impl Renewer {
         let mut report = Report::new(now, inventory.is_dry_run());
         let outlook = self.outlook(&inventory, request, &settings, &mut report).await?;
         let machine = self.machine(&inventory).await?;
-        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, hook_dirs(self.store.paths()), request);
-        let workshop = Workshop::new(self, &inventory, stop);
+        let commands = self.commands_by(&settings);
+        let hooks = Hooks::new(self.observer.as_ref(), &commands, hook_dirs(self.store.paths()), request);
+        let workshop = Workshop::new(self, &inventory, &commands, stop);
         let run = Run {
             renewer: self,
             inventory: &inventory,

@@ -191,7 +191,7 @@ impl Renewer {
     }
 
     fn notifier(&self, settings: &Settings) -> Notifier {
-        Notifier::new(settings, self.secrets.clone(), &self.host, &self.transport_settings, &self.commands)
+        Notifier::new(settings, self.secrets.clone(), &self.host, &self.transport_settings, &self.commands_by(settings))
     }
 
     /// `unusable` says why `settings` are only what can be read of those that the owner wrote.

@@ -15,6 +15,7 @@ mod notify;
 mod reading;
 mod refusals;
 mod report;
+mod secrets;
 mod serving;
 mod signals;
 mod support;
