@@ -28,6 +28,8 @@ pub struct CommandSettings {
     pub grace: Duration,
     /// Variables that are set besides the inherited ones, for every command.
     pub environment: Vec<(OsString, OsString)>,
+    /// Variables of ours that no command inherits: those that hold secrets.
+    pub withheld: Vec<OsString>,
 }
 
 /// A command that the owner configured.
@@ -94,7 +96,12 @@ pub(crate) const STANDARD_DIRECTORIES: [&str; 6] =
 impl CommandSettings {
     /// One hour, ten seconds of grace, nothing besides the inherited variables.
     pub fn new() -> Self {
-        Self { time_limit: Duration::from_secs(3600), grace: Duration::from_secs(10), environment: Vec::new() }
+        Self {
+            time_limit: Duration::from_secs(3600),
+            grace: Duration::from_secs(10),
+            environment: Vec::new(),
+            withheld: Vec::new(),
+        }
     }
 
     /// As [`CommandSettings::new`], with PATH extended by the standard directories that it lacks, as certbot does it for
@@ -244,6 +251,9 @@ fn spawn(
     let mut process = Command::new(program);
     process.args(arguments);
     for name in HOOK_VARIABLES {
+        process.env_remove(name);
+    }
+    for name in &settings.withheld {
         process.env_remove(name);
     }
     process.envs(settings.environment.iter().map(|(name, value)| (name, value)));

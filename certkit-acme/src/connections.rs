@@ -1,9 +1,58 @@
-//! Connections that strangers open, bounded in number.
+//! Connections that strangers open, bounded in number, and in everything that one of them can make grow.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::Future;
+use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+
+/// For the request's head.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// For the request's head, in bytes (the smallest that hyper allows), and for its header lines.
+const HEAD_BYTES: usize = 8192;
+const HEAD_LINES: usize = 64;
+
+/// Serves one request of HTTP/1 on a connection, which has `time` for all of it. What a stranger does to a connection
+/// concerns nobody else.
+pub(crate) async fn serve_one<F>(stream: TcpStream, time: Duration, answer: impl Fn(Request<Incoming>) -> F)
+where
+    F: Future<Output = Response<Full<Bytes>>>,
+{
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEAD_LINES)
+        .keep_alive(false)
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    let _ = timeout(time, serving).await;
+}
+
+/// An answer that nobody on the way keeps.
+pub(crate) fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
 
 /// The connections of a socket. When there are too many, the oldest makes room: a good request is short, an idle
 /// connection is old. They end with their value.

@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use certkit_core::CheckLevel;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::args::{Environment, Invocation};
 use crate::commands::Context;
@@ -27,6 +28,8 @@ use crate::exit::{CommandError, Exit};
 use crate::ui::{Ui, Voice};
 
 fn main() -> ExitCode {
+    // Private keys belong into no core dump. Where the kernel refuses, nothing else can be done.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     ExitCode::from(run(&arguments).status())
 }

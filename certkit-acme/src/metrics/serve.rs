@@ -1,39 +1,29 @@
 //! A small HTTP server: two paths, bounded in everything that a stranger can make grow.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::ALLOW;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::body::Incoming;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::{Health, MetricsSource};
 use crate::Stop;
-use crate::connections::Connections;
+use crate::connections::{Connections, response, serve_one};
 
 /// Connections at once: a Prometheus opens one, a redundant pair two.
 const MAX_CONNECTIONS: usize = 32;
 
-/// For the request's head.
-const HEAD_TIME: Duration = Duration::from_secs(5);
-
 /// For the whole of a connection; Prometheus gives up after 10 s by default, and after a minute at most, as scrapes come
 /// every minute.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
-
-/// For the request's head, in bytes (the smallest that hyper allows), and for its header lines.
-const HEAD_BYTES: usize = 8192;
-const HEAD_LINES: usize = 64;
 
 /// So long the same text is told: several Prometheus servers, and whoever asks in a loop, cost one look at the store.
 const FRESH: Duration = Duration::from_secs(5);
@@ -76,20 +66,11 @@ pub async fn serve(listener: TcpListener, source: Arc<dyn MetricsSource>, stop: 
 }
 
 async fn connection(stream: TcpStream, answers: Answers) {
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+    let answer = |request: Request<Incoming>| {
         let answers = answers.clone();
-        async move { Ok::<_, Infallible>(answers.answer(request.method(), request.uri().path()).await) }
-    });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(HEAD_LINES)
-        .keep_alive(false)
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
-    // What a client does to a connection concerns nobody else.
-    let _ = timeout(CONNECTION_TIME, serving).await;
+        async move { answers.answer(request.method(), request.uri().path()).await }
+    };
+    serve_one(stream, CONNECTION_TIME, answer).await;
 }
 
 /// The answers, the last text among them. Clones share it.
@@ -148,12 +129,4 @@ impl Answers {
 
 fn plain(status: StatusCode, line: &str) -> Response<Full<Bytes>> {
     response(status, "text/plain; charset=utf-8", Bytes::from(format!("{line}\n")))
-}
-
-fn response(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

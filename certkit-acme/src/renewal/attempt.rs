@@ -42,7 +42,7 @@ pub(super) struct Workshop<'a> {
     pub(super) inventory: &'a Inventory,
     transport: &'a Transport,
     math: Arc<dyn KeyMath>,
-    commands: &'a CommandSettings,
+    pub(super) commands: &'a CommandSettings,
     resolver: &'a ResolverSettings,
     pub(super) stop: &'a Stop,
     pub(super) servers: StandaloneServers,
@@ -76,12 +76,17 @@ pub(super) enum Achieved {
 }
 
 impl<'a> Workshop<'a> {
-    pub(super) fn new(renewer: &'a Renewer, inventory: &'a Inventory, stop: &'a Stop) -> Self {
+    pub(super) fn new(
+        renewer: &'a Renewer,
+        inventory: &'a Inventory,
+        commands: &'a CommandSettings,
+        stop: &'a Stop,
+    ) -> Self {
         Self {
             inventory,
             transport: &renewer.transport,
             math: Arc::clone(&renewer.math),
-            commands: &renewer.commands,
+            commands,
             resolver: &renewer.resolver,
             stop,
             servers: StandaloneServers::new(),

@@ -93,13 +93,16 @@ impl Renewer {
         .await?;
         let directories =
             [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
-        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, directories, &request);
+        let commands = self.commands_by(&self.settings_for_telling().await);
+        let hooks = Hooks::new(self.observer.as_ref(), &commands, directories, &request);
         let command = |hook: &Option<String>| hook.iter().cloned().collect::<Vec<_>>();
         let pre = hooks.pre(&command(&conf.params().pre_hook)).await;
         let outcome = match pre.failure_for(conf.params().pre_hook.as_ref()) {
             Some(failure) => Err(failure),
             None if stop.reason().is_some() => Err(interrupted()),
-            None => self.issue_for_csr(order, &settings, &conf, &inventory, stop).await,
+            None => {
+                self.issue_for_csr(order, &settings, &conf, &Workshop::new(self, &inventory, &commands, stop)).await
+            }
         };
         let names: Vec<String> = order.csr.identifiers().iter().map(ToString::to_string).collect();
         let (renewed, failed) = if outcome.is_ok() { (&names[..], &[][..]) } else { (&[][..], &names[..]) };
@@ -112,17 +115,15 @@ impl Renewer {
         order: &CsrOrder,
         settings: &Settings,
         conf: &RenewalConf,
-        inventory: &Inventory,
-        stop: &Stop,
+        workshop: &Workshop<'_>,
     ) -> Result<Chain, Failure> {
-        let identifiers = order.csr.identifiers();
-        let workshop = Workshop::new(self, inventory, stop);
+        let (identifiers, inventory, stop) = (order.csr.identifiers(), workshop.inventory, workshop.stop);
         settings.authenticator.preflight(identifiers)?;
         let authority = workshop.authority(&settings.directory).await?;
         workshop.check_clock(&authority)?;
         let wanted = settings.wanted_account.as_deref();
         let account = workshop.account(&authority, &settings.directory, wanted).await?.account;
-        let solver = settings.authenticator.solver_stopping(&workshop.servers, &self.commands, stop)?;
+        let solver = settings.authenticator.solver_stopping(&workshop.servers, workshop.commands, stop)?;
         let profile = match profile(&settings.profile, &authority, identifiers) {
             Err(_) if matches!(settings.profile, ProfileWish::Preferred(_)) => None,
             other => other?,

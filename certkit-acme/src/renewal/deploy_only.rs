@@ -22,8 +22,9 @@ impl Renewer {
         let inventory = Inventory::lock(&self.store, request.mode, observer, clock, self.live_switch).await?;
         let settings = self.effective_settings().await?;
         let mut report = Report::new(self.clock.now(), inventory.is_dry_run());
-        let (workshop, outlook) = (Workshop::new(self, &inventory, stop), Outlook::default());
-        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, hook_dirs(self.store.paths()), &request);
+        let commands = self.commands_by(&settings);
+        let (workshop, outlook) = (Workshop::new(self, &inventory, &commands, stop), Outlook::default());
+        let hooks = Hooks::new(self.observer.as_ref(), &commands, hook_dirs(self.store.paths()), &request);
         let run = Run {
             renewer: self,
             inventory: &inventory,

@@ -288,6 +288,15 @@ impl RenewerBuilder {
     }
 }
 
+impl Renewer {
+    /// How commands are run by these settings: what holds secrets is not for them.
+    fn commands_by(&self, settings: &Settings) -> CommandSettings {
+        let mut commands = self.commands.clone();
+        commands.withheld.extend(settings.secret_variables().into_iter().map(Into::into));
+        commands
+    }
+}
+
 impl std::fmt::Debug for Renewer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Renewer").field("store", &self.store).finish_non_exhaustive()

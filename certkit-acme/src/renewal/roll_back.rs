@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event};
 use certkit_core::store::{ConfPlan, Expectations, Lineage, VerifiedVersion};
 use certkit_core::{Failure, FailureClass, IdentifierSet, LineageName, Version};
@@ -96,7 +97,7 @@ impl Renewer {
             left_out: IdentifierSet::default(),
         };
         inventory.record(name, event).await?;
-        report.hooks = self.deploy_now(&inventory, &request, &subject, version, &targets).await?;
+        report.hooks = self.deploy_now(&inventory, &settings, &request, &subject, version, &targets).await?;
         // Without anything that makes a server read it, the next run sees whether somebody has.
         let proof =
             if targets.is_empty() { None } else { Proof::new(self, &inventory, stop, &request, &mut report.findings) };
@@ -139,6 +140,7 @@ impl Renewer {
     async fn deploy_now(
         &self,
         inventory: &Inventory,
+        settings: &Settings,
         request: &Request,
         subject: &Subject,
         version: Version,
@@ -146,7 +148,8 @@ impl Renewer {
     ) -> Result<Vec<super::HookRun>, RunError> {
         let directories =
             [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
-        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, directories, request);
+        let commands = self.commands_by(settings);
+        let hooks = Hooks::new(self.observer.as_ref(), &commands, directories, request);
         hooks.deploy(&Deployment { inventory, subject, version }, targets).await?;
         Ok(hooks.into_runs())
     }

@@ -63,8 +63,9 @@ impl Renewer {
         let mut report = Report::new(now, inventory.is_dry_run());
         let outlook = self.outlook(&inventory, request, &settings, &mut report).await?;
         let machine = self.machine(&inventory).await?;
-        let hooks = Hooks::new(self.observer.as_ref(), &self.commands, hook_dirs(self.store.paths()), request);
-        let workshop = Workshop::new(self, &inventory, stop);
+        let commands = self.commands_by(&settings);
+        let hooks = Hooks::new(self.observer.as_ref(), &commands, hook_dirs(self.store.paths()), request);
+        let workshop = Workshop::new(self, &inventory, &commands, stop);
         let run = Run {
             renewer: self,
             inventory: &inventory,
@@ -99,9 +100,7 @@ impl Renewer {
 
     /// An owner who reads that the disk is full asks first whether the server still has a certificate.
     async fn tell_what_is_still_in_use(&self, report: &mut Report) {
-        let of_the_store = |entry: &&mut ReportEntry| {
-            matches!(&entry.outcome, Outcome::Failed { failure, .. } if failure.class == FailureClass::Store)
-        };
+        let of_the_store = |entry: &&mut ReportEntry| matches!(&entry.outcome, Outcome::Failed { failure, .. } if failure.class == FailureClass::Store);
         for entry in report.entries.iter_mut().filter(of_the_store) {
             let (store, name) = (self.store.clone(), entry.name.parse::<LineageName>());
             let live = blocking(move || {

@@ -69,7 +69,7 @@ impl Renewer {
     }
 
     pub(super) fn notifier(&self, settings: &Settings) -> Notifier {
-        Notifier::new(settings, self.secrets.clone(), &self.host, &self.transport_settings, &self.commands)
+        Notifier::new(settings, self.secrets.clone(), &self.host, &self.transport_settings, &self.commands_by(settings))
     }
 
     /// Without `locked` nothing is written to the store. Trouble with the store is told like everything else, and is the
@@ -264,4 +264,3 @@ fn told_of_given_up(given_up: &[(String, WaitingNotice)]) -> Vec<Finding> {
     }
     findings
 }
-

@@ -16,6 +16,7 @@ mod notify;
 mod reading;
 mod refusals;
 mod report;
+mod secrets;
 mod serving;
 mod signals;
 mod support;

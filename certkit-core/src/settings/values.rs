@@ -201,14 +201,27 @@ impl Settings {
 
     /// Whether a secret stands in the file itself, so that whoever reads the file knows it.
     pub fn holds_secrets(&self) -> bool {
-        let inline = |source: &Source| matches!(source, Source::Inline(_));
-        let heartbeat = self.heartbeat.as_ref().is_some_and(|heartbeat| inline(&heartbeat.value.url));
-        heartbeat
-            || self.notify.iter().any(|channel| match &channel.value.channel {
-                ChannelSetting::Smtp(smtp) => smtp.login.as_ref().is_some_and(|(_, password)| inline(password)),
-                ChannelSetting::Webhook { fields, .. } => fields.values().any(inline),
-                _ => false,
-            })
+        self.secrets().any(|source| matches!(source, Source::Inline(_)))
+    }
+
+    /// The environment variables in which there are secrets. They are for certkit alone: no hook inherits them.
+    pub fn secret_variables(&self) -> Vec<&str> {
+        let variable = |source| match source {
+            &Source::Environment(ref name) => Some(name.as_str()),
+            _ => None,
+        };
+        self.secrets().filter_map(variable).collect()
+    }
+
+    /// Where the values come from that are never shown.
+    fn secrets(&self) -> impl Iterator<Item = &Source> {
+        let heartbeat = self.heartbeat.iter().map(|heartbeat| &heartbeat.value.url);
+        let channels = self.notify.iter().flat_map(|channel| match &channel.value.channel {
+            ChannelSetting::Smtp(smtp) => smtp.login.iter().map(|(_, password)| password).collect(),
+            ChannelSetting::Webhook { fields, .. } => fields.values().collect(),
+            _ => Vec::new(),
+        });
+        heartbeat.chain(channels)
     }
 }
 

@@ -43,10 +43,7 @@ enum ProblemKind {
 }
 
 /// All of them, and what could not be looked at.
-pub(crate) fn problems(
-    store: &Store,
-    lineages: &[Result<Lineage, BrokenLineage>],
-) -> (Vec<Problem>, Vec<StoreError>) {
+pub(crate) fn problems(store: &Store, lineages: &[Result<Lineage, BrokenLineage>]) -> (Vec<Problem>, Vec<StoreError>) {
     let mut look = Look { paths: store.paths(), found: Vec::new(), errors: Vec::new() };
     look.tree();
     look.hooks();
@@ -177,7 +174,11 @@ impl Look<'_> {
         for file in folder_names(lineage.archive_dir()).unwrap_or_default() {
             let is_key = file.to_str().is_some_and(|file| Kind::Privkey.version_of(file).is_some());
             let path = lineage.archive_dir().join(file);
-            if is_key && path != live && let Ok(meta) = fs::symlink_metadata(&path) && meta.is_file() {
+            if is_key
+                && path != live
+                && let Ok(meta) = fs::symlink_metadata(&path)
+                && meta.is_file()
+            {
                 self.key(&path, &meta, ProblemKind::KeyReadable, name);
             }
         }

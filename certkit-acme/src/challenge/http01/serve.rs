@@ -1,24 +1,19 @@
 //! The responder: known tokens, fixed answers, bounded in everything that a stranger can make grow.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::super::{SolveError, Token};
-use crate::connections::Connections;
+use crate::connections::{Connections, response, serve_one};
 
 /// RFC 8555 section 8.3.
 const PATH: &str = "/.well-known/acme-challenge/";
@@ -26,15 +21,8 @@ const PATH: &str = "/.well-known/acme-challenge/";
 /// Connections at once on a socket: it leaves most of the usual 1,024 descriptors of a process to the rest of the run.
 const MAX_CONNECTIONS: usize = 256;
 
-/// For the request's head.
-const HEAD_TIME: Duration = Duration::from_secs(5);
-
 /// For the whole of a connection; Let's Encrypt itself gives up after 10 s.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
-
-/// For the request's head, in bytes (the smallest that hyper allows), and for its header lines.
-const HEAD_BYTES: usize = 8192;
-const HEAD_LINES: usize = 64;
 
 /// The known tokens with their key authorizations, each counted: two orders may share an authorization.
 #[derive(Debug, Default)]
@@ -120,20 +108,7 @@ fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
 }
 
 async fn connection(stream: TcpStream, tokens: Arc<TokenTable>) {
-    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-        let response = answer(&request, &tokens);
-        async move { Ok::<_, Infallible>(response) }
-    });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(HEAD_LINES)
-        .keep_alive(false)
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
-    // What a stranger does to a connection concerns nobody else.
-    let _ = timeout(CONNECTION_TIME, serving).await;
+    serve_one(stream, CONNECTION_TIME, |request| std::future::ready(answer(&request, &tokens))).await;
 }
 
 /// The answer depends on nothing but the method and the exact path; nothing of the request comes back.
@@ -148,11 +123,7 @@ fn answer<B>(request: &Request<B>, tokens: &TokenTable) -> Response<Full<Bytes>>
         Some(body) => (StatusCode::OK, "application/octet-stream", body),
         None => (StatusCode::NOT_FOUND, "text/plain", Bytes::from_static(b"404 Not Found\n")),
     };
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    response(status, kind, body)
 }
 
 #[cfg(test)]
