@@ -264,4 +264,3 @@ fn told_of_given_up(given_up: &[(String, WaitingNotice)]) -> Vec<Finding> {
     }
     findings
 }
-

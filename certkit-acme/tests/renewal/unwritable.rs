@@ -6,8 +6,8 @@ use std::process::Command;
 
 use certkit_acme::Stop;
 use certkit_acme::renewal::{Renewer, Request, RunError};
-use certkit_core::store::LockError;
 use certkit_core::FindingCode;
+use certkit_core::store::LockError;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use testkit::{PebbleOptions, SunkRequest, WebSink};
@@ -48,8 +48,7 @@ async fn world(sink: &WebSink) -> World {
     let file = world.store().paths().settings_file();
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     let (hook, beat) = (sink.url("/hook"), sink.url("/beat"));
-    let settings =
-        format!("[[notify]]\nwebhook = \"generic\"\nurl = \"{hook}\"\n[heartbeat]\nurl = \"{beat}\"\n");
+    let settings = format!("[[notify]]\nwebhook = \"generic\"\nurl = \"{hook}\"\n[heartbeat]\nurl = \"{beat}\"\n");
     std::fs::write(file, settings).unwrap();
     world.due(NAME).days_left(80).write();
     world.run().await;
@@ -99,7 +98,10 @@ async fn a_disk_that_is_full_is_told_once_and_so_is_its_end() {
     shell(&format!("cp -a {tree} {tree}.copy; mount -t tmpfs -o size=1m tmpfs {tree}; cp -a {tree}.copy/. {tree}"));
     shell(&format!("dd if=/dev/zero of={tree}/filler bs=4k 2>/dev/null || true"));
     let error = fails(&world.renewer()).await;
-    assert!(matches!(&error, RunError::Store(error) if error.source.kind() == std::io::ErrorKind::StorageFull), "{error}");
+    assert!(
+        matches!(&error, RunError::Store(error) if error.source.kind() == std::io::ErrorKind::StorageFull),
+        "{error}"
+    );
     let requests = sink.requests();
     let failed = requests.iter().find(|one| one.path == "/beat/fail").unwrap();
     assert!(failed.body.contains("No space left"), "{failed:?}");

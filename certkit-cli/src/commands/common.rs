@@ -177,8 +177,7 @@ impl<'a> Context<'a> {
 
     /// A renewer that can tell the owner something, and remember it.
     pub(super) fn telling_renewer(&self) -> Result<RenewerBuilder, CommandError> {
-        let builder =
-            Renewer::builder(self.store()?).settings_overrides(self.overrides()).secrets(Secrets::from_env());
+        let builder = Renewer::builder(self.store()?).settings_overrides(self.overrides()).secrets(Secrets::from_env());
         Ok(match &self.invocation.environment.runtime_dir {
             Some(folder) => builder.spare_folder(folder.clone()),
             None => builder,

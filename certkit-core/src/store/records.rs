@@ -64,7 +64,10 @@ impl Store {
         files::read_if_there(&self.paths().seed_file())
     }
 
-    pub(crate) fn memory<S: Default + DeserializeOwned>(&self, path: &Path) -> Result<(S, Option<Finding>), StoreError> {
+    pub(crate) fn memory<S: Default + DeserializeOwned>(
+        &self,
+        path: &Path,
+    ) -> Result<(S, Option<Finding>), StoreError> {
         let damaged = |why: String| {
             let subject = self.paths().relative(path).display().to_string();
             Ok((S::default(), Some(Finding::new(FindingCode::StateDamaged, subject, why))))

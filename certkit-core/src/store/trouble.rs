@@ -92,7 +92,9 @@ impl HeldBySomebody {
         let process = self.holder.strip_prefix("process ").and_then(|rest| rest.split(',').next());
         let cure = match process {
             Some(process) => {
-                format!("see what it does (ps -fp {process}) and end it if it hangs (kill {process}): the lock ends with it")
+                format!(
+                    "see what it does (ps -fp {process}) and end it if it hangs (kill {process}): the lock ends with it"
+                )
             }
             None => FindingCode::StoreLocked.cure().to_owned(),
         };
@@ -134,7 +136,13 @@ mod tests {
             ("create", io::ErrorKind::StorageFull, Some(0), FindingCode::StoreOutOfFiles, "df -i /etc/letsencrypt"),
             ("write", io::ErrorKind::StorageFull, None, FindingCode::StoreFull, "df -h /etc/letsencrypt"),
             ("write", io::ErrorKind::QuotaExceeded, None, FindingCode::StoreFull, "quota -s"),
-            ("create", io::ErrorKind::ReadOnlyFilesystem, None, FindingCode::StoreReadOnly, "mount -o remount,rw /etc;"),
+            (
+                "create",
+                io::ErrorKind::ReadOnlyFilesystem,
+                None,
+                FindingCode::StoreReadOnly,
+                "mount -o remount,rw /etc;",
+            ),
             ("open", io::ErrorKind::PermissionDenied, None, FindingCode::StoreNotWritable, "ls -ld /etc/letsencrypt/"),
             ("read", io::ErrorKind::PermissionDenied, None, FindingCode::StoreUnreadable, "ls -ld /etc/letsencrypt/"),
             ("sync", io::ErrorKind::Other, None, FindingCode::StoreFailing, "dmesg"),
@@ -156,7 +164,9 @@ mod tests {
             since: Some(1_800_000_000),
         };
         let finding = held.finding(DateTime::from_timestamp(1_799_000_000, 0));
-        assert!(finding.evidence.starts_with("process 123, certbot since 2027-01-15 08:00:00 UTC; the last run ended on"));
+        assert!(
+            finding.evidence.starts_with("process 123, certbot since 2027-01-15 08:00:00 UTC; the last run ended on")
+        );
         assert!(finding.cure().contains("kill 123)"), "{}", finding.cure());
         let unknown = HeldBySomebody { holder: String::new(), since: None, ..held }.finding(None);
         assert!(unknown.evidence.starts_with("nobody can tell which process; nothing is renewed"), "{unknown:?}");
