@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 
 use super::alarm::Alarm;
+use super::machine::over;
 use super::serving::served_words;
 use super::{Notice, NoticeAttempt, NoticeKind, NoticeLevel, Told};
 use crate::state::{Event, LineageState, RecordedEvent, Serving};
-use crate::words::{deploy_target, event, minute, remembered};
+use crate::words::{deploy_target, event, length, minute, remembered};
 use crate::{LineageName, Step, Summary};
 
 /// So many attempts are told.
@@ -42,11 +43,15 @@ pub(super) fn recovered(incident: &str, told: &Told, summary: Option<&Summary>, 
     notice.key = format!("{}/{}", notice.key, told.since.timestamp());
     notice.causes = told.causes.iter().cloned().collect();
     notice.cause = match summary {
-        None if told.certificate.is_empty() => "what was told does not apply any more".to_owned(),
+        None if told.certificate.is_empty() => over(incident).to_owned(),
         None => "there is no certificate of this name any more, so nothing watches over it".to_owned(),
         Some(summary) if incident.starts_with("serving/") => deployed(summary),
         Some(summary) => renewed(summary, told),
     };
+    if told.since < now {
+        notice.cause =
+            format!("{}; it was told first on {}, {} ago", notice.cause, minute(told.since), length(now - told.since));
+    }
     notice.cure = "nothing to do".to_owned();
     notice
 }

@@ -54,7 +54,17 @@ impl Notice {
     }
 }
 
+/// That an incident of the machine is over, in words.
+pub(super) fn over(incident_name: &str) -> &'static str {
+    match incident_name.strip_prefix("machine/") {
+        Some(STORE) => "certkit can work with its store again, and goes on by itself",
+        Some(SETTINGS) => "the settings can be used again, and runs go on by themselves",
+        _ => "what was told does not apply any more",
+    }
+}
+
 const DAMAGED: &str = "state-damaged";
+const SETTINGS: &str = "settings-unusable";
 const TOO_RARELY: &str = "run-too-rarely";
 
 /// Whatever is wrong with the store, it is one trouble: nothing is renewed.
@@ -64,7 +74,7 @@ const STORE: &str = "store";
 /// about. Everything else is for whoever looks. While the settings or the store cannot be used nothing is renewed. Of several
 /// that belong to one incident the first is told.
 const TOLD: [(FindingCode, &str, NoticeLevel, &str); 11] = [
-    (FindingCode::SettingsUnusable, "settings-unusable", NoticeLevel::Critical, "certkit config check"),
+    (FindingCode::SettingsUnusable, SETTINGS, NoticeLevel::Critical, "certkit config check"),
     (FindingCode::StoreFull, STORE, NoticeLevel::Critical, "df -h FOLDER"),
     (FindingCode::StoreOutOfFiles, STORE, NoticeLevel::Critical, "df -i FOLDER"),
     (FindingCode::StoreReadOnly, STORE, NoticeLevel::Critical, "findmnt --target FOLDER"),

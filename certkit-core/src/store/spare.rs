@@ -39,8 +39,8 @@ pub struct SpareMemory {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Spare {
-    /// What the store's own files held.
-    instead_of: String,
+    /// What the store's own files held; none where one could not be read.
+    instead_of: Vec<Option<String>>,
     told: ToldMemory,
 }
 
@@ -57,20 +57,20 @@ impl SpareMemory {
 
     /// What was kept, where it is still newer than what the store has.
     pub fn read(&self, store: &Store) -> Option<ToldMemory> {
-        let present = mark(store);
+        let present = marks(store);
         let in_files = self.files.iter().filter_map(|file| Some(store.memory::<Spare>(file).ok()?.0));
         let mut kept = self.here().clone().into_iter().chain(in_files);
-        kept.find(|spare| spare.instead_of == present).map(|spare| spare.told)
+        kept.find(|spare| spare.stands_in_for(&present)).map(|spare| spare.told)
     }
 
     /// Whether [`SpareMemory::read`] gives what no file holds.
     pub fn is_kept_here(&self, store: &Store) -> bool {
-        self.here().as_ref().is_some_and(|spare| spare.instead_of == mark(store))
+        self.here().as_ref().is_some_and(|spare| spare.stands_in_for(&marks(store)))
     }
 
     /// Keeps it in the first folder that can be written; here, where none can be: then the error is that of the last one.
     pub fn write(&self, store: &Store, told: &ToldMemory) -> Result<PathBuf, StoreError> {
-        let spare = Spare { instead_of: mark(store), told: told.clone() };
+        let spare = Spare { instead_of: marks(store), told: told.clone() };
         let mut last = None;
         for (at, file) in self.files.iter().enumerate() {
             match write(file, &spare) {
@@ -116,22 +116,22 @@ impl LockedStore {
     }
 }
 
-/// What tells one state of the store's memory from another, without reading it.
-fn mark(store: &Store) -> String {
-    let paths = store.paths();
-    let mut hash = Sha256::new();
-    for file in [paths.notices_file(), paths.deliveries_file()] {
-        match files::read_if_there(&file) {
-            Ok(content) => {
-                let content = content.unwrap_or_default();
-                hash.update((content.len() as u64).to_be_bytes());
-                hash.update(content);
-            }
-            // What cannot be read now may be read by the next run, and is the same then.
-            Err(_) => hash.update(u64::MAX.to_be_bytes()),
-        }
+impl Spare {
+    /// What could not be read then, or cannot now, may be the same.
+    fn stands_in_for(&self, present: &[Option<String>]) -> bool {
+        let is_other = |(then, now): (&Option<String>, &Option<String>)| then.is_some() && now.is_some() && then != now;
+        self.instead_of.len() == present.len() && !self.instead_of.iter().zip(present).any(is_other)
     }
-    data_encoding::HEXLOWER.encode(&hash.finalize())
+}
+
+/// What tells one state of the store's memory from another.
+fn marks(store: &Store) -> Vec<Option<String>> {
+    let paths = store.paths();
+    let mark = |file: &PathBuf| {
+        let content = files::read_if_there(file).ok()?.unwrap_or_default();
+        Some(data_encoding::HEXLOWER.encode(&Sha256::digest(content)))
+    };
+    [paths.notices_file(), paths.deliveries_file()].iter().map(mark).collect()
 }
 
 fn write(file: &Path, spare: &Spare) -> Result<(), StoreError> {

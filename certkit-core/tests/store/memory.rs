@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use certkit_core::state::{Event, Ledger, RecordedEvent};
+use certkit_core::store::{SpareMemory, Store, StorePaths, ToldMemory};
 use certkit_core::{Finding, FindingCode, LineageName, NoticeFacts, NoticeMemory, Outlook, due_notices};
 use proptest::prelude::*;
 
@@ -213,6 +214,50 @@ fn what_was_told_is_kept_privately_and_damage_costs_only_that_it_is_told_again()
         assert_eq!(due_notices(&facts, &read).len(), 1);
         assert_eq!(finding.unwrap().code, FindingCode::StateDamaged, "{damage:?}");
     }
+}
+
+#[test]
+fn what_was_told_while_the_store_could_not_be_written_is_known_until_it_can() {
+    let dir = temp_dir();
+    let at = |folder: &str| dir.path().join(folder);
+    let paths = StorePaths::new(at("etc"), at("work"), at("logs"));
+    let store = Store::open(paths.clone()).unwrap().lock().unwrap();
+    let full = [Finding::new(FindingCode::StoreFull, "/etc/letsencrypt", "")];
+    let outlook = Outlook::default();
+    let mut told = ToldMemory::default();
+    let notice = due_notices(&NoticeFacts::new(&[], &full, &outlook, now()), &told.notices).remove(0);
+    store.save_told(&told).unwrap();
+    told.notices.told(&notice, now());
+    let spare = SpareMemory::new(&paths, &[at("run")]);
+    let read = || SpareMemory::new(&paths, &[at("run")]).read(store.store());
+    assert!(read().is_none());
+    let file = spare.write(store.store(), &told).unwrap();
+    assert!(file.starts_with(at("work")), "{}", file.display());
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(read().as_ref(), Some(&told));
+    // Another tree with the same folders has its own.
+    let other = StorePaths::new(at("other"), at("work"), at("logs"));
+    assert!(SpareMemory::new(&other, &[]).read(store.store()).is_none());
+    // Where the first folder cannot be written the next one is taken, and holds the only file.
+    fs::remove_dir_all(at("work")).unwrap();
+    std::os::unix::fs::symlink(at("work"), at("work")).unwrap();
+    assert!(spare.write(store.store(), &told).unwrap().starts_with(at("logs")));
+    fs::remove_dir_all(at("logs")).unwrap();
+    std::os::unix::fs::symlink(at("logs"), at("logs")).unwrap();
+    assert!(spare.write(store.store(), &told).unwrap().starts_with(at("run")));
+    assert_eq!(read().as_ref(), Some(&told));
+    fs::remove_dir_all(at("run")).unwrap();
+    std::os::unix::fs::symlink(at("run"), at("run")).unwrap();
+    spare.write(store.store(), &told).unwrap_err();
+    assert!(read().is_none() && spare.is_kept_here(store.store()), "only whoever goes on running knows it");
+    assert_eq!(spare.read(store.store()).as_ref(), Some(&told));
+    // Whoever writes to the store, or puts it back from a backup, knows better.
+    fs::write(paths.notices_file(), "{\"schema\":1,\"state\":{}}").unwrap();
+    assert!(spare.read(store.store()).is_none() && !spare.is_kept_here(store.store()));
+    store.save_told(&told).unwrap();
+    spare.write(store.store(), &told).unwrap_err();
+    spare.forget();
+    assert!(spare.read(store.store()).is_none());
 }
 
 proptest! {

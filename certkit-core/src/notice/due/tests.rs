@@ -582,6 +582,44 @@ fn what_concerns_the_machine_is_told_once_and_its_end_too() {
 }
 
 #[test]
+fn whatever_is_wrong_with_the_store_is_one_trouble_that_another_cause_makes_news_of() {
+    let outlook = Outlook::default();
+    let mut memory = NoticeMemory::default();
+    let told = |code, hours, memory: &NoticeMemory| {
+        let findings = [Finding::new(code, "/etc/letsencrypt", "cannot write x")];
+        due_notices(&NoticeFacts::new(&[], &findings, &outlook, at(hours)), memory)
+    };
+    let full = told(FindingCode::StoreFull, 0, &memory);
+    assert_eq!((full[0].level, full[0].command.as_str()), (Critical, "df -h /etc/letsencrypt"));
+    assert!(full[0].is_about_the_store());
+    tell(&mut memory, &full, 0);
+    assert_eq!(told(FindingCode::StoreFull, 1, &memory), []);
+    let failing = told(FindingCode::StoreReadOnly, 2, &memory);
+    assert_eq!((failing[0].incident.as_str(), failing[0].reminder), ("machine/store", 0));
+    tell(&mut memory, &failing, 2);
+    let over = due_notices(&NoticeFacts::new(&[], &[], &outlook, at(49)), &memory);
+    assert_eq!((over.len(), over[0].kind), (1, Recovered));
+    let since = "; it was told first on 2027-01-15 08:00 UTC, 2 days ago";
+    assert!(over[0].cause.starts_with("certkit can work with its store") && over[0].cause.ends_with(since), "{over:?}");
+}
+
+#[test]
+fn reminders_of_a_store_that_fails_come_more_often_towards_the_end_of_a_certificate() {
+    let case = Case::of(90 * DAY);
+    let findings = [Finding::new(FindingCode::StoreReadOnly, "/etc/letsencrypt", "")];
+    let mut told = Vec::new();
+    let mut memory = NoticeMemory::default();
+    for hours in 86 * DAY..90 * DAY {
+        let summaries = [case.summary(hours)];
+        let notices = due_notices(&NoticeFacts::new(&summaries, &findings, &case.outlook, at(hours)), &memory);
+        tell(&mut memory, &notices, hours);
+        told.extend(notices.iter().any(Notice::is_about_the_store).then_some(90 * DAY - hours));
+    }
+    let pauses: Vec<i64> = told.windows(2).map(|pair| pair[0] - pair[1]).collect();
+    assert!(pauses[0] == 21 && pauses.is_sorted_by(|one, other| one >= other) && pauses.ends_with(&[2, 2]), "{told:?}");
+}
+
+#[test]
 fn a_damaged_memory_is_told_and_its_end_is_not() {
     let outlook = Outlook::default();
     let mut memory = NoticeMemory::default();
