@@ -84,6 +84,7 @@ use certkit_core::{Failure, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
 use crate::dns::ResolverSettings;
+use crate::doctor::HttpCheckSettings;
 use crate::notify::Secrets;
 use crate::transport::{Transport, TransportError, TransportSettings};
 use crate::{AwsLcKeyMath, Clock, SystemClock};
@@ -101,6 +102,7 @@ pub struct Renewer {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    http_check: HttpCheckSettings,
     secrets: Secrets,
     host: String,
     account_key_patience: Duration,
@@ -122,6 +124,7 @@ pub struct RenewerBuilder {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    http_check: HttpCheckSettings,
     secrets: Secrets,
     host: String,
     account_key_patience: Duration,
@@ -151,6 +154,7 @@ impl Renewer {
             live_switch: LiveSwitch::default(),
             settings_overrides: None,
             resolver: ResolverSettings::default(),
+            http_check: HttpCheckSettings::default(),
             secrets: Secrets::new(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             account_key_patience: ACCOUNT_KEY_PATIENCE,
@@ -220,6 +224,13 @@ impl RenewerBuilder {
         self
     }
 
+    /// How [`Renewer::examine`] looks at port 80, when it is not as CAs do.
+    #[must_use]
+    pub fn http_check(mut self, settings: HttpCheckSettings) -> Self {
+        self.http_check = settings;
+        self
+    }
+
     /// Where passwords for notices are looked up that stand neither in the settings nor in a file of their own.
     #[must_use]
     pub fn secrets(mut self, secrets: Secrets) -> Self {
@@ -255,6 +266,7 @@ impl RenewerBuilder {
             live_switch: self.live_switch,
             settings_overrides: self.settings_overrides,
             resolver: self.resolver,
+            http_check: self.http_check,
             secrets: self.secrets,
             host: self.host,
             account_key_patience: self.account_key_patience,
