@@ -294,7 +294,7 @@ impl Survey {
 
 /// Whether any server of the same address family is heard, when any server is: where none is, it may be this machine that
 /// has no way out by IPv6.
-fn is_reachable_family(server: &ZoneServer, said: &Answers) -> bool {
+pub(super) fn is_reachable_family(server: &ZoneServer, said: &[Vec<(ZoneServer, Said)>]) -> bool {
     let Some(address) = server.address else { return true };
     let heard: Vec<IpAddr> =
         said.iter().flatten().filter(|(_, said)| said.is_heard()).filter_map(|(server, _)| server.address).collect();

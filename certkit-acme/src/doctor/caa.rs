@@ -53,8 +53,11 @@ pub(super) async fn caa_of(
     let mut findings: Vec<Finding> = set
         .unknown_critical()
         .map(|property| {
-            let evidence = format!("{} CAA {} {} \"{}\"", place(&set), property.flags, property.tag, property.value);
-            Finding::new(FindingCode::CaaCriticalUnknown, name.as_str(), evidence)
+            let record = |dot: &str| {
+                format!("{}{dot} CAA {} {} \"{}\"", place(&set), property.flags, property.tag, property.value)
+            };
+            Finding::new(FindingCode::CaaCriticalUnknown, name.as_str(), record(""))
+                .with_cure(format!("correct the tag, or remove the record `{}`", record(".")))
         })
         .collect();
     let mut unknown = None;
@@ -116,7 +119,7 @@ fn judge(set: &CaaSet, question: &CaaQuestion) -> Verdict {
     let owner = place(set);
     if its.is_empty() {
         let cure = question.identities.first().map(|identity| {
-            format!("add the record {owner} CAA 0 {kind} \"{identity}\", or have the certificate from a CA that is permitted")
+            format!("add the record `{owner}. CAA 0 {kind} \"{identity}\"`, or have the certificate from a CA that is permitted")
         });
         return found(FindingCode::CaaForbids, records(), cure);
     }
@@ -134,19 +137,39 @@ fn judge(set: &CaaSet, question: &CaaQuestion) -> Verdict {
     }
     if its.iter().any(|issuer| permits_account(issuer)) {
         let method = question.method;
-        let cure = format!(
-            "add {method} to validationmethods in the {kind} record of {owner}, or validate in a way that stands there"
-        );
+        let its = its.iter().find(|issuer| permits_account(issuer)).map(|issuer| value_for(issuer, question));
+        let cure = its.map_or_else(String::new, |value| {
+            format!("change the record to `{owner}. CAA 0 {kind} \"{value}\"`, or validate in a way that stands there")
+        });
         return found(FindingCode::CaaMethodForbidden, format!("{method} is used, and {}", records()), Some(cure));
     }
     let (ours, cure) = match &question.account {
-        Some(account) => (
-            format!("the account is {account}"),
-            Some(format!("put accounturi={account} into the {kind} record of {owner}, or remove that parameter")),
-        ),
+        Some(account) => {
+            let value = its.first().map(|issuer| value_for(issuer, question)).unwrap_or_default();
+            let cure = format!("change the record to `{owner}. CAA 0 {kind} \"{value}\"`, or remove accounturi from it");
+            (format!("the account is {account}"), Some(cure))
+        }
         None => ("no account fits".to_owned(), None),
     };
     found(FindingCode::CaaAccountOther, format!("{ours}, and {}", records()), cure)
+}
+
+/// The value of a record as it has to be to permit the account and the method, with whatever else it says.
+fn value_for(issuer: &CaaIssuer, question: &CaaQuestion) -> String {
+    let mut value = issuer.domain.clone().unwrap_or_default();
+    let is_bound = issuer.account_uris().next().is_some();
+    if let (true, Some(account)) = (is_bound, &question.account) {
+        value.push_str(&format!("; accounturi={account}"));
+    }
+    if let Some(mut methods) = issuer.validation_methods() {
+        let wanted = question.method.as_str();
+        if !methods.contains(&wanted) {
+            methods.push(wanted);
+        }
+        value.push_str(&format!("; validationmethods={}", methods.join(",")));
+    }
+    let others = issuer.parameters.iter().filter(|(tag, _)| tag != "accounturi" && tag != "validationmethods");
+    others.fold(value, |value, (tag, text)| format!("{value}; {tag}={text}"))
 }
 
 /// Where the records are.

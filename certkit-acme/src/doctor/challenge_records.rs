@@ -4,6 +4,7 @@ use certkit_core::{DnsName, Finding, FindingCode, Severity};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
+use super::addresses::is_reachable_family;
 use super::caa::silent_resolver;
 use super::{Check, Examined};
 use crate::dns::Resolver;
@@ -47,7 +48,7 @@ pub async fn check_challenge_records(resolver: &Resolver, name: &DnsName) -> Vec
         let finding = match target {
             Some(target) => {
                 let evidence = format!("it leads to {target}, for which the resolver answers {}", code_name(code));
-                Finding::new(FindingCode::ChallengeAliasBroken, subject, evidence)
+                alias_broken(subject, &target, &evidence)
             }
             None => {
                 let unvalidated = resolver.recursive(&asked, RecordType::TXT, Mode::Unvalidated).await;
@@ -64,8 +65,9 @@ pub async fn check_challenge_records(resolver: &Resolver, name: &DnsName) -> Vec
         let zone = zone.map(|zone| shown(&zone.name));
         let is_gone = zone.is_none_or(|zone| psl::suffix_str(&zone).is_some_and(|suffix| suffix == zone));
         if is_gone {
-            let evidence = format!("it leads to {}, whose domain does not exist", shown(target));
-            findings.push(Finding::new(FindingCode::ChallengeAliasBroken, subject, evidence));
+            let target = shown(target);
+            let evidence = format!("it leads to {target}, whose domain does not exist");
+            findings.push(alias_broken(subject, &target, &evidence));
         }
     }
     let left = answer.answers.iter().filter(|record| matches!(record.data, RData::TXT(_))).count();
@@ -74,5 +76,32 @@ pub async fn check_challenge_records(resolver: &Resolver, name: &DnsName) -> Vec
         let severity = if left > MOST_UNSUSPICIOUS { Severity::Warning } else { Severity::Notice };
         findings.push(Finding::new(FindingCode::ChallengeRecordsLeft, subject, records).with_severity(severity));
     }
+    findings.extend(failing_servers(resolver, targets.last().copied().unwrap_or(&asked)).await);
     vec![Examined::found(Check::ChallengeRecords, subject, findings)]
+}
+
+fn alias_broken(owner: &str, target: &str, evidence: &str) -> Finding {
+    let cure = format!(
+        "correct or remove the record `{owner}. CNAME {target}.`, so that the record that the auth hook sets is found"
+    );
+    Finding::new(FindingCode::ChallengeAliasBroken, owner, evidence).with_cure(cure)
+}
+
+/// Servers in charge of the place of the record that do not answer for TXT records: a CA may ask any of them.
+async fn failing_servers(resolver: &Resolver, name: &Name) -> Option<Finding> {
+    let zone = resolver.zone_of(name).await?;
+    let (zone, said) = resolver.authoritative(&zone, name, RecordType::TXT).await;
+    // Where none answers as it should, it is this network that leads questions elsewhere, or the resolver tells it.
+    if !said.iter().any(|(_, said)| said.is_good()) {
+        return None;
+    }
+    let said = [said];
+    let faults: Vec<String> = said
+        .iter()
+        .flatten()
+        .filter(|(server, one)| one.is_heard() || is_reachable_family(server, &said))
+        .filter_map(|(server, said)| Some(format!("{server} {}", said.fault()?)))
+        .collect();
+    let apex = shown(&zone.apex);
+    (!faults.is_empty()).then(|| Finding::new(FindingCode::NameServerFails, apex, faults.join(", ")))
 }

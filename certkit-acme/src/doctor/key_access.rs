@@ -8,13 +8,14 @@ use certkit_core::words::shell_word;
 use certkit_core::{Finding, FindingCode, Severity, escape};
 use nix::unistd::{Gid, Group, Uid, User};
 
+use super::access_list::AccessList;
 use super::{Check, Examined};
 
 /// Members of a group that are named one by one.
 const MOST_NAMED: usize = 8;
 
-/// Who besides its owner can read a private key: everybody, or a group, as far as the folders above let them through. It
-/// asks the file system and the user databases. Access lists beyond the mode are not looked at.
+/// Who besides its owner can read a private key: everybody, a group, or whom an access list names, as far as the folders
+/// above let them through. It asks the file system and the user databases.
 pub fn check_key_access(key: &Path) -> Examined {
     const OTHERS_READ: u32 = 0o004;
     const GROUP_READ: u32 = 0o040;
@@ -39,7 +40,10 @@ pub fn check_key_access(key: &Path) -> Examined {
         findings.push(finding.with_cure(format!("chmod o-rwx {path}")));
     }
     let group = metadata.gid();
-    if mode & GROUP_READ != 0 && group != 0 {
+    let list = AccessList::of(&real);
+    // With a list the mode shows the most that the list gives to anybody (acl(5)), and the list what the group has.
+    let group_reads = list.as_ref().map_or(mode & GROUP_READ != 0, |list| list.group_reads);
+    if group_reads && group != 0 {
         let members = members(group);
         if !members.is_empty() && closed_for_group(&real, group).is_none() {
             let evidence = format!("mode {mode:04o}, group {}: {}", self::group(group), members.join(", "));
@@ -48,6 +52,17 @@ pub fn check_key_access(key: &Path) -> Examined {
                     .with_cure(format!("nothing to do if you meant it; otherwise chmod g-rwx {path}")),
             );
         }
+    }
+    let named = list.map(|list| list.named()).unwrap_or_default();
+    // A folder that is closed may be opened to the same users by a list of its own.
+    let is_closed =
+        folders(&real).iter().any(|(path, found)| found.mode() & 0o001 == 0 && AccessList::of(path).is_none());
+    if !named.is_empty() && !is_closed {
+        let evidence = format!("its access list lets read: {}", named.join(", "));
+        findings.push(
+            Finding::new(FindingCode::PrivateKeyForGroup, &shown, evidence)
+                .with_cure(format!("nothing to do if you meant it; otherwise setfacl -b {path}")),
+        );
     }
     let owner = metadata.uid();
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {

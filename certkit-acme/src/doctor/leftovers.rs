@@ -48,13 +48,16 @@ pub fn check_lock(config_dir: &Path, lock: Option<&KnownLock>, now: DateTime<Utc
     Examined::found(Check::Lock, config_dir.to_string_lossy(), findings.into_iter().collect())
 }
 
-/// Whether an order was placed so long ago that the CA has forgotten it.
+/// An order under way, and whether it was placed so long ago that the CA has forgotten it.
 pub fn check_order(name: &str, placed: DateTime<Utc>, now: DateTime<Utc>) -> Examined {
-    let findings = (now - placed > ORDER_LIFE).then(|| {
-        let evidence = format!("placed {}, {} days ago", placed.format("%F %T UTC"), (now - placed).num_days());
+    let since = placed.format("%F %T UTC");
+    let finding = if now - placed > ORDER_LIFE {
+        let evidence = format!("placed {since}, {} days ago", (now - placed).num_days());
         Finding::new(FindingCode::OrderStale, name, evidence)
-    });
-    Examined::found(Check::Orders, name, findings.into_iter().collect())
+    } else {
+        Finding::new(FindingCode::OrderPending, name, format!("placed {since}"))
+    };
+    Examined::found(Check::Orders, name, vec![finding])
 }
 
 #[cfg(test)]
@@ -62,10 +65,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_that_the_ca_has_forgotten_is_told() {
+    fn an_order_that_the_ca_has_forgotten_is_told_from_one_that_is_resumed() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let told = |age: TimeDelta| check_order("a.example", now - age, now).findings().to_vec();
-        assert!(told(TimeDelta::days(7)).is_empty());
+        let findings = told(TimeDelta::days(7));
+        assert_eq!((findings[0].code, findings[0].severity), (FindingCode::OrderPending, Severity::Notice));
         let findings = told(TimeDelta::days(8));
         assert_eq!((findings[0].code, findings[0].severity), (FindingCode::OrderStale, Severity::Warning));
         assert!(findings[0].evidence.ends_with("8 days ago"), "{:?}", findings[0]);

@@ -2,6 +2,8 @@
 //! [`Examined`]; it knows neither the store nor the other checks, and asks no CA for an order.
 //! [`Renewer::examine`](crate::renewal::Renewer::examine) does all of them for a store.
 
+mod access_list;
+
 mod account;
 pub use account::{WantedAccount, check_account};
 

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use certkit_core::{AcmeUrl, Certificate, DnsName, Finding, FindingCode, Identifier, IdentifierSet, LineageName};
+use certkit_core::{
+    AcmeUrl, Certificate, CrlReach, DnsName, Finding, FindingCode, Identifier, IdentifierSet, LineageName,
+};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
@@ -169,6 +171,7 @@ pub async fn network(subjects: &[NetworkSubject], tools: &NetworkTools) -> Vec<E
     }
     let ips = subjects.iter().flat_map(|subject| subject.identifiers.ips());
     addresses.extend(ips.map(|address| (Identifier::Ip(address), vec![address])));
+    examined.extend(subjects.iter().flat_map(private_identifiers));
     let silent = Silent::default();
     let (addresses, silent) = (&addresses, &silent);
     let asking = subjects.iter().map(|subject| http_challenge(subject, addresses, tools, silent, deadline));
@@ -257,6 +260,24 @@ async fn look_up(
         }
     }
     (examined, addresses)
+}
+
+/// Addresses in a certificate for which no public CA may issue (Baseline Requirements section 4.2.2): nobody else than the
+/// own network knows whose they are.
+fn private_identifiers(subject: &NetworkSubject) -> Vec<Examined> {
+    if !subject.authorities.iter().any(|authority| authorities::known(&authority.directory).is_some()) {
+        return Vec::new();
+    }
+    let judge = |address: IpAddr| {
+        let found = CrlReach::PublicOnly.allows(address).is_err().then(|| {
+            let evidence = "it stands in the certificate as an identifier of its own";
+            Finding::new(FindingCode::AddressNotPublic, address.to_string(), evidence).with_cure(
+                "take it out (certkit certonly --cert-name NAME -d … with the names that are left), or have it from a CA of your own: --server URL",
+            )
+        });
+        Examined::found(Check::Addresses, address.to_string(), found.into_iter().collect())
+    };
+    subject.identifiers.ips().map(judge).collect()
 }
 
 /// Leaves a finding where it is told first.

@@ -40,6 +40,8 @@ pub(super) struct Known {
 pub(super) struct LookedAt {
     pub(super) subject: Arc<Subject>,
     pub(super) account: Option<Result<Choice, Failure>>,
+    /// Accounts of the CA that cannot be used, whether or not they are chosen.
+    unusable_accounts: Vec<Finding>,
     names: Vec<String>,
     entry: PlanEntry,
     input: PlanInput,
@@ -108,6 +110,11 @@ fn unreadable(error: &StoreError) -> Finding {
 }
 
 impl Known {
+    /// Whether there is no certificate at all, usable or not.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lineages.is_empty() && self.broken.is_empty() && self.findings.is_empty()
+    }
+
     /// The names of the lineages that can be used.
     pub(super) fn names(&self) -> Vec<String> {
         self.lineages.iter().map(|lineage| lineage.subject.name.to_string()).collect()
@@ -119,10 +126,12 @@ impl LookedAt {
         let lineage = store.lineage(&subject.name).ok().flatten();
         let live = lineage.as_ref().and_then(|lineage| lineage.read_version(lineage.live_version()?).ok());
         let wanted = subject.conf.params().account.clone();
+        let accounts = subject.own_directory().and_then(|directory| store.accounts(&directory).ok());
         let account = subject.own_directory().map(|directory| choose_account(store, &directory, wanted.as_deref()));
         Self {
             names: vec![subject.name.to_string()],
             account,
+            unusable_accounts: accounts.map(|(_, findings)| findings).unwrap_or_default(),
             key: lineage.as_ref().map(|lineage| lineage.target(Kind::Privkey).to_owned()),
             damage: lineage
                 .as_ref()
@@ -201,7 +210,7 @@ pub(super) fn add(checks: &mut Checks, lineage: &LookedAt, known: &Known, machin
     checks.known(names, check_number_of_names(name, &subject.identifiers, subject.own_directory().as_ref(), profile));
     checks.known(names, check_renew_before_expiry(name, subject.conf.renew_before_expiry(), lifetime));
     if let Some(account) = &lineage.account {
-        checks.known(names, examined_account(name, account));
+        checks.known(names, examined_account(name, account, &lineage.unusable_accounts));
     }
     if let Some(scope) = lineage.input.authorities.first() {
         let kind = lineage.input.order_kind(scope, now);
@@ -315,8 +324,8 @@ fn hook_commands(subject: &Subject) -> Vec<(&'static str, Option<&'static str>, 
 }
 
 /// What choosing the account meets.
-fn examined_account(name: &str, account: &Result<Choice, Failure>) -> Examined {
-    let finding = match account {
+fn examined_account(name: &str, account: &Result<Choice, Failure>, unusable: &[Finding]) -> Examined {
+    let of_choice = match account {
         Ok(_) => None,
         Err(failure) if failure.class == FailureClass::AccountUnknown => {
             Some(Finding::new(FindingCode::AccountNotStored, name, &failure.detail))
@@ -326,5 +335,5 @@ fn examined_account(name: &str, account: &Result<Choice, Failure>) -> Examined {
         }
         Err(failure) => Some(Finding::new(FindingCode::Unreadable, name, &failure.detail)),
     };
-    Examined::found(Check::Accounts, name, finding.into_iter().collect())
+    Examined::found(Check::Accounts, name, of_choice.into_iter().chain(unusable.iter().cloned()).collect())
 }

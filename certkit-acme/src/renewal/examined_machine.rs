@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use certkit_core::settings::{Settings, SettingsError};
-use certkit_core::{Finding, FindingCode, LineageName};
+use certkit_core::{Finding, FindingCode, LineageName, Severity};
 use chrono::DateTime;
 
 use super::examination::{Checks, ExaminedEntry, TIME_LIMIT};
@@ -60,8 +60,12 @@ pub(super) fn add(
     // What runs it.
     let runs = PastRuns::new(known.outlook.ledger.runs(), known.outlook.cadence);
     let (asked, names) = (machine.clone(), known.names());
+    let is_empty = known.is_empty();
     checks.spawn_sorted(Check::Schedule, "what renews here", SCHEDULE_LIMIT, async move {
-        let examined = check_schedules(&Schedules::look(&asked).await, runs, now);
+        let mut examined = check_schedules(&Schedules::look(&asked).await, runs, now);
+        if is_empty {
+            examined.iter_mut().for_each(without_alarm);
+        }
         // Lines that renew concern all certificates, the rest is about the machine.
         let of = |examined: &Examined| if examined.check == Check::ScheduledLines { names.clone() } else { Vec::new() };
         examined.into_iter().map(|examined| ExaminedEntry::new(of(&examined), examined)).collect()
@@ -146,6 +150,19 @@ pub(super) fn add(
     checks.known(&[], Examined::found(Check::Store, "the memory of runs", known.findings.clone()));
 }
 
+/// Where there is no certificate yet, nothing can expire because nothing runs.
+fn without_alarm(examined: &mut Examined) {
+    let Examination::Found(findings) = &mut examined.outcome else { return };
+    for finding in findings.iter_mut().filter(|finding| finding.code == FindingCode::NotScheduled) {
+        if finding.severity > Severity::Notice {
+            let because = Finding::new(finding.code, &finding.subject, "there is no certificate here yet to renew");
+            *finding = because
+                .with_severity(Severity::Notice)
+                .with_cure("certkit timer install, together with the first certificate");
+        }
+    }
+}
+
 /// Rules that count days in a script; nothing where it is no text.
 pub(super) fn days_in_script(script: &Path) -> Option<Examined> {
     let metadata = fs::metadata(script).ok().filter(|found| found.is_file() && found.len() <= MAX_SCRIPT_BYTES);
@@ -173,7 +190,6 @@ fn only(request: &Request) -> Option<LineageName> {
     }
 }
 
-/// Whether a finding of the store is about this lineage: by its name, or by a path that has its name.
 /// What the audit says of one certificate belongs to it; the rest is about the store.
 fn by_certificate(examined: Vec<Examined>, names: &HashSet<String>) -> Vec<ExaminedEntry> {
     let mut entries = Vec::new();
@@ -195,6 +211,7 @@ fn by_certificate(examined: Vec<Examined>, names: &HashSet<String>) -> Vec<Exami
     entries
 }
 
+/// Whether a finding of the store is about this lineage: by its name, or by a path that has its name.
 fn concerns(finding: &Finding, name: &LineageName) -> bool {
     let name = name.as_str();
     finding.subject == name

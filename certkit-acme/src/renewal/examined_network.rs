@@ -43,7 +43,8 @@ pub(super) async fn add(checks: &mut Checks, renewer: &Renewer, request: &Reques
         let (renewer, request, known) = (renewer.clone(), request.clone(), Arc::clone(known));
         blocking(move || prepare(&renewer, &request, &known)).await
     };
-    let tools = NetworkTools::new(renewer.transport.clone(), resolver);
+    let mut tools = NetworkTools::new(renewer.transport.clone(), resolver);
+    tools.http.clone_from(&renewer.http_check);
     checks.spawn_sorted(Check::Directory, "CAs, names and port 80", TIME_LIMIT, async move {
         let examined = network(&subjects, &tools).await;
         let entries = examined.into_iter().map(|examined| ExaminedEntry::new(concerned(&all, &examined), examined));
@@ -63,8 +64,8 @@ fn with_names_left(entries: Vec<ExaminedEntry>, all: &[Found]) -> Vec<ExaminedEn
         findings.filter(|finding| leads_nowhere(finding)).map(|finding| finding.subject.clone()).collect();
     let cure = |finding: &Finding, found: &Found| {
         let publish = match finding.code {
-            FindingCode::NameNotFound => "publish the name again",
-            _ => "publish an address for the name",
+            FindingCode::NameNotFound => "publish the name again (an A or AAAA record)",
+            _ => "publish an address for the name (an A or AAAA record)",
         };
         let left: Vec<_> = found.identifiers.iter().filter(|name| !dead.contains(*name)).collect();
         match left.len() {
@@ -173,15 +174,39 @@ fn concerned(all: &[Found], examined: &Examined) -> Vec<String> {
     if !by_name.is_empty() {
         return by_name;
     }
+    let host = below_services(subject);
     let is_concerned = |found: &&Found| {
-        found.identifiers.iter().any(|name| name == subject) || found.directories.iter().any(|url| url == subject)
+        found.directories.iter().any(|url| url == subject)
+            || found.identifiers.iter().any(|name| match name.strip_prefix("*.") {
+                // What stands at `_acme-challenge` is the wildcard's, too.
+                Some(base) if host != subject => name == host || base == host,
+                _ => name == host,
+            })
     };
     all.iter().filter(is_concerned).map(|found| found.name.clone()).collect()
+}
+
+/// The name that a record is about: `www.a.example` of `_443._tcp.www.a.example` (RFC 8552).
+fn below_services(mut name: &str) -> &str {
+    while let Some((_, rest)) = name.split_once('.').filter(|(label, _)| label.starts_with('_')) {
+        name = rest;
+    }
+    name
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_belong_to_the_certificates_of_the_name_that_they_are_about() {
+        let all = [found("a", &["www.a.example", "*.w.example"]), found("b", &["w.example"])];
+        let of = |subject: &str| concerned(&all, &Examined::fine(Check::TlsaRecords, subject));
+        assert_eq!(of("_443._tcp.www.a.example"), ["a"]);
+        assert_eq!(of("_acme-challenge.w.example"), ["a", "b"]);
+        assert_eq!(of("w.example"), ["b"]);
+        assert!(of("_443._tcp.other.example").is_empty());
+    }
 
     fn found(name: &str, identifiers: &[&str]) -> Found {
         let identifiers = identifiers.iter().map(ToString::to_string).collect();
@@ -206,10 +231,9 @@ mod tests {
         let told = with_names_left(entries, &all);
         let cures: Vec<_> =
             told.iter().map(|entry| (entry.certificates.join(" "), entry.examined.findings()[0].cure())).collect();
-        let of_a = "publish the name again, or take it out: certkit certonly --cert-name a.example -d 'a.example' -d '*.d.example'";
-        let of_second = "publish the name again, or take it out: certkit certonly --cert-name second -d 'e.example'";
-        let of_dead =
-            "publish the name again, or delete the certificate if nothing uses it: certkit delete --cert-name NAME";
+        let of_a = "publish the name again (an A or AAAA record), or take it out: certkit certonly --cert-name a.example -d 'a.example' -d '*.d.example'";
+        let of_second = "publish the name again (an A or AAAA record), or take it out: certkit certonly --cert-name second -d 'e.example'";
+        let of_dead = "publish the name again (an A or AAAA record), or delete the certificate if nothing uses it: certkit delete --cert-name NAME";
         let expected = [("a.example", of_a), ("second", of_second), ("a.example", of_a), ("dead", of_dead)];
         assert_eq!(cures, expected.map(|(name, cure)| (name.to_owned(), cure)));
     }

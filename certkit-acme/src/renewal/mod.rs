@@ -96,6 +96,7 @@ use certkit_core::{Failure, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
 use crate::dns::ResolverSettings;
+use crate::doctor::HttpCheckSettings;
 use crate::notify::Secrets;
 use crate::transport::{Transport, TransportError, TransportSettings};
 use crate::{AwsLcKeyMath, Clock, SystemClock};
@@ -113,6 +114,7 @@ pub struct Renewer {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    http_check: HttpCheckSettings,
     secrets: Secrets,
     host: String,
     spare: Arc<SpareMemory>,
@@ -135,6 +137,7 @@ pub struct RenewerBuilder {
     live_switch: LiveSwitch,
     settings_overrides: Option<SettingsOverrides>,
     resolver: ResolverSettings,
+    http_check: HttpCheckSettings,
     secrets: Secrets,
     host: String,
     spare_folders: Vec<PathBuf>,
@@ -165,6 +168,7 @@ impl Renewer {
             live_switch: LiveSwitch::default(),
             settings_overrides: None,
             resolver: ResolverSettings::default(),
+            http_check: HttpCheckSettings::default(),
             secrets: Secrets::new(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             spare_folders: Vec::new(),
@@ -235,6 +239,13 @@ impl RenewerBuilder {
         self
     }
 
+    /// How [`Renewer::examine`] looks at port 80, when it is not as CAs do.
+    #[must_use]
+    pub fn http_check(mut self, settings: HttpCheckSettings) -> Self {
+        self.http_check = settings;
+        self
+    }
+
     /// Where passwords for notices are looked up that stand neither in the settings nor in a file of their own.
     #[must_use]
     pub fn secrets(mut self, secrets: Secrets) -> Self {
@@ -280,6 +291,7 @@ impl RenewerBuilder {
             live_switch: self.live_switch,
             settings_overrides: self.settings_overrides,
             resolver: self.resolver,
+            http_check: self.http_check,
             secrets: self.secrets,
             host: self.host,
             account_key_patience: self.account_key_patience,

@@ -53,7 +53,7 @@ async fn records_above_the_name_forbid_it_too() {
     let examined = look(&server, "www.a.example").await;
     let finding = only(&examined, FindingCode::CaaForbids);
     assert!(finding.evidence.contains("a.example has issue \"other.example\""), "{finding:?}");
-    assert!(finding.cure().contains("a.example CAA 0 issue \"ca.example\""), "{finding:?}");
+    assert!(finding.cure().contains("a.example. CAA 0 issue \"ca.example\""), "{finding:?}");
     // The name's own records come before those above it.
     set(&server, "www.a.example", &[(0, "issue", "ca.example")]);
     assert_fine(&look(&server, "www.a.example").await);
@@ -74,11 +74,19 @@ async fn the_account_and_the_method_are_compared() {
     let examined = look(&server, "www.a.example").await;
     let finding = only(&examined, FindingCode::CaaAccountOther);
     assert!(finding.evidence.contains("the account is https://ca.example/acct/1"), "{finding:?}");
-    assert!(finding.cure().contains("put accounturi=https://ca.example/acct/1 into the issue record of a.example"));
+    let record = "a.example. CAA 0 issue \"ca.example; accounturi=https://ca.example/acct/1\"";
+    assert!(finding.cure().contains(record), "{finding:?}");
     let server = with_records("a.example", &[(0, "issue", "ca.example; validationmethods=dns-01")]);
     let examined = look(&server, "www.a.example").await;
     let finding = only(&examined, FindingCode::CaaMethodForbidden);
     assert!(finding.evidence.starts_with("http-01 is used, and a.example has issue"), "{finding:?}");
+    let record = "a.example. CAA 0 issue \"ca.example; validationmethods=dns-01,http-01\"";
+    assert!(finding.cure().contains(record), "{finding:?}");
+    // What else stands in the record is kept.
+    let all = "ca.example; accounturi=https://ca.example/acct/2; validationmethods=dns-01; x=y";
+    let examined = look(&with_records("a.example", &[(0, "issue", all)]), "www.a.example").await;
+    let record = "\"ca.example; accounturi=https://ca.example/acct/1; validationmethods=dns-01,http-01; x=y\"";
+    assert!(only(&examined, FindingCode::CaaAccountOther).cure().contains(record), "{examined:?}");
     let by_dns = question(&["ca.example"], ChallengeKind::Dns01);
     assert_fine(&check_caa(&resolver(&server), &name("www.a.example"), &[by_dns]).await);
 }

@@ -56,7 +56,7 @@ pub(super) const HOOK_DIRECTORY_REFUSED: Words = Words {
     severity: Severity::Error,
     what: "the hooks of this directory are not run",
     why: "the server is not told of the new certificate",
-    cure: "put right what is named",
+    cure: "chmod o-w (or chown root) what the message names",
 };
 
 pub(super) const HOOK_IGNORED: Words = Words {
@@ -145,8 +145,8 @@ pub(super) const OTHER_CLIENT: Words = Words {
 
 pub(super) const PRIVATE_KEY_FOR_GROUP: Words = Words {
     severity: Severity::Notice,
-    what: "the private key can be read by a group",
-    why: "everybody in the group can pass for this server",
+    what: "the private key can be read by a group, or by users that an access list names",
+    why: "each of them can pass for this server",
     cure: "nothing to do if you meant it; otherwise chmod 0600 the file",
 };
 
@@ -196,7 +196,7 @@ pub(super) const SERVER_CONFIGURATION_REFUSED: Words = Words {
     severity: Severity::Error,
     what: "the server refuses its configuration, so it cannot be reloaded",
     why: "it goes on with the old certificate, and does not start again after a reboot",
-    cure: "mend what it says",
+    cure: "mend what it says, until its own check (nginx -t, apachectl configtest, haproxy -c) finds nothing",
 };
 
 pub(super) const SERVICE_CANNOT_READ_KEY: Words = Words {

@@ -98,7 +98,7 @@ pub(super) const CHALLENGE_NOT_SET_UP: Words = Words {
     severity: Severity::Error,
     what: "an answer for the CA cannot be placed",
     why: "the next renewal fails before the CA is asked",
-    cure: "put right what the message names",
+    cure: "put right what the message names, or answer in another way: certkit reconfigure --cert-name NAME --webroot -w DIR (or --standalone)",
 };
 
 pub(super) const CHALLENGE_RECORDS_LEFT: Words = Words {
@@ -161,7 +161,7 @@ pub(super) const NAME_NOT_FOUND: Words = Words {
     severity: Severity::Error,
     what: "the name does not exist in DNS",
     why: "it cannot be validated, and with it the whole certificate is not renewed",
-    cure: "publish the name again, or take it out of the certificate: certkit certonly --cert-name NAME -d … with the names that are left",
+    cure: "publish the name again (an A or AAAA record), or take it out of the certificate: certkit certonly --cert-name NAME -d … with the names that are left",
 };
 
 pub(super) const NAME_SERVER_FAILS: Words = Words {
@@ -189,7 +189,7 @@ pub(super) const NAME_WITHOUT_ADDRESS: Words = Words {
     severity: Severity::Error,
     what: "the name has no address (neither A nor AAAA)",
     why: "the CA has nothing to connect to, so the name cannot be validated over http",
-    cure: "publish an address for the name, or take it out of the certificate: certkit certonly --cert-name NAME -d … with the names that are left",
+    cure: "publish an address for the name (an A or AAAA record), or take it out of the certificate: certkit certonly --cert-name NAME -d … with the names that are left",
 };
 
 pub(super) const PROFILE_NOT_OFFERED: Words = Words {

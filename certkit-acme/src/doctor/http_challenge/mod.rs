@@ -287,7 +287,7 @@ fn by_family(name: &Identifier, judged: Vec<(IpAddr, Judged)>) -> Vec<Examined> 
             Judged::NotChecked(because) => Examined::not_checked(Check::HttpChallenge, subject, because),
             Judged::Found(finding) => {
                 let differs = v4_is_fine && address.is_ipv6();
-                let finding = if differs { about_ipv6(finding) } else { finding };
+                let finding = if differs { about_ipv6(name, address, finding) } else { finding };
                 Examined::found(Check::HttpChallenge, subject, vec![finding])
             }
         }
@@ -295,9 +295,10 @@ fn by_family(name: &Identifier, judged: Vec<(IpAddr, Judged)>) -> Vec<Examined> 
     judged.into_iter().map(examine).collect()
 }
 
-fn about_ipv6(finding: Finding) -> Finding {
+fn about_ipv6(name: &Identifier, address: IpAddr, finding: Finding) -> Finding {
     let evidence = format!("{} ({})", finding.evidence, finding.code.what());
-    let mut about = Finding::new(FindingCode::Ipv6Differs, "", "").with_severity(finding.severity);
+    let cure = format!("make the server answer on IPv6 as well, or remove the record `{name}. AAAA {address}`");
+    let mut about = Finding::new(FindingCode::Ipv6Differs, "", "").with_severity(finding.severity).with_cure(cure);
     // Escaped already.
     (about.subject, about.evidence) = (finding.subject, evidence);
     about

@@ -3,6 +3,7 @@
 mod certificates;
 mod host;
 mod output;
+mod proof;
 mod schedule;
 mod store;
 mod targets;

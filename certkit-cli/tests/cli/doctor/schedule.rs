@@ -8,7 +8,7 @@ use super::host::{ACTIVE, Host};
 
 #[test]
 fn what_runs_certkit_is_looked_for() {
-    let host = Host::new();
+    let host = Host::with_certificate();
     fs::remove_file(host.at("units/certkit.timer")).unwrap();
     host.problems().are(&["not-scheduled"]).says("not-scheduled", "error", "", "certkit timer install");
     host.unit("certbot.timer", ACTIVE);
@@ -29,6 +29,21 @@ fn what_runs_certkit_is_looked_for() {
         "reboot",
         "systemctl enable certkit.timer",
     );
+}
+
+#[test]
+fn a_store_without_a_certificate_needs_nothing_that_runs_yet() {
+    let host = Host::new();
+    fs::remove_file(host.at("units/certkit.timer")).unwrap();
+    host.problems().are(&["not-scheduled"]).says(
+        "not-scheduled",
+        "notice",
+        "there is no certificate here yet",
+        "certkit timer install",
+    );
+    host.run(&[]).ends_with(0);
+    host.place.tree.lineage("a.example").write();
+    host.problems().are(&["not-scheduled"]).says("not-scheduled", "error", "", "certkit timer install");
 }
 
 #[test]

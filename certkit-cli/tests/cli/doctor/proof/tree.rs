@@ -1,0 +1,72 @@
+//! What is wrong with the tree.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use certkit_core::FindingCode as Code;
+
+use super::fault::{Fault, Look};
+use super::sound::Sound;
+
+fn point(sound: &Sound<'_>, kind: &str, target: &str) {
+    let link = sound.in_store(&format!("live/a.example/{kind}.pem"));
+    fs::remove_file(&link).unwrap();
+    symlink(target, link).unwrap();
+}
+
+pub(super) const FAULTS: &[Fault] = &[
+    Fault::error(Code::BrokenLineage, |sound| {
+        sound.host.write("etc/renewal/b.example.conf", "version = 5.0\n");
+    })
+    .says(&["b.example"])
+    .cure("certkit delete --cert-name b.example")
+    .seen(Look::Here),
+    Fault::warning(Code::LiveWithoutConf, |sound| fs::create_dir(sound.in_store("live/old.example")).unwrap())
+        .says(&["live/old.example", "it is empty"])
+        .cure("certkit certonly -d ")
+        .seen(Look::Here),
+    Fault::warning(Code::ArchiveWithoutConf, |sound| fs::create_dir(sound.in_store("archive/old.example")).unwrap())
+        .says(&["archive/old.example", "it is empty"])
+        .cure("certkit certonly -d ")
+        .seen(Look::Here),
+    Fault::warning(Code::ForeignLink, |sound| {
+        let elsewhere = sound.in_store("archive/a.example/mine.pem");
+        fs::copy(sound.in_store("archive/a.example/chain1.pem"), &elsewhere).unwrap();
+        point(sound, "chain", elsewhere.to_str().unwrap());
+    })
+    .says(&["a.example", "mine.pem"])
+    .cure("archive/a.example/KINDn.pem")
+    .seen(Look::Here),
+    Fault::warning(Code::InterruptedSwitch, |sound| {
+        symlink("cert.pem", sound.in_store("live/a.example/previous_cert.pem")).unwrap();
+    })
+    .says(&["a.example", "previous_cert.pem"])
+    .cure("certkit renew")
+    .seen(Look::Here),
+    Fault::error(Code::MixedVersions, |sound| {
+        sound.write_certificate(|lineage| lineage.versions(2));
+        point(sound, "chain", "../../archive/a.example/chain1.pem");
+    })
+    .says(&["a.example", "cert2.pem", "chain1.pem"])
+    .cure("certkit renew")
+    .seen(Look::Here),
+    Fault::warning(Code::NewerVersionNotLive, |sound| {
+        sound.write_certificate(|lineage| lineage.versions(2));
+        for kind in ["cert", "chain", "fullchain", "privkey"] {
+            point(sound, kind, &format!("../../archive/a.example/{kind}1.pem"));
+        }
+    })
+    .says(&["a.example", "version 2"])
+    .cure("certkit renew")
+    .seen(Look::Here),
+    Fault::warning(Code::SetAside, |sound| fs::create_dir_all(sound.in_store("certkit/aside/a.example/2026-11-20")).unwrap())
+        .says(&["a.example", "certkit/aside/a.example/2026-11-20"])
+        .cure("remove the directory")
+        .seen(Look::Here),
+    Fault::warning(Code::StateDamaged, |sound| {
+        sound.host.write("etc/certkit/state/a.example.json", "{");
+    })
+    .says(&["a.example.json"])
+    .cure("written anew at the next run")
+    .seen(Look::Here),
+];
