@@ -135,8 +135,12 @@ impl RepairPlan {
         } else {
             self.join(store, name, wrong, steps, stuck);
         }
+        // What a commit that did not end has under temporary names is its own.
+        let is_committing = store.journal(name).is_ok_and(|journal| journal.is_some());
         for (finding, step) in more {
-            self.add(store, finding, Some(name), step);
+            if finding.code != FindingCode::LeftOver || !is_committing {
+                self.add(store, finding, Some(name), step);
+            }
         }
     }
 
