@@ -613,6 +613,38 @@ fn only_the_rights_of_others_are_taken_away() {
 }
 
 #[test]
+fn secrets_that_everybody_can_read_are_told_and_shut_where_they_are_certkits() {
+    let dir = laid(&["v1"]);
+    let credentials = dir.path().join("dns.ini");
+    fs::write(&credentials, "token").unwrap();
+    let text = fs::read_to_string(conf(dir.path())).unwrap();
+    fs::write(conf(dir.path()), format!("{text}dns_example_credentials = {}\n", credentials.display())).unwrap();
+    let settings = dir.path().join("certkit/settings.toml");
+    fs::create_dir(settings.parent().unwrap()).unwrap();
+    chmod(settings.parent().unwrap(), 0o711);
+    fs::write(&settings, "[heartbeat]\nurl = \"https://hc.example/secret\"\n").unwrap();
+    for path in [&credentials, &settings] {
+        chmod(path, 0o644);
+    }
+    let diagnoses = diagnose(dir.path());
+    assert_eq!(
+        told(&diagnoses),
+        [
+            (FindingCode::SecretReadable, false),
+            (FindingCode::FolderOpen, true),
+            (FindingCode::SecretReadable, true)
+        ]
+    );
+    repair(dir.path());
+    assert_eq!((mode(&credentials), mode(&settings), mode(settings.parent().unwrap())), (0o644, 0o640, 0o710));
+    // Whoever has nothing to hide may show it.
+    fs::write(&settings, "parallel_orders = 2\n").unwrap();
+    chmod(&settings, 0o644);
+    chmod(settings.parent().unwrap(), 0o711);
+    assert_eq!(told(&diagnose(dir.path())), [(FindingCode::SecretReadable, false), (FindingCode::FolderOpen, true)]);
+}
+
+#[test]
 fn what_belongs_to_another_user_is_told() {
     let dir = laid(&["v1"]);
     // Only root can give something away: for others all of it stays their own.

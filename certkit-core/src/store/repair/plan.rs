@@ -109,6 +109,7 @@ impl RepairPlan {
             }
             None => {}
         }
+        self.credentials(store, name, &conf);
         if conf.check_complete().is_ok() && conf.params().authenticator.is_none() {
             self.add(store, Finding::new(FindingCode::ConfIncomplete, name.as_str(), ""), Some(name), None);
         }
