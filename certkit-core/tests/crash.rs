@@ -29,6 +29,9 @@ symlinkat,link,linkat,unlink,unlinkat,rmdir,mkdir,mkdirat,chmod,fchmod,fchmodat,
 /// One after the other, so that each is met by some call of each kind.
 const ERRORS: [&str; 3] = ["ENOSPC", "EIO", "EROFS"];
 
+/// Of the calls of a repair, one in so many fails. A number that has no divisor with those of errors in common.
+const FSCK_FAILS_EACH: usize = 7;
+
 #[derive(Clone, Copy, PartialEq)]
 enum Scenario {
     /// A lineage with six versions is renewed, and its conf changes; by exchange.
@@ -125,7 +128,10 @@ fn main() -> ExitCode {
             scope.spawn(move || {
                 for (number, call) in calls(scenario).iter().enumerate() {
                     dies(scenario, call);
-                    fails(scenario, call, ERRORS[number % ERRORS.len()]);
+                    // What a repair does is many times the same: saving something, which every call of a kind meets.
+                    if scenario != Scenario::Fsck || number % FSCK_FAILS_EACH == 0 {
+                        fails(scenario, call, ERRORS[number % ERRORS.len()]);
+                    }
                 }
             });
         }
@@ -188,7 +194,8 @@ fn calls(scenario: Scenario) -> Vec<Call> {
         let Some((syscall, _)) = line.split_once('(') else { continue };
         let number = seen.entry(syscall.to_owned()).or_insert(0_usize);
         *number += 1;
-        let reads = syscall.starts_with("open") && !line.contains("O_CREAT") && !line.contains("O_DIRECTORY");
+        let syncs_folders = line.contains("O_DIRECTORY") && scenario != Scenario::Fsck;
+        let reads = syscall.starts_with("open") && !line.contains("O_CREAT") && !syncs_folders;
         if line.contains(tree.to_str().unwrap()) && !reads {
             calls.push(Call { syscall: syscall.to_owned(), number: *number, line: line.to_owned() });
         }
@@ -271,7 +278,7 @@ fn fsck_again(dir: &Path, call: &Call) {
     assert!(again.repaired.is_empty() && again.saved.is_none(), "{call:?}: {again:#?}");
     assert_eq!(whole_version(dir, &name()), (Version(7), chain("v3").leaf), "{call:?}");
     assert!(conf().contains("\nchain = ") && conf().contains(authenticator), "{call:?}: {}", conf());
-    assert!(!key(8).exists());
+    assert!(!key(8).with_file_name("cert8.pem").exists(), "{call:?}");
     assert_keys_are_private(dir);
     let recovered = store.recover(&TestMath::default(), now()).unwrap();
     let hooks = recovered.iter().any(|one| one.made_live == Some(Version(7)));

@@ -122,7 +122,10 @@ pub(super) fn add(
                 finding.code,
                 FindingCode::BrokenLineage | FindingCode::PrivateKeyReadable | FindingCode::OrderPending
             );
-            !has_a_check_of_its_own && only.as_ref().is_none_or(|name| concerns(finding, name))
+            // So have hooks and keys, where it matters who owns or can change them.
+            let of_hook_or_key = matches!(finding.code, FindingCode::WritableByOthers | FindingCode::OwnedByAnother)
+                && (finding.subject.starts_with("renewal-hooks") || finding.subject.contains("/privkey"));
+            !has_a_check_of_its_own && !of_hook_or_key && only.as_ref().is_none_or(|name| concerns(finding, name))
         });
         for path in store.orphaned_settings().unwrap_or_default() {
             let what = "no certificate has this name, so these settings are for nothing";

@@ -4,6 +4,7 @@
 //! open some of that to a group, or `live` and `archive` to everybody, so that a server without root's rights can read
 //! them: a group's rights are never a problem here, and are never taken away.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -43,8 +44,11 @@ enum ProblemKind {
 }
 
 /// All of them, and what could not be looked at.
-pub(crate) fn problems(store: &Store, lineages: &[Result<Lineage, BrokenLineage>]) -> (Vec<Problem>, Vec<StoreError>) {
-    let mut look = Look { paths: store.paths(), found: Vec::new(), errors: Vec::new() };
+pub(crate) fn problems(
+    store: &Store,
+    lineages: &[Result<Lineage, BrokenLineage>],
+) -> (Vec<Problem>, Vec<StoreError>) {
+    let mut look = Look { paths: store.paths(), found: Vec::new(), errors: Vec::new(), seen: BTreeSet::new() };
     look.tree();
     look.hooks();
     look.accounts(&store.accounts_dir(), 0);
@@ -54,6 +58,7 @@ pub(crate) fn problems(store: &Store, lineages: &[Result<Lineage, BrokenLineage>
             Err(broken) => look.anything(&broken.conf_path, None),
         }
     }
+    look.rest();
     (look.found, look.errors)
 }
 
@@ -107,10 +112,17 @@ impl Problem {
     }
 }
 
+fn is_version_of_key(path: &Path) -> bool {
+    let file = path.file_name().and_then(|file| file.to_str());
+    file.is_some_and(|file| Kind::Privkey.version_of(file).is_some())
+}
+
 struct Look<'s> {
     paths: &'s StorePaths,
     found: Vec<Problem>,
     errors: Vec<StoreError>,
+    /// The folders of lineages that were looked at.
+    seen: BTreeSet<PathBuf>,
 }
 
 impl Look<'_> {
@@ -161,24 +173,53 @@ impl Look<'_> {
     fn lineage(&mut self, lineage: &Lineage) {
         let name = Some(lineage.name());
         self.anything(lineage.conf_path(), name);
-        self.anything(lineage.archive_dir(), name);
-        if let Some(live) = lineage.live_path(Kind::Cert).parent() {
-            self.anything(live, name);
-        }
         let live = lineage.target(Kind::Privkey);
+        self.archive(lineage.archive_dir(), name);
+        if let Some(folder) = lineage.live_path(Kind::Cert).parent() {
+            self.live(folder, name);
+        }
         match fs::metadata(live) {
+            // Usually one of those.
+            Ok(_) if live.parent() == Some(lineage.archive_dir()) && is_version_of_key(live) => {}
             Ok(meta) => self.key(live, &meta, ProblemKind::KeyReadable, name),
             Err(error) => self.errors.push(StoreError::new("read", live, error)),
         }
-        // A link is an older version's key, which is looked at by its own name.
-        for file in folder_names(lineage.archive_dir()).unwrap_or_default() {
-            let is_key = file.to_str().is_some_and(|file| Kind::Privkey.version_of(file).is_some());
-            let path = lineage.archive_dir().join(file);
-            if is_key
-                && path != live
-                && let Ok(meta) = fs::symlink_metadata(&path)
-                && meta.is_file()
-            {
+    }
+
+    /// Folders of lineages that are broken, and of none.
+    fn rest(&mut self) {
+        for (top, look) in [
+            (self.paths.archive_dir(), Self::archive as fn(&mut Self, &Path, Option<&LineageName>)),
+            (self.paths.live_dir(), Self::live),
+        ] {
+            let mut names = folder_names(&top).unwrap_or_default();
+            names.sort_unstable();
+            for file in names {
+                let folder = top.join(&file);
+                let name = file.to_str().and_then(|file| LineageName::new(file).ok());
+                if fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir()) {
+                    look(self, &folder, name.as_ref());
+                }
+            }
+        }
+    }
+
+    fn live(&mut self, folder: &Path, name: Option<&LineageName>) {
+        if self.seen.insert(folder.to_owned()) {
+            self.anything(folder, name);
+        }
+    }
+
+    fn archive(&mut self, folder: &Path, name: Option<&LineageName>) {
+        if !self.seen.insert(folder.to_owned()) {
+            return;
+        }
+        self.anything(folder, name);
+        let mut files = folder_names(folder).unwrap_or_default();
+        files.sort_unstable();
+        for path in files.iter().map(|file| folder.join(file)).filter(|path| is_version_of_key(path)) {
+            // A link is an older version's key, which is looked at by its own name.
+            if let Ok(meta) = fs::symlink_metadata(&path) && meta.is_file() {
                 self.key(&path, &meta, ProblemKind::KeyReadable, name);
             }
         }

@@ -211,8 +211,10 @@ impl Planner<'_> {
                 continue;
             }
             let finding = finding.with_severity(crate::Severity::Warning);
-            let why = ", which certbot would make live";
-            away.push((finding.with_cure("certkit fsck --repair"), Some(Step::TakeAway { paths: all, why })));
+            // One file is enough, so that nothing can be interrupted half-way; and the number stays taken.
+            let cert = vec![found.archive.join(Kind::Cert.archive_file(version))];
+            let why = ", so that certbot does not make this version live";
+            away.push((finding.with_cure("certkit fsck --repair"), Some(Step::TakeAway { paths: cert, why })));
         }
         if !found.temps.is_empty() {
             let finding = Finding::new(FindingCode::LeftOver, name.as_str(), self.list(&found.temps));

@@ -26,6 +26,9 @@ mod tree;
 use plan::RepairPlan;
 use saved::Saved;
 
+/// So often it is looked again for what a repair uncovered.
+const MAX_ROUNDS: usize = 4;
+
 /// Something that is wrong with the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -112,12 +115,11 @@ impl LockedStore {
         };
         let mut failed = Vec::new();
         let mut made_live = Vec::new();
-        let mut plan = RepairPlan::of(self.store(), math, now)?;
-        plan.diagnoses.retain(|diagnosis| concerned(diagnosis.name.as_ref()));
-        let planned = std::mem::take(&mut plan.diagnoses);
-
+        let mut planned: Vec<Diagnosis> = Vec::new();
+        let mut saved = Saved::new(self, now);
         // What certkit itself was interrupted in comes first: its temporary files are not damage.
-        for name in plan.commits.iter().filter(|name| concerned(Some(name))) {
+        let interrupted = RepairPlan::of(self.store(), math, now)?;
+        for name in interrupted.commits.iter().filter(|name| concerned(Some(name))) {
             match self.finish_commit(name, math, now) {
                 Ok(done) => {
                     made_live.extend(done.and_then(|done| done.made_live).map(|version| (name.clone(), version)));
@@ -125,17 +127,26 @@ impl LockedStore {
                 Err(error) => failed.push(cannot(&error)),
             }
         }
-        if !plan.commits.is_empty() {
-            plan = RepairPlan::of(self.store(), math, now)?;
-        }
-        let mut saved = Saved::new(self, now);
-        for job in plan.jobs.into_iter().filter(|job| concerned(job.name.as_ref())) {
-            for step in job.steps {
-                match step.perform(self, &mut saved) {
-                    Ok(version) => made_live.extend(job.name.clone().zip(version)),
-                    Err(error) => {
-                        failed.push(cannot(&error));
-                        break;
+        let of_commit = |one: &Diagnosis| one.name.as_ref().is_some_and(|name| interrupted.commits.contains(name));
+        planned.extend(interrupted.diagnoses.iter().filter(|one| one.repair.is_some() && of_commit(one)).cloned());
+        planned.retain(|one| concerned(one.name.as_ref()));
+        // What is behind a damaged conf or link is seen once that is repaired.
+        for round in 0..MAX_ROUNDS {
+            let plan = RepairPlan::of(self.store(), math, now)?;
+            let repaired = plan.diagnoses.into_iter().filter(|one| one.repair.is_some() && concerned(one.name.as_ref()));
+            let new: Vec<_> = repaired.filter(|one| !planned.contains(one)).collect();
+            if round > 0 && (new.is_empty() || !failed.is_empty()) {
+                break;
+            }
+            planned.extend(new);
+            for job in plan.jobs.into_iter().filter(|job| concerned(job.name.as_ref())) {
+                for step in job.steps {
+                    match step.perform(self, &mut saved) {
+                        Ok(version) => made_live.extend(job.name.clone().zip(version)),
+                        Err(error) => {
+                            failed.push(cannot(&error));
+                            break;
+                        }
                     }
                 }
             }
@@ -143,7 +154,7 @@ impl LockedStore {
         let mut left = self.store().diagnose(math, now)?;
         left.retain(|diagnosis| concerned(diagnosis.name.as_ref()));
         let is_left = |one: &Diagnosis| left.iter().any(|other| other.finding == one.finding);
-        let repaired = planned.into_iter().filter(|one| one.repair.is_some() && !is_left(one)).collect();
+        let repaired = planned.into_iter().filter(|one| !is_left(one)).collect();
         Ok(RepairReport { repaired, left, failed, saved: saved.into_dir(), made_live })
     }
 }

@@ -109,6 +109,7 @@ impl RepairPlan {
             }
             None => {}
         }
+        self.credentials(store, name, &conf);
         if conf.check_complete().is_ok() && conf.params().authenticator.is_none() {
             self.add(store, Finding::new(FindingCode::ConfIncomplete, name.as_str(), ""), Some(name), None);
         }
@@ -136,8 +137,12 @@ impl RepairPlan {
         } else {
             self.join(store, name, wrong, steps, stuck);
         }
+        // What a commit that did not end has under temporary names is its own.
+        let is_committing = store.journal(name).is_ok_and(|journal| journal.is_some());
         for (finding, step) in more {
-            self.add(store, finding, Some(name), step);
+            if finding.code != FindingCode::LeftOver || !is_committing {
+                self.add(store, finding, Some(name), step);
+            }
         }
     }
 

@@ -1,11 +1,13 @@
 //! What belongs to no single lineage's links: interrupted runs, leftovers, permissions, accounts.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 
 use super::Diagnosis;
 use super::plan::RepairPlan;
 use super::step::Step;
-use crate::store::{Store, StoreError, files, permissions};
+use crate::store::{RenewalConf, Store, StoreError, files, permissions};
+use crate::words::shell_word;
 use crate::{AcmeUrl, Finding, FindingCode, LineageName, Severity};
 
 impl RepairPlan {
@@ -71,7 +73,26 @@ impl RepairPlan {
             let step = problem.to_take().map(|rights| Step::TakeFromOthers { path: problem.path.clone(), rights });
             self.add(store, finding, problem.name.as_ref(), step);
         }
+        let path = store.paths().settings_file();
+        if store.settings_are_public() && store.settings_for_telling().holds_secrets() {
+            let finding = Finding::new(FindingCode::SecretReadable, shown(store, &path), "");
+            let step = (!path.is_symlink()).then_some(Step::TakeFromOthers { path, rights: 0o007 });
+            self.add(store, finding, None, step);
+        }
         Ok(())
+    }
+
+    /// The files with credentials for DNS that a conf of certbot's plugins names: they lie where their owner put them.
+    pub(super) fn credentials(&mut self, store: &Store, name: &LineageName, conf: &RenewalConf) {
+        for (key, value) in conf.param_values().filter(|(key, _)| key.ends_with("_credentials")) {
+            let Some(path) = value.as_text() else { continue };
+            let is_readable = std::fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o004 != 0);
+            if is_readable {
+                let finding = Finding::new(FindingCode::SecretReadable, path, format!("{key} names it"));
+                let finding = finding.with_cure(format!("chmod o-rwx {}", shell_word(path)));
+                self.add(store, finding, Some(name), None);
+            }
+        }
     }
 
     /// An account that cannot be read stops every command of certbot that uses accounts.
