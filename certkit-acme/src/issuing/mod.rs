@@ -28,6 +28,9 @@ const LONGEST_PROCESSING: Duration = Duration::from_secs(600);
 /// How often the CSR is sent while the CA fails and the order stays ready.
 const MOST_FINALIZE_TRIES: u32 = 3;
 
+/// A CA that failed to take the CSR gets pauses as if it had been asked so often: about a second.
+const ASKED_BEFORE_ANOTHER_TRY: u32 = 4;
+
 /// How far sending the CSR has come in this run.
 enum Finalizing {
     NotYet,
@@ -87,15 +90,19 @@ impl Issuing<'_> {
                 }
                 OrderStatus::Pending => {
                     validate(self, &order).await?;
-                    if asked > 0 {
-                        pause(self.account, asked, order.retry_after, self.stop).await?;
+                    if matches!(finalizing, Finalizing::NotYet) {
+                        // With its last authorization it becomes ready (RFC 8555 section 7.1.6); a CA that needs
+                        // another moment for it says so when the CSR comes.
+                        order.status = OrderStatus::Ready;
+                        continue;
                     }
+                    pause(self.account, asked, order.retry_after, self.stop).await?;
                 }
                 OrderStatus::Ready => {
-                    finalizing = match finalizing {
+                    let times = match finalizing {
                         Finalizing::NotYet => {
                             self.journal.note(OrderStep::Authorized).await?;
-                            self.finalize(&order, 1).await?
+                            1
                         }
                         Finalizing::Tried { times, failure } if times >= MOST_FINALIZE_TRIES => {
                             return Err(failure.unwrap_or_else(|| {
@@ -105,9 +112,23 @@ impl Issuing<'_> {
                         }
                         Finalizing::Tried { times, .. } => {
                             pause(self.account, asked, order.retry_after, self.stop).await?;
-                            self.finalize(&order, times + 1).await?
+                            times + 1
                         }
                     };
+                    let failure = match self.finalize(&order).await? {
+                        // What was answered is the order (RFC 8555 section 7.4).
+                        Ok(answered) => {
+                            order = answered;
+                            None
+                        }
+                        Err(failure) => Some(failure),
+                    };
+                    finalizing = Finalizing::Tried { times, failure };
+                    if order.status != OrderStatus::Ready {
+                        asked = 0;
+                        continue;
+                    }
+                    asked = ASKED_BEFORE_ANOTHER_TRY;
                 }
                 OrderStatus::Processing if late => {
                     let what = "the CA is still working on the order";
@@ -127,16 +148,14 @@ impl Issuing<'_> {
     }
 
     /// Sends the CSR. The journal says so first: after a cut connection the order is read before anything is repeated.
-    async fn finalize(&self, order: &Order, times: u32) -> Result<Finalizing, Failure> {
+    /// The inner error is one after which the order has to be read.
+    async fn finalize(&self, order: &Order) -> Result<Result<Order, Failure>, Failure> {
         let csr = self.request().await?;
         self.journal.note(OrderStep::Finalizing { order }).await?;
-        let sent = heeding(self.stop, GRACE, async { Ok(self.account.finalize(order, &csr).await) }).await?;
-        match sent {
-            Ok(_) => Ok(Finalizing::Tried { times, failure: None }),
+        match heeding(self.stop, GRACE, async { Ok(self.account.finalize(order, &csr).await) }).await? {
+            Ok(answered) => Ok(Ok(answered)),
             // Nothing is known of the CSR's fate, or the CA has it already: the order tells (RFC 8555 section 7.4).
-            Err(error) if may_mend(&error) || error.problem_kind() == Some("orderNotReady") => {
-                Ok(Finalizing::Tried { times, failure: Some(error.into()) })
-            }
+            Err(error) if may_mend(&error) || error.problem_kind() == Some("orderNotReady") => Ok(Err(error.into())),
             Err(error) => Err(error.into()),
         }
     }

@@ -9,8 +9,8 @@ use chrono::{DateTime, Utc};
 use crate::Stop;
 use crate::protocol::{Account, AcmeError};
 
-/// The pauses between two looks at an order or authorization: from the first to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The pauses between two looks at an order or authorization: from the first to the longest. The first look needs none.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// A CA that asks for a longer pause than this is looked at again at the next run.
@@ -81,10 +81,11 @@ fn distance(at: DateTime<Utc>, account: &Account) -> Option<Duration> {
     (at - account.authority().transport().now()).to_std().ok()
 }
 
-/// Waits before the next look: as the CA asks within reason, else a little longer each time.
+/// Waits before the next look: as the CA asks within reason, else a little longer each time, and not at all before the
+/// first. `looks` were taken already.
 pub(crate) async fn pause(
     account: &Account,
-    asked: u32,
+    looks: u32,
     retry_after: Option<DateTime<Utc>>,
     stop: &Stop,
 ) -> Result<(), Failure> {
@@ -94,7 +95,8 @@ pub(crate) async fn pause(
                 .with_retry(retry_after.map_or(Retry::AfterBackoff, Retry::At)));
         }
         Some(wait) => wait,
-        None => (FIRST_PAUSE * 2_u32.saturating_pow(asked.min(8))).min(LONGEST_PAUSE),
+        None if looks == 0 => return Ok(()),
+        None => (FIRST_PAUSE * 2_u32.saturating_pow((looks - 1).min(9))).min(LONGEST_PAUSE),
     };
     tokio::select! {
         () = tokio::time::sleep(wait) => Ok(()),

@@ -161,7 +161,7 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
             }
         }
     }
-    let mut asked = 0;
+    let mut looks = 0;
     loop {
         let authorization = patiently(account, stop, || account.authorization(&wanted.authorization.url)).await??;
         match authorization.status {
@@ -178,8 +178,8 @@ async fn answer(account: &Account, wanted: &Wanted, stop: &Stop) -> Result<Optio
                 ),
             ));
         }
-        pause(account, asked, authorization.retry_after, stop).await?;
-        asked += 1;
+        looks += 1;
+        pause(account, looks, authorization.retry_after, stop).await?;
     }
 }
 

@@ -3,7 +3,8 @@
 //! instant-acme 0.8 signs with P-256 keys alone, retries badNonce twice, and forgets the HTTP status, Retry-After and
 //! Link of what it gets. So it is given a throw-away key and an [`HttpClient`] of ours: every request that it makes is
 //! signed anew with the account's own key and sent through our transport, which knows all of that, and the answer is
-//! kept and read here. What it asks for that we know already (the directory, a nonce) is answered without the network.
+//! kept and read here. What it asks for that we know already (the directory, a nonce, an order that is finalized) is
+//! answered without the network.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -57,20 +58,29 @@ pub(super) async fn order(account: &Account, url: &AcmeUrl) -> Result<Order, Acm
     wire::order(url, url.clone(), &answer)
 }
 
-/// Reads the order and, when it is ready, sends the CSR. The order that comes back may therefore be in any state: one
-/// that a cut connection hid from us has been finalized already and is not finalized twice.
+/// Sends the CSR. An order that is not known to be ready is read first. The one that comes back may therefore be in any
+/// state: one that a cut connection hid from us has been finalized already and is not finalized twice.
 pub(super) async fn finalize(account: &Account, order: &Order, csr_der: &[u8]) -> Result<Order, AcmeError> {
-    let adapter = Adapter::new(account);
-    let outcome = Arc::clone(&adapter.outcome);
-    let client = client(account, adapter).await?;
-    let opened = client.order(order.url.to_string()).await;
-    let now = wire::order(&order.url, order.url.clone(), &taken(&outcome, opened.as_ref().err())?)?;
-    if now.status != OrderStatus::Ready {
-        return Ok(now);
+    let known = match order.status {
+        OrderStatus::Ready => order.clone(),
+        _ => self::order(account, &order.url).await?,
+    };
+    if known.status != OrderStatus::Ready {
+        return Ok(known);
     }
-    let mut opened = opened.map_err(|error| AcmeError::Input(format!("the order cannot be finalized: {error}")))?;
-    let finalized = opened.finalize_csr(csr_der).await;
-    wire::order(&now.finalize, order.url.clone(), &taken(&outcome, finalized.err().as_ref())?)
+    let url = &known.finalize;
+    let sent = record_with(Adapter::knowing(account, known.clone()), async |client| {
+        client.order(known.url.to_string()).await?.finalize_csr(csr_der).await
+    });
+    match sent.await {
+        Ok(answer) => wire::order(url, known.url.clone(), &answer),
+        // RFC 8555 section 7.4: it is in another state than we think, and says in which.
+        Err(error) if error.problem_kind() == Some("orderNotReady") => {
+            let now = self::order(account, &known.url).await?;
+            if now.status == OrderStatus::Ready { Err(error) } else { Ok(now) }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Replaces the contacts; gives the account object.
@@ -102,9 +112,15 @@ async fn record(
     account: &Account,
     call: impl AsyncFnOnce(instant_acme::Account) -> Result<(), instant_acme::Error>,
 ) -> Result<HttpAnswer, AcmeError> {
-    let adapter = Adapter::new(account);
+    record_with(Adapter::new(account), call).await
+}
+
+async fn record_with(
+    adapter: Adapter,
+    call: impl AsyncFnOnce(instant_acme::Account) -> Result<(), instant_acme::Error>,
+) -> Result<HttpAnswer, AcmeError> {
     let outcome = Arc::clone(&adapter.outcome);
-    let result = call(client(account, adapter).await?).await;
+    let result = call(client(adapter).await?).await;
     taken(&outcome, result.err().as_ref())
 }
 
@@ -117,7 +133,8 @@ fn taken(outcome: &Mutex<Outcome>, error: Option<&instant_acme::Error>) -> Resul
     })
 }
 
-async fn client(account: &Account, adapter: Adapter) -> Result<instant_acme::Account, AcmeError> {
+async fn client(adapter: Adapter) -> Result<instant_acme::Account, AcmeError> {
+    let account = adapter.account.clone();
     let unusable = |error: instant_acme::Error| AcmeError::Key(error.to_string());
     let (_, throw_away) = instant_acme::Key::generate_pkcs8().map_err(unusable)?;
     let directory = account.authority().directory().url.to_string();
@@ -131,12 +148,18 @@ async fn client(account: &Account, adapter: Adapter) -> Result<instant_acme::Acc
 #[derive(Clone)]
 struct Adapter {
     account: Account,
+    /// An order that need not be read, because it was read just now.
+    order: Option<Order>,
     outcome: Arc<Mutex<Outcome>>,
 }
 
 impl Adapter {
     fn new(account: &Account) -> Self {
-        Self { account: account.clone(), outcome: Arc::default() }
+        Self { account: account.clone(), order: None, outcome: Arc::default() }
+    }
+
+    fn knowing(account: &Account, order: Order) -> Self {
+        Self { order: Some(order), ..Self::new(account) }
     }
 
     async fn answer(self, request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, instant_acme::Error> {
@@ -146,6 +169,11 @@ impl Adapter {
         }
         if head.method == Method::HEAD {
             return respond("", None);
+        }
+        if let Some(order) =
+            self.order.as_ref().filter(|order| AcmeUrl::parse(&head.uri.to_string()).as_ref() == Ok(&order.url))
+        {
+            return respond(&ready(order).to_string(), None);
         }
         let Ok(body) = body.collect().await;
         let result = self.resend(&head.uri.to_string(), &body.to_bytes()).await;
@@ -195,4 +223,9 @@ fn directory(directory: &Directory) -> Value {
         "keyChange": directory.key_change,
         "renewalInfo": directory.renewal_info,
     })
+}
+
+/// An order that is ready, as far as instant-acme needs it.
+fn ready(order: &Order) -> Value {
+    json!({ "status": "ready", "authorizations": order.authorizations, "finalize": order.finalize })
 }

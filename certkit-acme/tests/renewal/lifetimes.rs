@@ -128,6 +128,17 @@ async fn runs_that_come_too_rarely_for_the_lifetime_are_told_and_renew_each_time
     assert_eq!(simulation.orders(), [12, 24, 36, 48, 60]);
 }
 
+#[tokio::test]
+async fn a_ca_that_has_it_all_at_once_is_asked_no_more_than_it_takes() {
+    let simulation = Simulation::new(hours(12));
+    simulation.cron(hours(2), 4).await;
+    simulation.ca.take_asked();
+    simulation.clock.set(simulation.start + hours(12));
+    simulation.renewer().run(Request::renew(), &Stop::new()).await.unwrap();
+    // The order is ready from the beginning, and the answer to the CSR says where the certificate is.
+    assert_eq!(simulation.ca.take_asked(), ["/dir", "/nonce", "/new-order", "/finalize/1", "/cert/1"]);
+}
+
 /// Ends the long run at an instant of the simulated time.
 struct Until {
     clock: Arc<TestClock>,

@@ -17,6 +17,7 @@ mod orders;
 mod profiles;
 mod proof;
 mod regressions;
+mod requests;
 mod revocation;
 mod runs;
 mod second_ca;

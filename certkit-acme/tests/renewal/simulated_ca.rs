@@ -32,6 +32,8 @@ struct Shared {
     /// The issuer's certificate, PEM.
     root: String,
     orders: Mutex<Vec<Placed>>,
+    /// The paths that were asked for, in order.
+    asked: Mutex<Vec<String>>,
     is_down: AtomicBool,
 }
 
@@ -58,8 +60,9 @@ impl SimulatedCa {
         set_dates(&mut params, now - TimeDelta::days(365), now + TimeDelta::days(3650));
         let root = params.self_signed(&key).unwrap().pem();
         let issuer = Issuer::new(params, key);
-        let (orders, is_down) = (Mutex::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { base, clock: Arc::clone(clock), lifetime, issuer, root, orders, is_down });
+        let (orders, asked, is_down) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        let shared =
+            Arc::new(Shared { base, clock: Arc::clone(clock), lifetime, issuer, root, orders, asked, is_down });
         let served = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -84,6 +87,11 @@ impl SimulatedCa {
         self.shared.is_down.store(is_down, Ordering::Relaxed);
     }
 
+    /// The paths that were asked for since the last call.
+    pub(crate) fn take_asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.asked.lock().unwrap())
+    }
+
     /// When orders were placed, by its clock.
     pub(crate) fn orders(&self) -> Vec<DateTime<Utc>> {
         self.shared.orders.lock().unwrap().iter().map(|order| order.at).collect()
@@ -93,6 +101,7 @@ impl SimulatedCa {
 impl Shared {
     fn serve(&self, mut stream: TcpStream) {
         let Some((path, body)) = read(&stream) else { return };
+        self.asked.lock().unwrap().push(path.clone());
         let (status, kind, headers, body) = if self.is_down.load(Ordering::Relaxed) {
             (503, "text/html", String::new(), "<html>maintenance</html>".to_owned())
         } else {

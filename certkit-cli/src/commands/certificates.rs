@@ -41,11 +41,16 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let mut listing = Listing { filtered: wanted_name.is_some() || !wanted.is_empty(), ..Listing::default() };
     listing.findings =
         store.audit()?.into_iter().filter(|finding| finding.code != FindingCode::BrokenLineage).collect();
-    for lineage in store.lineages()? {
+    let looked = store.map_lineages(|lineage| {
+        let mut findings = Vec::new();
         let listed = match lineage {
-            Ok(lineage) => usable(&store, &lineage, context.now, &mut listing.findings),
+            Ok(lineage) => usable(&store, &lineage, context.now, &mut findings),
             Err(broken) => unusable(broken),
         };
+        (listed, findings)
+    })?;
+    for (listed, findings) in looked {
+        listing.findings.extend(findings);
         // certbot does not filter what it cannot read, and neither do we: a broken one must not hide.
         if listed.error.is_some() || matches(&listed, wanted_name.as_deref(), &wanted) {
             listing.lineages.push(listed);
@@ -93,18 +98,14 @@ fn usable(store: &Store, lineage: &Lineage, now: DateTime<Utc>, findings: &mut V
         paths: Kind::ALL.map(|kind| Some(lineage.live_path(kind).to_owned())),
         ..Listed::default()
     };
-    match lineage.certificate() {
-        Ok(certificate) => {
+    match lineage.checked_certificate(Some(&AwsLcKeyMath::new())) {
+        Ok((certificate, checked)) => {
             listed.due = due(store, lineage, &certificate, now, findings);
             findings.extend(authenticator_finding(lineage, &certificate));
             listed.certificate = Some(facts(&certificate));
+            listed.error = checked.err().map(|reason| reason.to_string());
         }
         Err(reason) => listed.error = Some(reason.to_string()),
-    }
-    if listed.error.is_none()
-        && let Err(reason) = lineage.check_live(Some(&AwsLcKeyMath::new()))
-    {
-        listed.error = Some(reason.to_string());
     }
     listed
 }

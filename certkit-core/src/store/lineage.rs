@@ -195,12 +195,28 @@ pub struct Lineages<'a> {
     names: std::vec::IntoIter<std::ffi::OsString>,
 }
 
+impl Lineages<'_> {
+    /// The file names of the confs that are still to come.
+    pub(super) fn names(&self) -> &[std::ffi::OsString] {
+        self.names.as_slice()
+    }
+
+    /// The lineage of a conf; none when it is gone.
+    pub(super) fn read(&self, name: &OsStr) -> Option<Result<Lineage, BrokenLineage>> {
+        self.store.load(self.dir.join(name), name).transpose()
+    }
+}
+
 impl Iterator for Lineages<'_> {
     type Item = Result<Lineage, BrokenLineage>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let Self { store, dir, names } = self;
-        names.find_map(|name| store.load(dir.join(&name), &name).transpose())
+        while let Some(name) = self.names.next() {
+            if let Some(lineage) = self.read(&name) {
+                return Some(lineage);
+            }
+        }
+        None
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -310,10 +326,30 @@ impl Lineage {
     /// is signed by the first of the chain. Without `math` signatures are not checked and keys only where they carry
     /// their public key. Reads the files again when the links change meanwhile.
     pub fn check_live(&self, math: Option<&dyn KeyMath>) -> Result<(), BrokenReason> {
-        self.check_targets(math).or_else(|error| match self.moved()? {
-            Some(now) => now.check_targets(math),
-            None => Err(error),
-        })
+        self.checked_certificate(math).and_then(|(_, checked)| checked)
+    }
+
+    /// [`Lineage::certificate`] and [`Lineage::check_live`] at once, for who wants both: each file is read once. The outer
+    /// error says that there is no certificate, the inner one what else is wrong.
+    pub fn checked_certificate(
+        &self,
+        math: Option<&dyn KeyMath>,
+    ) -> Result<(Certificate, Result<(), BrokenReason>), BrokenReason> {
+        match self.look(math) {
+            Ok((leaf, Ok(()))) => Ok((leaf, Ok(()))),
+            unsound => match self.moved()? {
+                Some(now) => now.look(math),
+                None => unsound,
+            },
+        }
+    }
+
+    fn look(&self, math: Option<&dyn KeyMath>) -> Result<(Certificate, Result<(), BrokenReason>), BrokenReason> {
+        let cert = self.target(Kind::Cert);
+        let bytes = contents(cert)?;
+        let leaf = certificate_in(cert, &bytes)?;
+        let checked = self.check_files(&leaf, &bytes, math);
+        Ok((leaf, checked))
     }
 
     /// The lineage as its links are now, when that is not how they were.
@@ -322,21 +358,25 @@ impl Lineage {
         Ok((targets != self.targets).then(|| Self { targets, ..self.clone() }))
     }
 
-    fn check_targets(&self, math: Option<&dyn KeyMath>) -> Result<(), BrokenReason> {
+    fn check_files(
+        &self,
+        leaf: &Certificate,
+        cert_bytes: &[u8],
+        math: Option<&dyn KeyMath>,
+    ) -> Result<(), BrokenReason> {
         let [cert, privkey, chain, fullchain] = &self.targets;
-        let (cert_bytes, chain_bytes, full_bytes) = (contents(cert)?, contents(chain)?, contents(fullchain)?);
-        let leaf = certificate_in(cert, &cert_bytes)?;
+        let (chain_bytes, full_bytes) = (contents(chain)?, contents(fullchain)?);
         let read_chain = |path: &PathBuf, bytes: &[u8]| {
             Chain::from_pem(bytes).map_err(|source| BrokenReason::Certificate { path: path.clone(), source })
         };
         // The first of chain.pem is the leaf's issuer, whatever the type calls it.
         let issuers = read_chain(chain, &chain_bytes)?;
-        let same_bytes = full_bytes.strip_prefix(cert_bytes.as_slice()) == Some(chain_bytes.as_slice());
+        let same_bytes = full_bytes.strip_prefix(cert_bytes) == Some(chain_bytes.as_slice());
         if !same_bytes {
             // certbot compares bytes; other line ends or a comment harm nobody who reads the files.
             let full = read_chain(fullchain, &full_bytes)?;
             let rest = std::iter::once(&issuers.leaf).chain(&issuers.issuers);
-            if full.leaf != leaf || !full.issuers.iter().eq(rest) {
+            if full.leaf != *leaf || !full.issuers.iter().eq(rest) {
                 return Err(BrokenReason::FullchainDiffers {
                     fullchain: fullchain.clone(),
                     cert: cert.clone(),
@@ -356,7 +396,7 @@ impl Lineage {
             return Err(BrokenReason::KeyMismatch { key: privkey.clone(), cert: cert.clone() });
         }
         if let Some(math) = math {
-            math.verify_signature(&leaf, &issuers.leaf).map_err(|source| BrokenReason::NotSignedByChain {
+            math.verify_signature(leaf, &issuers.leaf).map_err(|source| BrokenReason::NotSignedByChain {
                 cert: cert.clone(),
                 chain: chain.clone(),
                 source,

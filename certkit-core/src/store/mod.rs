@@ -5,6 +5,8 @@
 mod account;
 pub use account::{AccountMeta, NewStoredAccount, StoredAccount};
 
+mod all_cores;
+
 mod aside;
 
 mod audit;

@@ -1,11 +1,10 @@
 //! Reading one file of the tree: regular files only, of bounded size, without ever waiting.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, statat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::StoreError;
 
@@ -54,10 +53,17 @@ pub(crate) fn bounded_if(
     let size = usize::try_from(stat.st_size).ok().filter(|size| *size <= max).ok_or_else(|| fail(too_large()))?;
     // One byte more than the size, so that the end is seen without growing the buffer.
     let mut bytes = Vec::with_capacity(size + 1);
-    // The file may grow while it is read.
-    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
-    File::from(file).take(limit).read_to_end(&mut bytes).map_err(fail)?;
-    if bytes.len() > max { Err(fail(too_large())) } else { Ok(bytes) }
+    loop {
+        match retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut bytes))) {
+            Ok(0) => return Ok(bytes),
+            Ok(_) if bytes.len() > max => return Err(fail(too_large())),
+            // A regular file gives less than there is room for at its end alone; one call less for each file counts.
+            Ok(_) if size > 0 && bytes.len() >= size && bytes.len() < bytes.capacity() => return Ok(bytes),
+            // It grows while it is read, or a file system gives it in parts.
+            Ok(_) => bytes.reserve(size.clamp(1024, 1 << 20)),
+            Err(error) => return Err(fail(error.into())),
+        }
+    }
 }
 
 /// The error for something that is not a file with content.

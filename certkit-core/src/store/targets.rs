@@ -4,7 +4,9 @@
 //! Targets may be relative or absolute and lie where they like: after a recovered crash certbot's links are absolute for
 //! ever, and owners move archives.
 
+use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, readlinkat, statat};
@@ -57,8 +59,10 @@ fn target(folders: &mut Folders, link: &Path) -> Result<PathBuf, BrokenReason> {
         Err(Errno::INVAL) => return Err(BrokenReason::NotASymlink { path: link.to_owned() }),
         Err(error) => return Err(unreadable(link, error)),
     };
-    let written = <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(written.into_bytes());
-    let target = absolute(&parent.join(written))?;
+    let target = match below(parent, written.to_bytes()) {
+        Some(target) => target,
+        None => absolute(&parent.join(OsString::from_vec(written.into_bytes())))?,
+    };
     let dangling = || BrokenReason::Dangling { link: link.to_owned(), target: target.clone() };
     let (parent, name) = split(&target).ok_or_else(dangling)?;
     let folder = match folders.open(parent) {
@@ -82,7 +86,11 @@ struct Folders([Option<(PathBuf, OwnedFd)>; 2]);
 
 impl Folders {
     fn open(&mut self, path: &Path) -> Result<&OwnedFd, Errno> {
-        let at = match self.0.iter().position(|slot| slot.as_ref().is_some_and(|(open, _)| open == path)) {
+        let at = match self
+            .0
+            .iter()
+            .position(|slot| slot.as_ref().is_some_and(|(open, _)| open.as_os_str() == path.as_os_str()))
+        {
             Some(at) => at,
             None => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -97,16 +105,43 @@ impl Folders {
 }
 
 /// Folder and name of a path; none for one that ends in `..` or is the root.
-fn split(path: &Path) -> Option<(&Path, &std::ffi::OsStr)> {
+fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    let bytes = path.as_os_str().as_bytes();
+    if is_plain(bytes) {
+        let slash = memchr::memrchr(b'/', bytes)?;
+        let (parent, name) = (bytes.get(..slash.max(1))?, bytes.get(slash + 1..)?);
+        return Some((Path::new(OsStr::from_bytes(parent)), OsStr::from_bytes(name)));
+    }
     let parent = path.parent()?;
     let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     Some((parent, path.file_name()?))
 }
 
+/// Where a link leads that is written as certbot writes it, up and down again, in a plain folder. None for all others.
+fn below(folder: &Path, written: &[u8]) -> Option<PathBuf> {
+    let (mut folder, mut rest) = (folder.as_os_str().as_bytes(), written);
+    if !is_plain(folder) {
+        return None;
+    }
+    while let Some(after) = rest.strip_prefix(b"../") {
+        folder = folder.get(..memchr::memrchr(b'/', folder)?)?;
+        rest = after;
+    }
+    let target = [folder, b"/", rest].concat();
+    is_plain(&target).then(|| OsString::from_vec(target).into())
+}
+
+/// Whether a path is absolute, and made of names with one slash before each: then its bytes say what its components say,
+/// which takes far longer to find out. Most paths of a store are.
+fn is_plain(path: &[u8]) -> bool {
+    let mut names = path.split(|byte| *byte == b'/');
+    names.next().is_some_and(<[u8]>::is_empty) && names.all(|name| !matches!(name, b"" | b"." | b".."))
+}
+
 /// Absolute, with `.` and `..` resolved by name alone.
 pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     let plain = |component| matches!(component, Component::RootDir | Component::Normal(_));
-    if path.is_absolute() && path.components().all(plain) {
+    if is_plain(path.as_os_str().as_bytes()) || (path.is_absolute() && path.components().all(plain)) {
         return Ok(path.to_owned());
     }
     let absolute = std::path::absolute(path).map_err(|error| StoreError::new("resolve", path, error))?;
@@ -134,4 +169,63 @@ pub(super) fn common_version(targets: &[PathBuf; 4]) -> Option<crate::Version> {
         common = Some(here);
     }
     common.map(|(_, version)| version)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the standard library says of the same.
+    fn slowly(folder: &Path, written: &str) -> PathBuf {
+        let mut out = PathBuf::from("/");
+        for component in folder.join(written).components() {
+            match component {
+                Component::ParentDir => {
+                    out.pop();
+                }
+                Component::CurDir => {}
+                other => out.push(other),
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn links_as_certbot_writes_them_are_resolved_at_once() {
+        let folder = Path::new("/etc/letsencrypt/live/a.example");
+        for (written, target) in [
+            ("../../archive/a.example/cert1.pem", Some("/etc/letsencrypt/archive/a.example/cert1.pem")),
+            ("cert1.pem", Some("/etc/letsencrypt/live/a.example/cert1.pem")),
+            ("../../../../x", Some("/x")),
+            ("../../../../../x", None),
+            ("/etc/x", None),
+            ("../..", None),
+            ("a/../b", None),
+            ("./a", None),
+            ("a//b", None),
+            ("a/", None),
+            ("", None),
+        ] {
+            assert_eq!(below(folder, written.as_bytes()).as_deref(), target.map(Path::new), "{written}");
+        }
+        assert_eq!(below(Path::new("live"), b"../x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_bytes_say_is_what_the_components_say(folder in "(/(a|b\\.c|\\.\\.?)?){0,4}", written in "((\\.\\./)?|/)((a|\\.|b\\.\\.|\\.\\.)/?){0,4}") {
+            let path = Path::new(&folder);
+            if let Some(target) = below(path, written.as_bytes()) {
+                prop_assert_eq!(target.as_os_str(), slowly(path, &written).as_os_str());
+            }
+            let whole = path.join(&written);
+            if is_plain(whole.as_os_str().as_bytes()) {
+                let (parent, name) = split(&whole).unwrap();
+                prop_assert_eq!((parent.as_os_str(), name), (whole.parent().unwrap().as_os_str(), whole.file_name().unwrap()));
+                prop_assert_eq!(absolute(&whole).unwrap(), whole);
+            }
+        }
+    }
 }

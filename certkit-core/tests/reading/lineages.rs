@@ -279,3 +279,30 @@ fn versions_are_counted_by_what_exists_of_them() {
     fs::remove_dir_all(&archive).unwrap();
     assert_eq!(lineage.versions().unwrap_err().path, archive);
 }
+
+#[test]
+fn many_lineages_read_on_all_cores_are_those_read_one_by_one() {
+    let dir = temp_dir();
+    for number in 0..300 {
+        let name = lineage_name(&format!("n{number}.example.org"));
+        lay_lineage(dir.path(), &name, &["v1"]);
+        match number % 50 {
+            7 => fs::write(dir.path().join(format!("renewal/{name}.conf")), "[").unwrap(),
+            9 => fs::remove_file(dir.path().join(format!("live/{name}/chain.pem"))).unwrap(),
+            _ => {}
+        }
+    }
+    let store = store(dir.path());
+    let seen = |lineage: Result<Lineage, certkit_core::store::BrokenLineage>| match lineage {
+        Ok(lineage) => format!("{} until {}", lineage.name(), lineage.certificate().unwrap().validity().not_after),
+        Err(broken) => broken.to_string(),
+    };
+    let one_by_one: Vec<String> = store.lineages().unwrap().map(seen).collect();
+    assert_eq!(one_by_one.len(), 300);
+    assert_eq!(one_by_one.iter().filter(|line| !line.contains(" until ")).count(), 12);
+    assert_eq!(store.map_lineages(seen).unwrap(), one_by_one);
+    // An error is not an absence here either.
+    fs::remove_dir_all(dir.path().join("renewal")).unwrap();
+    fs::write(dir.path().join("renewal"), "").unwrap();
+    store.map_lineages(|_| ()).unwrap_err();
+}

@@ -1,10 +1,11 @@
 //! A conf as lines and as sections: what each line means and which lines an entry takes.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use super::ConfError;
 use super::grammar::{self, RawValue};
+use super::names::Names;
+use super::usual_line::{usual, usual_marker};
 
 /// UTF-8's byte-order mark, which `configobj` takes off once.
 pub(super) const BOM: char = '\u{feff}';
@@ -26,7 +27,7 @@ pub(super) struct Section<'a> {
     pub(super) header: Option<usize>,
     pub(super) entries: Vec<Entry<'a>>,
     pub(super) children: Vec<usize>,
-    names: HashSet<&'a str>,
+    names: Names<'a>,
 }
 
 pub(super) struct Entry<'a> {
@@ -53,11 +54,16 @@ impl<'a> Document<'a> {
         while let Some(line) = document.content(index) {
             let first = index;
             index += 1;
+            if let Some((key, value, value_at)) = usual(line) {
+                let entry = Entry { key, value, first, last: first, value_at, comment_at: None };
+                document.section_mut(current).push(entry)?;
+                continue;
+            }
             let trimmed = grammar::trim(line);
             if trimmed.is_empty() || trimmed.starts_with('#') {
                 continue;
             }
-            if let Some(marker) = grammar::marker(line) {
+            if let Some(marker) = usual_marker(line).or_else(|| grammar::marker(line)) {
                 current = document.open(current, &marker, first)?;
                 continue;
             }
@@ -75,13 +81,9 @@ impl<'a> Document<'a> {
                     .ok_or_else(|| syntax(first, "the value's quotes or commas do not fit together"))?;
                 (value.value, value.comment_at.map(|at| at + keyword.value_at))
             };
-            let section = document.section_mut(current);
-            if !section.names.insert(keyword.key) {
-                return Err(syntax(first, "the key stands there twice"));
-            }
             let entry =
                 Entry { key: keyword.key, value, first, last: index - 1, value_at: keyword.value_at, comment_at };
-            section.entries.push(entry);
+            document.section_mut(current).push(entry)?;
         }
         Ok(document)
     }
@@ -168,15 +170,15 @@ impl<'a> Document<'a> {
 
 impl<'a> Section<'a> {
     fn new(name: Option<&'a str>, parent: usize, depth: usize, header: Option<usize>) -> Self {
-        Self {
-            name,
-            parent,
-            depth,
-            header,
-            entries: Vec::new(),
-            children: Vec::new(),
-            names: HashSet::with_capacity(14),
+        Self { name, parent, depth, header, entries: Vec::new(), children: Vec::new(), names: Names::default() }
+    }
+
+    fn push(&mut self, entry: Entry<'a>) -> Result<(), ConfError> {
+        if !self.names.insert(entry.key) {
+            return Err(syntax(entry.first, "the key stands there twice"));
         }
+        self.entries.push(entry);
+        Ok(())
     }
 
     pub(super) fn entry(&self, key: &str) -> Option<&Entry<'a>> {

@@ -31,7 +31,8 @@ impl<'d, 'a> Interpolation<'d, 'a> {
         key: &'t str,
         text: &'t str,
     ) -> Result<Cow<'t, str>, ConfError> {
-        if next_name(text, 0).is_none() {
+        // Hardly any value has one, and a single byte is found sooner than two.
+        if memchr::memchr(b'%', text.as_bytes()).is_none() || next_name(text, 0).is_none() {
             return Ok(Cow::Borrowed(text));
         }
         let mut trail = Vec::new();

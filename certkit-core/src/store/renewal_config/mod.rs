@@ -1,15 +1,17 @@
 //! `renewal/NAME.conf`: read with certbot's meaning, written so that only the lines that change change.
 //!
-//! [`grammar`] reads one line as `configobj` does, [`document`] puts lines into sections, [`interpolate`] resolves
-//! `%(name)s`, [`params`] gives `[renewalparams]` its types, [`edit`] changes lines and proves that nothing else moved,
-//! [`quote`] writes values.
+//! [`grammar`] reads one line as `configobj` does, [`usual_line`] the same of those that certbot writes, [`document`] puts
+//! lines into sections, [`names`] knows the keys of one, [`interpolate`] resolves `%(name)s`, [`params`] gives
+//! `[renewalparams]` its types, [`edit`] changes lines and proves that nothing else moved, [`quote`] writes values.
 
 mod document;
 mod edit;
 mod grammar;
 mod interpolate;
+mod names;
 mod params;
 mod quote;
+mod usual_line;
 
 pub use edit::ConfEdits;
 pub use params::RenewalParams;

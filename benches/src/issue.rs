@@ -1,0 +1,98 @@
+//! What issuing costs: all that is due, in one run, from a Pebble that validates without delay.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use certkit_acme::dns::ResolverSettings;
+use certkit_acme::protocol::{Authority, NewAccount};
+use certkit_acme::renewal::{Outcome, Renewer, Request};
+use certkit_acme::transport::{Transport, TransportSettings};
+use certkit_acme::{Stop, accounts};
+use certkit_core::AcmeUrl;
+use certkit_core::store::{Store, StorePaths};
+use testkit::{Pebble, PebbleOptions, Tree};
+
+use crate::cost::{self, Cost, millis};
+use crate::{Failure, trees};
+
+/// So many certificates are issued where nothing else is asked for.
+const USUAL: usize = 20;
+/// Orders at once; more than that no CA likes.
+const AT_ONCE: usize = 20;
+
+/// Issues so many certificates and prints what it took, beside what Pebble's own work took.
+pub(crate) fn print(arguments: &[&str]) -> Result<(), Failure> {
+    let count = match arguments {
+        [count] => count.parse()?,
+        _ => USUAL,
+    };
+    let pebble = Pebble::start(PebbleOptions::default());
+    // In memory where that is possible: how fast a disk syncs is not the question.
+    let memory = Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
+    let tree = Tree::new(folder.path().join("letsencrypt"), testkit::now());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let account = runtime.block_on(register(&pebble, tree.config_dir()))?;
+    for number in 0..count {
+        let lineage = tree.lineage(&trees::name(number)).days_left(10).server(&pebble.directory_url());
+        lineage.account(&account).standalone(pebble.http_port()).write();
+    }
+    let before = cpu_of_pebble()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["issue-all", &pebble.dns_address().to_string()]);
+    command.arg(pebble.ca_bundle()).arg(tree.config_dir()).stderr(Stdio::inherit());
+    let told = String::from_utf8(command.output()?.stdout)?;
+    let Cost { result, cpu, wall, peak_kib } = Cost::parse(&told).ok_or("the run gave no figures")?;
+    let server = cpu_of_pebble()? - before;
+    println!("{result} of {count} certificates in one run, {AT_ONCE} at once");
+    println!("  wall {:.0} ms, {:.2} of Pebble's CPU time", millis(wall), millis(wall) / server);
+    println!("  CPU time of Pebble {server:.0} ms, of certkit {:.0} ms", millis(cpu));
+    println!("  peak memory of certkit {:.1} MiB", peak_kib as f64 / 1024.0);
+    Ok(())
+}
+
+/// The run, in a process of its own.
+pub(crate) fn issue_all(dns: &str, ca_bundle: &str, config_dir: &str) -> Result<(), Failure> {
+    let mut transport = TransportSettings::new();
+    transport.ca_bundles.push(ca_bundle.into());
+    let store = Store::open(StorePaths::within(config_dir))?;
+    let names = ResolverSettings::with_servers(vec![dns.parse()?]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let renewer = Renewer::builder(store).transport(transport).resolver(names).build()?;
+    let mut request = Request::renew();
+    request.parallel_orders = Some(AT_ONCE);
+    // No server has these certificates.
+    request.probe_endpoints = false;
+    cost::print_of(|| {
+        let report = runtime.block_on(renewer.run(request, &Stop::new()))?;
+        Ok(report.entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Renewed { .. })).count())
+    })
+}
+
+async fn register(pebble: &Pebble, config_dir: &Path) -> Result<String, Failure> {
+    let mut settings = TransportSettings::new();
+    settings.ca_bundles.push(pebble.ca_bundle());
+    let directory = AcmeUrl::parse(&pebble.directory_url())?;
+    let authority = Authority::connect(Transport::new(&settings)?, &directory).await?;
+    let locked = Store::open(StorePaths::within(config_dir))?.lock()?;
+    let new = NewAccount::new(Vec::new(), true);
+    let saved = accounts::register_and_save(&locked, &authority, &new, None, testkit::now(), "bench").await?;
+    Ok(saved.stored.id)
+}
+
+/// The CPU time of the Pebble that this process started, in milliseconds.
+fn cpu_of_pebble() -> Result<f64, Failure> {
+    let own = std::process::id().to_string();
+    for entry in fs::read_dir("/proc")? {
+        let Ok(stat) = fs::read_to_string(entry?.path().join("stat")) else { continue };
+        // proc(5): the name in brackets, the state, the parent, and from the twelfth on the ticks in user and system mode.
+        let Some((head, rest)) = stat.rsplit_once(") ") else { continue };
+        let fields: Vec<&str> = rest.split(' ').collect();
+        if head.ends_with("(pebble") && fields.get(1) == Some(&own.as_str()) {
+            let ticks: u64 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+            return Ok(ticks as f64 * 1000.0 / rustix::param::clock_ticks_per_second() as f64);
+        }
+    }
+    Err("pebble is not in /proc".into())
+}
