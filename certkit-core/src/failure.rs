@@ -1,9 +1,11 @@
 //! What went wrong in an attempt, as a value: what to do next follows from it.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::Identifier;
+use crate::{Identifier, IdentifierSet};
 
 /// A failed step. State keeps the codes; the words for them stand in this file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +156,22 @@ impl Failure {
     #[must_use]
     pub fn with_identifiers(mut self, failures: Vec<IdentifierFailure>) -> Self {
         self.per_identifier = failures;
+        self
+    }
+
+    /// The same with what is known of these identifiers, each once. A CA may name whatever it likes: the owner is told
+    /// of what was ordered.
+    #[must_use]
+    pub fn concerning(mut self, identifiers: &IdentifierSet) -> Self {
+        // CAs name the base of a wildcard.
+        let is_same = |ordered: &Identifier, named: &Identifier| match (ordered.as_dns(), named.as_dns()) {
+            (Some(ordered), Some(named)) => ordered == named || ordered.base() == named.as_str(),
+            _ => ordered == named,
+        };
+        let mut seen = HashSet::new();
+        self.per_identifier.retain(|one| {
+            identifiers.iter().any(|ordered| is_same(ordered, &one.identifier)) && seen.insert(one.identifier.clone())
+        });
         self
     }
 
@@ -347,6 +365,18 @@ mod tests {
         assert_eq!(problem.kind, "dns");
         assert!(problem.detail.starts_with("\\u{1b}[2J"));
         assert_eq!(problem.detail.chars().count(), Failure::MAX_DETAIL_CHARS + 1);
+    }
+
+    #[test]
+    fn names_that_nobody_ordered_are_not_told() {
+        let of = |name: &str| IdentifierFailure::new(Identifier::parse(name).unwrap(), Problem::new("dns", "x"));
+        let ordered = ["a.example", "*.b.example", "192.0.2.1"].map(|name| Identifier::parse(name).unwrap());
+        let named =
+            ["a.example", "evil.example", "b.example", "a.example", "*.b.example", "x.b.example", "192.0.2.1"].map(of);
+        let failure = Failure::new(FailureClass::ChallengeFailed, "x").with_identifiers(named.to_vec());
+        let kept: Vec<_> = failure.concerning(&ordered.into_iter().collect()).per_identifier;
+        let kept: Vec<_> = kept.iter().map(|one| one.identifier.to_string()).collect();
+        assert_eq!(kept, ["a.example", "b.example", "*.b.example", "192.0.2.1"]);
     }
 
     #[test]

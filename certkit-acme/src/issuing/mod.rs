@@ -73,7 +73,11 @@ pub(crate) enum OrderStep<'a> {
 
 impl Issuing<'_> {
     /// From wherever the order stands to the chain.
-    pub(crate) async fn finish(&self, mut order: Order) -> Result<IssuedChain, Failure> {
+    pub(crate) async fn finish(&self, order: Order) -> Result<IssuedChain, Failure> {
+        self.advance(order).await.map_err(|failure| failure.concerning(self.identifiers))
+    }
+
+    async fn advance(&self, mut order: Order) -> Result<IssuedChain, Failure> {
         let deadline = Instant::now() + LONGEST_PROCESSING;
         let mut asked = 0;
         let mut finalizing = Finalizing::NotYet;

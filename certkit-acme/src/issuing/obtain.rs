@@ -18,7 +18,8 @@ pub async fn obtain(
     key: &PrivateKey,
     stop: &Stop,
 ) -> Result<IssuedChain, Failure> {
-    let order = account.new_order(&NewOrder::new(identifiers.clone())).await?;
+    let order = account.new_order(&NewOrder::new(identifiers.clone())).await;
+    let order = order.map_err(|error| Failure::from(error).concerning(identifiers))?;
     let key = KeyHolder::Us(key);
     let issuing = Issuing { account, identifiers, solver, key, preferred_chain: None, journal: &NoJournal, stop };
     issuing.finish(order).await

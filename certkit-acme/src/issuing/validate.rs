@@ -35,7 +35,9 @@ pub(super) async fn validate(issuing: &Issuing<'_>, order: &Order) -> Result<(),
     wanted.sort_by_key(|one| position(identifiers, &one.challenge));
     // Hooks and web roots are told names of the owner's request only, whatever a CA would like to have proved.
     if let Some(foreign) = wanted.iter().find(|one| position(identifiers, &one.challenge).is_none()) {
-        let what = format!("the CA wants {} validated, which was not ordered", foreign.challenge.identifier);
+        let Challenge { identifier, wildcard, .. } = &foreign.challenge;
+        let star = if *wildcard { "*." } else { "" };
+        let what = format!("the CA wants {star}{identifier} validated, which was not ordered");
         return Err(Failure::new(FailureClass::Protocol, what));
     }
     let count = u32::try_from(wanted.len()).unwrap_or(u32::MAX);

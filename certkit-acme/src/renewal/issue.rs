@@ -240,7 +240,7 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
         Ok(order) => Ok(order),
         Err(error) if error.is_gone() => Err((None, "unknown-to-the-ca")),
         Err(error) => {
-            let failure = Failure::from(error);
+            let failure = Failure::from(error).concerning(identifiers);
             let failures = inventory.state(&job.subject.name).consecutive_failures;
             let old = now - journalled.placed > LONGEST_LIFE_OF_AN_ORDER;
             if !old && !is_of_no_more_use(&failure, failures) {
@@ -342,15 +342,16 @@ pub(super) async fn place(wanted: NewOrderFor<'_>) -> Result<Order, Failure> {
     let mut new = NewOrder::new(identifiers.clone());
     new.profile = profile;
     new.replaces = replaces;
-    let mut order = account.new_order(&new).await.map_err(Failure::from)?;
+    let order = async || account.new_order(&new).await.map_err(|error| Failure::from(error).concerning(identifiers));
+    let mut placed = order().await?;
     for _ in 1..MOST_TRIAL_ORDERS {
         // Names that the CA remembers as validated would not be tried.
-        if !is_dry_run || !deactivate_valid(account, &order, stop).await? {
+        if !is_dry_run || !deactivate_valid(account, &placed, stop).await? {
             break;
         }
-        order = account.new_order(&new).await.map_err(Failure::from)?;
+        placed = order().await?;
     }
-    Ok(order)
+    Ok(placed)
 }
 
 /// Notes each step of an order in the store before it is taken.
