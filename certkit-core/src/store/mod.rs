@@ -47,6 +47,7 @@ mod pending;
 pub use pending::{Pending, PendingOrder};
 
 mod read;
+pub use read::read_file;
 
 mod records;
 

@@ -8,7 +8,26 @@ use crate::store::files;
 use crate::store::{LockedStore, StoreError};
 use crate::{Finding, FindingCode, LineageName};
 
+/// The folders of `certkit/` that are written by this program alone, each after the one that it lies in.
+const MACHINES_FOLDERS: [&str; 7] =
+    ["state", "state/common", "state/history", "pending", "commit", "aside", "rollover"];
+
 impl LockedStore {
+    /// Sets aside what is in the place of one of our folders and is none: a link above all, or what is removed and written
+    /// below would be somebody else's, wherever the link leads.
+    pub(super) fn set_aside_what_is_no_folder(&self, found: &mut Vec<Recovered>) -> Result<(), StoreError> {
+        for folder in MACHINES_FOLDERS {
+            let path = self.paths().own_dir().join(folder);
+            if let Some(aside) = files::make_way_for_dir(&path)? {
+                let subject = self.paths().relative(&path).display().to_string();
+                let evidence = format!("it is not a folder, and is called {} now", aside.display());
+                let finding = Finding::new(FindingCode::StateDamaged, subject, evidence);
+                found.push(Recovered { finding, name: None, made_live: None });
+            }
+        }
+        Ok(())
+    }
+
     /// Removes them, but for those of `unfinished` lineages. One that cannot be removed is a finding.
     pub(super) fn remove_leftovers(
         &self,
@@ -20,7 +39,7 @@ impl LockedStore {
         let mut dirs = vec![paths.renewal_dir(), paths.archive_dir(), paths.live_dir(), own.clone()];
         // A half-made account directory and a half-written journal of a new account key hold a key that nobody knows.
         dirs.push(self.store().accounts_dir());
-        dirs.extend(["state", "state/history", "pending", "commit", "aside", "rollover"].map(|dir| own.join(dir)));
+        dirs.extend(MACHINES_FOLDERS.map(|dir| own.join(dir)));
         let aside = own.join("aside");
         dirs.extend(files::list(&aside)?.unwrap_or_default().iter().map(|name| aside.join(name)));
         let mut removed = 0_usize;
