@@ -13,6 +13,7 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -119,7 +120,7 @@ fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     TcpStream::from_std(stream)
 }
 
-async fn connection(stream: TcpStream, tokens: Arc<TokenTable>) {
+pub(super) async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, tokens: Arc<TokenTable>) {
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let response = answer(&request, &tokens);
         async move { Ok::<_, Infallible>(response) }
