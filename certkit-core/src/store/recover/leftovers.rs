@@ -41,10 +41,13 @@ impl LockedStore {
         dirs.push(self.store().accounts_dir());
         dirs.extend(MACHINES_FOLDERS.map(|dir| own.join(dir)));
         let aside = own.join("aside");
-        dirs.extend(files::list(&aside)?.unwrap_or_default().iter().map(|name| aside.join(name)));
+        dirs.extend(files::list_own(&aside)?.iter().map(|name| aside.join(name)));
         let mut removed = 0_usize;
         for dir in dirs {
-            for file in files::list(&dir)?.unwrap_or_default() {
+            // certbot's folders may well be links.
+            let is_ours = dir.starts_with(&own) && dir != own;
+            let files = if is_ours { files::list_own(&dir)? } else { files::list(&dir)?.unwrap_or_default() };
+            for file in files {
                 let Some(of) = files::temp_of(&file).or_else(|| files::sibling_of(&file)) else { continue };
                 let name = LineageName::new(of.strip_suffix(".conf").unwrap_or(of));
                 if name.is_ok_and(|name| unfinished.contains(&name)) {
