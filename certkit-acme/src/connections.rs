@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
@@ -26,8 +26,9 @@ const HEAD_LINES: usize = 64;
 
 /// Serves one request of HTTP/1 on a connection, which has `time` for all of it. What a stranger does to a connection
 /// concerns nobody else.
-pub(crate) async fn serve_one<F>(stream: TcpStream, time: Duration, answer: impl Fn(Request<Incoming>) -> F)
+pub(crate) async fn serve_one<S, F>(stream: S, time: Duration, answer: impl Fn(Request<Incoming>) -> F)
 where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Future<Output = Response<Full<Bytes>>>,
 {
     let service = service_fn(|request| {

@@ -33,6 +33,10 @@ mod key_material;
 mod key_math;
 pub use key_math::AwsLcKeyMath;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub mod keys;
 
 mod issuing;

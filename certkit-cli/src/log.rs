@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use certkit_core::escape;
 use chrono::{DateTime, SecondsFormat, Utc};
+use rustix::fs::OFlags;
 
 /// Beyond this the file becomes `certkit.log.1`, so that both together stay below 2 MiB.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -74,10 +75,10 @@ impl Log {
     }
 }
 
-/// 0600 from its first byte; a symbolic link in its place is not followed.
+/// 0600 from its first byte; a symbolic link in its place is not followed, and a pipe not waited for.
 fn open_file(path: &Path) -> io::Result<File> {
-    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(no_follow).open(path)?;
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(flags).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::other("it is not a regular file"));

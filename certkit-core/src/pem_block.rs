@@ -1,9 +1,9 @@
 //! The blocks of a PEM text (RFC 7468), found in one pass and decoded only when asked.
 //!
 //! RFC 7468 demands that parsers ignore what stands between blocks; what users' files hold in addition (byte-order marks,
-//! CRLF or lone CR, blanks around lines, text after a missing END) is handled here. A damaged block does not hide the
-//! ones after it. Every octet is looked at a fixed number of times, for CVE-2025-61723 and CVE-2024-12401 were PEM
-//! parsers whose time grew with the square of the input.
+//! CRLF or lone CR, blanks around and in lines, lines that lost the end between them, text after a missing END) is handled
+//! here. A damaged block does not hide the ones after it, and no BEGIN line passes unseen. Every octet is looked at a fixed
+//! number of times, for CVE-2025-61723 and CVE-2024-12401 were PEM parsers whose time grew with the square of the input.
 
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
@@ -17,6 +17,8 @@ pub(crate) struct Block<'a> {
     pub(crate) line: usize,
     pub(crate) label: &'a str,
     body: &'a [u8],
+    /// The line on which the body begins, from 1.
+    body_line: usize,
 }
 
 /// What is wrong with a block, and on which line.
@@ -29,7 +31,7 @@ pub(crate) struct BlockError {
 
 /// Finds the blocks of a text in their order.
 pub(crate) fn blocks(text: &[u8]) -> Blocks<'_> {
-    Blocks { lines: Lines::new(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)), held: None }
+    Blocks { lines: Lines::new(text), held: None }
 }
 
 /// The iterator of [`blocks`].
@@ -43,28 +45,37 @@ impl<'a> Iterator for Blocks<'a> {
     type Item = Result<Block<'a>, BlockError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let begin = loop {
+        loop {
             let line = self.held.take().or_else(|| self.lines.next())?;
-            if line.text.starts_with(b"-----BEGIN") {
-                break line;
+            if line.text.starts_with(BEGIN) {
+                return Some(self.block(&line));
             }
-        };
-        Some(self.block(&begin))
+            // After a text without a line end (`cat notes cert.pem`) it is a block when it ends as one, and part of the
+            // text otherwise.
+            if let Some(at) = boundary_in(&line, &[BEGIN])
+                && let Ok(block) = self.block(&line.from(at))
+            {
+                return Some(Ok(block));
+            }
+        }
     }
 }
 
 impl<'a> Blocks<'a> {
     fn block(&mut self, begin: &Line<'a>) -> Result<Block<'a>, BlockError> {
         let fail = |what: String| Err(BlockError { line: begin.number, what });
-        let Some(label) = boundary_label(begin.text, b"-----BEGIN ") else {
+        let Some((label, length)) = boundary(begin.text, BEGIN) else {
             return fail("a damaged BEGIN line".to_owned());
         };
-        let start = self.lines.position;
+        self.lines.go_on_in(begin, length);
+        let (start, body_line) = (self.lines.position, self.lines.number + usize::from(self.lines.rest.is_none()));
         loop {
-            let Some(line) = self.lines.next() else {
+            let Some(mut line) = self.lines.next() else {
                 return fail(format!("the block {} is cut off: it has no END line", shown(label)));
             };
-            if line.text.starts_with(b"-----BEGIN") {
+            let Some(at) = boundary_in(&line, &[BEGIN, END]) else { continue };
+            line = line.from(at);
+            if line.text.starts_with(BEGIN) {
                 let number = line.number;
                 self.held = Some(line);
                 return fail(format!(
@@ -72,17 +83,16 @@ impl<'a> Blocks<'a> {
                     shown(label)
                 ));
             }
-            if line.text.starts_with(b"-----END") {
-                if boundary_label(line.text, b"-----END ") != Some(label) {
-                    return fail(format!(
-                        "the block {} has a damaged or foreign END line on line {}",
-                        shown(label),
-                        line.number
-                    ));
-                }
-                let body = self.lines.text.get(start..line.start).unwrap_or_default();
-                return Ok(Block { line: begin.number, label, body });
-            }
+            let Some((_, length)) = boundary(line.text, END).filter(|(found, _)| *found == label) else {
+                return fail(format!(
+                    "the block {} has a damaged or foreign END line on line {}",
+                    shown(label),
+                    line.number
+                ));
+            };
+            self.lines.go_on_in(&line, length);
+            let body = self.lines.text.get(start..line.start).unwrap_or_default();
+            return Ok(Block { line: begin.number, label, body, body_line });
         }
     }
 }
@@ -113,9 +123,11 @@ impl Block<'_> {
     fn decode_into(&self, base64: &mut Vec<u8>, der: &mut Vec<u8>) -> Result<(), BlockError> {
         base64.reserve_exact(self.body.len());
         for line in Lines::new(self.body) {
-            // RFC 1421 headers; a colon is not in the alphabet.
-            if !line.text.contains(&b':') {
+            if memchr::memchr3(b':', b' ', b'\t', line.text).is_none() {
                 base64.extend_from_slice(line.text);
+            // RFC 1421 headers; a colon is not in the alphabet.
+            } else if !line.text.contains(&b':') {
+                base64.extend(line.text.iter().filter(|c| !is_blank(c)));
             }
         }
         let length = BASE64.decode_len(base64.len()).map_err(|_| self.error(self.why_not_base64()))?;
@@ -137,48 +149,92 @@ impl Block<'_> {
     }
 
     fn why_not_base64(&self) -> String {
-        let foreign = |c: &u8| !c.is_ascii_alphanumeric() && !matches!(c, b'+' | b'/' | b'=');
-        // The lines of the body are counted from the line after BEGIN.
+        let foreign = |c: &u8| !c.is_ascii_alphanumeric() && !matches!(c, b'+' | b'/' | b'=' | b':') && !is_blank(c);
         match Lines::new(self.body).find(|line| line.text.iter().any(foreign)) {
             Some(line) => format!(
                 "the block {} is damaged: line {} is not base64",
                 shown(self.label),
-                self.line.saturating_add(line.number)
+                (self.body_line + line.number).saturating_sub(1)
             ),
             None => format!("the block {} is damaged: its base64 is incomplete", shown(self.label)),
         }
     }
 }
 
-/// The label of a BEGIN or END line.
-fn boundary_label<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a str> {
-    let label = line.strip_prefix(start)?.strip_suffix(b"-----")?;
-    std::str::from_utf8(label).ok().filter(|label| !label.is_empty())
+const BEGIN: &[u8] = b"-----BEGIN";
+const END: &[u8] = b"-----END";
+const DASHES: &[u8] = b"-----";
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The label of a boundary, and the length of the whole of it. What follows on the same line belongs to the next one.
+fn boundary<'a>(line: &'a [u8], start: &[u8]) -> Option<(&'a str, usize)> {
+    let rest = line.strip_prefix(start)?.strip_prefix(b" ")?;
+    let label = rest.get(..memchr::memmem::find(rest, DASHES)?)?;
+    let length = line.len() - rest.len() + label.len() + DASHES.len();
+    std::str::from_utf8(label).ok().filter(|label| !label.is_empty()).map(|label| (label, length))
+}
+
+/// Where the first of these boundaries begins in a line.
+fn boundary_in(line: &Line<'_>, kinds: &[&[u8]]) -> Option<usize> {
+    // Base64 has no hyphen, so that most lines are done with here.
+    let first = memchr::memchr(b'-', line.text)?;
+    let rest = line.text.get(first..)?;
+    let starts = |at: &usize| rest.get(*at..).is_some_and(|text| kinds.iter().any(|kind| text.starts_with(kind)));
+    memchr::memmem::find_iter(rest, DASHES).find(starts).map(|at| first + at)
+}
+
+fn is_blank(c: &u8) -> bool {
+    matches!(c, b' ' | b'\t')
 }
 
 fn shown(label: &str) -> String {
     escape(label).chars().take(60).collect()
 }
 
+#[derive(Clone, Copy)]
 struct Line<'a> {
     /// From 1.
     number: usize,
-    /// The position of the line's first octet.
+    /// The position of `text`.
     start: usize,
     /// Without the line's end and the blanks around it.
     text: &'a [u8],
+    /// The position of the next line.
+    next: usize,
+}
+
+impl Line<'_> {
+    /// The line without what stands before `at`.
+    fn from(mut self, at: usize) -> Self {
+        self.start += at;
+        self.text = self.text.get(at..).unwrap_or_default();
+        self
+    }
 }
 
 /// Lines that end in LF, CRLF or CR.
 struct Lines<'a> {
     text: &'a [u8],
     position: usize,
+    /// Of the line that was given last.
     number: usize,
+    /// What is still to be given of that line.
+    rest: Option<Line<'a>>,
 }
 
 impl<'a> Lines<'a> {
     fn new(text: &'a [u8]) -> Self {
-        Self { text, position: 0, number: 0 }
+        Self { text, position: 0, number: 0, rest: None }
+    }
+
+    /// Gives what follows the first `length` octets of the line as a line of the same number, when there is something.
+    /// Its end is known: looking for it again and again would be the square of CVE-2025-61723.
+    fn go_on_in(&mut self, line: &Line<'a>, length: usize) {
+        let rest = line.from(length);
+        let is_done = rest.text.is_empty();
+        self.position = if is_done { line.next } else { rest.start };
+        self.rest = (!is_done).then_some(rest);
+        self.number = line.number;
     }
 }
 
@@ -186,6 +242,10 @@ impl<'a> Iterator for Lines<'a> {
     type Item = Line<'a>;
 
     fn next(&mut self) -> Option<Line<'a>> {
+        if let Some(rest) = self.rest.take() {
+            self.position = rest.next;
+            return Some(rest.from(rest.text.len() - rest.text.trim_ascii_start().len()));
+        }
         let rest = self.text.get(self.position..).filter(|rest| !rest.is_empty())?;
         let length = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let ending = match rest.get(length..).unwrap_or_default() {
@@ -193,10 +253,13 @@ impl<'a> Iterator for Lines<'a> {
             [] => 0,
             _ => 1,
         };
-        let start = self.position;
+        let whole = rest.get(..length).unwrap_or_default();
+        // A mark stands wherever files with one were put together.
+        let text = whole.strip_prefix(BOM).unwrap_or(whole).trim_ascii_start();
+        let start = self.position + (length - text.len());
         self.position += length + ending;
         self.number += 1;
-        Some(Line { number: self.number, start, text: rest.get(..length).unwrap_or_default().trim_ascii() })
+        Some(Line { number: self.number, start, text: text.trim_ascii_end(), next: self.position })
     }
 }
 
@@ -226,6 +289,11 @@ mod tests {
             GOOD.replace('\n', "  \n\t"),
             GOOD.trim_end().to_owned(),
             GOOD.replace("AQID", "\nA\nQ\n\nID\n"),
+            GOOD.replace("AQID", "A Q\tI  D"),
+            GOOD.replace('\n', ""),
+            GOOD.replace('\n', " "),
+            GOOD.replace("\nAQ", "AQ"),
+            GOOD.replace("ID\n", "ID"),
         ] {
             assert_eq!(read(text.as_bytes()), [Ok((1, vec![1, 2, 3]))], "{text:?}");
         }
@@ -257,6 +325,36 @@ mod tests {
     }
 
     #[test]
+    fn blocks_that_lost_the_line_end_between_them_are_all_found() {
+        let all = |text: &str| read(text.as_bytes()).into_iter().map(|found| found.unwrap().0).collect::<Vec<_>>();
+        assert_eq!(all(&GOOD.trim_end().repeat(3)), [1, 3, 5]);
+        assert_eq!(all(&format!("{GOOD}\u{feff}{GOOD}")), [1, 4]);
+        assert_eq!(all(&format!("my certificate:{GOOD}and another: {GOOD}")), [1, 4]);
+        assert_eq!(all(&GOOD.replace('\n', "").repeat(3)), [1, 1, 1]);
+        // A sentence about PEM is none.
+        assert_eq!(all(&format!("# begins with -----BEGIN X-----\n{GOOD}# or -----BEGIN X-----\n")), [2]);
+    }
+
+    #[test]
+    fn a_begin_line_is_a_block_or_an_error() {
+        let glued = GOOD.replace("AQID", "AQID-----BEGIN X-----");
+        let found = read(format!("{glued}-----BEGIN Y-----AQ-----END X----------BEGIN X-----").as_bytes());
+        assert_eq!(
+            found,
+            [
+                Err((1, "the block X has no END line before the next one begins on line 2".to_owned())),
+                Err((2, "the block X is empty".to_owned())),
+                Err((4, "the block Y has a damaged or foreign END line on line 4".to_owned())),
+                Err((4, "the block X is cut off: it has no END line".to_owned())),
+            ]
+        );
+        assert_eq!(
+            read(b"-----BEGIN X-----A!\nAQ-----END X-----"),
+            [Err((1, "the block X is damaged: line 1 is not base64".to_owned()))]
+        );
+    }
+
+    #[test]
     fn headers_are_not_content() {
         let text = b"-----BEGIN X-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAQID\n-----END X-----\n";
         let block = blocks(text).next().unwrap().unwrap();
@@ -266,9 +364,14 @@ mod tests {
 
     #[test]
     fn half_a_megabyte_of_begin_lines_takes_no_time() {
-        let text = "-----BEGIN CERTIFICATE-----\n".repeat(20_000);
         let start = std::time::Instant::now();
-        assert_eq!(blocks(text.as_bytes()).count(), 20_000);
+        for end in ["\n", "", "\r", " "] {
+            let text = format!("-----BEGIN CERTIFICATE-----{end}").repeat(20_000) + &" ".repeat(500_000) + "\n";
+            assert_eq!(blocks(text.as_bytes()).count(), 20_000, "{end:?}");
+        }
+        for text in ["a-----BEGIN X-----", "-----BEGIN X-----a-----END Y-----", "------", "-----END X-----"] {
+            let _ = blocks(text.repeat(40_000).as_bytes()).count();
+        }
         assert!(start.elapsed().as_secs() < 5);
     }
 }

@@ -1,8 +1,26 @@
-//! One certificate in DER: whatever the bytes are, every question about it is answered without a panic.
+//! One certificate in DER: whatever the bytes are, every question about it is answered without a panic, and what `inspect`
+//! shows of it harms no terminal.
 #![no_main]
+#![allow(dead_code, unused_imports)]
 
 use certkit_core::{Certificate, DnsName, Identifier};
+use chrono::{DateTime, Utc};
 use libfuzzer_sys::fuzz_target;
+
+/// `inspect` of the command line, which is no library.
+mod render {
+    #[path = "../../../certkit-cli/src/render/inspect.rs"]
+    pub(crate) mod inspect;
+    #[path = "../../../certkit-cli/src/render/values.rs"]
+    mod values;
+    #[path = "../../../certkit-cli/src/render/words.rs"]
+    pub(crate) mod words;
+
+    pub(crate) use certkit_core::words::time;
+    pub(crate) use values::{hex, json_text, json_time};
+}
+
+use render::inspect::{Inspected, json, text};
 
 fuzz_target!(|der: &[u8]| {
     let Ok(certificate) = Certificate::from_der(der) else { return };
@@ -23,4 +41,14 @@ fuzz_target!(|der: &[u8]| {
     let _ = (certificate.validity().lifetime(), certificate.could_be_issued_by(&certificate));
     let _ = (certificate.crl_distribution_points(), certificate.may_sign_revocation_lists());
     let _ = (certificate.tbs_der(), certificate.signature_algorithm_der(), certificate.signature());
+
+    let now = DateTime::<Utc>::from_timestamp(1_800_000_000, 0).expect("a good instant");
+    let inspected =
+        Inspected { source: "a.der".to_owned(), certificates: vec![certificate], keys: vec![None], ..Inspected::default() };
+    let shown = text(&inspected, now);
+    assert!(!shown.contains(|c: char| c != '\n' && c.is_control()), "{shown:?}");
+    let document = json(&[inspected]);
+    let written = render::json_text(&document);
+    assert!(!written.contains(|c: char| c != '\n' && c.is_control()), "{written:?}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&written).expect("it is JSON"), document);
 });

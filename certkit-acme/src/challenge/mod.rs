@@ -3,6 +3,11 @@
 mod authenticator;
 pub use authenticator::Authenticator;
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing {
+    pub use super::http01::fuzzing::{KEY_AUTHORIZATION, answer_request};
+}
+
 mod http01;
 pub use http01::{StandaloneServers, StandaloneSolver};
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use certkit_core::escape;
+use certkit_core::store::read_file;
 use serde::Deserialize;
 
 use super::message::OneMessageFor;
@@ -45,7 +46,7 @@ const BUILT_IN: [(&str, &str); 10] = [
 ];
 
 /// The largest preset of an owner's that is read, in bytes.
-const LARGEST: u64 = 64 * 1024;
+const LARGEST: usize = 64 * 1024;
 
 impl Preset {
     /// The preset of a setting. What is wrong with an owner's own file is told, escaped.
@@ -76,14 +77,8 @@ impl Preset {
 }
 
 fn text_of(path: &Path) -> Result<String, String> {
-    let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if !meta.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    if meta.len() > LARGEST {
-        return Err(format!("it is larger than {LARGEST} bytes"));
-    }
-    std::fs::read_to_string(path).map_err(|error| error.to_string())
+    let bytes = read_file(path, LARGEST).map_err(|error| error.source.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
 fn one_message_for<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<OneMessageFor, D::Error> {

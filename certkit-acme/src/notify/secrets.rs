@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use certkit_core::settings::{Secret, Source};
+use certkit_core::store::read_file;
 
 /// A password or a URL, and far below what would hurt.
-const LARGEST: u64 = 64 * 1024;
+const LARGEST: usize = 64 * 1024;
 
 /// Where secrets that do not stand in the settings are looked up: files, and what was given to [`Secrets::from_env`].
 #[derive(Clone, Default)]
@@ -79,13 +79,9 @@ impl fmt::Debug for Secrets {
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    if !file.metadata().map_err(|error| error.to_string())?.is_file() {
-        return Err("it is not a regular file".to_owned());
-    }
-    let mut text = String::new();
-    let read = file.take(LARGEST + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if read as u64 > LARGEST { Err(format!("it is larger than {LARGEST} bytes")) } else { Ok(text) }
+    let bytes = read_file(path, LARGEST).map_err(|error| error.source.to_string())?;
+    // The error would hold the bytes.
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
 }
 
 #[cfg(test)]

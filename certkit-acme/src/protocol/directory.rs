@@ -121,7 +121,7 @@ struct WireMeta {
 }
 
 impl Directory {
-    fn read(url: &AcmeUrl, answer: &HttpAnswer) -> Result<Self, AcmeError> {
+    pub(super) fn read(url: &AcmeUrl, answer: &HttpAnswer) -> Result<Self, AcmeError> {
         let wire: WireDirectory = wire::json(url, answer, WHAT)?;
         let meta = wire.meta.unwrap_or_default();
         let link = |text: String| wire::link(url, answer, &text);

@@ -12,6 +12,9 @@ pub use directory::{Authority, Directory, RevocationReason};
 mod error;
 pub use error::AcmeError;
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
+
 mod instant;
 
 mod jws;

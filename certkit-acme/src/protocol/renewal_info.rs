@@ -163,7 +163,11 @@ struct WireWindow {
     end: String,
 }
 
-fn read(url: &AcmeUrl, answer: &HttpAnswer, now: DateTime<Utc>) -> Result<RenewalInfoAnswer, RenewalInfoError> {
+pub(super) fn read(
+    url: &AcmeUrl,
+    answer: &HttpAnswer,
+    now: DateTime<Utc>,
+) -> Result<RenewalInfoAnswer, RenewalInfoError> {
     let invalid = |what: String| RenewalInfoError::Invalid { url: url.clone(), what };
     let wire: WireRenewalInfo = wire::json(url, answer, WHAT)?;
     let instant =

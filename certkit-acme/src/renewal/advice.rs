@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use certkit_core::decision::{RenewalInformation, SuggestedWindow};
 use certkit_core::state::{Event, RevocationMemory};
-use certkit_core::store::StoreError;
+use certkit_core::store::{StoreError, read_file};
 use certkit_core::{AcmeUrl, AriCertificateId, Certificate, CrlReach, Finding, FindingCode, LineageName, Retry};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{self, StreamExt};
@@ -238,8 +238,10 @@ async fn look_up(inventory: &Inventory, lists: &RevocationLists, subject: &Subje
 
 /// The issuer, as the chain in use has it.
 async fn issuer_of(subject: &Subject, certificate: &Certificate) -> Option<Certificate> {
+    /// More than any chain that a CA issues.
+    const MAX_BYTES: usize = 8 << 20;
     let fullchain = subject.fullchain.clone();
-    let bytes = blocking(move || std::fs::read(fullchain)).await.ok()?;
+    let bytes = blocking(move || read_file(&fullchain, MAX_BYTES)).await.ok()?;
     let chain = certkit_core::Chain::from_pem(&bytes).ok()?;
     chain.issuers.into_iter().find(|issuer| certificate.could_be_issued_by(issuer))
 }

@@ -35,7 +35,7 @@ use bytes::Bytes;
 use certkit_core::{AcmeUrl, AcmeUrlError, escape};
 use chrono::{DateTime, Utc};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION, USER_AGENT};
-use http::{Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Body;
 use hyper_rustls::HttpsConnector;
@@ -256,22 +256,29 @@ impl Transport {
                 });
             }
         };
+        Ok(HttpAnswer::read(url, status, headers, body, self.now()))
+    }
+}
+
+impl HttpAnswer {
+    /// What the head of an answer says, each field as far as it can be used.
+    pub(crate) fn read(url: &AcmeUrl, status: u16, headers: &HeaderMap, body: Bytes, now: DateTime<Utc>) -> Self {
         let (location, refused_location) = match headers::location(headers, url) {
             Some(Ok(location)) => (Some(location), None),
             Some(Err(refused)) => (None, Some(refused)),
             None => (None, None),
         };
-        Ok(HttpAnswer {
+        Self {
             status,
             body,
             content_type: headers::content_type(headers),
             location,
-            retry_after,
+            retry_after: headers::retry_after(headers, now),
             links: headers::links(headers, url),
             date: headers::date(headers),
             replay_nonce: headers::replay_nonce(headers),
             refused_location,
-        })
+        }
     }
 }
 

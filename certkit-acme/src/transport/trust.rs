@@ -1,9 +1,9 @@
 //! Which server certificates are believed.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use certkit_core::store;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -13,7 +13,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use super::{TlsVerification, TransportError, TransportSettings};
 
 /// The largest bundle that is read. The public roots of all trust stores together are about 1 MiB.
-const LARGEST_BUNDLE: u64 = 16 * 1024 * 1024;
+const LARGEST_BUNDLE: usize = 16 * 1024 * 1024;
 
 /// The crypto library, passed explicitly everywhere: a host program may have several in its tree, or a default of its
 /// own, and is left alone.
@@ -124,12 +124,7 @@ fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, TransportErro
 }
 
 fn read_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let read = file.take(LARGEST_BUNDLE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if read as u64 > LARGEST_BUNDLE {
-        return Err(format!("it is larger than {LARGEST_BUNDLE} bytes"));
-    }
+    let bytes = store::read_file(path, LARGEST_BUNDLE).map_err(|error| error.source.to_string())?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&bytes).filter_map(Result::ok).collect();
     // openssl writes DER too, and people name it .crt all the same.
     let is_der = certificates.is_empty() && bytes.first() == Some(&crate::der::SEQUENCE);

@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use certkit_core::escape;
+use certkit_core::store::read_file;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory as _};
 
@@ -18,6 +19,9 @@ use self::certbot::Fate;
 use self::cli_ini::{IniError, Setting, Value};
 use self::typed::Typed;
 use crate::exit::CommandError;
+
+/// Far above any file of flags.
+const MAX_INI_BYTES: usize = 1 << 20;
 
 /// What the process was started with, besides its arguments.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +93,7 @@ impl Invocation {
         // Help and version have to work with a broken file, too.
         if !wants_help(&typed) && !typed.general.version {
             for file in config_files(&typed, &environment).iter().rev() {
-                let Some(settings) = read_file(file)? else { continue };
+                let Some(settings) = read_ini(file)? else { continue };
                 for setting in settings {
                     tokens_of(&parser, &matches, file, setting, &mut from_file, &mut tokens).map_err(usage)?;
                 }
@@ -177,18 +181,19 @@ fn config_files(typed: &Typed, environment: &Environment) -> Vec<PathBuf> {
     files.dedup();
     files.extend(typed.general.config.clone());
     let asked_for = typed.general.config.as_deref();
-    files.retain(|file| Some(file.as_path()) == asked_for || file.is_file());
+    // What is there and is no file, or leads nowhere, is an error: its flags would be missing without a word.
+    files.retain(|file| Some(file.as_path()) == asked_for || file.symlink_metadata().is_ok());
     files
 }
 
-fn read_file(file: &Path) -> Result<Option<Vec<Setting>>, ParseError> {
+fn read_ini(file: &Path) -> Result<Option<Vec<Setting>>, ParseError> {
     let error = |problem: String| usage(IniError { file: file.to_owned(), line: None, problem });
-    match std::fs::read(file) {
+    match read_file(file, MAX_INI_BYTES) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => cli_ini::parse(file, &text).map(Some).map_err(usage),
             Err(_) => Err(error("it is not UTF-8 text".to_owned())),
         },
-        Err(problem) => Err(error(format!("cannot read it: {problem}"))),
+        Err(problem) => Err(error(format!("cannot read it: {}", problem.source))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! What several commands need.
 
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 
 use certkit_acme::command::CommandSettings;
@@ -7,7 +9,7 @@ use certkit_acme::notify::Secrets;
 use certkit_acme::renewal::{Renewer, RenewerBuilder};
 use certkit_acme::transport::TransportSettings;
 use certkit_core::settings::Settings;
-use certkit_core::store::{Lineage, LockedStore, Store};
+use certkit_core::store::{Lineage, LockedStore, Store, read_file};
 use certkit_core::{LineageName, escape};
 use chrono::{DateTime, Utc};
 
@@ -17,6 +19,9 @@ use crate::exit::CommandError;
 use crate::log::Log;
 use crate::progress::Progress;
 use crate::ui::{Ui, shown};
+
+/// Far above any file with a certificate or a key, in bytes.
+pub(crate) const MAX_FILE_BYTES: usize = 8 << 20;
 
 /// What a command works with.
 pub(crate) struct Context<'a> {
@@ -235,4 +240,20 @@ pub(crate) fn no_such_certificate(store: &Store, name: &LineageName) -> CommandE
         shown(&store.paths().conf(name))
     ))
     .with_cure("`certkit certificates` lists the names")
+}
+
+/// Reads a file of at most `max` bytes that was named on the command line. Only what this process holds open already
+/// (`/dev/stdin`, a shell's `<(…)`) may be a pipe: it is read to its end.
+pub(crate) fn named_file(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+    let is_open_already = path == Path::new("/dev/stdin") || path.starts_with("/dev/fd");
+    if !is_open_already {
+        return read_file(path, max).map_err(|error| error.source);
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
+    std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {max} bytes")));
+    }
+    Ok(bytes)
 }

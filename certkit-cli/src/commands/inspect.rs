@@ -8,13 +8,14 @@ use certkit_acme::AwsLcKeyMath;
 use certkit_core::settings::{Settings, SettingsProblemCode};
 use certkit_core::{KeyMath as _, escape, read_bundle};
 
+use super::common::named_file;
 use super::inspect_host::host;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::render::inspect::{Inspected, is_empty, json, text};
 
 /// The largest file that is read: no bundle of certificates is larger.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Show everything about certificates in files or on a host
 ///
@@ -78,7 +79,7 @@ fn directory(source: &str) -> Vec<Inspected> {
     let mut unreadable = Inspected { source: source.to_owned(), ..Inspected::default() };
     for entry in walkdir::WalkDir::new(source).sort_by_file_name() {
         match entry {
-            // Devices and pipes are not opened; `metadata` follows links.
+            // `metadata` follows links.
             Ok(entry) if std::fs::metadata(entry.path()).is_ok_and(|target| target.is_file()) => {
                 let inspected = file(&entry.path().to_string_lossy());
                 if !is_empty(&inspected) {
@@ -100,7 +101,7 @@ fn directory(source: &str) -> Vec<Inspected> {
 
 fn file(source: &str) -> Inspected {
     let mut inspected = Inspected { source: source.to_owned(), ..Inspected::default() };
-    match read(Path::new(source)) {
+    match named_file(Path::new(source), MAX_BYTES) {
         Ok(bytes) => {
             let bundle = read_bundle(&bytes);
             let math = AwsLcKeyMath::new();
@@ -128,20 +129,6 @@ fn file(source: &str) -> Inspected {
         Err(problem) => inspected.problems.push(escape(&problem.to_string()).into_owned()),
     }
     inspected
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(std::io::Error::from(std::io::ErrorKind::IsADirectory));
-    }
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_BYTES) {
-        return Err(std::io::Error::other("it is larger than 64 MiB, so it is no bundle of certificates"));
-    }
-    Ok(bytes)
 }
 
 /// Anybody may look at a server, but only the owner can read the settings: they are no reason to refuse.

@@ -7,10 +7,11 @@ use clap::Args as _;
 use certkit_acme::accounts::open_account;
 use certkit_acme::protocol::RevocationReason;
 use certkit_core::state::{Event, RecordedEvent};
-use certkit_core::store::{Lineage, Store};
+use certkit_core::store::{Lineage, Store, read_file};
 use certkit_core::{AcmeUrl, Certificate, LineageName, PrivateKey, escape};
 use serde_json::json;
 
+use super::common::{MAX_FILE_BYTES, named_file};
 use super::delete::sharing;
 use super::{Command, Context, Operands, account};
 use crate::exit::{CommandError, Exit};
@@ -111,7 +112,7 @@ fn target(context: &Context<'_>, store: &Store) -> Result<Target, CommandError> 
         }
         (None, Some(path)) => {
             let unreadable = |problem: String| CommandError::failed(format!("{}: {}", shown(path), escape(&problem)));
-            let bytes = std::fs::read(path).map_err(|problem| unreadable(problem.to_string()))?;
+            let bytes = named_file(path, MAX_FILE_BYTES).map_err(|problem| unreadable(problem.to_string()))?;
             let certificate = Certificate::from_pem(&bytes)
                 .or_else(|error| Certificate::from_der(&bytes).map_err(|_| error))
                 .map_err(|problem| unreadable(problem.to_string()))?;
@@ -129,7 +130,7 @@ fn lineage_of(store: &Store, certificate: &Certificate) -> Result<Option<Lineage
         let older = || {
             lineage.versions().unwrap_or_default().into_keys().any(|version| {
                 let path = lineage.archive_dir().join(certkit_core::store::Kind::Cert.archive_file(version));
-                std::fs::read(path)
+                read_file(&path, MAX_FILE_BYTES)
                     .ok()
                     .and_then(|bytes| Certificate::from_pem(&bytes).ok())
                     .is_some_and(|old| old == *certificate)
@@ -166,7 +167,7 @@ fn reason(context: &Context<'_>) -> Option<RevocationReason> {
 fn key(context: &Context<'_>) -> Result<Option<PrivateKey>, CommandError> {
     let Some(path) = &context.invocation.typed.revocation.key_path else { return Ok(None) };
     let unusable = |problem: String| CommandError::failed(format!("{}: {}", shown(path), escape(&problem)));
-    let bytes = std::fs::read(path).map_err(|problem| unusable(problem.to_string()))?;
+    let bytes = named_file(path, MAX_FILE_BYTES).map_err(|problem| unusable(problem.to_string()))?;
     PrivateKey::from_pem(&bytes).map(Some).map_err(|problem| unusable(problem.to_string()))
 }
 

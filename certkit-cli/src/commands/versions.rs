@@ -2,10 +2,11 @@
 
 use clap::Args as _;
 
-use certkit_core::store::{Kind, Lineage};
+use certkit_core::store::{Kind, Lineage, read_file};
 use certkit_core::{Certificate, Version, escape};
 use serde_json::{Value, json};
 
+use super::common::MAX_FILE_BYTES;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::render::{date, hex, json_time, table};
@@ -85,7 +86,7 @@ fn rows(lineage: &Lineage) -> Result<Vec<Row>, CommandError> {
 /// The certificate itself is read, not the key: whoever may not read the key may still list.
 fn certificate(lineage: &Lineage, version: Version) -> Result<Certificate, String> {
     let path = lineage.archive_dir().join(Kind::Cert.archive_file(version));
-    let bytes = std::fs::read(&path).map_err(|problem| format!("{}: {problem}", shown(&path)))?;
+    let bytes = read_file(&path, MAX_FILE_BYTES).map_err(|problem| format!("{}: {}", shown(&path), problem.source))?;
     Certificate::from_pem(&bytes).map_err(|problem| format!("{}: {problem}", shown(&path)))
 }
 

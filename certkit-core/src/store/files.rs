@@ -8,7 +8,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ const TEMP_SUFFIX: &str = ".certkit-tmp";
 const FOLDER_SUFFIX: &str = ".certkit-new";
 
 /// More than any file of a lineage holds (a certificate with 10,000 names is below 1 MiB), and little enough for memory.
-pub(crate) const MAX_FILE_BYTES: u64 = 8 * 1024 * 1024;
+pub(crate) const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
 
 /// So many are set aside under one name: more means that something keeps damaging it.
 const MAX_SET_ASIDE: u32 = 99;
@@ -221,6 +221,7 @@ pub(crate) fn ensure_own_dir(own: &Path, path: &Path) -> Result<(), StoreError> 
     let mut dir = own.to_owned();
     for part in path.strip_prefix(own).unwrap_or_else(|_| Path::new("")).components() {
         dir.push(part);
+        make_way_for_dir(&dir)?;
         ensure_dir(&dir, 0o700)?;
     }
     Ok(())
@@ -252,14 +253,35 @@ pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     Err(StoreError::new("rename", path, io::Error::other("too many damaged ones were set aside before")))
 }
 
-/// Sets aside a directory in the place of a file.
+/// Sets aside a directory in the place of a file of ours, and removes a link, a pipe or the like, which hold nothing.
 pub(crate) fn make_way_for_file(path: &Path) -> Result<(), StoreError> {
-    if lstat(path)?.is_some_and(|meta| meta.is_dir()) { set_aside(path).map(|_| ()) } else { Ok(()) }
+    match lstat(path)? {
+        Some(meta) if meta.is_dir() => set_aside(path).map(|_| ()),
+        Some(meta) if !meta.is_file() => remove_file(path).map(|_| ()),
+        _ => Ok(()),
+    }
+}
+
+/// Sets aside a file in the place of a directory of ours. A link is set aside as well, or our files would be written to
+/// wherever it leads.
+pub(crate) fn make_way_for_dir(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    if lstat(path)?.is_some_and(|meta| !meta.is_dir()) { set_aside(path).map(Some) } else { Ok(None) }
+}
+
+/// The names in a directory of ours, sorted; none where there is none, or a link or something else in its place.
+pub(crate) fn list_own(path: &Path) -> Result<Vec<OsString>, StoreError> {
+    if lstat(path)?.is_some_and(|meta| meta.is_dir()) { Ok(list(path)?.unwrap_or_default()) } else { Ok(Vec::new()) }
 }
 
 /// Whether what is there can never be the file that was looked for, unlike one that just cannot be read now.
 pub(crate) fn is_damage(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge | io::ErrorKind::IsADirectory)
+    // Links that lead in a circle have no kind in std yet.
+    let is_circle = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_circle
+        || matches!(
+            error.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::FileTooLarge | io::ErrorKind::IsADirectory
+        )
 }
 
 /// Removes a directory that holds no directories; none there is fine. A directory inside is an error, and stays.
@@ -288,22 +310,7 @@ pub(crate) fn list(path: &Path) -> Result<Option<Vec<OsString>>, StoreError> {
 
 /// Reads a regular file of bounded size. A FIFO does not hang it, a directory or device is an error.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
-    let error = |error| StoreError::new("read", path, error);
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags((OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY).bits() as i32)
-        .open(path)
-        .map_err(error)?;
-    let meta = file.metadata().map_err(error)?;
-    if !meta.is_file() {
-        return Err(error(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
-    }
-    let mut content = Vec::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content).map_err(error)?;
-    if content.len() as u64 > MAX_FILE_BYTES {
-        return Err(error(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 8 MiB")));
-    }
-    Ok(content)
+    super::read::bounded(path, MAX_FILE_BYTES)
 }
 
 /// As [`read`]; none when there is no such file.

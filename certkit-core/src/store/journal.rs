@@ -90,7 +90,7 @@ impl Store {
 
     /// The lineages that have a journal.
     pub(crate) fn journals(&self) -> Result<Vec<LineageName>, StoreError> {
-        let names = files::list(&self.paths().own_dir().join("commit"))?.unwrap_or_default();
+        let names = files::list_own(&self.paths().own_dir().join("commit"))?;
         Ok(names.iter().filter_map(|name| LineageName::new(name.to_str()?.strip_suffix(".json")?).ok()).collect())
     }
 }

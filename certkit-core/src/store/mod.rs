@@ -51,6 +51,7 @@ pub use pending::{Pending, PendingOrder};
 mod permissions;
 
 mod read;
+pub use read::read_file;
 
 mod records;
 

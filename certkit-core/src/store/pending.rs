@@ -133,7 +133,7 @@ impl Store {
 
     /// The lineages for which something is journalled in `certkit/pending`, damaged or not, sorted.
     pub fn pending_names(&self) -> Result<Vec<LineageName>, StoreError> {
-        let names = files::list(&self.paths().own_dir().join("pending"))?.unwrap_or_default();
+        let names = files::list_own(&self.paths().own_dir().join("pending"))?;
         Ok(names.iter().filter_map(|name| LineageName::new(name.to_str()?).ok()).collect())
     }
 }
@@ -204,6 +204,12 @@ impl LockedStore {
     /// rest is a leftover, never an order without its key.
     pub(crate) fn remove_pending(&self, name: &LineageName) -> Result<(), StoreError> {
         let dir = self.paths().pending(name);
+        // What is removed must be ours.
+        if let Some(pending) = dir.parent()
+            && files::make_way_for_dir(pending)?.is_some()
+        {
+            return Ok(());
+        }
         let Some(meta) = files::lstat(&dir)? else { return Ok(()) };
         if !meta.is_dir() {
             files::remove_file(&dir)?;

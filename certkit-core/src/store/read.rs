@@ -11,6 +11,19 @@ use super::StoreError;
 /// Far above any certificate file, far below what would hurt: a link to something huge is an error, not a full memory.
 pub(crate) const MAX_BYTES: usize = 10 << 20;
 
+/// Reads a file that others may have put there: a regular one (links to one are followed) of at most `max` bytes. A pipe, a
+/// socket, a device or a larger file is an error, and nothing is waited for.
+///
+/// ```
+/// use certkit_core::store::read_file;
+///
+/// let refused = read_file("/dev/zero".as_ref(), 1 << 20).unwrap_err();
+/// assert_eq!(refused.source.to_string(), "it is a device, not a regular file");
+/// ```
+pub fn read_file(path: &Path, max: usize) -> Result<Vec<u8>, StoreError> {
+    bounded(path, max)
+}
+
 /// Reads a regular file (links to one are followed).
 pub(crate) fn regular_file(path: &Path) -> Result<Vec<u8>, StoreError> {
     bounded(path, MAX_BYTES)

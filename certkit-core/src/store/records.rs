@@ -245,9 +245,15 @@ fn read_history(path: &Path) -> Result<Vec<u8>, StoreError> {
     let mut file = match file {
         Ok(file) => file,
         Err(error) if files::is_absence(&error) => return Ok(Vec::new()),
+        // The next event makes way for a file in place of a socket or a link.
+        Err(_) if files::lstat(path)?.is_some_and(|meta| !meta.is_file()) => return Ok(Vec::new()),
         Err(error) => return Err(read(error)),
     };
-    let length = file.metadata().map_err(read)?.len();
+    let meta = file.metadata().map_err(read)?;
+    if !meta.is_file() {
+        return Ok(Vec::new());
+    }
+    let length = meta.len();
     file.seek(SeekFrom::Start(length.saturating_sub(2 * MAX_HISTORY_BYTES))).map_err(read)?;
     let mut content = Vec::new();
     file.take(2 * MAX_HISTORY_BYTES).read_to_end(&mut content).map_err(read)?;

@@ -393,3 +393,63 @@ fn a_test_certificate_does_not_replace_a_trusted_one() {
     write_staging(dir.path(), 3);
     assert_eq!(only(&recover(&lock(dir.path()))), (FindingCode::NewerVersionNotLive, Some(Version(3))));
 }
+
+#[test]
+fn a_link_in_the_place_of_our_folders_is_set_aside_and_nothing_is_removed_where_it_leads() {
+    let elsewhere = temp_dir();
+    // What was once taken for orders that could not be read: folders, flat ones and files of somebody else.
+    for folder in ["ssl/certs", "cron.d", "common", "history"] {
+        fs::create_dir_all(elsewhere.path().join(folder)).unwrap();
+    }
+    for file in ["passwd", "cron.d/job", "ssl/openssl.cnf", "common/ledger.json", ".passwd.certkit-tmp"] {
+        fs::write(elsewhere.path().join(file), "precious").unwrap();
+    }
+    let before = listing(elsewhere.path());
+    for folder in ["pending", "state", "state/common", "state/history", "commit", "aside", "rollover"] {
+        for target in [elsewhere.path(), Path::new("/dev/null"), Path::new("loop")] {
+            let dir = laid();
+            let place = dir.path().join("certkit").join(folder);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            if target == Path::new("loop") {
+                symlink(place.file_name().unwrap(), &place).unwrap();
+            } else {
+                symlink(target, &place).unwrap();
+            }
+            let store = lock(dir.path());
+            let recovered = store.recover(&TestMath::default(), now()).unwrap();
+            let said: Vec<_> = recovered.iter().map(|one| (one.finding.code, one.finding.subject.clone())).collect();
+            assert!(said.contains(&(FindingCode::StateDamaged, format!("certkit/{folder}"))), "{said:?}");
+            store.save_ledger(&certkit_core::state::Ledger::default()).unwrap();
+            store.delete(&name()).unwrap();
+            assert_eq!(listing(elsewhere.path()), before, "{folder}");
+        }
+    }
+}
+
+#[test]
+fn deleting_a_lineage_whose_order_lies_behind_a_link_removes_nothing_there() {
+    let (dir, elsewhere) = (laid(), temp_dir());
+    fs::create_dir(elsewhere.path().join("a.example.org")).unwrap();
+    fs::write(elsewhere.path().join("a.example.org/file"), "precious").unwrap();
+    fs::create_dir_all(dir.path().join("certkit")).unwrap();
+    symlink(elsewhere.path(), dir.path().join("certkit/pending")).unwrap();
+    lock(dir.path()).delete(&name()).unwrap();
+    assert_eq!(listing(elsewhere.path()).len(), 2);
+}
+
+/// Every path below a folder, with its content.
+fn listing(folder: &Path) -> Vec<(PathBuf, Option<String>)> {
+    let mut all = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path.clone());
+            }
+            all.push((path.clone(), fs::read_to_string(path).ok()));
+        }
+    }
+    all.sort();
+    all
+}

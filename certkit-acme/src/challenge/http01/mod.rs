@@ -1,5 +1,7 @@
 //! http-01 by a small responder of our own, shared by a whole run.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod listen;
 mod serve;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -107,7 +108,7 @@ fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
     TcpStream::from_std(stream)
 }
 
-async fn connection(stream: TcpStream, tokens: Arc<TokenTable>) {
+pub(super) async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, tokens: Arc<TokenTable>) {
     serve_one(stream, CONNECTION_TIME, |request| std::future::ready(answer(&request, &tokens))).await;
 }
 

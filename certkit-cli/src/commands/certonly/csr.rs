@@ -1,6 +1,5 @@
 //! `certonly --csr`: a certificate for a request that somebody else made, into files of its own.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use certkit_acme::renewal::{CsrOrder, CsrReport, Mode};
@@ -10,6 +9,7 @@ use certkit_core::{CertificateRequest, Chain, IdentifierSet, escape};
 use super::files::{Destinations, Saved};
 use super::{Context, complete_new, ensure_account};
 use crate::args::Invocation;
+use crate::commands::common::named_file;
 use crate::commands::renew::mode;
 use crate::exit::{CommandError, Exit};
 use crate::progress::{Progress, Work};
@@ -18,7 +18,7 @@ use crate::runtime;
 use crate::ui::shown;
 
 /// No request is as large as this.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// What has no meaning when the key is somebody else's and nothing is stored: the flag's id and why.
 const WITHOUT_MEANING: &[(&str, &str, &str)] = &[
@@ -121,10 +121,7 @@ fn read(file: &Path) -> Result<CertificateRequest, CommandError> {
         CommandError::failed(format!("{}: {}", shown(file), escape(problem)))
             .with_cure("give a certificate signing request in PEM or DER, with its names as alternative names")
     };
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|open| open.take(MAX_BYTES).read_to_end(&mut bytes))
-        .map_err(|problem| unusable(&format!("cannot read it: {problem}")))?;
+    let bytes = named_file(file, MAX_BYTES).map_err(|problem| unusable(&format!("cannot read it: {problem}")))?;
     CertificateRequest::from_pem_or_der(&bytes).map_err(|problem| unusable(&problem.to_string()))
 }
 

@@ -11,6 +11,10 @@ use crate::{Finding, FindingCode, LineageName};
 /// How deep what repairs have saved is looked through: its folder, and the tree in it.
 const MAX_DEPTH: usize = 12;
 
+/// The folders of `certkit/` that are written by this program alone, each after the one that it lies in.
+const MACHINES_FOLDERS: [&str; 8] =
+    ["state", "state/common", "state/history", "pending", "commit", "aside", "rollover", "deleting"];
+
 impl Store {
     /// All of them, but for those of `unfinished` lineages.
     pub(crate) fn leftovers(&self, unfinished: &BTreeSet<LineageName>) -> Result<Vec<PathBuf>, StoreError> {
@@ -19,15 +23,16 @@ impl Store {
         let mut dirs = vec![paths.renewal_dir(), paths.archive_dir(), paths.live_dir(), own.clone()];
         // A half-made account directory and a half-written journal of a new account key hold a key that nobody knows.
         dirs.push(self.accounts_dir());
-        dirs.extend(
-            ["state", "state/history", "pending", "commit", "aside", "rollover", "deleting"].map(|dir| own.join(dir)),
-        );
+        dirs.extend(MACHINES_FOLDERS.map(|dir| own.join(dir)));
         let aside = own.join("aside");
-        dirs.extend(files::list(&aside)?.unwrap_or_default().iter().map(|name| aside.join(name)));
+        dirs.extend(files::list_own(&aside)?.iter().map(|name| aside.join(name)));
         dirs.extend(folders_below(&paths.saved_dir(), MAX_DEPTH)?);
         let mut found = Vec::new();
         for dir in dirs {
-            for file in files::list(&dir)?.unwrap_or_default() {
+            // certbot's folders may well be links.
+            let is_ours = dir.starts_with(&own) && dir != own;
+            let files = if is_ours { files::list_own(&dir)? } else { files::list(&dir)?.unwrap_or_default() };
+            for file in files {
                 let Some(of) = files::temp_of(&file).or_else(|| files::sibling_of(&file)) else { continue };
                 let name = LineageName::new(of.strip_suffix(".conf").unwrap_or(of));
                 if !name.is_ok_and(|name| unfinished.contains(&name)) {
@@ -40,6 +45,21 @@ impl Store {
 }
 
 impl LockedStore {
+    /// Sets aside what is in the place of one of our folders and is none: a link above all, or what is removed and written
+    /// below would be somebody else's, wherever the link leads.
+    pub(super) fn set_aside_what_is_no_folder(&self, found: &mut Vec<Recovered>) -> Result<(), StoreError> {
+        for folder in MACHINES_FOLDERS {
+            let path = self.paths().own_dir().join(folder);
+            if let Some(aside) = files::make_way_for_dir(&path)? {
+                let subject = self.paths().relative(&path).display().to_string();
+                let evidence = format!("it is not a folder, and is called {} now", aside.display());
+                let finding = Finding::new(FindingCode::StateDamaged, subject, evidence);
+                found.push(Recovered { finding, name: None, made_live: None });
+            }
+        }
+        Ok(())
+    }
+
     /// Removes them, but for those of `unfinished` lineages. One that cannot be removed is a finding.
     pub(super) fn remove_leftovers(
         &self,

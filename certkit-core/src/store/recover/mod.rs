@@ -40,6 +40,7 @@ impl LockedStore {
     pub fn recover(&self, math: &dyn KeyMath, now: DateTime<Utc>) -> Result<Vec<Recovered>, StoreError> {
         let _writing = self.writing();
         let mut found = Vec::new();
+        self.set_aside_what_is_no_folder(&mut found)?;
         let mut unfinished = BTreeSet::new();
         for name in self.store().journals()? {
             match self.finish_commit(&name, math, now) {

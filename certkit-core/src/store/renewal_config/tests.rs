@@ -56,14 +56,11 @@ fn tree_of(document: &Document<'_>) -> Vec<(Vec<String>, Value)> {
     tree
 }
 
-#[test]
-fn a_thousand_confs_are_read_as_pythons_configobj_reads_them() {
-    /// A conf, and what Python made of it: nothing where it refused.
-    type Reading = (String, Option<Vec<(Vec<String>, Value)>>);
-    let corpus: Vec<Reading> =
-        serde_json::from_str(include_str!("../../../tests/data/renewal-confs/corpus.json")).unwrap();
-    assert!(corpus.len() > 900);
-    for (text, expected) in corpus {
+/// A conf, and what Python made of it: nothing where it refused.
+type Reading = (String, Option<Vec<(Vec<String>, Value)>>);
+
+fn assert_read_the_same(readings: Vec<Reading>) {
+    for (text, expected) in readings {
         let read = Document::parse(text.strip_prefix('\u{feff}').unwrap_or(&text)).map(|document| tree_of(&document));
         let expected = expected.map(|mut tree| {
             tree.sort_by(|a, b| a.0.cmp(&b.0));
@@ -71,6 +68,31 @@ fn a_thousand_confs_are_read_as_pythons_configobj_reads_them() {
         });
         assert_eq!(read.ok(), expected, "{text:?}");
     }
+}
+
+#[test]
+fn a_thousand_confs_are_read_as_pythons_configobj_reads_them() {
+    let corpus: Vec<Reading> =
+        serde_json::from_str(include_str!("../../../tests/data/renewal-confs/corpus.json")).unwrap();
+    assert!(corpus.len() > 900);
+    assert_read_the_same(corpus);
+}
+
+/// With the `configobj` that the peer itself uses, which may be a newer one than the recorded one.
+#[test]
+fn thousands_of_drawn_confs_are_read_as_certbots_own_configobj_reads_them() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let certbot = std::env::var_os("CERTKIT_TEST_CERTBOT")
+        .map_or_else(|| PathBuf::from(root).join("target/certbot-venv/bin/certbot"), PathBuf::from);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/renewal-confs/record.py");
+    let drawn = std::process::Command::new(certbot.with_file_name("python")).args([script, "20261126", "5000"]).output();
+    let drawn = drawn.unwrap_or_else(|error| {
+        panic!("no certbot in a virtual environment at {certbot:?} ({error}): `bash .ci/test.sh` installs it")
+    });
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let readings: Vec<Reading> = serde_json::from_slice(&drawn.stdout).unwrap();
+    assert!(readings.len() > 3_000 && readings.iter().filter(|(_, tree)| tree.is_some()).count() > 500);
+    assert_read_the_same(readings);
 }
 
 fn parse(params: &str) -> Result<RenewalConf, ConfError> {

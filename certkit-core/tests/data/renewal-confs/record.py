@@ -4,7 +4,9 @@
     python3 -m venv v && v/bin/pip install configobj==5.0.9 && v/bin/python record.py > corpus.json
 
 Each record is [text, sections]; sections is null where the text is rejected, else a list of
-[path, [[key, value as written, value with names resolved or null]]]. The tests need no Python.
+[path, [[key, value as written, value with names resolved or null]]].
+
+With two arguments it prints as many drawn confs from that seed instead: record.py SEED COUNT.
 """
 import json
 import os
@@ -105,5 +107,8 @@ def read(text, path):
 
 with tempfile.TemporaryDirectory() as folder:
     path = os.path.join(folder, "x.conf")
-    texts = list(dict.fromkeys(CHOSEN + list(drawn(20261123, 900))))
+    if len(sys.argv) == 3:
+        texts = list(dict.fromkeys(drawn(int(sys.argv[1]), int(sys.argv[2]))))
+    else:
+        texts = list(dict.fromkeys(CHOSEN + list(drawn(20261123, 900))))
     sys.stdout.write("[\n" + ",\n".join(json.dumps([text, read(text, path)]) for text in texts) + "\n]\n")

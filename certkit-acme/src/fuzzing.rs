@@ -1,0 +1,4 @@
+//! Doors for the fuzz targets into what is private. Only there with `--cfg fuzzing`, which no release is built with.
+
+pub use crate::challenge::fuzzing::{KEY_AUTHORIZATION, answer_request};
+pub use crate::protocol::fuzzing::read_as_everything;
