@@ -83,7 +83,8 @@ fn an_error_at_a_call_is_told_with_path_and_reason_and_costs_no_certificate() {
 #[test]
 fn a_disk_that_stays_full_or_turns_read_only_costs_no_certificate() {
     for errno in [Errno::ENOSPC, Errno::EROFS] {
-        let from_there_on = |calls: &[Call]| calls.iter().map(|call| (call.number, Fault::FromThereOn(errno))).collect();
+        let from_there_on =
+            |calls: &[Call]| calls.iter().map(|call| (call.number, Fault::FromThereOn(errno))).collect();
         try_each(2 * EACH_OF_MANY, Operation::Renewal, from_there_on);
     }
 }
@@ -158,7 +159,9 @@ fn nothing_is_ordered_when_there_is_no_room_for_the_result() {
         return;
     }
     for operation in [Operation::FirstSave, Operation::Renewal] {
-        for room in [Room::Pages(0), Room::Pages(9), Room::Pages(30), Room::Inodes(0), Room::Inodes(12), Room::Inodes(30)] {
+        for room in
+            [Room::Pages(0), Room::Pages(9), Room::Pages(30), Room::Inodes(0), Room::Inodes(12), Room::Inodes(30)]
+        {
             let squeezed = space::squeeze(&world, operation, room).unwrap_or_else(|wrong| panic!("{wrong}"));
             assert_eq!((squeezed.progress, squeezed.orders), (Progress::Old, 0), "{operation:?} {room:?}");
         }

@@ -94,7 +94,9 @@ pub fn open_key(tree: &Path) -> Option<PathBuf> {
 /// Whether a private key is kept under this name.
 pub fn is_key(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.contains("privkey") || name.contains("private_key") || path.components().any(|part| part.as_os_str() == "rollover")
+    name.contains("privkey")
+        || name.contains("private_key")
+        || path.components().any(|part| part.as_os_str() == "rollover")
 }
 
 /// What an interrupted run could have left.
@@ -107,7 +109,9 @@ pub fn leftovers(tree: &Path) -> Vec<PathBuf> {
             || name.contains("certkit-new")
             || name.starts_with("previous_")
             || [".damaged-", "/aside/"].iter().any(|part| inside.contains(part))
-            || ["pending", "commit", "rollover", "deleting"].iter().any(|own| inside.starts_with(&format!("certkit/{own}/")))
+            || ["pending", "commit", "rollover", "deleting"]
+                .iter()
+                .any(|own| inside.starts_with(&format!("certkit/{own}/")))
     });
     found
 }

@@ -18,7 +18,8 @@ use certkit_faults::space::{self, Room};
 use certkit_faults::trial::{Fault, Trials};
 use certkit_faults::world::World;
 
-const USAGE: &str = "usage: certkit-faults deaths|errors|space|power|all [--every N] [--operation NAME] [--binary CERTKIT]";
+const USAGE: &str =
+    "usage: certkit-faults deaths|errors|space|power|all [--every N] [--operation NAME] [--binary CERTKIT]";
 
 /// A run waits for its CA most of the time.
 const SIDE_BY_SIDE: usize = 4;
@@ -52,7 +53,13 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let wanted = Wanted { every, operation };
-    for (program, package) in [("pebble", "pebble"), ("unshare", "util-linux"), ("mkfs.xfs", "xfsprogs"), ("xfs_io", "xfsprogs"), ("mkfs.ext4", "e2fsprogs")] {
+    for (program, package) in [
+        ("pebble", "pebble"),
+        ("unshare", "util-linux"),
+        ("mkfs.xfs", "xfsprogs"),
+        ("xfs_io", "xfsprogs"),
+        ("mkfs.ext4", "e2fsprogs"),
+    ] {
         if testkit::process::find_program(program).is_none() {
             eprintln!("{program} is missing: apt-get install {package}");
             return ExitCode::from(2);
@@ -139,10 +146,14 @@ fn below(world: &World, wanted: &Wanted, jobs: impl Fn(&[Call]) -> Vec<(usize, F
 /// Too little room.
 fn squeezed(world: &World, wanted: &Wanted) -> usize {
     let mut wrong = 0;
-    println!("\n| operation | room | trials | all as before | of these ordered | done | wrong |\n|---|---|---|---|---|---|---|");
+    println!(
+        "\n| operation | room | trials | all as before | of these ordered | done | wrong |\n|---|---|---|---|---|---|---|"
+    );
     let pages = format!("0 to {} KiB in steps of 4 KiB", MOST_PAGES * 4);
     let inodes = format!("0 to {MOST_INODES} inodes");
-    for operation in wanted.operations(&[Operation::FirstSave, Operation::FurtherLineage, Operation::Renewal, Operation::Rollback]) {
+    for operation in
+        wanted.operations(&[Operation::FirstSave, Operation::FurtherLineage, Operation::Renewal, Operation::Rollback])
+    {
         let rooms = [
             (&pages, wanted.of((0..=MOST_PAGES).map(Room::Pages))),
             (&inodes, wanted.of((0..=MOST_INODES).map(Room::Inodes))),
@@ -172,10 +183,14 @@ fn squeezed(world: &World, wanted: &Wanted) -> usize {
 /// Power cuts.
 fn cut(world: &World, wanted: &Wanted) -> usize {
     let mut wrong = 0;
-    println!("\n| operation | file system | journal at the cut | cuts | all as before | done | wrong |\n|---|---|---|---|---|---|---|");
+    println!(
+        "\n| operation | file system | journal at the cut | cuts | all as before | done | wrong |\n|---|---|---|---|---|---|---|"
+    );
     for kind in [power::Kind::Ext4, power::Kind::Xfs] {
         let disk = Disk::make(kind);
-        for operation in wanted.operations(&[Operation::FirstSave, Operation::Renewal, Operation::ConfRewrite, Operation::Delete]) {
+        for operation in
+            wanted.operations(&[Operation::FirstSave, Operation::Renewal, Operation::ConfRewrite, Operation::Delete])
+        {
             let trials = PowerTrials::new(world, operation);
             let calls = trials.calls(&disk);
             let mut moments = wanted.of(calls.iter().map(|call| Moment::Call(call.number)));

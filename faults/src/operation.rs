@@ -137,9 +137,7 @@ impl Operation {
         let certonly = ["certonly", "-n", "--webroot", "-w", &webroot, "-d", MADE, "--server", &server, "--no-probe"];
         let certonly = [certonly.as_slice(), &["--deploy-hook", &hook]].concat();
         let arguments: Vec<&str> = match self {
-            Self::FirstSave => {
-                [certonly.as_slice(), &["--agree-tos", "--register-unsafely-without-email"]].concat()
-            }
+            Self::FirstSave => [certonly.as_slice(), &["--agree-tos", "--register-unsafely-without-email"]].concat(),
             Self::FurtherLineage => certonly,
             Self::Renewal | Self::RenewalWithTheSameKey => RENEW.to_vec(),
             Self::Delete => vec!["delete", "-n", "--cert-name", DUE],
@@ -173,7 +171,8 @@ impl Operation {
             }
             Self::Delete => new(!is_there(&format!("renewal/{DUE}.conf"))),
             Self::ConfRewrite => {
-                let conf = fs::read_to_string(tree.join(format!("renewal/{DUE}.conf"))).map_err(|error| error.to_string())?;
+                let conf =
+                    fs::read_to_string(tree.join(format!("renewal/{DUE}.conf"))).map_err(|error| error.to_string())?;
                 match (conf.contains("renew_hook = true\n"), conf.contains("hooked")) {
                     (true, false) => Ok(Progress::New),
                     (false, true) => Ok(Progress::Old),
@@ -186,7 +185,8 @@ impl Operation {
                 new(settings.contains(ADDRESS))
             }
             Self::AccountKey => {
-                let conf = fs::read_to_string(tree.join(format!("renewal/{DUE}.conf"))).map_err(|error| error.to_string())?;
+                let conf =
+                    fs::read_to_string(tree.join(format!("renewal/{DUE}.conf"))).map_err(|error| error.to_string())?;
                 let named: Vec<String> = accounts(tree).into_iter().filter(|id| conf.contains(id.as_str())).collect();
                 let old = fs::read_to_string(tree.join("../account")).unwrap_or_default();
                 match named.as_slice() {
@@ -240,10 +240,8 @@ fn lay(tree: &Tree, place: &Place, name: &str, world: &World, account: Option<&s
 /// Registers an account, notes which one beside the tree, and returns its id.
 fn register(world: &World, place: &Place) -> String {
     let server = world.ca().directory_url();
-    let run = world.run(
-        place,
-        &["register", "-n", "--agree-tos", "--register-unsafely-without-email", "--server", &server],
-    );
+    let run =
+        world.run(place, &["register", "-n", "--agree-tos", "--register-unsafely-without-email", "--server", &server]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let id = accounts(&place.tree()).remove(0);
     fs::write(place.path().join("account"), &id).unwrap();

@@ -35,7 +35,8 @@ impl CertbotReader {
             writeln!(pipes.0, "{}", copy.path().display()).unwrap();
             pipes.1.read_line(&mut line).unwrap();
         }
-        let answer: serde_json::Value = serde_json::from_str(&line).map_err(|error| format!("certbot said {line}: {error}"))?;
+        let answer: serde_json::Value =
+            serde_json::from_str(&line).map_err(|error| format!("certbot said {line}: {error}"))?;
         let text = answer["text"].as_str().unwrap_or_default();
         let known = |name: &String| text.contains(&format!("Certificate Name: {name}\n"));
         if answer["status"] != 0 || text.contains("invalid") || !look::lineages(&copy.tree()).iter().all(known) {

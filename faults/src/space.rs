@@ -81,7 +81,8 @@ pub fn squeeze(world: &World, operation: Operation, room: Room) -> Result<Squeez
     match output.status.code() {
         Some(0) if progress == Progress::New => {}
         Some(1) => {
-            let line = stderr.lines().find(|line| line.contains("No space left") || line.contains("no inodes are left"));
+            let line =
+                stderr.lines().find(|line| line.contains("No space left") || line.contains("no inodes are left"));
             if line.is_none_or(|line| !line.contains(tree.to_str().unwrap())) {
                 return wrong("no line with the place and the reason");
             }

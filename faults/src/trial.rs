@@ -79,7 +79,8 @@ impl<'w> Trials<'w> {
         if run.code != Some(0) || self.operation.progress(&place.tree(), &before)? != Progress::New {
             return Err(format!("{} does not work undisturbed: {run:?}", self.operation.name()));
         }
-        let open = calls.iter().find(|call| look::is_key(&call.path) && call.mode.is_some_and(|mode| mode & 0o077 != 0));
+        let open =
+            calls.iter().find(|call| look::is_key(&call.path) && call.mode.is_some_and(|mode| mode & 0o077 != 0));
         match open {
             Some(call) => Err(format!("a key is open to others for a moment: {call}, {:?}", call.mode)),
             None => Ok(calls),
@@ -100,7 +101,11 @@ impl<'w> Trials<'w> {
                 Fault::Once(errno) if call.number == number => Answer::Fail(errno),
                 Fault::FromThereOn(errno) if call.number >= number => {
                     errors += 1;
-                    if errno == Errno::EINTR && errors > MOST_INTERRUPTIONS { Answer::Pass } else { Answer::Fail(errno) }
+                    if errno == Errno::EINTR && errors > MOST_INTERRUPTIONS {
+                        Answer::Pass
+                    } else {
+                        Answer::Fail(errno)
+                    }
                 }
                 _ => Answer::Pass,
             }
@@ -182,7 +187,8 @@ impl<'w> Trials<'w> {
             _ => return Err("neither success nor failure".into()),
         }
         let reason = format!("os error {}", errno as i32);
-        let line = run.stderr.lines().find(|line| line.contains(&reason) && line.contains(place.path().to_str().unwrap()));
+        let line =
+            run.stderr.lines().find(|line| line.contains(&reason) && line.contains(place.path().to_str().unwrap()));
         let Some(line) = line else { return Err(format!("no line with path and reason ({reason})")) };
         let said = ["the certificate in use is still the old one", "no certificate was changed"];
         let renews = self.operation.renews();
@@ -237,7 +243,8 @@ impl<'w> Trials<'w> {
             Operation::Renewal | Operation::RenewalWithTheSameKey | Operation::Rollback => DUE,
             _ => return Ok(()),
         };
-        let link = fs::read_link(place.tree().join("live").join(name).join("cert.pem")).map_err(|error| error.to_string())?;
+        let link =
+            fs::read_link(place.tree().join("live").join(name).join("cert.pem")).map_err(|error| error.to_string())?;
         let hooked = place.hooked();
         if hooked.lines().any(|line| line == link.to_str().unwrap_or_default()) {
             Ok(())

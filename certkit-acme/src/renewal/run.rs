@@ -6,9 +6,7 @@ use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
 use certkit_core::store::{LockError, Recovered, StoreError, StorePaths};
 use certkit_core::words::STILL_THE_OLD_ONE;
-use certkit_core::{
-    Failure, FailureClass, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, escape, plan,
-};
+use certkit_core::{Failure, FailureClass, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, escape, plan};
 
 use super::attempt::Workshop;
 use super::deploying::Hooks;
@@ -105,9 +103,7 @@ impl Renewer {
 
     /// An owner who reads that the disk is full asks first whether the server still has a certificate.
     async fn tell_what_is_still_in_use(&self, report: &mut Report) {
-        let of_the_store = |entry: &&mut ReportEntry| {
-            matches!(&entry.outcome, Outcome::Failed { failure, .. } if failure.class == FailureClass::Store)
-        };
+        let of_the_store = |entry: &&mut ReportEntry| matches!(&entry.outcome, Outcome::Failed { failure, .. } if failure.class == FailureClass::Store);
         for entry in report.entries.iter_mut().filter(of_the_store) {
             let (store, name) = (self.store.clone(), entry.name.parse::<LineageName>());
             let live = blocking(move || {

@@ -11,8 +11,8 @@ pub use events::{event, rule, wished};
 
 mod failures;
 pub use failures::{
-    HOOK_CURE, STILL_THE_OLD_ONE, TARGET_CURE, broken_cure, class, failure_cure, held_by, held_cure, is_of_settings, remembered,
-    remembered_cure,
+    HOOK_CURE, STILL_THE_OLD_ONE, TARGET_CURE, broken_cure, class, failure_cure, held_by, held_cure, is_of_settings,
+    remembered, remembered_cure,
 };
 
 mod names;

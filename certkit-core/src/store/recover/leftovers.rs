@@ -20,7 +20,9 @@ impl LockedStore {
         let mut dirs = vec![paths.renewal_dir(), paths.archive_dir(), paths.live_dir(), own.clone()];
         // A half-made account directory and a half-written journal of a new account key hold a key that nobody knows.
         dirs.push(self.store().accounts_dir());
-        dirs.extend(["state", "state/history", "pending", "commit", "aside", "rollover", "deleting"].map(|dir| own.join(dir)));
+        dirs.extend(
+            ["state", "state/history", "pending", "commit", "aside", "rollover", "deleting"].map(|dir| own.join(dir)),
+        );
         let aside = own.join("aside");
         dirs.extend(files::list(&aside)?.unwrap_or_default().iter().map(|name| aside.join(name)));
         let mut removed = 0_usize;
