@@ -1,19 +1,27 @@
 //! The command is killed, and meets errors, at the calls with which it changes a tree.
 //!
-//! `cargo run -p certkit-faults` goes through all of them, with every error and with power cuts; see docs/faults.md.
+//! A sample, so that it takes a minute or two: every call of a roll-back, which commits a version as every operation does that
+//! obtains one, and each n-th of the others. `cargo run --release -p certkit-faults -- all` goes through everything, with every
+//! error and with power cuts: docs/faults.md says what came of it.
 
 use std::path::Path;
 use std::sync::OnceLock;
 
-use certkit_faults::call::Call;
+use certkit_faults::call::{Call, Shape};
 use certkit_faults::matrix::{self, Tally};
-use certkit_faults::operation::Operation;
+use certkit_faults::operation::{Operation, Progress};
 use certkit_faults::reader::CertbotReader;
+use certkit_faults::space::{self, Room};
+use certkit_faults::tracer::Answer;
 use certkit_faults::trial::{Fault, Trials};
 use certkit_faults::world::World;
+use nix::errno::Errno;
 
-/// More than there are processors: a run waits for its CA most of the time.
-const SIDE_BY_SIDE: usize = 4;
+/// A run waits for its CA most of the time, and tests run beside each other.
+const SIDE_BY_SIDE: usize = 3;
+
+/// Everything that orders makes some three hundred calls, most of them again and again for the same files.
+const EACH_OF_MANY: usize = 7;
 
 fn shared() -> &'static (World, CertbotReader) {
     static SHARED: OnceLock<(World, CertbotReader)> = OnceLock::new();
@@ -21,21 +29,145 @@ fn shared() -> &'static (World, CertbotReader) {
 }
 
 #[track_caller]
-fn try_all(operation: Operation, jobs: impl Fn(&[Call]) -> Vec<(usize, Fault)>) -> Tally {
+fn try_each(every: usize, operation: Operation, jobs: impl Fn(&[Call]) -> Vec<(usize, Fault)>) -> Tally {
     let (world, reader) = shared();
     let trials = Trials::new(world, reader, operation);
     let calls = trials.calls().unwrap_or_else(|wrong| panic!("{wrong}"));
-    let jobs = jobs(&calls);
+    let jobs: Vec<_> = jobs(&calls).into_iter().step_by(every).collect();
     let tally = matrix::run(&trials, &calls, &jobs, SIDE_BY_SIDE);
     println!("{}", tally.row(operation.name()));
     assert!(tally.wrong.is_empty(), "{}", tally.complaints());
-    // A few calls are made or not by the time that a run takes.
+    // Whether a few calls are made depends on the time that a run takes.
     assert!(tally.met * 10 >= jobs.len() * 9, "only {} of {} calls were met", tally.met, jobs.len());
     tally
 }
 
 #[test]
-fn killed_anywhere_a_renewal_leaves_the_old_pair_or_the_new_one_and_the_next_run_does_the_rest() {
-    let tally = try_all(Operation::Renewal, matrix::deaths);
-    assert!(tally.old > 50 && tally.new > 20, "{tally:?}");
+fn a_roll_back_that_is_killed_at_any_call_leaves_the_old_pair_or_the_new_one_and_the_next_run_does_the_rest() {
+    let tally = try_each(1, Operation::Rollback, matrix::deaths);
+    assert!(tally.old > 20 && tally.new > 20, "{tally:?}");
+}
+
+#[test]
+fn what_orders_and_is_killed_leaves_the_old_pair_or_the_new_one_and_the_next_run_does_the_rest() {
+    for operation in
+        [Operation::FirstSave, Operation::FurtherLineage, Operation::Renewal, Operation::RenewalWithTheSameKey]
+    {
+        let tally = try_each(EACH_OF_MANY, operation, matrix::deaths);
+        assert!(tally.old > 5 && tally.new > 2, "{tally:?}");
+    }
+}
+
+#[test]
+fn what_changes_confs_and_accounts_is_done_or_not_wherever_it_is_killed() {
+    for operation in [
+        Operation::Delete,
+        Operation::ConfRewrite,
+        Operation::Register,
+        Operation::AccountAddress,
+        Operation::AccountKey,
+    ] {
+        let tally = try_each(2, operation, matrix::deaths);
+        assert!(tally.old > 2 && tally.new > 0, "{tally:?}");
+    }
+}
+
+#[test]
+fn an_error_at_a_call_is_told_with_path_and_reason_and_costs_no_certificate() {
+    for operation in Operation::ALL {
+        let tally = try_each(EACH_OF_MANY, operation, matrix::one_error_each);
+        assert!(tally.old + tally.succeeded + tally.new > 2, "{tally:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_stays_full_or_turns_read_only_costs_no_certificate() {
+    for errno in [Errno::ENOSPC, Errno::EROFS] {
+        let from_there_on =
+            |calls: &[Call]| calls.iter().map(|call| (call.number, Fault::FromThereOn(errno))).collect();
+        try_each(2 * EACH_OF_MANY, Operation::Renewal, from_there_on);
+    }
+}
+
+#[test]
+fn the_key_is_durable_before_the_ca_is_asked_for_the_certificate() {
+    let world = World::start(Path::new(env!("CARGO_BIN_EXE_certkit")));
+    let place = Operation::Renewal.prepare(&world);
+    let mut calls = Vec::new();
+    let run = world.trace(&place, &Operation::Renewal.arguments(&world, place.path()), &mut |call| {
+        calls.push((call.clone(), world.ca().log().contains("POST /finalize-order/")));
+        Answer::Pass
+    });
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let pending = place.tree().join("certkit/pending");
+    let key_in_its_folder = pending.join(".a.example.org.certkit-tmp/privkey.pem");
+    let before = |name: &str, path: &Path| {
+        calls.iter().position(|(call, asked)| call.kind.name.starts_with(name) && call.path == path && !asked)
+    };
+    let synced = before("fsync", &key_in_its_folder).expect("the key is not synced");
+    let folder = before("fsync", key_in_its_folder.parent().unwrap()).expect("its folder is not synced");
+    let named = before("rename", key_in_its_folder.parent().unwrap()).expect("it gets no name");
+    let name_synced = before("fsync", &pending).expect("its name is not synced");
+    assert!(synced < folder && folder < named && named < name_synced, "{synced} {folder} {named} {name_synced}");
+    assert!(calls.iter().any(|(_, asked)| *asked), "the CA was not asked at all");
+}
+
+#[test]
+fn a_file_whose_sync_failed_is_made_anew_and_never_trusted_again() {
+    let (world, _) = shared();
+    let operation = Operation::Rollback;
+    let run = |decide: &mut dyn FnMut(&Call) -> Answer| {
+        let place = operation.prepare(world);
+        world.trace(&place, &operation.arguments(world, place.path()), decide);
+    };
+    let mut syncs = Vec::new();
+    run(&mut |call| {
+        if call.kind.shape() == Shape::Sync && is_temporary(&call.path) {
+            syncs.push(call.number);
+        }
+        Answer::Pass
+    });
+    assert!(syncs.len() >= 8, "{syncs:?}");
+    for number in syncs {
+        let mut failed = None;
+        let mut later = Vec::new();
+        run(&mut |call| {
+            if call.number == number {
+                failed = Some(call.path.clone());
+                return Answer::Fail(Errno::EIO);
+            }
+            if failed.as_ref() == Some(&call.path) && call.kind.name != "close" {
+                later.push(call.kind.name);
+            }
+            Answer::Pass
+        });
+        assert_eq!(later.first(), Some(&"unlink"), "{failed:?}: {later:?}");
+        let again = later.iter().position(|name| *name == "openat").unwrap_or(later.len());
+        let trusted = later.iter().position(|name| name.starts_with("rename") || *name == "fsync");
+        assert!(trusted.is_none_or(|trusted| trusted > again), "{failed:?}: {later:?}");
+    }
+}
+
+fn is_temporary(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "certkit-tmp")
+}
+
+#[test]
+fn nothing_is_ordered_when_there_is_no_room_for_the_result() {
+    let world = World::start(Path::new(env!("CARGO_BIN_EXE_certkit")));
+    if !space::can_mount() {
+        return;
+    }
+    for operation in [Operation::FirstSave, Operation::Renewal] {
+        for room in
+            [Room::Pages(0), Room::Pages(9), Room::Pages(30), Room::Inodes(0), Room::Inodes(12), Room::Inodes(30)]
+        {
+            let squeezed = space::squeeze(&world, operation, room).unwrap_or_else(|wrong| panic!("{wrong}"));
+            assert_eq!((squeezed.progress, squeezed.orders), (Progress::Old, 0), "{operation:?} {room:?}");
+        }
+        for room in [Room::Pages(110), Room::Inodes(100)] {
+            let squeezed = space::squeeze(&world, operation, room).unwrap_or_else(|wrong| panic!("{wrong}"));
+            assert_eq!(squeezed.progress, Progress::New, "{operation:?} {room:?}");
+        }
+    }
 }

@@ -83,9 +83,9 @@ impl Operation {
         }
     }
 
-    /// Whether a certificate is ordered in it.
-    pub fn orders(self) -> bool {
-        matches!(self, Self::FirstSave | Self::FurtherLineage | Self::Renewal | Self::RenewalWithTheSameKey)
+    /// Whether it renews a lineage.
+    pub fn renews(self) -> bool {
+        matches!(self, Self::Renewal | Self::RenewalWithTheSameKey)
     }
 
     /// A place in which it can begin.
@@ -163,7 +163,8 @@ impl Operation {
                 if now == *old {
                     return Ok(Progress::Old);
                 }
-                let is_next = now.version == old.version + 1
+                // A roll-back that is asked for again after it was finished by recovery is one more version.
+                let is_next = (now.version == old.version + 1 || self == Self::Rollback && now.version > old.version)
                     && now.serial != old.serial
                     && (now.key == old.key) == (self == Self::RenewalWithTheSameKey);
                 if is_next { Ok(Progress::New) } else { Err(format!("live is neither {old:?} nor the next: {now:?}")) }
@@ -199,6 +200,17 @@ impl Operation {
 
 /// The run that comes next, by itself.
 pub const RENEW: [&str; 4] = ["renew", "-n", "--no-random-sleep-on-renew", "--no-probe"];
+
+/// What the next run finds an hour later. A key that the CA was asked to take a moment ago may still be on its way, so
+/// that certkit does not ask about it at once.
+pub fn let_time_pass(tree: &Path) {
+    for entry in fs::read_dir(tree.join("certkit/rollover")).into_iter().flatten().flatten() {
+        let text = fs::read_to_string(entry.path()).unwrap();
+        let Ok(mut journal) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
+        journal["started"] = (testkit::now() - chrono::TimeDelta::hours(1)).to_rfc3339().into();
+        fs::write(entry.path(), journal.to_string()).unwrap();
+    }
+}
 
 fn due(tree: &Tree, place: &Place, world: &World, account: &str, versions: u32, params: &[(&str, &str)]) {
     let mut lineage = tree

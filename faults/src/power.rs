@@ -149,7 +149,7 @@ impl<'w> PowerTrials<'w> {
         let (tree, around) = self.lay(disk);
         let mut met = String::new();
         if moment == Moment::DeployHook {
-            self.cut_in_hook(disk, &tree, journal);
+            self.cut_in_hook(disk, &tree, &around, journal);
         }
         let run = self.trace(&tree, &around, &mut |call| {
             if moment != Moment::Call(call.number) {
@@ -216,11 +216,13 @@ impl<'w> PowerTrials<'w> {
         (tree, around)
     }
 
-    /// Lets the deploy hook of the due lineage begin with the cut.
-    fn cut_in_hook(&self, disk: &Disk, tree: &Path, journal: Journal) {
+    /// Lets the deploy hook of the due lineage cut the power when it runs for the first time.
+    fn cut_in_hook(&self, disk: &Disk, tree: &Path, around: &Place, journal: Journal) {
         let conf = tree.join(format!("renewal/{DUE}.conf"));
         let text = fs::read_to_string(&conf).unwrap();
-        let hook = disk.cutting(journal).iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+        let cutting = disk.cutting(journal).iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+        let done = around.path().join("cut");
+        let hook = format!("[ -e {0} ] || {{ touch {0}; {cutting}; }}", done.display());
         let lines = text.lines().map(|line| {
             if line.starts_with("renew_hook") { format!("renew_hook = \"{hook}\"\n") } else { format!("{line}\n") }
         });

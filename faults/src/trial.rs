@@ -191,7 +191,7 @@ impl<'w> Trials<'w> {
             run.stderr.lines().find(|line| line.contains(&reason) && line.contains(place.path().to_str().unwrap()));
         let Some(line) = line else { return Err(format!("no line with path and reason ({reason})")) };
         let said = ["the certificate in use is still the old one", "no certificate was changed"];
-        let renews = matches!(self.operation, Operation::Renewal | Operation::RenewalWithTheSameKey);
+        let renews = self.operation.renews();
         if renews && progress == Progress::Old && !said.iter().any(|words| line.contains(words)) {
             return Err(format!("not said that the old certificate is still in use: {line}"));
         }
@@ -201,12 +201,13 @@ impl<'w> Trials<'w> {
     /// The next run: it finishes or cleans up alone, and where the operation was not done it can be done again.
     fn finish(&self, place: &Place, before: &Live, died: bool) -> Result<(), String> {
         let tree = place.tree();
+        crate::operation::let_time_pass(&tree);
         let next = self.world.run(place, &RENEW);
         if died && next.code != Some(0) {
             return Err(format!("the next run fails: {next:?}"));
         }
         if self.operation.progress(&tree, before)? == Progress::Old {
-            if died && matches!(self.operation, Operation::Renewal | Operation::RenewalWithTheSameKey) {
+            if died && self.operation.renews() {
                 return Err(format!("the next run does not renew: {next:?}"));
             }
             let mut again = self.operation.arguments(self.world, place.path());

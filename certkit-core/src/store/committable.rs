@@ -15,11 +15,12 @@ use super::links::LiveLinks;
 use super::{Kind, LockedStore, StoreError};
 use crate::LineageName;
 
-/// What a commit needs at most, with room for the state files: four files of a few KiB and their copies.
-const NEEDED_BYTES: u64 = 64 * 1024;
+/// What a run needs at most from here on: four files of a few KiB, their directories in blocks of 4 KiB, and a second copy
+/// of each state file while it is replaced. Below 96 KiB a first save was seen to fail after its order.
+const NEEDED_BYTES: u64 = 256 * 1024;
 
-/// Files and directories that a commit makes at most before it removes any.
-const NEEDED_INODES: u64 = 24;
+/// Files, links and directories that a run makes at most before it removes any: 41 at a first save.
+const NEEDED_INODES: u64 = 64;
 
 impl LockedStore {
     /// Whether a lineage of this name could be committed: no orphan in the way, its links are links, directories
