@@ -99,13 +99,27 @@ fn tell(context: &Context<'_>, renewer: &Renewer, has_channels: bool) -> Result<
     if context.ui.voice().json {
         context.ui.json(&notify::told_json(&told));
     }
-    let is_well =
-        !of_unusable_settings(&told.findings) && told.deliveries.iter().all(|delivery| delivery.sent.is_complete());
+    let is_well = !of_unusable_settings(&told.findings)
+        && !told.findings.iter().any(is_of_the_store)
+        && told.deliveries.iter().all(|delivery| delivery.sent.is_complete());
     Ok(if is_well { Exit::Well } else { Exit::Failed })
 }
 
 fn of_unusable_settings(findings: &[Finding]) -> bool {
     findings.iter().any(|finding| finding.code == FindingCode::SettingsUnusable)
+}
+
+/// What the notices go out in spite of.
+fn is_of_the_store(finding: &Finding) -> bool {
+    matches!(
+        finding.code,
+        FindingCode::StoreFailing
+            | FindingCode::StoreFull
+            | FindingCode::StoreNotWritable
+            | FindingCode::StoreOutOfFiles
+            | FindingCode::StoreReadOnly
+            | FindingCode::StoreUnreadable
+    )
 }
 
 fn nobody(has_channels: bool, findings: &mut Vec<Finding>) {

@@ -9,9 +9,9 @@ use clap::Args as _;
 
 use certkit_acme::Stop;
 use certkit_acme::authorities::is_test_authority;
-use certkit_acme::renewal::{Mode, Renewer, Report, Request, Selection, Urgency};
+use certkit_acme::renewal::{Mode, Outcome, Renewer, Report, Request, Selection, Urgency};
 use certkit_core::store::{ConfEdits, Store};
-use certkit_core::{LineageName, Step, Summary};
+use certkit_core::{Finding, FindingCode, LineageName, Step, Summary};
 
 use super::common::no_such_certificate;
 use super::foresight::{self, Foreseen};
@@ -309,7 +309,9 @@ pub(crate) fn conclude(context: &Context<'_>, report: &Report) -> Exit {
 
 /// The same with a document that says more.
 pub(crate) fn conclude_with(context: &Context<'_>, report: &Report, document: serde_json::Value) -> Exit {
-    renewal::tell_findings(&report.findings, context.ui);
+    let (_, findings): (Vec<Finding>, Vec<Finding>) =
+        report.findings.iter().cloned().partition(|finding| is_told_already(finding, report));
+    renewal::tell_findings(&findings, context.ui);
     if context.ui.voice().json {
         context.ui.json(&document);
     }
@@ -318,6 +320,19 @@ pub(crate) fn conclude_with(context: &Context<'_>, report: &Report, document: se
         None if is_well(report) => Exit::Well,
         None => Exit::Failed,
     }
+}
+
+/// Whether a notice that no channel takes says what this run has said by itself: that a certificate failed, or a finding.
+fn is_told_already(finding: &Finding, report: &Report) -> bool {
+    let is_failure = |outcome: &Outcome| matches!(outcome, Outcome::Failed { .. } | Outcome::Broken { .. });
+    let is_same = |other: &Finding| {
+        other.code != FindingCode::NoticeDue
+            && finding.evidence.starts_with(other.code.what())
+            && finding.evidence.contains(&other.subject)
+    };
+    finding.code == FindingCode::NoticeDue
+        && (report.entries.iter().any(|entry| entry.name == finding.subject && is_failure(&entry.outcome))
+            || report.findings.iter().any(is_same))
 }
 
 /// A dry run is well when what it did went well: it deploys nothing, and so cannot settle what waits from before.

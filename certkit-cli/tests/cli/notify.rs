@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use testkit::{Pebble, PebbleOptions, Smtp, SmtpOptions, WebSink};
 
-use crate::support::Place;
+use crate::support::{Place, Run};
 
 fn settings(place: &Place, content: &str) {
     let dir = place.tree.config_dir().join("certkit");
@@ -211,4 +212,63 @@ fn settings_with_a_mistake_are_told_by_the_channels_that_can_be_read() {
     assert!(sink.take().is_empty(), "it is told already");
     let run = place.run(&["notify", "--test"]).ends_with(1);
     assert!(run.stdout.contains("chat: sent") && run.stderr.contains("paralel_orders"), "{run:?}");
+}
+
+#[test]
+fn a_user_who_may_not_write_tells_it_once_by_mail_and_webhook_and_root_tells_that_it_is_over() {
+    let place = Place::new();
+    let (sink, server) = (WebSink::start(), Smtp::start(&SmtpOptions { tls: "none", ..SmtpOptions::default() }));
+    let channels = format!(
+        "email = \"owner@example.org\"\n[[notify]]\nwebhook = \"generic\"\nurl = \"{}\"\n[[notify]]\nsmtp = \"127.0.0.1\"\nport = {}\ntls = \"none\"\n",
+        sink.url("/hook"),
+        server.port()
+    );
+    settings(&place, &channels);
+    let etc = place.tree.config_dir().to_owned();
+    for folder in ["work", "log"] {
+        fs::create_dir_all(place.folder().join(folder)).unwrap();
+    }
+    let (work, log) = (place.folder().join("work"), place.folder().join("log"));
+    let open = [(place.folder(), 0o755), (&etc, 0o755), (&etc.join("certkit"), 0o755), (&work, 0o777), (&log, 0o777)];
+    for (folder, mode) in open {
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let binary = place.folder().join("certkit");
+    fs::copy(env!("CARGO_BIN_EXE_certkit"), &binary).unwrap();
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+    let as_nobody = |arguments: &[&str]| {
+        let inner = place.command(arguments);
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(inner.get_args());
+        command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Run::of(command.output().expect("setpriv is missing: install util-linux"))
+    };
+    for _ in 0..3 {
+        let run = as_nobody(&["renew", "-q"]).ends_with(1);
+        assert_eq!(run.stderr.matches("Permission denied").count(), 1, "{run:?}");
+        assert!(run.stderr.contains("run as the user who owns it"), "{run:?}");
+    }
+    let run = as_nobody(&["notify"]).ends_with(1);
+    assert!(run.stderr.contains("may not write to the store") && run.stderr.contains("ls -ld"), "{run:?}");
+    let (told, mails) = (sink.take(), server.mails());
+    assert_eq!((told.len(), mails.len()), (1, 1), "{told:?} {mails:?}");
+    let text = told[0].json()["text"].as_str().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("this user may not write to the store") && text.contains("are untouched"), "{text}");
+    assert!(text.contains(&format!("ls -ld {}", etc.display())), "{text}");
+    place.run(&["renew"]).ends_with(0);
+    let (told, mails) = (sink.take(), server.mails());
+    assert_eq!((told.len(), mails.len()), (1, 2), "{told:?}");
+    assert_eq!(told[0].json()["resolved"], true);
+    assert!(told[0].json()["text"].as_str().unwrap().contains("it was told first on"), "{told:?}");
+}
+
+#[test]
+fn without_a_channel_a_run_tells_the_same_trouble_once() {
+    let place = Place::new();
+    fs::create_dir_all(place.tree.config_dir().join("renewal")).unwrap();
+    fs::write(place.tree.config_dir().join("renewal/a.example.org.conf"), "").unwrap();
+    let run = place.run(&["renew", "--json"]).ends_with(1);
+    let codes = run.json()["problems"].to_string();
+    assert!(codes.contains("no channel is set"), "it is due: {codes}");
+    assert!(!run.stderr.contains("no channel is set"), "{run:?}");
 }

@@ -616,7 +616,7 @@ fn reminders_of_a_store_that_fails_come_more_often_towards_the_end_of_a_certific
         told.extend(notices.iter().any(Notice::is_about_the_store).then_some(90 * DAY - hours));
     }
     let pauses: Vec<i64> = told.windows(2).map(|pair| pair[0] - pair[1]).collect();
-    assert!(pauses[0] == 21 && pauses.is_sorted_by(|one, other| one >= other) && pauses.ends_with(&[2, 2]), "{told:?}");
+    assert!(pauses[0] == 18 && pauses.is_sorted_by(|one, other| one >= other) && pauses.ends_with(&[2, 2]), "{told:?}");
 }
 
 #[test]
