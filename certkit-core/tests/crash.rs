@@ -75,7 +75,8 @@ impl Scenario {
             point_link(dir, &name(), Kind::Cert, 7);
         }
         if self == Self::Fsck {
-            let archive = |kind: Kind, version| dir.join("archive/a.example.org").join(kind.archive_file(Version(version)));
+            let archive =
+                |kind: Kind, version| dir.join("archive/a.example.org").join(kind.archive_file(Version(version)));
             write_version(dir, &name(), 7, "v3");
             fs::write(archive(Kind::Fullchain, 7), "").unwrap();
             write_version(dir, &name(), 8, "v4");
@@ -84,7 +85,8 @@ impl Scenario {
             fs::set_permissions(archive(Kind::Privkey, 7), fs::Permissions::from_mode(0o604)).unwrap();
             let conf = dir.join("renewal/a.example.org.conf");
             let text = fs::read_to_string(&conf).unwrap();
-            let without: String = text.lines().filter(|line| !line.starts_with("chain = ")).map(|line| format!("{line}\n")).collect();
+            let without: String =
+                text.lines().filter(|line| !line.starts_with("chain = ")).map(|line| format!("{line}\n")).collect();
             fs::write(conf, without).unwrap();
         }
     }

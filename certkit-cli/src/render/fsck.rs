@@ -25,8 +25,7 @@ pub(crate) fn found_text(found: &[Diagnosis]) -> String {
 
 /// What a repair did, for people.
 pub(crate) fn repaired_text(report: &RepairReport, paths: &StorePaths) -> String {
-    let mut text: String =
-        sorted(&report.repaired).into_iter().map(|one| repaired_one(one) + "\n").collect();
+    let mut text: String = sorted(&report.repaired).into_iter().map(|one| repaired_one(one) + "\n").collect();
     text.extend(report.failed.iter().map(|finding| failed_text(finding) + "\n"));
     text.extend(sorted(&report.left).into_iter().map(|one| diagnosis_text(one) + "\n"));
     let left = counted(report.left.iter().map(|one| one.finding.severity));
@@ -34,7 +33,11 @@ pub(crate) fn repaired_text(report: &RepairReport, paths: &StorePaths) -> String
     text.push_str(&wrapped("", &format!("{} repaired; {left}.", report.repaired.len()), 0));
     if let Some(saved) = &report.saved {
         let saved = escape(&paths.relative(saved).to_string_lossy()).into_owned();
-        text.push_str(&wrapped("", &format!("What was changed or removed is as it was in {saved} in the config dir."), 0));
+        text.push_str(&wrapped(
+            "",
+            &format!("What was changed or removed is as it was in {saved} in the config dir."),
+            0,
+        ));
     }
     for (name, version) in &report.made_live {
         let told = format!(
@@ -61,7 +64,8 @@ pub(crate) fn found_json(found: &[Diagnosis], now: DateTime<Utc>) -> Value {
 
 /// What a repair did, for programs.
 pub(crate) fn repaired_json(report: &RepairReport, now: DateTime<Utc>) -> Value {
-    let failed = |finding: &Finding| json!({ "subject": finding.subject, "what": finding.what(), "cure": finding.cure() });
+    let failed =
+        |finding: &Finding| json!({ "subject": finding.subject, "what": finding.what(), "cure": finding.cure() });
     json!({
         "schema": 1,
         "now": json_time(now),

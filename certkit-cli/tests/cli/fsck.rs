@@ -144,7 +144,10 @@ fn what_is_repaired_is_valid_for_certbot_and_nothing_else_is_touched() {
     for (paths, _) in &all {
         let problems = of(&found, "problems", &paths.name);
         assert!(!problems.is_empty(), "{} is not found: {found:#}", paths.name);
-        assert!(problems.iter().all(|one| one["repair"]["steps"].is_array() || one["code"] == "conf-incomplete"), "{problems:#?}");
+        assert!(
+            problems.iter().all(|one| one["repair"]["steps"].is_array() || one["code"] == "conf-incomplete"),
+            "{problems:#?}"
+        );
     }
     assert_eq!(of(&found, "problems", "sound.example"), Vec::<&Value>::new());
     assert_eq!(of(&found, "problems", "sound-absolute.example"), Vec::<&Value>::new());
@@ -153,12 +156,14 @@ fn what_is_repaired_is_valid_for_certbot_and_nothing_else_is_touched() {
     assert_eq!(place.tree.snapshot(), before, "nothing is written without --repair");
 
     let sound = |snapshot: &[(PathBuf, String)]| {
-        let is_sound = |path: &Path| path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("sound"));
+        let is_sound =
+            |path: &Path| path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("sound"));
         snapshot.iter().filter(|(path, _)| is_sound(path)).cloned().collect::<Vec<_>>()
     };
     let report = place.run(&["fsck", "--repair", "--json"]).ends_with(1).json();
     assert_eq!(report["failed"], serde_json::json!([]), "{report:#}");
-    let left: Vec<_> = report["problems"].as_array().unwrap().iter().filter(|one| one["severity"] != "notice").collect();
+    let left: Vec<_> =
+        report["problems"].as_array().unwrap().iter().filter(|one| one["severity"] != "notice").collect();
     assert_eq!(left.len(), CONF_LOST.len(), "{left:#?}");
     assert!(left.iter().all(|one| one["code"] == "conf-incomplete"), "{left:#?}");
     let saved = PathBuf::from(report["saved"].as_str().unwrap());
@@ -169,12 +174,14 @@ fn what_is_repaired_is_valid_for_certbot_and_nothing_else_is_touched() {
     let listed = place.run(&["certificates", "--json"]).ends_with(0).json();
     let lineages = listed["lineages"].as_array().unwrap();
     assert_eq!(lineages.len(), all.len() + 2);
-    let certbot = Certbot::new(place.tree.config_dir(), "https://ca.example/dir", &place.tree.config_dir().join("none.pem"));
+    let certbot =
+        Certbot::new(place.tree.config_dir(), "https://ca.example/dir", &place.tree.config_dir().join("none.pem"));
     let theirs = certbot.run(&["certificates"]);
     let theirs = String::from_utf8(theirs.stdout).unwrap();
     assert!(!theirs.contains("The following renewal configurations were invalid"), "{theirs}");
     for (paths, version) in &all {
-        let ours = lineages.iter().find(|one| one["name"] == paths.name.as_str()).unwrap_or_else(|| panic!("{}", paths.name));
+        let ours =
+            lineages.iter().find(|one| one["name"] == paths.name.as_str()).unwrap_or_else(|| panic!("{}", paths.name));
         assert_eq!((&ours["status"], &ours["version"]), (&"valid".into(), &(*version).into()), "{ours:#}");
         let block = theirs.split("Certificate Name: ").find(|block| block.lines().next() == Some(&paths.name));
         let block = block.unwrap_or_else(|| panic!("certbot does not list {}: {theirs}", paths.name));
@@ -211,7 +218,10 @@ fn a_sound_tree_is_left_alone_and_a_damaged_one_is_told() {
     fs::remove_file(place.tree.config_dir().join("live/b.example/cert.pem")).unwrap();
     place.run(&["fsck", "--cert-name", "a.example"]).ends_with(0);
     let run = place.run(&["fsck", "-q"]).ends_with(1);
-    assert!(run.stdout.is_empty() && run.stderr.contains("1 error; `certkit fsck --repair` repairs all of it"), "{run:?}");
+    assert!(
+        run.stdout.is_empty() && run.stderr.contains("1 error; `certkit fsck --repair` repairs all of it"),
+        "{run:?}"
+    );
     let run = place.run(&["fsck", "--repair"]).ends_with(0);
     assert!(run.stdout.contains("1 repaired; 1 notice left."), "{}", run.stdout);
     assert!(run.stdout.contains("certkit deploy --cert-name b.example"), "{}", run.stdout);

@@ -217,7 +217,11 @@ impl Audit<'_> {
                 // The next run clears it away.
                 Ok(None) if self.store.holds_reserved_key_only(&name) => {}
                 Ok(None) => {
-                    self.add_at(FindingCode::StateDamaged, &self.store.paths.pending(&name), "it holds no complete order");
+                    self.add_at(
+                        FindingCode::StateDamaged,
+                        &self.store.paths.pending(&name),
+                        "it holds no complete order",
+                    );
                 }
                 Err(error) => self.unreadable(&error),
             }

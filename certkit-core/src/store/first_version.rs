@@ -193,11 +193,7 @@ impl LockedStore {
 }
 
 /// certbot's conf for a new lineage.
-pub(crate) fn first_conf(
-    paths: &StorePaths,
-    name: &LineageName,
-    plan: &ConfPlan,
-) -> Result<RenewalConf, CommitError> {
+pub(crate) fn first_conf(paths: &StorePaths, name: &LineageName, plan: &ConfPlan) -> Result<RenewalConf, CommitError> {
     let text = |path: &Path| match absolute(path)?.to_str() {
         Some(text) => Ok(Some(ConfValue::Text(text.to_owned()))),
         None => Err(CommitError::Refused(format!("{} is not UTF-8, and a conf has to be", shown(path)))),

@@ -182,8 +182,12 @@ fn a_key_is_found_among_the_versions_only_when_it_belongs_to_the_certificate() {
     assert!(diagnoses[0].finding.cure().contains("certkit delete --cert-name"), "{diagnoses:?}");
     let report = repair(dir.path());
     assert!(!report.is_success());
-    let touched: Vec<_> = snapshot(dir.path()).into_iter().filter(|one| !before.contains(one)).map(|one| one.0).collect();
-    assert!(touched.iter().all(|path| path.ends_with("work") || path.ends_with("logs") || path.ends_with(".certbot.lock")), "{touched:?}");
+    let touched: Vec<_> =
+        snapshot(dir.path()).into_iter().filter(|one| !before.contains(one)).map(|one| one.0).collect();
+    assert!(
+        touched.iter().all(|path| path.ends_with("work") || path.ends_with("logs") || path.ends_with(".certbot.lock")),
+        "{touched:?}"
+    );
 }
 
 #[test]
@@ -396,7 +400,8 @@ fn an_archive_dir_that_differs_is_set_to_where_the_links_lead() {
     let dir = laid(&["v1", "v3"]);
     fs::create_dir(dir.path().join("archive/moved")).unwrap();
     for kind in Kind::ALL {
-        fs::copy(archive(dir.path(), kind, 1), dir.path().join("archive/moved").join(kind.archive_file(Version(1)))).unwrap();
+        fs::copy(archive(dir.path(), kind, 1), dir.path().join("archive/moved").join(kind.archive_file(Version(1))))
+            .unwrap();
         fs::remove_file(live(dir.path(), kind)).unwrap();
         symlink(Path::new("../../archive/moved").join(kind.archive_file(Version(1))), live(dir.path(), kind)).unwrap();
     }
@@ -418,6 +423,11 @@ fn links_of_two_certificates_into_one_archive_are_left() {
     let report = repair(dir.path());
     assert!(!report.is_success());
     assert_eq!(whole_version(dir.path(), &other).0, Version(1));
+    // Not even when what they lead to is damaged: it is repaired with the certificate that it belongs to.
+    fs::write(archive(dir.path(), Kind::Privkey, 1), "").unwrap();
+    repair(dir.path());
+    let link = fs::read_link(dir.path().join("live/b.example.org/cert.pem")).unwrap();
+    assert_eq!(link, Path::new("../../archive/a.example.org/cert1.pem"));
 }
 
 #[test]
@@ -522,7 +532,8 @@ fn a_conf_that_stops_certbot_for_all_certificates_is_completed() {
 
     // One of the four paths is missing.
     let dir = laid(&["v1", "v2"]);
-    let without: String = text.lines().filter(|line| !line.starts_with("chain = ")).map(|line| format!("{line}\n")).collect();
+    let without: String =
+        text.lines().filter(|line| !line.starts_with("chain = ")).map(|line| format!("{line}\n")).collect();
     let here = without.replace(text_dir(&text), &dir.path().display().to_string());
     fs::write(conf(dir.path()), &here).unwrap();
     assert!(repair(dir.path()).is_success());
@@ -629,11 +640,7 @@ fn secrets_that_everybody_can_read_are_told_and_shut_where_they_are_certkits() {
     let diagnoses = diagnose(dir.path());
     assert_eq!(
         told(&diagnoses),
-        [
-            (FindingCode::SecretReadable, false),
-            (FindingCode::FolderOpen, true),
-            (FindingCode::SecretReadable, true)
-        ]
+        [(FindingCode::SecretReadable, false), (FindingCode::FolderOpen, true), (FindingCode::SecretReadable, true)]
     );
     repair(dir.path());
     assert_eq!((mode(&credentials), mode(&settings), mode(settings.parent().unwrap())), (0o644, 0o640, 0o710));
@@ -649,7 +656,8 @@ fn what_belongs_to_another_user_is_told() {
     let dir = laid(&["v1"]);
     // Only root can give something away: for others all of it stays their own.
     let given = [conf(dir.path()), archive(dir.path(), Kind::Privkey, 1)];
-    let given: Vec<_> = given.iter().filter(|path| std::os::unix::fs::chown(path, Some(65_534), None).is_ok()).collect();
+    let given: Vec<_> =
+        given.iter().filter(|path| std::os::unix::fs::chown(path, Some(65_534), None).is_ok()).collect();
     assert_eq!(given.len(), if rustix::process::geteuid().is_root() { 2 } else { 0 });
     let diagnoses = diagnose(dir.path());
     assert_eq!(told(&diagnoses), vec![(FindingCode::OwnedByAnother, false); given.len()], "{diagnoses:#?}");

@@ -119,13 +119,7 @@ impl LockedStore {
 
 impl Store {
     /// Which version has to be live, as far as what is stored says so. Nothing is changed.
-    pub(crate) fn decide(
-        &self,
-        name: &LineageName,
-        found: &Found,
-        math: &dyn KeyMath,
-        now: DateTime<Utc>,
-    ) -> Decision {
+    pub(crate) fn decide(&self, name: &LineageName, found: &Found, math: &dyn KeyMath, now: DateTime<Utc>) -> Decision {
         let rolling_back = found.restorable();
         let dead = if found.whole && rolling_back.is_none() { self.what_is_dead(name, found) } else { None };
         let (pool, replaces, code) = match (&rolling_back, found.whole) {
@@ -149,8 +143,7 @@ impl Store {
         // What is replaced counts only when it could be used itself.
         let replaces = replaces.and_then(|version| found.verified_leaf(version, None, math, now).ok());
 
-        let forward =
-            |version, leaf: Certificate| Decision::GoForward { version, leaf: Box::new(leaf), code };
+        let forward = |version, leaf: Certificate| Decision::GoForward { version, leaf: Box::new(leaf), code };
         let mut first_problem = None;
         let mut test = None;
         for version in pool.iter().copied().take(MAX_CANDIDATES) {

@@ -147,7 +147,8 @@ fn holds_newer(dir: &Path, live: &LiveLinks) -> bool {
     };
     let in_use = live.target(Kind::Cert).and_then(|target| end(&target));
     let files = files::list(dir).ok().flatten().unwrap_or_default();
-    let certificates = files.iter().filter(|file| file.to_str().is_some_and(|file| Kind::Cert.version_of(file).is_some()));
+    let certificates =
+        files.iter().filter(|file| file.to_str().is_some_and(|file| Kind::Cert.version_of(file).is_some()));
     certificates.filter_map(|file| end(&dir.join(file))).any(|end| in_use.is_none_or(|in_use| end > in_use))
 }
 

@@ -43,7 +43,8 @@ pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn Ke
         }
     };
     // What fullchain says comes first: it is what most servers send.
-    let from_fullchain = fullchain.as_ref().and_then(|text| split(text).map(|(cert, chain)| [cert, chain, text.clone()]));
+    let from_fullchain =
+        fullchain.as_ref().and_then(|text| split(text).map(|(cert, chain)| [cert, chain, text.clone()]));
     let from_parts = cert.as_ref().zip(chain.as_ref()).map(|(cert, chain)| {
         let joined = Zeroizing::new([cert.as_slice(), chain.as_slice()].concat());
         [cert.clone(), chain.clone(), joined]

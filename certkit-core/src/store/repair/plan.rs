@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
+use super::conf::is_blank;
 use super::lineage::{LineagePlan, Planner};
 use super::step::Step;
 use super::{Diagnosis, Repair};
-use super::conf::is_blank;
 use crate::store::audit::Audited;
 use crate::store::files;
 use crate::store::{RenewalConf, Store, StoreError, StorePaths};
@@ -121,7 +121,8 @@ impl RepairPlan {
         let LineagePlan { wrong, steps, stuck, more, .. } = plan;
         let steps: Vec<Step> = first.into_iter().chain(steps).collect();
         let takes_away = more.iter().any(|(_, step)| matches!(step, Some(Step::TakeAway { .. })));
-        if steps.is_empty() && stuck.is_none()
+        if steps.is_empty()
+            && stuck.is_none()
             && let Some((FindingCode::NewerVersionNotLive, why)) = &wrong
         {
             // It is not made live by anybody but certbot, so the audit's words do not fit.
@@ -191,7 +192,11 @@ impl RepairPlan {
         }
     }
 
-    fn told<'p>(&'p mut self, name: &'p LineageName, codes: &'p [FindingCode]) -> impl Iterator<Item = &'p mut Diagnosis> {
+    fn told<'p>(
+        &'p mut self,
+        name: &'p LineageName,
+        codes: &'p [FindingCode],
+    ) -> impl Iterator<Item = &'p mut Diagnosis> {
         let of = move |one: &&mut Diagnosis| one.name.as_ref() == Some(name) && codes.contains(&one.finding.code);
         self.diagnoses.iter_mut().filter(of)
     }

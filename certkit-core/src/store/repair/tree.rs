@@ -28,7 +28,8 @@ impl RepairPlan {
             if live == Some(journal.version) && !is_recorded {
                 let evidence = format!("version {} is live, and its deploy hooks have not run", journal.version);
                 let finding = Finding::new(FindingCode::InterruptedCommit, name.as_str(), evidence);
-                let finding = finding.with_cure("certkit deploy --cert-name NAME, or wait for the next `certkit renew`");
+                let finding =
+                    finding.with_cure("certkit deploy --cert-name NAME, or wait for the next `certkit renew`");
                 self.diagnoses.push(Diagnosis::new(finding, Some(&name)));
                 continue;
             }
