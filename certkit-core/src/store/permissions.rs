@@ -44,10 +44,7 @@ enum ProblemKind {
 }
 
 /// All of them, and what could not be looked at.
-pub(crate) fn problems(
-    store: &Store,
-    lineages: &[Result<Lineage, BrokenLineage>],
-) -> (Vec<Problem>, Vec<StoreError>) {
+pub(crate) fn problems(store: &Store, lineages: &[Result<Lineage, BrokenLineage>]) -> (Vec<Problem>, Vec<StoreError>) {
     let mut look = Look { paths: store.paths(), found: Vec::new(), errors: Vec::new(), seen: BTreeSet::new() };
     look.tree();
     look.hooks();
@@ -219,7 +216,9 @@ impl Look<'_> {
         files.sort_unstable();
         for path in files.iter().map(|file| folder.join(file)).filter(|path| is_version_of_key(path)) {
             // A link is an older version's key, which is looked at by its own name.
-            if let Ok(meta) = fs::symlink_metadata(&path) && meta.is_file() {
+            if let Ok(meta) = fs::symlink_metadata(&path)
+                && meta.is_file()
+            {
                 self.key(&path, &meta, ProblemKind::KeyReadable, name);
             }
         }

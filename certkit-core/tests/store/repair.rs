@@ -423,6 +423,11 @@ fn links_of_two_certificates_into_one_archive_are_left() {
     let report = repair(dir.path());
     assert!(!report.is_success());
     assert_eq!(whole_version(dir.path(), &other).0, Version(1));
+    // Not even when what they lead to is damaged: it is repaired with the certificate that it belongs to.
+    fs::write(archive(dir.path(), Kind::Privkey, 1), "").unwrap();
+    repair(dir.path());
+    let link = fs::read_link(dir.path().join("live/b.example.org/cert.pem")).unwrap();
+    assert_eq!(link, Path::new("../../archive/a.example.org/cert1.pem"));
 }
 
 #[test]
@@ -635,11 +640,7 @@ fn secrets_that_everybody_can_read_are_told_and_shut_where_they_are_certkits() {
     let diagnoses = diagnose(dir.path());
     assert_eq!(
         told(&diagnoses),
-        [
-            (FindingCode::SecretReadable, false),
-            (FindingCode::FolderOpen, true),
-            (FindingCode::SecretReadable, true)
-        ]
+        [(FindingCode::SecretReadable, false), (FindingCode::FolderOpen, true), (FindingCode::SecretReadable, true)]
     );
     repair(dir.path());
     assert_eq!((mode(&credentials), mode(&settings), mode(settings.parent().unwrap())), (0o644, 0o640, 0o710));

@@ -69,6 +69,10 @@ impl Planner<'_> {
             Ok(found) => found,
             Err(why) => return Ok(LineagePlan::stuck(FindingCode::ForeignLink, why)),
         };
+        // Versions of another certificate are put right with that one.
+        if live.conf_archive().as_ref() != Some(&archive) && self.in_use.is_archive_of_another(&archive, name) {
+            return Ok(LineagePlan::default());
+        }
         let found = Found::read(live, archive)?;
         self.versions(name, found, read)
     }
@@ -142,6 +146,7 @@ impl Planner<'_> {
             }
         }
         found.complete.extend(found.mended.keys());
+        found.complete.sort_unstable_by(|one, other| other.cmp(one));
         if !copies.is_empty()
             && let Some((version, texts)) = self.of_copies(&found, &files, &copies)?
         {

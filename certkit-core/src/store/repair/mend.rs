@@ -44,7 +44,7 @@ pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn Ke
     };
     // What fullchain says comes first: it is what most servers send.
     let from_fullchain =
-        fullchain.as_ref().and_then(|text| split(text).map(|(cert, chain)| [cert, chain, text.clone()]));
+        fullchain.as_ref().and_then(|text| split(text).map(|[cert, chain]| [cert, chain, text.clone()]));
     let from_parts = cert.as_ref().zip(chain.as_ref()).map(|(cert, chain)| {
         let joined = Zeroizing::new([cert.as_slice(), chain.as_slice()].concat());
         [cert.clone(), chain.clone(), joined]
@@ -85,10 +85,10 @@ fn is_about_the_key(error: &UnfitError) -> bool {
 }
 
 /// The first certificate of a PEM text, and the rest of it.
-fn split(fullchain: &[u8]) -> Option<(Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>)> {
+fn split(fullchain: &[u8]) -> Option<[Zeroizing<Vec<u8>>; 2]> {
     const END: &[u8] = b"-----END CERTIFICATE-----";
     let end = fullchain.windows(END.len()).position(|window| window == END)? + END.len();
     let line = fullchain.get(end..)?.iter().position(|octet| *octet == b'\n')? + 1;
     let (cert, chain) = fullchain.split_at(end + line);
-    Some((Zeroizing::new(cert.to_vec()), Zeroizing::new(chain.to_vec())))
+    Some([cert, chain].map(|part| Zeroizing::new(part.to_vec())))
 }

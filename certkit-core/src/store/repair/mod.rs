@@ -133,7 +133,8 @@ impl LockedStore {
         // What is behind a damaged conf or link is seen once that is repaired.
         for round in 0..MAX_ROUNDS {
             let plan = RepairPlan::of(self.store(), math, now)?;
-            let repaired = plan.diagnoses.into_iter().filter(|one| one.repair.is_some() && concerned(one.name.as_ref()));
+            let repaired =
+                plan.diagnoses.into_iter().filter(|one| one.repair.is_some() && concerned(one.name.as_ref()));
             let new: Vec<_> = repaired.filter(|one| !planned.contains(one)).collect();
             if round > 0 && (new.is_empty() || !failed.is_empty()) {
                 break;
