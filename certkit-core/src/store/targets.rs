@@ -134,8 +134,8 @@ fn below(folder: &Path, written: &[u8]) -> Option<PathBuf> {
 /// Whether a path is absolute, and made of names with one slash before each: then its bytes say what its components say,
 /// which takes far longer to find out. Most paths of a store are.
 fn is_plain(path: &[u8]) -> bool {
-    let mut names = path.split(|byte| *byte == b'/');
-    names.next().is_some_and(<[u8]>::is_empty) && names.all(|name| !matches!(name, b"" | b"." | b".."))
+    let is_name = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
+    path.strip_prefix(b"/").is_some_and(|names| names.split(|byte| *byte == b'/').all(is_name))
 }
 
 /// Absolute, with `.` and `..` resolved by name alone.
