@@ -42,9 +42,9 @@ pub(super) const FAULTS: &[Fault] = &[
         .also(&[Code::LiveVersionDamaged])
         .seen(Look::Here),
     Fault::notice(Code::KeyReusedLong, |sound| {
-        sound.write_certificate(|lineage| lineage.lifetime_days(560).days_left(190));
+        sound.write_certificate(|lineage| lineage.lifetime_days(700).days_left(250));
     })
-    .says(&["a.example", "370 days"])
+    .says(&["a.example", "450 days"])
     .cure("certkit renew --cert-name a.example --force-renewal --new-key")
     .seen(Look::Here),
     Fault::error(Code::ChainIncomplete, |sound| {
