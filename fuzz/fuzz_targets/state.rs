@@ -17,9 +17,10 @@ fuzz_target!(|bytes: &[u8]| {
     let notices = serde_json::from_slice::<NoticeMemory>(bytes);
     let _ = (deliveries.map(|memory| reread(&memory)), notices.map(|memory| reread(&memory)));
     let ledger = serde_json::from_slice::<Ledger>(bytes).inspect(reread).unwrap_or_default();
-    let Ok(mut state) = serde_json::from_slice::<LineageState>(bytes).inspect(reread).or_else(|error| {
-        if ledger == Ledger::default() { Err(error) } else { Ok(LineageState::default()) }
-    }) else {
+    let Ok(mut state) = serde_json::from_slice::<LineageState>(bytes)
+        .inspect(reread)
+        .or_else(|error| if ledger == Ledger::default() { Err(error) } else { Ok(LineageState::default()) })
+    else {
         return;
     };
     let validity = Validity::new(now - TimeDelta::days(80), now + TimeDelta::days(10));
