@@ -24,5 +24,5 @@ fuzz_target!(|raw: &[u8]| {
     let name = LineageName::new("a.example").expect("a good name");
     let input = PlanInput::new(name, None, RenewalWish::default()).remembering(state);
     let outlook = Outlook::new(Ledger::default(), Cadence::every(chrono::TimeDelta::hours(12)));
-    let _ = decide(&input, &outlook.ledger, &outlook, now).code();
+    let _ = format!("{:?}", decide(&input, &outlook.ledger, &outlook, now));
 });

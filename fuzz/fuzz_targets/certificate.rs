@@ -7,19 +7,7 @@ use certkit_core::{Certificate, DnsName, Identifier};
 use chrono::{DateTime, Utc};
 use libfuzzer_sys::fuzz_target;
 
-/// `inspect` of the command line, which is no library.
-mod render {
-    #[path = "../../../certkit-cli/src/render/inspect.rs"]
-    pub(crate) mod inspect;
-    #[path = "../../../certkit-cli/src/render/values.rs"]
-    mod values;
-    #[path = "../../../certkit-cli/src/render/words.rs"]
-    pub(crate) mod words;
-
-    pub(crate) use certkit_core::words::time;
-    pub(crate) use values::{hex, json_text, json_time};
-}
-
+mod render;
 use render::inspect::{Inspected, json, text};
 
 fuzz_target!(|der: &[u8]| {
@@ -43,8 +31,12 @@ fuzz_target!(|der: &[u8]| {
     let _ = (certificate.tbs_der(), certificate.signature_algorithm_der(), certificate.signature());
 
     let now = DateTime::<Utc>::from_timestamp(1_800_000_000, 0).expect("a good instant");
-    let inspected =
-        Inspected { source: "a.der".to_owned(), certificates: vec![certificate], keys: vec![None], ..Inspected::default() };
+    let inspected = Inspected {
+        source: "a.der".to_owned(),
+        certificates: vec![certificate],
+        keys: vec![None],
+        ..Inspected::default()
+    };
     let shown = text(&inspected, now);
     assert!(!shown.contains(|c: char| c != '\n' && c.is_control()), "{shown:?}");
     let document = json(&[inspected]);

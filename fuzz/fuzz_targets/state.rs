@@ -17,18 +17,18 @@ fuzz_target!(|bytes: &[u8]| {
     let notices = serde_json::from_slice::<NoticeMemory>(bytes);
     let _ = (deliveries.map(|memory| reread(&memory)), notices.map(|memory| reread(&memory)));
     let ledger = serde_json::from_slice::<Ledger>(bytes).inspect(reread).unwrap_or_default();
-    let Ok(mut state) = serde_json::from_slice::<LineageState>(bytes).inspect(reread).or_else(|error| {
-        if ledger == Ledger::default() { Err(error) } else { Ok(LineageState::default()) }
-    }) else {
+    let Ok(mut state) = serde_json::from_slice::<LineageState>(bytes)
+        .inspect(reread)
+        .or_else(|error| if ledger == Ledger::default() { Err(error) } else { Ok(LineageState::default()) })
+    else {
         return;
     };
-    let validity = Validity::new(now - TimeDelta::days(80), now + TimeDelta::days(10));
+    let validity = Validity { not_before: now - TimeDelta::days(80), not_after: now + TimeDelta::days(10) };
     let outlook = Outlook::new(ledger, Cadence::every(TimeDelta::hours(12)));
     for _ in 0..2 {
         let name = LineageName::new("a.example").expect("a good name");
         let input = PlanInput::new(name, Some(validity), RenewalWish::default()).remembering(state.clone());
         let entry = decide(&input, &outlook.ledger, &outlook, now);
-        let _ = entry.code();
         let summary = Summary::of(entry, input, now);
         let _ = (summary.condition(), summary.cure(), summary.served(), summary.next_renewal(now));
         let _ = (state.deploy_retry(), state.served_retry(), state.not_served(), state.knows(Version(1)));

@@ -70,10 +70,10 @@ pub(crate) fn parse(file: &Path, text: &str) -> Result<Vec<Setting>, IniError> {
 fn parse_line(line: &str) -> Option<(String, Value)> {
     let end = line.find(|c: char| matches!(c, ':' | '=' | ';' | '#') || c.is_whitespace()).unwrap_or(line.len());
     let (key, rest) = line.split_at(end);
+    let key = key.strip_prefix("--").unwrap_or(key).to_owned();
     if key.is_empty() {
         return None;
     }
-    let key = key.strip_prefix("--").unwrap_or(key).to_owned();
     let blank_before = rest.starts_with(char::is_whitespace);
     let rest = rest.trim_start();
     let (rest, has_sign) = match rest.strip_prefix([':', '=']) {
@@ -178,6 +178,8 @@ mod tests {
     fn a_line_that_is_no_setting_is_named() {
         let error = parse(Path::new("/etc/x.ini"), "a = 1\n= 2\n").unwrap_err();
         assert_eq!(error.to_string(), "/etc/x.ini, line 2: `= 2` is not of the form `flag = value`");
+        // Found by fuzzing: hyphens alone were a flag without a name.
+        assert!(parse(Path::new("x.ini"), "--\n").is_err() && parse(Path::new("x.ini"), "-- = 1\n").is_err());
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::render::inspect::{Inspected, is_empty, json, text};
 /// The largest file that is read: no bundle of certificates is larger.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// So many problems of a file are told one by one: nobody reads more, and a file can be made of them.
+const MOST_PROBLEMS: usize = 100;
+
 /// Show everything about certificates in files or on a host
 ///
 /// Shows everything about the certificates in files (PEM or DER, any number in one file), or as a host serves them.
@@ -122,6 +125,11 @@ fn file(source: &str) -> Inspected {
                     None => problem.what,
                 })
                 .collect();
+            let more = inspected.problems.len().saturating_sub(MOST_PROBLEMS);
+            if more > 0 {
+                inspected.problems.truncate(MOST_PROBLEMS);
+                inspected.problems.push(format!("and {more} more problems"));
+            }
             if is_empty(&inspected) && inspected.problems.is_empty() {
                 inspected.problems.push("it holds no certificate and no private key".to_owned());
             }
