@@ -90,8 +90,14 @@ impl Renewer {
         if is_regular(request) && report.stopped.is_none() {
             inventory.ledger(|ledger| ledger.run_ended(RunMemory::new(inventory.now(), report.is_success())));
         }
-        let unsaved = |error| store_failure(format!("the run is over, but not all of it is recorded: {error}"));
-        inventory.save_ledger(Saving::Always).await.map_err(unsaved)?;
+        if let Err(error) = inventory.save_ledger(Saving::Always).await {
+            let what = format!("the run is over, but not all of it is recorded: {error}");
+            if report.is_success() {
+                return Err(store_failure(what).into());
+            }
+            // What failed before matters more to the owner.
+            report.findings.push(Finding::new(FindingCode::Unreadable, "certkit/state/common/ledger.json", what));
+        }
         // A run that was asked to stop ends now: the next one tells what there is to tell.
         if !inventory.is_dry_run() && report.stopped.is_none() {
             report.findings.extend(self.tell_of_run(inventory.locked(), &settings, request).await);
