@@ -187,13 +187,16 @@ impl<'w> Trials<'w> {
             _ => return Err("neither success nor failure".into()),
         }
         let reason = format!("os error {}", errno as i32);
-        let line =
-            run.stderr.lines().find(|line| line.contains(&reason) && line.contains(place.path().to_str().unwrap()));
-        let Some(line) = line else { return Err(format!("no line with path and reason ({reason})")) };
+        let folder = place.path().to_str().unwrap();
+        let lines: Vec<&str> =
+            run.stderr.lines().filter(|line| line.contains(&reason) && line.contains(folder)).collect();
+        if lines.is_empty() {
+            return Err(format!("no line with path and reason ({reason})"));
+        }
         let said = ["the certificate in use is still the old one", "no certificate was changed"];
-        let renews = self.operation.renews();
-        if renews && progress == Progress::Old && !said.iter().any(|words| line.contains(words)) {
-            return Err(format!("not said that the old certificate is still in use: {line}"));
+        let is_said = lines.iter().any(|line| said.iter().any(|words| line.contains(words)));
+        if self.operation.renews() && progress == Progress::Old && !is_said {
+            return Err(format!("not said that the old certificate is still in use: {lines:?}"));
         }
         Ok(Outcome::Failed(progress))
     }

@@ -88,7 +88,15 @@ impl Renewer {
         if is_regular(request) && report.stopped.is_none() {
             inventory.ledger(|ledger| ledger.run_ended(RunMemory::new(inventory.now(), report.is_success())));
         }
-        inventory.save_ledger(Saving::Always).await.map_err(RunError::Unrecorded)?;
+        if let Err(error) = inventory.save_ledger(Saving::Always).await {
+            let unrecorded = RunError::Unrecorded(error);
+            if report.is_success() {
+                return Err(unrecorded);
+            }
+            // What failed before matters more to the owner.
+            let what = unrecorded.to_string();
+            report.findings.push(Finding::new(FindingCode::Unreadable, "certkit/state/common/ledger.json", what));
+        }
         // A run that was asked to stop ends now: the next one tells what there is to tell.
         if !inventory.is_dry_run() && report.stopped.is_none() {
             report.findings.extend(self.tell_of_run(inventory.locked(), &settings, request).await);

@@ -15,11 +15,11 @@ use super::links::LiveLinks;
 use super::{Kind, LockedStore, StoreError};
 use crate::LineageName;
 
-/// What a run needs at most from here on: four files of a few KiB, their directories in blocks of 4 KiB, and a second copy
-/// of each state file while it is replaced. Below 96 KiB a first save was seen to fail after its order.
+/// What a run needs from here on: four files of a few KiB, their directories in blocks of 4 KiB, and a second copy of each
+/// state file while it is replaced. A first save does with 96 KiB; state files grow.
 const NEEDED_BYTES: u64 = 256 * 1024;
 
-/// Files, links and directories that a run makes at most before it removes any: 41 at a first save.
+/// Files, links and directories that a run makes before it removes any. With 36 a first save failed after its order.
 const NEEDED_INODES: u64 = 64;
 
 impl LockedStore {
