@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes every target with the stable compiler, from the seeds and from what was found before. A crash, a hang of a second or
+# Fuzzes every target with the stable compiler, from the seeds and from what was found before. A crash, a hang of five seconds or
 # more than 512 MiB ends with status 1 and leaves the input in fuzz/artifacts/TARGET/.
 #
 #   fuzz/run.sh [SECONDS [TARGET...]]      10 seconds for each of all targets without arguments
@@ -25,7 +25,7 @@ for target in "$@"; do
     mkdir -p "corpus/$target" "artifacts/$target"
     log="artifacts/$target/last-run.log"
     # The first folder is where new inputs go; the seeds are only read.
-    if ! "$target_dir/$triple/release/$target" "corpus/$target" "seeds/$target" -max_total_time="$seconds" -timeout=1 \
+    if ! "$target_dir/$triple/release/$target" "corpus/$target" "seeds/$target" -max_total_time="$seconds" -timeout=5 \
         -rss_limit_mb=512 -max_len=16384 -print_final_stats=1 -artifact_prefix="artifacts/$target/" >"$log" 2>&1; then
         tail -n 40 "$log"
         printf 'error: %s failed; its input is in fuzz/artifacts/%s/\n' "$target" "$target" >&2
