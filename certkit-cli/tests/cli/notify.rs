@@ -42,7 +42,7 @@ fn a_test_tells_of_each_channel_whether_it_arrived() {
             sink.answer(status, "invalid_token");
         }
         let output = place.command(&["notify", "--test"]).env("HOOK", sink.url("/services/secret")).output().unwrap();
-        crate::support::Run::of(output)
+        Run::of(output)
     };
     let well = run(None).ends_with(0);
     assert_eq!(well.stdout, "chat: sent to slack.\nmail: sent to owner@example.org.\n");
