@@ -9,7 +9,7 @@ use crate::Failure;
 use crate::cost::{millis, of_program};
 use crate::start;
 
-/// certbot needs minutes for more.
+/// certbot would keep everybody waiting for more.
 const MOST_FOR_CERTBOT: usize = 1000;
 
 /// Prints what each needs for the tree, process and output included.

@@ -41,10 +41,11 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let mut listing = Listing { filtered: wanted_name.is_some() || !wanted.is_empty(), ..Listing::default() };
     listing.findings =
         store.audit()?.into_iter().filter(|finding| finding.code != FindingCode::BrokenLineage).collect();
+    let now = context.now;
     let looked = store.map_lineages(|lineage| {
         let mut findings = Vec::new();
         let listed = match lineage {
-            Ok(lineage) => usable(&store, &lineage, context.now, &mut findings),
+            Ok(lineage) => usable(&store, &lineage, now, &mut findings),
             Err(broken) => unusable(broken),
         };
         (listed, findings)
