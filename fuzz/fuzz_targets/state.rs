@@ -30,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
         let input = PlanInput::new(name, Some(validity), RenewalWish::default()).remembering(state.clone());
         let entry = decide(&input, &outlook.ledger, &outlook, now);
         let summary = Summary::of(entry, input, now);
-        let _ = (summary.condition(), summary.cure(), summary.served(), summary.next_renewal(now));
+        let _ = (summary.condition(), summary.lifeline(now), summary.served(), summary.next_renewal(now));
         let _ = (state.deploy_retry(), state.served_retry(), state.not_served(), state.knows(Version(1)));
         state.apply(&Event::FirstSeen { version: Version(1) }, now);
         state.apply(&Event::Authorized, now);
