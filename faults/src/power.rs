@@ -253,7 +253,7 @@ pub fn certbot_after_success(world: &World, disk: &Disk, journal: Journal) -> St
         Ok(meta) => format!("{kind} {} bytes", meta.len()),
         Err(error) => format!("{kind} {}", error.kind()),
     };
-    let sizes = ["cert", "privkey", "chain", "fullchain"].map(|kind| size(kind)).join(", ");
+    let sizes = ["cert", "privkey", "chain", "fullchain"].map(size).join(", ");
     match look::live_pair(&tree, MADE) {
         Ok(pair) => format!("version {} whole ({sizes})", pair.version),
         Err(wrong) => format!("unusable ({sizes}): {}", wrong.replace(tree.to_str().unwrap(), "")),

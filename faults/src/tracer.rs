@@ -49,6 +49,7 @@ pub struct Run {
 
 /// Runs `command` with all threads traced and asks `decide` about each call that changes something in `folder`. It
 /// starts under umask 0, which hides no mode. `outputs` is a folder for what it prints.
+#[allow(clippy::zombie_processes, reason = "the tracer waits for it")]
 pub fn trace(command: &Command, folder: &Path, outputs: &Path, decide: &mut dyn FnMut(&Call) -> Answer) -> Run {
     let (stdout, stderr) = (outputs.join("stdout"), outputs.join("stderr"));
     // The shell waits for a line, so that it is traced before it becomes the program.
