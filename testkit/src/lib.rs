@@ -2,6 +2,7 @@
 //!
 //! - [`Pebble`]: an ACME server with its test DNS, on free ports.
 //! - [`FaultProxy`]: a proxy in front of it that does what Pebble never does.
+//! - [`HostileCa`]: a CA that does what no real one does, byte by byte.
 //! - [`Acme2Certifier`]: another ACME server, with renewal information, profiles and external accounts of its own.
 //! - [`NameServer`]: a resolver and authoritative name servers that fail as a test says.
 //! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot.
@@ -31,6 +32,9 @@ mod dns;
 mod fault_proxy;
 pub use fault_proxy::{Answer, FaultProxy, LoggedRequest, NewOrderRequest, RequestKind, RuleBuilder};
 
+mod hostile_ca;
+pub use hostile_ca::{Asked, Cut, Delivery, Deviation, HostileCa, Reply};
+
 pub mod https;
 
 mod mail;
@@ -46,7 +50,7 @@ mod pebble;
 pub use pebble::{Pebble, PebbleOptions};
 
 mod pki;
-pub use pki::{Issued, KeyKind, Pki, RevocationList, serial_of_file};
+pub use pki::{Issued, KeyKind, Leaf, Pki, RequestedKey, RevocationList, serial_of_file};
 
 pub mod ports;
 

@@ -10,8 +10,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
     CrlIssuingDistributionPoint, CrlScope, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, RsaKeySize, SanType, SerialNumber,
-    date_time_ymd,
+    SignatureAlgorithm, date_time_ymd,
 };
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::FromDer as _;
 
 /// What key to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,28 @@ pub struct Issued {
     pub privkey: String,
     /// The serial number's octets.
     pub serial: Vec<u8>,
+}
+
+/// What a leaf for somebody else's key says.
+#[derive(Clone)]
+pub struct Leaf {
+    /// Its DNS names.
+    pub names: Vec<String>,
+    /// The start of its validity.
+    pub not_before: DateTime<Utc>,
+    /// The end of its validity.
+    pub not_after: DateTime<Utc>,
+    /// Its key.
+    pub key: RequestedKey,
+    /// Whether it says that it is a CA.
+    pub is_ca: bool,
+}
+
+/// A public key on P-256, which is what the lineages of tests have.
+#[derive(Clone)]
+pub struct RequestedKey {
+    /// The uncompressed point (RFC 5480 section 2.2).
+    point: Vec<u8>,
 }
 
 /// What a CRL of the intermediate says (RFC 5280 section 5).
@@ -167,6 +191,16 @@ impl Pki {
         }
     }
 
+    /// A leaf for a key that is not ours, PEM.
+    pub fn sign(&self, leaf: &Leaf) -> String {
+        let mut params = CertificateParams::new(leaf.names.clone()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        set_dates(&mut params, leaf.not_before, leaf.not_after);
+        params.is_ca = if leaf.is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+        params.use_authority_key_identifier_extension = true;
+        unix_lines(&params.signed_by(&leaf.key, &self.issuer).unwrap().pem())
+    }
+
     /// A CRL of the intermediate, in DER as CRL URLs serve it.
     pub fn sign_revocation_list(&self, list: &RevocationList) -> Vec<u8> {
         let revoked = list.revoked.iter().map(|(serial, at)| RevokedCertParams {
@@ -196,6 +230,41 @@ impl Pki {
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
         let day = TimeDelta::days(1);
         self.issue(&names, now - day, now + day, &KeyKind::EcdsaP256.generate(), &[0x21; 8])
+    }
+}
+
+impl Leaf {
+    /// A leaf as it should be.
+    pub fn new(names: Vec<String>, not_before: DateTime<Utc>, not_after: DateTime<Utc>, key: RequestedKey) -> Self {
+        Self { names, not_before, not_after, key, is_ca: false }
+    }
+}
+
+impl RequestedKey {
+    /// The key of a certificate request in DER.
+    pub fn of(request: &[u8]) -> Self {
+        let (_, request) = X509CertificationRequest::from_der(request).unwrap();
+        Self::on_p256(request.certification_request_info.subject_pki.subject_public_key.data.to_vec())
+    }
+
+    /// A key that nobody asked for.
+    pub fn another() -> Self {
+        Self::on_p256(KeyKind::EcdsaP256.generate().der_bytes().to_vec())
+    }
+
+    fn on_p256(point: Vec<u8>) -> Self {
+        assert_eq!((point.len(), point[0]), (65, 4), "lineages of these tests have keys on P-256");
+        Self { point }
+    }
+}
+
+impl PublicKeyData for RequestedKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.point
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
     }
 }
 

@@ -9,14 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use certkit_acme::Clock as _;
-use certkit_core::CertificateRequest;
 use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE64URL_NOPAD;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber,
-    SignatureAlgorithm,
-};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber};
 use serde_json::{Value, json};
+use testkit::RequestedKey;
 
 use crate::clock::TestClock;
 
@@ -170,36 +167,12 @@ impl Shared {
     }
 
     fn issue(&self, number: usize, names: &[String], csr: &[u8]) -> String {
-        let request = CertificateRequest::from_der(csr).unwrap();
         let mut params = CertificateParams::new(names).unwrap();
         let now = self.clock.now();
         set_dates(&mut params, now - BACKDATED, now - BACKDATED + self.lifetime);
         params.serial_number = Some(SerialNumber::from(number as u64 + 1));
         params.use_authority_key_identifier_extension = true;
-        params.signed_by(&PointOnP256::of(&request), &self.issuer).unwrap().pem()
-    }
-}
-
-/// The public key of a request.
-struct PointOnP256(Vec<u8>);
-
-impl PointOnP256 {
-    fn of(request: &CertificateRequest) -> Self {
-        let spki = request.spki_der();
-        // An uncompressed point is the last of a SubjectPublicKeyInfo (RFC 5480 section 2.2).
-        let point = spki[spki.len() - 65..].to_vec();
-        assert_eq!(point[0], 4, "lineages of these tests have keys on P-256");
-        Self(point)
-    }
-}
-
-impl PublicKeyData for PointOnP256 {
-    fn der_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    fn algorithm(&self) -> &'static SignatureAlgorithm {
-        &rcgen::PKCS_ECDSA_P256_SHA256
+        params.signed_by(&RequestedKey::of(csr), &self.issuer).unwrap().pem()
     }
 }
 

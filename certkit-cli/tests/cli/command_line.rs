@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::support::{Place, Run};
 
@@ -38,6 +38,25 @@ fn a_command_line_that_cannot_be_read_is_a_document_when_one_was_asked_for() {
     let run = place.run(&["renew", "--frobnicate"]).ends_with(2);
     assert_eq!(run.stderr.lines().count(), 2, "{}", run.stderr);
     assert!(!run.stderr.contains("tip:") && !run.stderr.contains("Usage:"), "{}", run.stderr);
+}
+
+#[test]
+fn closed_streams_and_an_empty_environment_are_no_trouble() {
+    let place = Place::new();
+    place.tree.lineage("a.example.org").server("https://127.0.0.1:1/dir").write();
+    for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        for arguments in [&["certificates"][..], &["status"], &["plan"], &["renew", "-n"], &["history", "--json"]] {
+            let certkit = place.command(arguments);
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", &format!("exec \"$0\" \"$@\" {closed}")]).arg(certkit.get_program());
+            let run = Run::of(shell.args(certkit.get_args()).env_clear().env("LANG", "C").output().unwrap());
+            assert_eq!(
+                (run.status, run.stderr.contains("panicked")),
+                (Some(0), false),
+                "{closed} {arguments:?}: {run:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ pub struct NewOrderRequest {
 
 impl RequestKind {
     /// By the paths that Pebble's wfe/wfe.go has had in all its versions.
-    pub(super) fn of(path: &str) -> Self {
+    pub(crate) fn of(path: &str) -> Self {
         const PATHS: [(&str, RequestKind); 13] = [
             ("/dir", RequestKind::Directory),
             ("/nonce-plz", RequestKind::NewNonce),

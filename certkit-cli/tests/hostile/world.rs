@@ -1,0 +1,148 @@
+//! A machine with one certificate, and everything on it that a run must leave alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use testkit::{AccountKeyKind, HostileCa, Tree};
+
+use crate::case::{Case, Setup};
+
+/// The certificate's name; it is also for www.
+pub(crate) const NAME: &str = "a.example.com";
+/// A file of this name is what a shell would make of what the CAs say.
+pub(crate) const CANARY: &str = "canary";
+
+/// Where libfaketime reads how fast the clock is.
+const CLOCK: &str = "out/clock";
+/// How fast. What is done meanwhile has only a fifteenth of its time: more would be too little for a busy machine.
+const HURRY: u32 = 15;
+
+/// The folders that a run may write to as it likes: certkit's own, logs, locks, and what the test itself keeps.
+const OWN: [&str; 4] = ["etc/certkit", "log", "work", "out"];
+
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+    pub(crate) ca: HostileCa,
+}
+
+impl World {
+    pub(crate) fn new(case: &Case) -> Self {
+        let folder = tempfile::Builder::new().prefix("certkit-hostile-").tempdir().unwrap();
+        for name in ["www", "out", "here"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let (clock, deviation, hurries) = (folder.path().join(CLOCK), case.deviation.clone(), case.hurries);
+        fs::write(&clock, "+0").unwrap();
+        let ca = HostileCa::start(Arc::new(move |asked, reply| {
+            if Some(asked.kind) == hurries {
+                fs::write(&clock, format!("+0 x{HURRY}")).unwrap();
+            }
+            deviation(asked, reply);
+        }));
+        let world = Self { folder, ca };
+        world.lay(&case.setup);
+        world
+    }
+
+    fn lay(&self, setup: &Setup) {
+        let tree = Tree::new(self.path("etc"), testkit::now());
+        let server = self.ca.directory_url();
+        let account = tree.account_with_url(&server, AccountKeyKind::EcP256, &self.ca.account_url());
+        let mut lineage = tree.lineage(NAME).names([NAME, "www.a.example.com"]).days_left(setup.days_left);
+        lineage = lineage.server(&server).account(&account.id).deploy_hook(&self.note("RENEWED_DOMAINS", "deployed"));
+        lineage = match setup.hooks_answer {
+            None => lineage.webroot(self.path("www")),
+            Some(kind) => {
+                let (auth, cleanup) = (self.note("CERTBOT_TOKEN", "out/tokens"), "true".to_owned());
+                lineage.manual(&auth, &cleanup).param("pref_challs", &format!("{kind},"))
+            }
+        };
+        if let Some((key, value)) = setup.parameter {
+            lineage = lineage.param(key, value);
+        }
+        lineage.write();
+    }
+
+    /// A hook that appends a variable to a file.
+    fn note(&self, variable: &str, file: &str) -> String {
+        format!("printf '%s\\n' \"${variable}\" >> {}", self.path(file).display())
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// The renewal run of a cron line, with nothing from the outside.
+    pub(crate) fn command(&self, case: &Case) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_certkit"));
+        command
+            .args(["renew", "-n", "--no-random-sleep-on-renew", "--no-probe"])
+            .arg("--config-dir")
+            .arg(self.path("etc"))
+            .arg("--work-dir")
+            .arg(self.path("work"))
+            .arg("--logs-dir")
+            .arg(self.path("log"))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path())
+            .current_dir(self.path("here"))
+            .stdin(Stdio::null())
+            .stdout(fs::File::create(self.path("out/stdout")).unwrap())
+            .stderr(fs::File::create(self.path("out/stderr")).unwrap());
+        if case.setup.trusts {
+            command.env("SSL_CERT_FILE", self.ca.ca_bundle());
+        }
+        if case.hurries.is_some() {
+            command.env("LD_PRELOAD", faketime());
+            command.env("FAKETIME_TIMESTAMP_FILE", self.path(CLOCK)).env("FAKETIME_NO_CACHE", "1");
+        }
+        command
+    }
+
+    /// Everything outside certkit's own folders, with what tells whether it was changed.
+    pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, String> {
+        self.files().into_iter().filter(|(path, _)| OWN.iter().all(|own| !path.starts_with(own))).collect()
+    }
+
+    /// Everything, by its path in the folder.
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, String> {
+        let mut all = BTreeMap::new();
+        let mut folders = vec![self.folder.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let metadata = fs::symlink_metadata(&path).unwrap();
+                let what = if metadata.is_symlink() {
+                    format!("-> {}", fs::read_link(&path).unwrap().display())
+                } else if metadata.is_dir() {
+                    folders.push(path.clone());
+                    String::new()
+                } else {
+                    String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned()
+                };
+                let place = path.strip_prefix(self.folder.path()).unwrap().to_owned();
+                all.insert(place, format!("{:o} {what}", metadata.permissions().mode()));
+            }
+        }
+        all
+    }
+
+    /// What is remembered of the certificate.
+    pub(crate) fn memory(&self) -> serde_json::Value {
+        let file = fs::read(self.path("etc/certkit/state").join(format!("{NAME}.json"))).unwrap_or_default();
+        serde_json::from_slice::<serde_json::Value>(&file).unwrap_or_default()["state"].take()
+    }
+}
+
+/// The library that makes a program's clock run faster.
+fn faketime() -> PathBuf {
+    testkit::process::require_program("faketime");
+    let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let found = folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| Path::exists(library));
+    found.expect("/usr/lib/*/faketime/libfaketime.so.1, of Debian's package libfaketime, is missing")
+}
