@@ -56,14 +56,14 @@ fn leaves() -> Vec<Case> {
         unfit("issues what is not valid yet", "RFC 5280 4.1.2.5", "is the clock right?", |leaf| {
             leaf.not_before = now() + TimeDelta::days(2)
         }),
-        unfit("issues for a second", "RFC 5280 4.1.2.5", "certificate", |leaf| {
+        unfit("issues for a second", "RFC 5280 4.1.2.5", "the CA's certificate was not installed", |leaf| {
             leaf.not_before = now();
             leaf.not_after = now() + TimeDelta::seconds(1);
         }),
         unfit("issues for less than what is in place", "RFC 5280 4.1.2.5", "earlier than the one in place", |leaf| {
             leaf.not_after = now() + TimeDelta::days(2)
         }),
-        unfit("issues what ends before it begins", "RFC 5280 4.1.2.5", "certificate", |leaf| {
+        unfit("issues what ends before it begins", "RFC 5280 4.1.2.5", "before it begins", |leaf| {
             leaf.not_before = now() + TimeDelta::days(30);
             leaf.not_after = now() + TimeDelta::days(20);
         }),

@@ -35,7 +35,9 @@ fn no_json() -> Vec<Case> {
             body("sends JSON that breaks off", "RFC 8259 2", "JSON that breaks off", |body| {
                 body[..body.len() / 2].to_vec()
             }),
-            body("sends JSON with a depth of 100,000", "RFC 8259 9", "JSON", |_| "[".repeat(100_000).into_bytes()),
+            body("sends JSON with a depth of 100,000", "RFC 8259 9", "JSON that breaks off", |_| {
+                "[".repeat(100_000).into_bytes()
+            }),
             body("sends JSON with a depth of 100,000", "RFC 8259 9", "JSON", |_| {
                 format!("{{\"status\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000)).into_bytes()
             }),
@@ -139,7 +141,7 @@ fn values() -> Vec<Case> {
     vec![
         Case::new(numbers, "RFC 8259 6", text(Kind::NewOrder, "\"pending\"", "1e400"))
             .variant("1e400")
-            .fails("protocol", "not"),
+            .fails("protocol", "JSON that is not an order"),
         Case::new(numbers, "RFC 8259 6", text(Kind::NewOrder, "\"pending\"", "-1"))
             .variant("-1")
             .fails("protocol", "invalid type: integer"),
