@@ -62,7 +62,7 @@ impl Case {
         self.also_says(says)
     }
 
-    pub(crate) fn is_not_due(mut self) -> Self {
+    pub(crate) fn stays_as_it_is(mut self) -> Self {
         self.ends = Ends::NotDue;
         self
     }

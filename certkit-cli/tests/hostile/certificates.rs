@@ -35,16 +35,16 @@ fn leaves() -> Vec<Case> {
     let day = TimeDelta::days(1);
     vec![
         unfit("issues for another key", "RFC 8555 7.4", "does not belong to the private key", |leaf| {
-            leaf.key = RequestedKey::another()
+            leaf.key = RequestedKey::another();
         }),
         unfit("issues for other names", "RFC 8555 7.4", "does not cover a.example.com, www.a.example.com", |leaf| {
             leaf.names = vec!["evil.example.com".into()];
         }),
         unfit("issues without one of the names", "RFC 8555 7.4", "does not cover www.a.example.com", |leaf| {
-            drop(leaf.names.pop())
+            drop(leaf.names.pop());
         }),
         unfit("issues for one more name", "RFC 8555 7.4", "evil.example.com, which nobody asked for", |leaf| {
-            leaf.names.push("evil.example.com".into())
+            leaf.names.push("evil.example.com".into());
         }),
         unfit("issues for a name with control characters", "CVE-2021-44531", "which cannot be in a DNS name", |leaf| {
             leaf.names.push("x\r\n\u{1b}[2J.example.com, DNS:a.example.com".into());
@@ -54,14 +54,14 @@ fn leaves() -> Vec<Case> {
             leaf.not_after = now() - TimeDelta::days(1);
         }),
         unfit("issues what is not valid yet", "RFC 5280 4.1.2.5", "is the clock right?", |leaf| {
-            leaf.not_before = now() + TimeDelta::days(2)
+            leaf.not_before = now() + TimeDelta::days(2);
         }),
         unfit("issues for a second", "RFC 5280 4.1.2.5", "the CA's certificate was not installed", |leaf| {
             leaf.not_before = now();
             leaf.not_after = now() + TimeDelta::seconds(1);
         }),
         unfit("issues for less than what is in place", "RFC 5280 4.1.2.5", "earlier than the one in place", |leaf| {
-            leaf.not_after = now() + TimeDelta::days(2)
+            leaf.not_after = now() + TimeDelta::days(2);
         }),
         unfit("issues what ends before it begins", "RFC 5280 4.1.2.5", "before it begins", |leaf| {
             leaf.not_before = now() + TimeDelta::days(30);

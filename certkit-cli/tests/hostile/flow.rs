@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use testkit::RequestKind as Kind;
 use testkit::{Asked, Deviation, Leaf, Reply, RequestedKey, now};
 
-use crate::case::{Case, Ends, at, everywhere};
+use crate::case::{Case, at, everywhere};
 use crate::run::run_all;
 
 #[test]
@@ -27,15 +27,8 @@ fn authorizations_and_challenges_in_odd_states() {
     run_all(authorizations());
 }
 
-#[test]
-fn refusals() {
-    let mut cases = limits();
-    cases.extend(problems());
-    run_all(cases);
-}
-
 pub(crate) fn cases() -> Vec<Case> {
-    [accounts(), orders(), never_ending(), authorizations(), limits(), problems()].into_iter().flatten().collect()
+    [accounts(), orders(), never_ending(), authorizations()].into_iter().flatten().collect()
 }
 
 fn refusing(kind: Kind, status: u16, problem: &'static str, detail: &'static str) -> Deviation {
@@ -47,6 +40,21 @@ fn dated(date: &'static str) -> Deviation {
         reply.without("Date");
         reply.header("Date", date);
     })
+}
+
+/// A deviation in what is said of an order that was finalized.
+fn after_finalize(change: fn(&Asked<'_>, &mut Reply)) -> Deviation {
+    everywhere(move |asked, reply| {
+        let is_order = matches!(asked.kind, Kind::Order | Kind::Finalize);
+        if is_order && String::from_utf8_lossy(&reply.body).contains("\"valid\"") {
+            change(asked, reply);
+        }
+    })
+}
+
+/// A deviation in the one challenge of each authorization.
+fn challenge(change: fn(&mut Value)) -> Deviation {
+    at(Kind::Authorization, move |_, reply| reply.change(|body| change(&mut body["challenges"][0])))
 }
 
 fn accounts() -> Vec<Case> {
@@ -97,14 +105,6 @@ fn accounts() -> Vec<Case> {
 
 fn orders() -> Vec<Case> {
     let status = |kind, status: &'static str| at(kind, move |_, reply| reply.set("/status", status.into()));
-    let after_finalize = |change: fn(&Asked<'_>, &mut Reply)| {
-        everywhere(move |asked, reply| {
-            let is_order = matches!(asked.kind, Kind::Order | Kind::Finalize);
-            if is_order && String::from_utf8_lossy(&reply.body).contains("\"valid\"") {
-                change(asked, reply);
-            }
-        })
-    };
     let all_orders = |change: fn(&mut Reply)| {
         everywhere(move |asked: &Asked<'_>, reply: &mut Reply| {
             if matches!(asked.kind, Kind::NewOrder | Kind::Order | Kind::Finalize) {
@@ -129,7 +129,7 @@ fn orders() -> Vec<Case> {
             all_orders(|reply| {
                 reply.change(|body| {
                     if body["status"] == "pending" {
-                        body["status"] = json!("ready")
+                        body["status"] = json!("ready");
                     }
                 });
             }),
@@ -180,7 +180,7 @@ fn orders() -> Vec<Case> {
                 Kind::Finalize => reply.refuse(403, "orderNotReady", "not yet"),
                 Kind::Order => reply.change(|body| {
                     if body["status"] == "valid" {
-                        body["status"] = json!("ready")
+                        body["status"] = json!("ready");
                     }
                 }),
                 _ => {}
@@ -226,9 +226,6 @@ fn orders() -> Vec<Case> {
 }
 
 fn authorizations() -> Vec<Case> {
-    let challenge = |change: fn(&mut Value)| {
-        at(Kind::Authorization, move |_, reply| reply.change(|body| change(&mut body["challenges"][0])))
-    };
     vec![
         Case::new(
             "has authorizations that are valid already",
@@ -237,7 +234,7 @@ fn authorizations() -> Vec<Case> {
                 Kind::Authorization => reply.set("/status", json!("valid")),
                 Kind::Order => reply.change(|body| {
                     if body["status"] == "pending" {
-                        body["status"] = json!("ready")
+                        body["status"] = json!("ready");
                     }
                 }),
                 _ => {}
@@ -254,7 +251,7 @@ fn authorizations() -> Vec<Case> {
                 }
                 Kind::Order => reply.change(|body| {
                     if body["status"] == "pending" {
-                        body["status"] = json!("ready")
+                        body["status"] = json!("ready");
                     }
                 }),
                 _ => {}
@@ -310,17 +307,6 @@ fn authorizations() -> Vec<Case> {
 
 /// The run gives up after ten minutes. Faster than this, a busy machine is too slow for the time-outs.
 fn never_ending() -> Vec<Case> {
-    let after_finalize = |change: fn(&Asked<'_>, &mut Reply)| {
-        everywhere(move |asked, reply| {
-            let is_order = matches!(asked.kind, Kind::Order | Kind::Finalize);
-            if is_order && String::from_utf8_lossy(&reply.body).contains("\"valid\"") {
-                change(asked, reply);
-            }
-        })
-    };
-    let challenge = |change: fn(&mut Value)| {
-        at(Kind::Authorization, move |_, reply| reply.change(|body| change(&mut body["challenges"][0])))
-    };
     vec![
         Case::new(
             "has an order that stays pending without any authorization",
@@ -366,114 +352,4 @@ fn never_ending() -> Vec<Case> {
         .hurries_from(Kind::Challenge)
         .fails("server-unavailable", "did not validate a.example.com in time"),
     ]
-}
-
-/// RFC 8555 section 6.6. A Retry-After beyond a day counts as a day; one that cannot be read is none.
-fn limits() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for pauses in [
-        &[][..],
-        &["0"],
-        &["-1"],
-        &["1e30"],
-        &["99999999999999999999"],
-        &["Fri, 31 Dec 9999 23:59:59 GMT"],
-        &["soon"],
-        &["60", "600"],
-    ] {
-        let deviation = at(Kind::NewOrder, move |_, reply| {
-            reply.refuse(429, "rateLimited", "too many");
-            pauses.iter().for_each(|pause| reply.header("Retry-After", pause));
-        });
-        let case =
-            Case::new("has a limit and says oddly, or not, when it wants to be asked again", "RFC 8555 6.6", deviation);
-        cases.push(case.variant(format!("{pauses:?}")).fails("rate-limited", "rateLimited: too many"));
-    }
-    // RFC 2822 comments without end were RUSTSEC-2026-0009.
-    let nested = at(Kind::NewOrder, |_, reply| {
-        reply.refuse(503, "serverInternal", "busy");
-        reply.header("Retry-After", &format!("Fri, 31 Dec 2027 23:59:59 {}", "(".repeat(50_000)));
-    });
-    let case = Case::new("says when it wants to be asked again in a date that never ends", "RUSTSEC-2026-0009", nested);
-    cases.push(case.fails("server-unavailable", "busy"));
-    cases
-}
-
-/// Problem documents (RFC 8555 section 6.7).
-fn problems() -> Vec<Case> {
-    let refused = |change: fn(&mut Reply)| {
-        at(Kind::NewOrder, move |_, reply| {
-            reply.refuse(403, "rejectedIdentifier", "no");
-            change(reply);
-        })
-    };
-    let sub = |name: &str, kind: &str| json!({ "type": format!("urn:ietf:params:acme:error:{kind}"), "detail": "\u{1b}[2Jno", "identifier": { "type": "dns", "value": name } });
-    let each = at(Kind::NewOrder, move |_, reply| {
-        reply.refuse(403, "compound", "several");
-        reply.set(
-            "/subproblems",
-            json!([sub("www.a.example.com", "caa"), sub("a.example.com", "rejectedIdentifier"), 7, { "detail": 7 }]),
-        );
-    });
-    let flood = at(Kind::NewOrder, move |_, reply| {
-        reply.refuse(403, "compound", "several");
-        let many: Vec<_> = (0..6_000).map(|number| sub(&format!("n{number}.example.net"), "caa")).collect();
-        reply.set("/subproblems", many.into());
-    });
-    let mut cases = vec![
-        Case::new("refuses each name with a reason of its own", "RFC 8555 6.7.1", each)
-            .fails("identifier-refused", "Identifier: www.a.example.com")
-            .also_says("Identifier: a.example.com")
-            .also_says("Detail: \\u{1b}[2Jno"),
-        Case::new("refuses 6,000 names that nobody ordered", "RFC 8555 6.7.1", flood)
-            .fails("identifier-refused", "compound: several"),
-        Case::new(
-            "refuses in a terminal's commands",
-            "RFC 8555 6.7",
-            refused(|reply| {
-                reply.set(
-                    "/detail",
-                    json!("\u{1b}]0;x\u{7}\u{9b}31m\r\nHTTP/1.1 200\r\n\0\u{202e}`touch canary`$(touch canary)"),
-                );
-                reply.set("/type", json!("urn:x:\u{1b}[2J\n$(touch canary)"));
-                reply.set("/title", json!("\u{1b}[2J"));
-                reply.set("/instance", json!("https://x.example/\u{1b}[2J\n"));
-            }),
-        )
-        .fails("refused", "\\u{1b}]0;x\\u{7}\\u{9b}31m\\u{d}\\u{a}HTTP/1.1 200"),
-        Case::new(
-            "refuses in 900,000 characters",
-            "RFC 8555 6.7",
-            refused(|reply| reply.set("/detail", format!("\u{1b}{}", "x".repeat(900_000)).into())),
-        )
-        .fails("identifier-refused", "\\u{1b}xxx"),
-        Case::new(
-            "refuses with a type that is a number",
-            "RFC 7807 3.1",
-            refused(|reply| {
-                reply.set("/type", json!(7));
-            }),
-        )
-        .fails("refused", "about:blank: no"),
-    ];
-    for (status, class) in [
-        (400, "protocol"),
-        (404, "protocol"),
-        (429, "rate-limited"),
-        (500, "server-unavailable"),
-        (503, "server-unavailable"),
-        (599, "server-unavailable"),
-    ] {
-        let deviation = at(Kind::NewOrder, move |_, reply| {
-            reply.status = status;
-            reply.without("Content-Type");
-            reply.header("Content-Type", "text/html");
-            reply.body = b"<html>\x1b[2J</html>".to_vec();
-        });
-        let case = Case::new("refuses with a page instead of a problem document", "RFC 8555 6.7", deviation);
-        let mut case = case.variant(format!("{status}")).fails(class, &format!("HTTP {status}: an HTML page"));
-        case.ends = Ends::Failed(class);
-        cases.push(case);
-    }
-    cases
 }

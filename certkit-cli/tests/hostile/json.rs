@@ -193,7 +193,7 @@ fn values() -> Vec<Case> {
                         body["challenges"]
                             .as_array_mut()
                             .unwrap()
-                            .insert(0, json!({ "type": "$(touch canary)-01", "url": asked.base }))
+                            .insert(0, json!({ "type": "$(touch canary)-01", "url": asked.base }));
                     });
                 }
             }),

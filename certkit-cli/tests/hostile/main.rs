@@ -11,6 +11,7 @@ mod certificates;
 mod flow;
 mod json;
 mod nonces;
+mod refusals;
 mod run;
 mod table;
 mod tokens;

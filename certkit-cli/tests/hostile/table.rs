@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::case::{Case, Ends};
-use crate::{advice, certificates, flow, json, nonces, tokens, transport};
+use crate::{advice, certificates, flow, json, nonces, refusals, tokens, transport};
 
 #[test]
 fn the_document_ends_with_the_cases() {
@@ -20,7 +20,7 @@ fn sections() -> [(&'static str, Vec<Case>); 7] {
         ("Connections", transport::cases()),
         ("Documents", json::cases()),
         ("Nonces", nonces::cases()),
-        ("Accounts, orders and refusals", flow::cases()),
+        ("Accounts, orders and refusals", [flow::cases(), refusals::cases()].into_iter().flatten().collect()),
         ("Tokens and texts", tokens::cases()),
         ("Certificates", certificates::cases()),
         ("Renewal information", advice::cases()),
