@@ -259,7 +259,8 @@ fn a_user_who_may_not_write_tells_it_once_by_mail_and_webhook_and_root_tells_tha
     let (told, mails) = (sink.take(), server.mails());
     assert_eq!((told.len(), mails.len()), (1, 2), "{told:?}");
     assert_eq!(told[0].json()["resolved"], true);
-    assert!(told[0].json()["text"].as_str().unwrap().contains("it was told first on"), "{told:?}");
+    let cause = told[0].json()["notices"][0]["cause"].as_str().unwrap().to_owned();
+    assert!(cause.contains("it was told first on"), "{cause}");
 }
 
 #[test]
