@@ -146,7 +146,8 @@ fn judge(set: &CaaSet, question: &CaaQuestion) -> Verdict {
     let (ours, cure) = match &question.account {
         Some(account) => {
             let value = its.first().map(|issuer| value_for(issuer, question)).unwrap_or_default();
-            let cure = format!("change the record to `{owner}. CAA 0 {kind} \"{value}\"`, or remove accounturi from it");
+            let cure =
+                format!("change the record to `{owner}. CAA 0 {kind} \"{value}\"`, or remove accounturi from it");
             (format!("the account is {account}"), Some(cure))
         }
         None => ("no account fits".to_owned(), None),
