@@ -83,14 +83,17 @@ impl<'a> Blocks<'a> {
                     shown(label)
                 ));
             }
-            let Some((_, length)) = boundary(line.text, END).filter(|(found, _)| *found == label) else {
+            let end = boundary(line.text, END);
+            if let Some((_, length)) = end {
+                self.lines.go_on_in(&line, length);
+            }
+            if end.is_none_or(|(found, _)| found != label) {
                 return fail(format!(
                     "the block {} has a damaged or foreign END line on line {}",
                     shown(label),
                     line.number
                 ));
-            };
-            self.lines.go_on_in(&line, length);
+            }
             let body = self.lines.text.get(start..line.start).unwrap_or_default();
             return Ok(Block { line: begin.number, label, body, body_line });
         }
