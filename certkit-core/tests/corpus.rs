@@ -85,7 +85,7 @@ fn what_no_reader_accepts_is_a_problem_that_says_why() {
     }
     let expected = [
         ("reject-boolean-of-neither-kind.der", "byte 217: whether an extension is critical is neither true nor false"),
-        ("reject-empty-block.pem", "line 1: the block CERTIFICATE has a damaged or foreign END line on line 2"),
+        ("reject-empty-block.pem", "line 1: the block CERTIFICATE is empty"),
         ("reject-encrypted-key.der", "the private key is encrypted"),
         ("reject-not-base64.pem", "line 1: the block CERTIFICATE is damaged: line 14 is not base64"),
         ("reject-pkcs12.p12", "a PKCS#12 file"),

@@ -10,25 +10,17 @@ use certkit_acme::{Stop, StopReason};
 use certkit_core::{AcmeUrl, FailureClass, FindingCode, LineageName};
 use testkit::{FaultProxy, Pebble, PebbleOptions, RequestKind};
 
-use crate::support::{World, entry};
+use crate::support::{World, entry, make_unreadable, making_unreadable};
 
 const BROKEN: &str = "a.example.com";
 const SOUND: &str = "b.example.com";
-
-/// The state of a lineage is a link to itself from now on: nobody can read or replace it, not even root.
-fn break_state(file: &std::path::Path) {
-    let _ = std::fs::remove_file(file);
-    std::os::unix::fs::symlink(file, file).unwrap();
-}
 
 fn state_file(world: &World, name: &str) -> PathBuf {
     world.store().paths().state_file(&LineageName::new(name).unwrap())
 }
 
-/// The shell's words for [`break_state`].
 fn breaking(world: &World, name: &str) -> String {
-    let file = state_file(world, name);
-    format!("rm {0} && ln -s {0} {0}", file.display())
+    making_unreadable(&state_file(world, name))
 }
 
 fn failed_for_the_store(report: &Report, name: &str) -> String {
@@ -89,7 +81,7 @@ async fn advice_that_cannot_be_kept_for_one_lineage_stops_no_other() {
     world.due(SOUND).write();
     // Read already, and not asked about yet.
     let file = state_file(&world, BROKEN);
-    world.seen.when("first-seen", move || break_state(&file));
+    world.seen.when("first-seen", move || make_unreadable(&file));
     let report = world.run().await;
     failed_for_the_store(&report, BROKEN);
     assert!(report.findings.iter().any(|finding| finding.code == FindingCode::RenewalInformationUnavailable));
@@ -104,7 +96,7 @@ async fn what_a_ca_says_is_kept_for_all_but_the_certificate_whose_memory_is_brok
         world.due(name).days_left(80).write();
     }
     let file = state_file(&world, BROKEN);
-    world.seen.when("first-seen", move || break_state(&file));
+    world.seen.when("first-seen", move || make_unreadable(&file));
     let report = world.run().await;
     failed_for_the_store(&report, BROKEN);
     assert!(world.state(SOUND).renewal_information.is_some(), "{report:?}");

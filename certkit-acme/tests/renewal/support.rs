@@ -214,6 +214,23 @@ impl Observer for Seen {
     }
 }
 
+/// A file of certkit's memory becomes a link that the system cannot follow, for its target's name is too long: nobody can
+/// read or replace it, not even root.
+pub(crate) fn make_unreadable(file: &std::path::Path) {
+    let _ = std::fs::remove_file(file);
+    std::os::unix::fs::symlink(name_too_long(), file).unwrap();
+}
+
+/// The shell's words for [`make_unreadable`].
+pub(crate) fn making_unreadable(file: &std::path::Path) -> String {
+    format!("rm {0} && ln -s {1} {0}", file.display(), name_too_long())
+}
+
+/// One byte more than NAME_MAX.
+fn name_too_long() -> String {
+    "x".repeat(256)
+}
+
 pub(crate) fn entry<'a>(report: &'a Report, name: &str) -> &'a ReportEntry {
     report.entries.iter().find(|entry| entry.name == name).unwrap_or_else(|| panic!("no entry for {name}: {report:?}"))
 }

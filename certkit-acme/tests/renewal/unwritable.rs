@@ -13,7 +13,7 @@ use serde_json::Value;
 use testkit::{PebbleOptions, SunkRequest, WebSink};
 
 use crate::clock::TestClock;
-use crate::support::World;
+use crate::support::{World, make_unreadable};
 
 const AGAIN: &str = "CERTKIT_TEST_WITH_MOUNTS";
 const NAME: &str = "a.example.com";
@@ -199,8 +199,7 @@ async fn a_notice_goes_out_once_although_its_memory_cannot_be_written() {
     let world = world(&sink).await;
     world.due("b.example.com").webroot("/nonexistent/certkit-webroot").write();
     let file = world.store().paths().deliveries_file();
-    let _ = std::fs::remove_file(&file);
-    std::os::unix::fs::symlink(&file, &file).unwrap();
+    make_unreadable(&file);
     let report = world.run().await;
     assert!(report.findings.iter().any(|finding| finding.code == FindingCode::StoreFailing), "{report:?}");
     let told = hooks(&sink);
@@ -246,8 +245,7 @@ async fn a_store_that_cannot_be_read_is_told_and_takes_nothing_for_well() {
     world.run().await;
     assert_eq!(hooks(&sink).len(), 1, "b.example.com");
     let file = world.store().paths().ledger_file();
-    std::fs::remove_file(&file).unwrap();
-    std::os::unix::fs::symlink(&file, &file).unwrap();
+    make_unreadable(&file);
     let error = fails(&world.renewer()).await;
     assert!(matches!(&error, RunError::Store(error) if error.operation == "read"), "{error}");
     assert_tells(&hooks(&sink), &["cannot work with its store", "ledger.json", "dmesg"]);
@@ -263,8 +261,7 @@ async fn whoever_tries_something_or_has_nobody_to_tell_leaves_nothing_behind() {
     let sink = WebSink::start();
     let world = world(&sink).await;
     let file = world.store().paths().ledger_file();
-    std::fs::remove_file(&file).unwrap();
-    std::os::unix::fs::symlink(&file, &file).unwrap();
+    make_unreadable(&file);
     world.renewer().run(Request::renew().dry_run(), &Stop::new()).await.unwrap();
     std::fs::write(world.store().paths().settings_file(), "").unwrap();
     fails(&world.renewer()).await;

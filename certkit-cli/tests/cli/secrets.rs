@@ -102,10 +102,7 @@ fn six_secrets_are_in_no_output_log_record_page_hook_or_message() {
     let server = machine.ca.directory_url();
     let account = machine.place.folder().join("account.ini").display().to_string();
     let dump = machine.place.folder().join("hook-saw");
-    let hook = format!(
-        "{{ env; tr '\\0' ' ' < /proc/$$/cmdline; tr '\\0' ' ' < /proc/$PPID/cmdline; }} >> {}",
-        dump.display()
-    );
+    let hook = format!("sh -c 'env; cat /proc/$$/cmdline /proc/$PPID/cmdline' >> {}", dump.display());
     let port = machine.ca.http_port().to_string();
     let words = ["register", "-n", "--agree-tos", "--config", &account, "--server", &server];
     machine.run(&words).ends_with(0);

@@ -206,11 +206,13 @@ impl Settings {
 
     /// The environment variables in which there are secrets. They are for certkit alone: no hook inherits them.
     pub fn secret_variables(&self) -> Vec<&str> {
-        let variable = |source| match source {
-            &Source::Environment(ref name) => Some(name.as_str()),
-            _ => None,
-        };
-        self.secrets().filter_map(variable).collect()
+        let mut variables = Vec::new();
+        for source in self.secrets() {
+            if let Source::Environment(name) = source {
+                variables.push(name.as_str());
+            }
+        }
+        variables
     }
 
     /// Where the values come from that are never shown.

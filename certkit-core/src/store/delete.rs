@@ -20,6 +20,9 @@ impl StorePaths {
     }
 }
 
+/// A lineage, and what came of the rest of its removal.
+type FinishedDeletion = (LineageName, Result<(), StoreError>);
+
 impl LockedStore {
     /// Removes a lineage as certbot does: conf, live directory, archive directory, the owner's settings for it
     /// (`certkit/lineages/NAME.toml`), and certkit's own memory of it but for its history and certificates kept aside. Works on broken lineages too, and on what an interrupted removal
@@ -38,7 +41,7 @@ impl LockedStore {
 
     /// Removes what is left of the lineages whose removal was interrupted, and returns their names with what came of it.
     /// Where there is a conf the removal had not begun, or somebody has obtained the certificate again: nothing is removed.
-    pub(crate) fn finish_deletions(&self) -> Result<Vec<(LineageName, Result<(), StoreError>)>, StoreError> {
+    pub(crate) fn finish_deletions(&self) -> Result<Vec<FinishedDeletion>, StoreError> {
         let mut finished = Vec::new();
         for file in files::list(&self.paths().deletions_dir())?.unwrap_or_default() {
             let Some(Ok(name)) = file.to_str().map(LineageName::new) else { continue };

@@ -32,7 +32,7 @@ fn folders_that_no_conf_speaks_of_are_orphans() {
     let dir = tree();
     fs::create_dir(dir.path().join("live/a.example.com")).unwrap();
     fs::create_dir(dir.path().join("archive/z")).unwrap();
-    fs::write(dir.path().join("archive/z/privkey1.pem"), "").unwrap();
+    fs::write(dir.path().join("archive/z/cert1.pem"), "").unwrap();
     fs::create_dir(dir.path().join("live/.hidden")).unwrap();
     assert_eq!(
         audit(dir.path()),

@@ -6,7 +6,7 @@ use certkit_core::{AcmeUrl, FailureClass, FindingCode};
 use testkit::{Answer, FaultProxy, Pebble, PebbleOptions, RequestKind};
 
 use super::{NAME, die_at, failure_class, is_renewed, name, world};
-use crate::support::entry;
+use crate::support::{entry, make_unreadable};
 
 #[tokio::test]
 async fn what_cannot_be_read_is_not_ordered() {
@@ -18,7 +18,7 @@ async fn what_cannot_be_read_is_not_ordered() {
     let state = paths.state_file(&name(NAME));
     std::fs::create_dir_all(state.parent().unwrap()).unwrap();
     // A memory that nobody can follow is not an empty one: the lineage could be ordered again and again.
-    std::os::unix::fs::symlink(&state, &state).unwrap();
+    make_unreadable(&state);
     let report = world.run().await;
     assert_eq!(failure_class(&report, NAME), FailureClass::Store, "{report:?}");
     assert!(is_renewed(&report, "b.example.com"), "the others go on: {report:?}");
@@ -29,7 +29,7 @@ async fn what_cannot_be_read_is_not_ordered() {
     let away = world.file("away");
     for path in [paths.ledger_file(), paths.conf(&name(NAME)).parent().unwrap().to_owned()] {
         std::fs::rename(&path, &away).unwrap();
-        std::os::unix::fs::symlink(&path, &path).unwrap();
+        make_unreadable(&path);
         let refused = world.renewer().run(Request::renew().forced(), &Stop::new()).await;
         assert!(matches!(refused, Err(RunError::Store(_))), "{}: {refused:?}", path.display());
         assert_eq!(world.proxy().new_orders().len(), 1, "{}", path.display());

@@ -85,7 +85,8 @@ fn thousands_of_drawn_confs_are_read_as_certbots_own_configobj_reads_them() {
     let certbot = std::env::var_os("CERTKIT_TEST_CERTBOT")
         .map_or_else(|| PathBuf::from(root).join("target/certbot-venv/bin/certbot"), PathBuf::from);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/renewal-confs/record.py");
-    let drawn = std::process::Command::new(certbot.with_file_name("python")).args([script, "20261126", "5000"]).output();
+    let drawn =
+        std::process::Command::new(certbot.with_file_name("python")).args([script, "20261126", "5000"]).output();
     let drawn = drawn.unwrap_or_else(|error| {
         panic!("no certbot in a virtual environment at {certbot:?} ({error}): `bash .ci/test.sh` installs it")
     });

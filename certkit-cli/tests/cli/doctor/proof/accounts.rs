@@ -1,11 +1,12 @@
 //! Accounts, as they are stored and as the CA knows them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use certkit_core::{AcmeUrl, FindingCode as Code};
 use testkit::{AccountKeyKind, Answer, RequestKind};
 
-use super::fault::Fault;
+use super::fault::{Fault, Look};
 use super::sound::Sound;
 
 /// The account is neither stored nor named.
@@ -61,10 +62,18 @@ pub(super) const FAULTS: &[Fault] = &[
         let other = sound.host.place.tree.account(&sound.proxy.directory_url(), AccountKeyKind::EcP256);
         let path = sound.account.path.with_file_name(other.id).join("private_key.json");
         fs::remove_file(&path).unwrap();
-        fs::write(path, "{").unwrap();
+        fs::write(&path, "{").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     })
     .says(&["accounts/127.0.0.1:", "private_key.json"])
     .cure("restore the file from a backup"),
+    Fault::error(Code::AccountKeyReadable, |sound| {
+        let path = sound.account.path.join("private_key.json");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    })
+    .says(&["private_key.json", "mode 0644"])
+    .cure("chmod o-rwx /")
+    .seen(Look::Here),
     Fault::warning(Code::AccountKeyPending, |sound| {
         let locked = sound.host.store().lock().unwrap();
         let elsewhere = testkit::Tree::new(sound.host.at("elsewhere"), chrono::Utc::now());

@@ -1,7 +1,7 @@
 //! What is wrong with the tree.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
 use certkit_core::FindingCode as Code;
 
@@ -36,6 +36,29 @@ pub(super) const FAULTS: &[Fault] = &[
     })
     .says(&["a.example", "mine.pem"])
     .cure("archive/a.example/KINDn.pem")
+    .seen(Look::Here),
+    Fault::warning(Code::ArchiveDirDiffers, |sound| {
+        let (path, elsewhere) = (sound.in_store("renewal/a.example.conf"), sound.in_store("archive/elsewhere"));
+        fs::create_dir(&elsewhere).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(|line| match line.starts_with("archive_dir") {
+            true => format!("archive_dir = {}\n", elsewhere.display()),
+            false => format!("{line}\n"),
+        });
+        fs::write(&path, lines.collect::<String>()).unwrap();
+    })
+    .says(&["a.example", "archive/elsewhere"])
+    .cure("certkit fsck --repair")
+    .seen(Look::Here),
+    Fault::warning(Code::OwnedByAnother, |sound| chown(sound.in_store("renewal/a.example.conf"), Some(65534), None).unwrap())
+        .says(&["renewal/a.example.conf", "user 65534"])
+        .cure("chown root /")
+        .seen(Look::Here),
+    Fault::error(Code::WritableByOthers, |sound| {
+        fs::set_permissions(sound.in_store("renewal"), fs::Permissions::from_mode(0o777)).unwrap();
+    })
+    .says(&["renewal", "mode 0777"])
+    .cure("chmod o-w /")
     .seen(Look::Here),
     Fault::warning(Code::InterruptedSwitch, |sound| {
         symlink("cert.pem", sound.in_store("live/a.example/previous_cert.pem")).unwrap();
