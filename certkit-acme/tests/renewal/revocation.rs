@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use testkit::{Answer, PebbleOptions, RequestKind, RevocationList};
 
 use crate::clock::TestClock;
-use crate::support::{World, entry, make_unreadable};
+use crate::support::{World, entry, make_unwritable};
 
 const NAME: &str = "a.example.com";
 
@@ -129,7 +129,7 @@ async fn a_certificate_whose_memory_is_broken_keeps_no_other_from_being_found_re
     let other = world.due("other.example.com").days_left(80).crl_url(&url).write();
     lists.serve("/1.crl", list(&world, &[&broken.serial, &other.serial]));
     let file = world.store().paths().state_file(&LineageName::new(NAME).unwrap());
-    world.seen.when("first-seen", move || make_unreadable(&file));
+    world.seen.when("first-seen", move || make_unwritable(&file));
     let report = world.run().await;
     assert!(matches!(entry(&report, "other.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
     assert!(!entry(&report, NAME).outcome.is_success(), "{report:?}");

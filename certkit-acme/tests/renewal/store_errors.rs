@@ -10,7 +10,7 @@ use certkit_acme::{Stop, StopReason};
 use certkit_core::{AcmeUrl, FailureClass, FindingCode, LineageName};
 use testkit::{FaultProxy, Pebble, PebbleOptions, RequestKind};
 
-use crate::support::{World, entry, make_unreadable, making_unreadable};
+use crate::support::{World, entry, make_unwritable, making_unwritable};
 
 const BROKEN: &str = "a.example.com";
 const SOUND: &str = "b.example.com";
@@ -20,7 +20,7 @@ fn state_file(world: &World, name: &str) -> PathBuf {
 }
 
 fn breaking(world: &World, name: &str) -> String {
-    making_unreadable(&state_file(world, name))
+    making_unwritable(&state_file(world, name))
 }
 
 fn failed_for_the_store(report: &Report, name: &str) -> String {
@@ -81,7 +81,7 @@ async fn advice_that_cannot_be_kept_for_one_lineage_stops_no_other() {
     world.due(SOUND).write();
     // Read already, and not asked about yet.
     let file = state_file(&world, BROKEN);
-    world.seen.when("first-seen", move || make_unreadable(&file));
+    world.seen.when("first-seen", move || make_unwritable(&file));
     let report = world.run().await;
     failed_for_the_store(&report, BROKEN);
     assert!(report.findings.iter().any(|finding| finding.code == FindingCode::RenewalInformationUnavailable));
@@ -96,7 +96,7 @@ async fn what_a_ca_says_is_kept_for_all_but_the_certificate_whose_memory_is_brok
         world.due(name).days_left(80).write();
     }
     let file = state_file(&world, BROKEN);
-    world.seen.when("first-seen", move || make_unreadable(&file));
+    world.seen.when("first-seen", move || make_unwritable(&file));
     let report = world.run().await;
     failed_for_the_store(&report, BROKEN);
     assert!(world.state(SOUND).renewal_information.is_some(), "{report:?}");

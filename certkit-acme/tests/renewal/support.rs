@@ -1,6 +1,7 @@
 //! A CA, a tree with a registered account, and a renewer that keeps what it is told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use certkit_acme::accounts;
@@ -35,6 +36,12 @@ pub(crate) struct Seen {
 struct Trigger {
     event: &'static str,
     act: Box<dyn Fn() + Send>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        make_writable(&self.tree.config_dir().join("certkit"));
+    }
 }
 
 impl World {
@@ -214,21 +221,30 @@ impl Observer for Seen {
     }
 }
 
-/// A file of certkit's memory becomes a link that the system cannot follow, for its target's name is too long: nobody can
-/// read or replace it, not even root.
-pub(crate) fn make_unreadable(file: &std::path::Path) {
+/// A file of certkit's memory becomes a link that the system cannot follow, for its target's name has one byte more than
+/// NAME_MAX: not even root reads it.
+pub(crate) fn make_unreadable(file: &Path) {
     let _ = std::fs::remove_file(file);
-    std::os::unix::fs::symlink(name_too_long(), file).unwrap();
+    std::os::unix::fs::symlink("x".repeat(256), file).unwrap();
 }
 
-/// The shell's words for [`make_unreadable`].
-pub(crate) fn making_unreadable(file: &std::path::Path) -> String {
-    format!("rm {0} && ln -s {1} {0}", file.display(), name_too_long())
+/// A file of certkit's memory is not to be written or replaced, not even by root, until the world ends.
+pub(crate) fn make_unwritable(file: &Path) {
+    if !file.exists() {
+        std::fs::write(file, "").unwrap();
+    }
+    let status = Command::new("sh").args(["-c", &making_unwritable(file)]).status().unwrap();
+    assert!(status.success(), "chattr is missing (install e2fsprogs), or this is not root: {status}");
 }
 
-/// One byte more than NAME_MAX.
-fn name_too_long() -> String {
-    "x".repeat(256)
+/// The shell's words for [`make_unwritable`].
+pub(crate) fn making_unwritable(file: &Path) -> String {
+    format!("chattr +i {}", file.display())
+}
+
+/// Can be written again.
+pub(crate) fn make_writable(dir: &Path) {
+    let _ = Command::new("chattr").args(["-R", "-f", "-i"]).arg(dir).status();
 }
 
 pub(crate) fn entry<'a>(report: &'a Report, name: &str) -> &'a ReportEntry {

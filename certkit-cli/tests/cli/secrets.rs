@@ -136,7 +136,7 @@ fn six_secrets_are_in_no_output_log_record_page_hook_or_message() {
     }
 
     let hooked = fs::read_to_string(&dump).unwrap();
-    assert!(hooked.contains("RENEWED_LINEAGE=") && hooked.contains("renew"), "{hooked}");
+    assert!(hooked.contains("RENEWED_LINEAGE="), "{hooked}");
     let mut secrets = keys(machine.place.tree.config_dir());
     assert!(secrets.iter().any(|(name, _)| name == "private_key.json"), "{secrets:?}");
     assert!(secrets.iter().filter(|(name, _)| name.starts_with("privkey")).count() >= 4, "{secrets:?}");

@@ -311,10 +311,13 @@ fn never_ending() -> Vec<Case> {
         Case::new(
             "has an order that stays pending without any authorization",
             "RFC 8555 7.1.3",
-            everywhere(|asked, reply| {
-                if matches!(asked.kind, Kind::NewOrder | Kind::Order) {
+            everywhere(|asked, reply| match asked.kind {
+                Kind::NewOrder | Kind::Order => {
+                    reply.set("/status", json!("pending"));
                     reply.set("/authorizations", json!([]));
                 }
+                Kind::Finalize => reply.refuse(403, "orderNotReady", "not yet"),
+                _ => {}
             }),
         )
         .hurries_from(Kind::Order)

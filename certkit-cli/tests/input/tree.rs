@@ -281,7 +281,7 @@ fn whatever_stands_in_the_place_of_what_all_share_is_named_or_does_not_matter() 
                 0 => {}
                 // Wrong are the flags in the file then.
                 1 | 2 => {
-                    assert!(run.all().contains(last) || document["failed"].is_array(), "{thing:?} at {place}: {run:?}")
+                    assert!(run.all().contains(last) || document["failed"].is_array(), "{thing:?} at {place}: {run:?}");
                 }
                 other => panic!("{other}: {thing:?} at {place}: {run:?}"),
             }
