@@ -183,8 +183,9 @@ impl Account {
         self.tell(url, &json!({}), "a challenge").await.map(drop)
     }
 
-    /// Sends the CSR (DER). An order whose `status` is not [`OrderStatus::Ready`] is read first; one that the CA says is
-    /// not ready (a connection that was cut had finalized it already, or it is lost) comes back as it is.
+    /// Sends the CSR (DER). An order whose `status` is not [`Ready`](crate::protocol::OrderStatus::Ready) is read first;
+    /// one that the CA says is not ready (a connection that was cut had finalized it already, or it is lost) comes back
+    /// as it is.
     pub async fn finalize(&self, order: &Order, csr_der: &[u8]) -> Result<Order, AcmeError> {
         let finalized = instant::finalize(self, order, csr_der).await?;
         self.same_identifiers(&finalized, &order.identifiers)?;
