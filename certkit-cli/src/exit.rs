@@ -154,11 +154,6 @@ impl From<RunError> for CommandError {
                 told.what = format!("{}; no certificate was changed", told.what);
                 told
             }
-            RunError::Unrecorded(error) => {
-                let mut told = Self::from(error);
-                told.what = format!("the run is over, but not all of it is recorded: {}", told.what);
-                told
-            }
             RunError::Lock(error) => error.into(),
             RunError::Transport(error) => error.into(),
             RunError::Failed(failure) => failure.into(),

@@ -51,6 +51,7 @@ fn what_failed(report: &Report) -> String {
         }
         lines.extend(entry.not_served.iter().map(|line| format!("{}: not served yet: {line}", entry.name)));
     }
+    lines.extend(report.unrecorded.iter().map(|trouble| format!("{}: {}", trouble.subject, trouble.evidence)));
     let failed_hooks = report.hooks.iter().filter(|hook| !hook.outcome.success());
     lines.extend(failed_hooks.map(|hook| format!("{} {}", hook.command, hook.outcome.ending)));
     lines.join("\n")

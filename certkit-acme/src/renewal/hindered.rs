@@ -23,7 +23,7 @@ impl Renewer {
                 // Another run is at work, and tells how it ends.
                 None => return,
             },
-            RunError::Store(error) | RunError::Unrecorded(error) | RunError::Lock(LockError::Store(error)) => {
+            RunError::Store(error) | RunError::Lock(LockError::Store(error)) => {
                 Some(self.trouble(error).await)
             }
             _ => None,
@@ -63,6 +63,13 @@ impl Renewer {
         let path = error.path.clone();
         let file_system = blocking(move || file_system_of(&path)).await;
         error.finding(self.store.paths(), file_system.as_ref())
+    }
+
+    /// The same of a run that is over.
+    pub(super) async fn trouble_after_run(&self, error: &StoreError) -> Finding {
+        let path = error.path.clone();
+        let file_system = blocking(move || file_system_of(&path)).await;
+        error.finding_after_run(self.store.paths(), file_system.as_ref())
     }
 
     /// Who holds the lock, where that is to be told.

@@ -348,9 +348,6 @@ pub enum RunError {
     /// The store cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// What was to be done is done, and some of it is not recorded: the next run finds it out anew.
-    #[error("the run is over, but not all of it is recorded: {0}")]
-    Unrecorded(#[source] StoreError),
     /// The transport cannot be set up.
     #[error(transparent)]
     Transport(#[from] TransportError),

@@ -24,6 +24,9 @@ pub struct Report {
     pub hooks: Vec<HookRun>,
     /// What the owner should know besides.
     pub findings: Vec<Finding>,
+    /// Why not all of it could be recorded; among the findings as well. What is live is live, and the next run finds the
+    /// rest out anew.
+    pub unrecorded: Option<Finding>,
     /// Whether the run was cut short.
     pub stopped: Option<crate::StopReason>,
 }
@@ -119,7 +122,7 @@ pub struct HookRun {
 impl Report {
     /// The report of a run that begins now and has not done anything yet.
     pub fn new(now: DateTime<Utc>, dry_run: bool) -> Self {
-        Self { now, dry_run, entries: Vec::new(), hooks: Vec::new(), findings: Vec::new(), stopped: None }
+        Self { now, dry_run, entries: Vec::new(), hooks: Vec::new(), findings: Vec::new(), unrecorded: None, stopped: None }
     }
 
     /// Listing order: bytewise by the conf's path, as certbot lists.
@@ -128,11 +131,13 @@ impl Report {
         self.findings.dedup();
     }
 
-    /// Whether everything is well: nothing failed, nothing is broken, every hook succeeded, nothing was cut short.
+    /// Whether everything is well: nothing failed, nothing is broken, every hook succeeded, nothing was cut short,
+    /// and all of it is recorded.
     /// A lineage that is held because of an earlier failure is not well; one that waits for its turn within a CA's limits
     /// is.
     pub fn is_success(&self) -> bool {
         self.stopped.is_none()
+            && self.unrecorded.is_none()
             && self.hooks.iter().all(|hook| hook.outcome.success())
             // A dry run neither deploys nor is it about what an earlier run could not deploy.
             && self.entries.iter().all(|entry| {

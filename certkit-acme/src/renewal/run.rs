@@ -89,17 +89,15 @@ impl Renewer {
             inventory.ledger(|ledger| ledger.run_ended(RunMemory::new(inventory.now(), report.is_success())));
         }
         if let Err(error) = inventory.save_ledger(Saving::Always).await {
-            let unrecorded = RunError::Unrecorded(error);
-            if report.is_success() {
-                return Err(unrecorded);
-            }
-            // What failed before matters more to the owner.
-            let what = unrecorded.to_string();
-            report.findings.push(Finding::new(FindingCode::Unreadable, "certkit/state/common/ledger.json", what));
+            report.unrecorded = Some(self.trouble_after_run(&error).await);
         }
         // A run that was asked to stop ends now: the next one tells what there is to tell.
         if !inventory.is_dry_run() && report.stopped.is_none() {
-            report.findings.extend(self.tell_of_run(inventory.locked(), &settings, request).await);
+            let told = self.tell_of_run(inventory.locked(), &settings, request, report.unrecorded.clone()).await;
+            report.findings.extend(told);
+        }
+        if let Some(unrecorded) = report.unrecorded.as_ref().filter(|one| !report.findings.contains(one)) {
+            report.findings.push(unrecorded.clone());
         }
         report.findings.extend(self.write_textfile(&settings, request).await);
         report.sort();

@@ -55,14 +55,17 @@ impl Renewer {
         Ok(self.notifier(&settings).test(self.clock.now()).await)
     }
 
-    /// What a run tells at its end. Whatever goes wrong with it is a finding: the run itself is done.
+    /// What a run tells at its end; `unrecorded` is why not all of it could be recorded. Whatever goes wrong with it is a
+    /// finding: the run itself is done.
     pub(super) async fn tell_of_run(
         &self,
         locked: &Arc<LockedStore>,
         settings: &Settings,
         request: &Request,
+        unrecorded: Option<Finding>,
     ) -> Vec<Finding> {
-        match self.tell_all(Some(Arc::clone(locked)), settings, Hindrance::default(), request).await {
+        let hindrance = Hindrance { settings: None, store: unrecorded };
+        match self.tell_all(Some(Arc::clone(locked)), settings, hindrance, request).await {
             Ok(told) => told.findings,
             Err(error) => vec![Finding::new(FindingCode::NoticeNotDelivered, "notices", error.to_string())],
         }

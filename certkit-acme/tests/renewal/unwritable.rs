@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use certkit_acme::Stop;
-use certkit_acme::renewal::{Renewer, Request, RunError};
+use certkit_acme::renewal::{Outcome, Renewer, Request, RunError};
 use certkit_core::FindingCode;
 use certkit_core::store::LockError;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use testkit::{PebbleOptions, SunkRequest, WebSink};
 
 use crate::clock::TestClock;
-use crate::support::{World, make_unreadable, make_unwritable, make_writable};
+use crate::support::{World, entry, make_unreadable, make_unwritable, make_writable, making_unwritable};
 
 const AGAIN: &str = "CERTKIT_TEST_WITH_MOUNTS";
 const NAME: &str = "a.example.com";
@@ -267,4 +267,27 @@ async fn whoever_tries_something_or_has_nobody_to_tell_leaves_nothing_behind() {
     fails(&world.renewer()).await;
     assert!(sink.take().is_empty() && !spare(&world.file("work")) && !spare(&world.file("logs")));
     assert!(world.store().told().unwrap().0.notices.open().next().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_cannot_record_its_end_says_so_and_still_reports_what_it_renewed() {
+    let sink = WebSink::start();
+    let world = world(&sink).await;
+    let ledger = world.store().paths().ledger_file();
+    world.due("b.example.com").deploy_hook(&making_unwritable(&ledger)).write();
+    sink.take();
+    let report = world.run().await;
+    assert!(matches!(entry(&report, "b.example.com").outcome, Outcome::Renewed { .. }), "{report:?}");
+    let unrecorded = report.unrecorded.as_ref().unwrap();
+    assert!(unrecorded.evidence.contains("the run is over, but not all of it is recorded"), "{unrecorded:?}");
+    assert_eq!(report.findings.iter().filter(|one| *one == unrecorded).count(), 1, "{report:?}");
+    assert!(!report.is_success());
+    let requests = sink.requests();
+    let failed = requests.iter().find(|one| one.path == "/beat/fail").unwrap();
+    assert!(failed.body.contains("ledger.json"), "{failed:?}");
+    assert_tells(&hooks(&sink), &["may not write to the store", "ledger.json", "not all of it is recorded"]);
+    make_writable(ledger.parent().unwrap());
+    let next = world.run().await;
+    assert!(next.is_success(), "{next:?}");
+    assert_tells_the_end(&hooks(&sink));
 }

@@ -32,10 +32,22 @@ impl FileSystem {
 /// What nobody has to fear in the middle of the night.
 const NO_HARM: &str = "nothing is renewed until that is put right; the certificates in use are untouched";
 
+/// What a run did holds, though it could not write it down.
+const NOT_RECORDED: &str = "the run is over, but not all of it is recorded: the next one finds it out anew";
+
 impl StoreError {
     /// What it means to the owner of the store when a run ended by it, with the exact cure. `file_system` is the one that
     /// [`StoreError::path`] lies on.
     pub fn finding(&self, paths: &StorePaths, file_system: Option<&FileSystem>) -> Finding {
+        self.finding_with(paths, file_system, NO_HARM)
+    }
+
+    /// The same for a run that did its work and could not record it at its end.
+    pub fn finding_after_run(&self, paths: &StorePaths, file_system: Option<&FileSystem>) -> Finding {
+        self.finding_with(paths, file_system, NOT_RECORDED)
+    }
+
+    fn finding_with(&self, paths: &StorePaths, file_system: Option<&FileSystem>, harm: &str) -> Finding {
         let code = self.code(file_system);
         // The folder stays the same from run to run, whatever file was met first.
         let folder = paths.folder_of(&self.path);
@@ -65,7 +77,7 @@ impl StoreError {
         let on = file_system
             .map(|system| format!("{} mounted at {}; ", system.kind, system.at.display()))
             .unwrap_or_default();
-        Finding::new(code, folder.to_string_lossy(), format!("cannot {self}; {on}{NO_HARM}")).with_cure(cure)
+        Finding::new(code, folder.to_string_lossy(), format!("cannot {self}; {on}{harm}")).with_cure(cure)
     }
 
     fn code(&self, file_system: Option<&FileSystem>) -> FindingCode {
