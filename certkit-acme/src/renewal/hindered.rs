@@ -23,9 +23,7 @@ impl Renewer {
                 // Another run is at work, and tells how it ends.
                 None => return,
             },
-            RunError::Store(error) | RunError::Lock(LockError::Store(error)) => {
-                Some(self.trouble(error).await)
-            }
+            RunError::Store(error) | RunError::Lock(LockError::Store(error)) => Some(self.trouble(error).await),
             _ => None,
         };
         self.beat_failure(settings, request, error).await;

@@ -122,7 +122,15 @@ pub struct HookRun {
 impl Report {
     /// The report of a run that begins now and has not done anything yet.
     pub fn new(now: DateTime<Utc>, dry_run: bool) -> Self {
-        Self { now, dry_run, entries: Vec::new(), hooks: Vec::new(), findings: Vec::new(), unrecorded: None, stopped: None }
+        Self {
+            now,
+            dry_run,
+            entries: Vec::new(),
+            hooks: Vec::new(),
+            findings: Vec::new(),
+            unrecorded: None,
+            stopped: None,
+        }
     }
 
     /// Listing order: bytewise by the conf's path, as certbot lists.

@@ -94,40 +94,23 @@ impl Renewer {
         if let (Some(error), None) = (&known.error, &to_tell.hindrance.store) {
             to_tell.hindrance.store = Some(self.trouble(error).await);
         }
-        let (mut to_tell, mut prepared) = self.prepare(to_tell, known.told.clone(), &notifier).await;
-        // What is to be sent is durable before anything of it is sent.
-        let saved = remembering.save(&prepared.told).await;
-        let is_news = saved.error.is_some() && to_tell.hindrance.store.is_none();
-        if let (Some(error), true) = (&saved.error, is_news) {
-            to_tell.hindrance.store = Some(self.trouble(error).await);
-        }
-        if is_news || !saved.is_kept {
-            let mut told = known.told;
-            if !saved.is_kept {
-                told.notices = to_tell.replayed(&told.notices);
-                // What waited would be sent by every run from now on; it is told again by a reminder.
-                told.deliveries.channels.values_mut().for_each(|channel| channel.waiting.clear());
-            }
-            (to_tell, prepared) = self.prepare(to_tell, told, &notifier).await;
-            remembering.save(&prepared.told).await;
-        }
+        let (mut to_tell, prepared) = self.prepare_durably(to_tell, known.told, &notifier, &remembering).await;
         let Prepared { notices, mut told, given_up } = prepared;
         let now = to_tell.survey.now;
         let has_settings = to_tell.hindrance.settings.is_none();
         findings.extend(told_of_given_up(&given_up));
         let sent = notifier.deliver(&mut told.deliveries, now).await;
         findings.extend(sent.iter().filter_map(Delivery::finding));
-        for notice in &notices {
+        let counts = |notice: &&Notice| {
             let is_given_up = given_up.iter().any(|(_, waiting)| waiting.notice.incident == notice.incident);
             let is_told = match has_settings {
                 true => is_told(notice, &notifier, &told.deliveries, &sent),
                 // Those who are not known now may want to hear of it.
                 false => is_sent(notice, &sent),
             };
-            if !is_given_up && is_told {
-                told.notices.told(notice, now);
-            }
-        }
+            !is_given_up && is_told
+        };
+        notices.iter().filter(counts).for_each(|notice| told.notices.told(notice, now));
         // Whoever calls this tells of the settings.
         if notifier.channels().is_empty() && has_settings {
             findings.extend(notices.iter().map(told_of_due));
@@ -162,6 +145,35 @@ impl Renewer {
             Err(error) => return Err(error),
         };
         Ok(ToTell { survey, hindrance, findings: Vec::new(), is_seeing })
+    }
+
+    /// What is due, stored before anything of it is sent. That it cannot be stored is due itself then.
+    async fn prepare_durably(
+        &self,
+        to_tell: ToTell,
+        known: ToldMemory,
+        notifier: &Notifier,
+        remembering: &Remembering,
+    ) -> (ToTell, Prepared) {
+        let (mut to_tell, prepared) = self.prepare(to_tell, known.clone(), notifier).await;
+        let saved = remembering.save(&prepared.told).await;
+        let is_news = saved.error.is_some() && to_tell.hindrance.store.is_none();
+        if let (Some(error), true) = (&saved.error, is_news) {
+            to_tell.hindrance.store = Some(self.trouble(error).await);
+        }
+        if !is_news && saved.is_kept {
+            return (to_tell, prepared);
+        }
+        let mut known = known;
+        if !saved.is_kept {
+            known.notices = to_tell.replayed(&known.notices);
+            // What waited would be sent by every run from now on; it is told again by a reminder.
+            known.deliveries.channels.values_mut().for_each(|channel| channel.waiting.clear());
+        }
+        let (to_tell, prepared) = self.prepare(to_tell, known, notifier).await;
+        // Where it goes has been told above.
+        remembering.save(&prepared.told).await;
+        (to_tell, prepared)
     }
 
     /// What is due, taken in for the channels that want it.
