@@ -8,10 +8,10 @@
 //! - [`Nginx`]: a web server that serves a lineage, reloads, and answers http-01 from a webroot; [`NginxBlocks`]: one with
 //!   the server blocks that a test writes.
 //! - [`Postfix`], [`Dovecot`]: mail servers with STARTTLS.
-//! - [`Certbot`]: certbot itself, as the peer that must understand everything.
+//! - [`Certbot`]: certbot itself, as the peer that must understand everything; [`CertbotLock`]: its lock.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
 //! - [`Smtp`]: a mail server that keeps what it takes; [`WebSink`]: a web server that does.
-//! - [`https`], [`ports`], [`process`]: the small things below.
+//! - [`snapshot`], [`https`], [`ports`], [`process`]: the small things below.
 //!
 //! A program that is missing is a panic that says what to do: `bash .ci/test.sh` installs everything. Everything that
 //! is started ends with its value, and with the test process should that be killed.
@@ -25,6 +25,9 @@ pub use account::{AccountKeyKind, StoredAccount};
 mod acme2certifier;
 pub use acme2certifier::{Acme2Certifier, Acme2CertifierOptions, RenewalWindow};
 
+mod certbot_lock;
+pub use certbot_lock::CertbotLock;
+
 mod certbot;
 pub use certbot::{Certbot, certbot_program};
 
@@ -33,8 +36,14 @@ mod dns;
 mod fault_proxy;
 pub use fault_proxy::{Answer, FaultProxy, LoggedRequest, NewOrderRequest, RequestKind, RuleBuilder};
 
+mod folder;
+pub use folder::{FolderEntry, snapshot};
+
 mod hostile_ca;
 pub use hostile_ca::{Asked, Cut, Delivery, Deviation, HostileCa, Reply};
+
+mod http;
+pub use http::HttpRequest;
 
 pub mod https;
 
@@ -67,7 +76,7 @@ mod tree;
 pub use tree::{LineageBuilder, LineagePaths, Tree};
 
 mod web_sink;
-pub use web_sink::{SunkRequest, WebSink};
+pub use web_sink::WebSink;
 
 use std::path::{Path, PathBuf};
 

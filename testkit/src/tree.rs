@@ -1,5 +1,6 @@
 //! Trees as certbot leaves them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -11,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::account::{self, AccountKeyKind, StoredAccount};
 use crate::pki::{Issued, KeyKind, Pki};
+use crate::{FolderEntry, snapshot};
 
 /// The kinds of file of a version, in the order of the conf.
 const KINDS: [&str; 4] = ["cert", "privkey", "chain", "fullchain"];
@@ -132,30 +134,10 @@ impl Tree {
         account::stored_ids(&self.config_dir, server)
     }
 
-    /// Every file, link and folder below the config dir with what tells whether it was touched: type, mode, link
-    /// target or content. Two equal snapshots mean that nothing was written.
-    pub fn snapshot(&self) -> Vec<(PathBuf, String)> {
-        let mut all = Vec::new();
-        let mut folders = vec![self.config_dir.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).unwrap() {
-                let path = entry.unwrap().path();
-                let metadata = fs::symlink_metadata(&path).unwrap();
-                let mode = metadata.permissions().mode();
-                let modified = metadata.modified().unwrap();
-                let what = if metadata.is_symlink() {
-                    format!("-> {}", fs::read_link(&path).unwrap().display())
-                } else if metadata.is_dir() {
-                    folders.push(path.clone());
-                    String::new()
-                } else {
-                    String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned()
-                };
-                all.push((path, format!("{mode:o} {modified:?} {what}")));
-            }
-        }
-        all.sort();
-        all
+    /// Everything below the config dir, with what tells whether it was touched. Two equal snapshots mean that nothing was
+    /// written.
+    pub fn snapshot(&self) -> BTreeMap<PathBuf, FolderEntry> {
+        snapshot(&self.config_dir)
     }
 }
 

@@ -3,12 +3,12 @@
 use certkit_core::settings::WebhookService;
 use certkit_core::{Notice, NoticeLevel};
 use serde_json::{Value, json};
-use testkit::{SunkRequest, WebSink};
+use testkit::{HttpRequest, WebSink};
 
 use crate::support::{HOSTILE, arrived, deliver, deliver_once, expiring, notifier, recovered, why};
 
 /// The one request that a notice makes.
-async fn request(settings: &str, sink: &WebSink, notice: Notice) -> SunkRequest {
+async fn request(settings: &str, sink: &WebSink, notice: Notice) -> HttpRequest {
     arrived(&deliver_once(&notifier(settings), &[notice]).await);
     let requests = sink.take();
     assert_eq!(requests.len(), 1, "{requests:#?}");
@@ -223,7 +223,7 @@ async fn hostile_names_stay_texts_in_every_preset_and_reach_no_head_and_no_url()
         (notice.cause, notice.certificate) = (HOSTILE.to_owned(), HOSTILE.to_owned());
         let got = request(&settings, &sink, notice).await;
         assert_eq!(got.path, plain.path, "{}", service.name);
-        let names = |request: &SunkRequest| request.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let names = |request: &HttpRequest| request.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&got), names(&plain), "{}", service.name);
         let mut all = Vec::new();
         texts(&got.json(), &mut all);

@@ -1,7 +1,7 @@
 //! A CA that misbehaves while lineages are renewed. It speaks plain http on loopback and checks no signatures.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use certkit_acme::renewal::{Outcome, Renewer, Report, Request};
 use certkit_acme::{Stop, StopReason};
 use certkit_core::FailureClass;
 use certkit_core::store::{Store, StorePaths};
-use testkit::{AccountKeyKind, Tree};
+use testkit::{AccountKeyKind, HttpRequest, Tree};
 
 use crate::support::entry;
 
@@ -33,7 +33,8 @@ impl HostileCa {
             let mut held = Vec::new();
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { continue };
-                let Some(path) = path_of(&mut stream) else { continue };
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+                let Some(path) = HttpRequest::read(&stream).map(|request| request.path) else { continue };
                 *counted.lock().unwrap().entry(path.clone()).or_default() += 1;
                 match standard(&path, &own).or_else(|| answers(&path)) {
                     Some((status, headers, body)) => {
@@ -60,26 +61,6 @@ fn standard(path: &str, base: &str) -> Answer {
         "/nonce" => Some((200, "", String::new())),
         _ => None,
     }
-}
-
-fn path_of(stream: &mut TcpStream) -> Option<String> {
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    let mut reader = BufReader::new(stream);
-    let mut first = String::new();
-    reader.read_line(&mut first).ok()?;
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    reader.take(length).read_to_end(&mut Vec::new()).ok()?;
-    first.split(' ').nth(1).map(str::to_owned)
 }
 
 fn answer(stream: &mut TcpStream, status: u16, headers: &str, body: &str) {

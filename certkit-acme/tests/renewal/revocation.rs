@@ -1,7 +1,7 @@
 //! Certificates that their CA has revoked, in whole runs: found in its list, renewed, and not asked for too often.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use certkit_core::decision::DueReason;
 use certkit_core::state::Event;
 use certkit_core::{FindingCode, HeldBy, LineageName};
 use chrono::TimeDelta;
-use testkit::{Answer, PebbleOptions, RequestKind, RevocationList};
+use testkit::{Answer, HttpRequest, PebbleOptions, RequestKind, RevocationList};
 
 use crate::clock::TestClock;
 use crate::support::{World, entry, make_unwritable};
@@ -35,7 +35,7 @@ impl Lists {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(mut stream) = stream else { continue };
-                let Some(path) = path_of(&stream) else { continue };
+                let Some(path) = HttpRequest::read(&stream).map(|request| request.path) else { continue };
                 counted.lock().unwrap().push(path.clone());
                 let body = served.lock().unwrap().get(&path).cloned();
                 let (status, body) = body.map_or_else(|| (404, b"no list here".to_vec()), |body| (200, body));
@@ -58,17 +58,6 @@ impl Lists {
     fn asked(&self, path: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
     }
-}
-
-fn path_of(stream: &std::net::TcpStream) -> Option<String> {
-    let mut reader = BufReader::new(stream);
-    let mut first = String::new();
-    reader.read_line(&mut first).ok()?;
-    let mut line = String::new();
-    while reader.read_line(&mut line).ok()? > 2 {
-        line.clear();
-    }
-    first.split(' ').nth(1).map(str::to_owned)
 }
 
 /// A list of today that names these certificates.

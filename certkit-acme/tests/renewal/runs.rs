@@ -1,9 +1,13 @@
 //! Which lineages a run touches, and what becomes of the others.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
 use certkit_acme::renewal::{Outcome, Request, RollBack};
 use certkit_core::FailureClass;
 use certkit_core::store::Kind;
-use testkit::PebbleOptions;
+use testkit::{FolderEntry, PebbleOptions};
 
 use crate::support::{World, entry};
 
@@ -238,15 +242,10 @@ async fn a_lineage_is_obtained_by_the_same_path_and_rolled_back() {
 }
 
 /// Folders' times change when lock files come and go; what they hold must not.
-fn without_times_of_folders(snapshot: Vec<(std::path::PathBuf, String)>) -> Vec<(std::path::PathBuf, String)> {
+fn without_times_of_folders(mut snapshot: BTreeMap<PathBuf, FolderEntry>) -> BTreeMap<PathBuf, FolderEntry> {
+    let folders = snapshot.iter_mut().filter(|(path, _)| path.is_dir() && !path.is_symlink());
+    folders.for_each(|(_, entry)| entry.modified = SystemTime::UNIX_EPOCH);
     snapshot
-        .into_iter()
-        .map(|(path, what)| {
-            let kept =
-                if path.is_dir() && !path.is_symlink() { what.split(' ').next().unwrap().to_owned() } else { what };
-            (path, kept)
-        })
-        .collect()
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! It speaks plain http on loopback, takes every name as validated and checks no signature of a request; the chain is
 //! real, so that what it issues is verified and committed as any other.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE64URL_NOPAD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SerialNumber};
 use serde_json::{Value, json};
-use testkit::RequestedKey;
+use testkit::{HttpRequest, RequestedKey};
 
 use crate::clock::TestClock;
 
@@ -97,12 +97,12 @@ impl SimulatedCa {
 
 impl Shared {
     fn serve(&self, mut stream: TcpStream) {
-        let Some((path, body)) = read(&stream) else { return };
-        self.asked.lock().unwrap().push(path.clone());
+        let Some(request) = HttpRequest::read(&stream) else { return };
+        self.asked.lock().unwrap().push(request.path.clone());
         let (status, kind, headers, body) = if self.is_down.load(Ordering::Relaxed) {
             (503, "text/html", String::new(), "<html>maintenance</html>".to_owned())
         } else {
-            self.answer(&path, &body)
+            self.answer(&request)
         };
         let date = httpdate::fmt_http_date(self.clock.now().into());
         let length = body.len();
@@ -113,9 +113,9 @@ impl Shared {
         let _ = stream.write_all(&[head.as_bytes(), body.as_bytes()].concat());
     }
 
-    fn answer(&self, path: &str, body: &[u8]) -> (u16, &'static str, String, String) {
+    fn answer(&self, request: &HttpRequest) -> (u16, &'static str, String, String) {
         let json = |status, headers: String, body: Value| (status, "application/json", headers, body.to_string());
-        let base = &self.base;
+        let (base, path) = (&self.base, request.path.as_str());
         let mut orders = self.orders.lock().unwrap();
         let (what, number) = path.rsplit_once('/').unwrap_or_default();
         let number: usize = number.parse().unwrap_or(usize::MAX);
@@ -130,7 +130,7 @@ impl Shared {
             }
             ("/nonce", _) => json(200, String::new(), json!({})),
             ("/new-order", _) => {
-                let payload = payload(body);
+                let payload = request.payload();
                 let names = payload["identifiers"].as_array().unwrap().iter();
                 let names = names.map(|one| one["value"].as_str().unwrap().to_owned()).collect();
                 orders.push(Placed { at: self.clock.now(), names, certificate: None, looks: 0 });
@@ -143,7 +143,7 @@ impl Shared {
                 json(200, "Retry-After: 1\r\n".into(), self.order(number, &mut orders[number]))
             }
             (_, "/finalize") => {
-                let csr = BASE64URL_NOPAD.decode(payload(body)["csr"].as_str().unwrap().as_bytes()).unwrap();
+                let csr = BASE64URL_NOPAD.decode(request.payload()["csr"].as_str().unwrap().as_bytes()).unwrap();
                 orders[number].certificate = Some(self.issue(number, &orders[number].names, &csr));
                 json(200, "Retry-After: 1\r\n".into(), self.order(number, &mut orders[number]))
             }
@@ -189,30 +189,4 @@ fn set_dates(params: &mut CertificateParams, not_before: DateTime<Utc>, not_afte
     let since_1970 = |at: DateTime<Utc>| std::time::Duration::from_secs(at.timestamp().try_into().unwrap());
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_1970(not_before);
     params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_1970(not_after);
-}
-
-fn read(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
-    let mut reader = BufReader::new(stream);
-    let mut first = String::new();
-    reader.read_line(&mut first).ok()?;
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = Vec::new();
-    reader.take(length).read_to_end(&mut body).ok()?;
-    Some((first.split(' ').nth(1)?.to_owned(), body))
-}
-
-fn payload(body: &[u8]) -> Value {
-    let jws: Value = serde_json::from_slice(body).unwrap();
-    let payload = BASE64URL_NOPAD.decode(jws["payload"].as_str().unwrap().as_bytes()).unwrap();
-    serde_json::from_slice(&payload).unwrap_or_default()
 }

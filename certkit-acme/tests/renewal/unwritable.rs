@@ -10,7 +10,7 @@ use certkit_core::FindingCode;
 use certkit_core::store::LockError;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
-use testkit::{PebbleOptions, SunkRequest, WebSink};
+use testkit::{HttpRequest, PebbleOptions, WebSink};
 
 use crate::clock::TestClock;
 use crate::support::{World, entry, make_unreadable, make_unwritable, make_writable, making_unwritable};
@@ -58,7 +58,7 @@ async fn world(sink: &WebSink) -> World {
 
 /// What came to the webhook since the last call.
 fn hooks(sink: &WebSink) -> Vec<Value> {
-    sink.take().iter().filter(|request| request.path == "/hook").map(SunkRequest::json).collect()
+    sink.take().iter().filter(|request| request.path == "/hook").map(HttpRequest::json).collect()
 }
 
 async fn fails(renewer: &Renewer) -> RunError {

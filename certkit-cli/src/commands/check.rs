@@ -8,7 +8,7 @@ use clap::Args as _;
 use certkit_acme::renewal::{Request, Selection};
 use certkit_core::CheckLevel;
 
-use super::common::no_such_certificate;
+use super::common::existing_cert_name;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::progress::{Progress, Work};
@@ -48,10 +48,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     context.refuse_other_flags(&COMMAND)?;
     let store = context.store()?;
     let mut request = Request::renew();
-    if let Some(name) = context.invocation.cert_name()? {
-        if matches!(store.lineage(&name), Ok(None)) {
-            return Err(no_such_certificate(&store, &name));
-        }
+    if let Some(name) = existing_cert_name(context, &store)? {
         request.selection = Selection::One(name);
     }
     let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, BTreeMap::new());

@@ -7,7 +7,7 @@ use clap::Args as _;
 
 use certkit_acme::renewal::{Request, Selection};
 
-use super::common::no_such_certificate;
+use super::common::existing_cert_name;
 use super::renew::conclude;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
@@ -37,13 +37,9 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     context.refuse_other_flags(&COMMAND)?;
-    let name = context.invocation.cert_name()?;
     let store = context.store()?;
     let mut request = Request::renew();
-    if let Some(name) = name {
-        if matches!(store.lineage(&name), Ok(None)) {
-            return Err(no_such_certificate(&store, &name));
-        }
+    if let Some(name) = existing_cert_name(context, &store)? {
         request.selection = Selection::One(name);
     }
     request.directory_hooks = !context.invocation.typed.hooks.no_directory_hooks;

@@ -7,7 +7,7 @@ use certkit_acme::doctor::Machine;
 use certkit_acme::renewal::{Reach, Request};
 use certkit_core::Severity;
 
-use super::common::no_such_certificate;
+use super::common::existing_cert_name;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::render::doctor;
@@ -39,12 +39,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let typed = &context.invocation.typed;
     let mut request = Request::renew();
     request.directory_hooks = !typed.hooks.no_directory_hooks;
-    if let Some(name) = context.invocation.cert_name()? {
-        let store = context.store()?;
-        // A broken one is what a doctor is asked about.
-        if matches!(store.lineage(&name), Ok(None)) {
-            return Err(no_such_certificate(&store, &name));
-        }
+    if let Some(name) = existing_cert_name(context, &context.store()?)? {
         request = request.only(name);
     }
     let reach = if typed.doctor.no_network { Reach::Machine } else { Reach::Network };

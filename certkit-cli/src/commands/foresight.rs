@@ -7,7 +7,7 @@ use certkit_core::store::Store;
 use certkit_core::{AcmeUrl, Finding, FindingCode, LineageName, PlanEntry, PlanInput, Summary};
 
 use super::Context;
-use super::common::no_such_certificate;
+use super::common::must_exist;
 use crate::exit::CommandError;
 use crate::runtime;
 
@@ -78,11 +78,7 @@ impl<'a> Foreseen<'a> {
 /// Looks at all certificates, or at one. Settings that cannot be used hide no certificate: the defaults apply then.
 pub(crate) fn look(context: &Context<'_>, only: Option<&LineageName>) -> Result<Foresight, CommandError> {
     let store = context.store()?;
-    if let Some(name) = only
-        && matches!(store.lineage(name), Ok(None))
-    {
-        return Err(no_such_certificate(&store, name));
-    }
+    only.map_or(Ok(()), |name| must_exist(&store, name))?;
     let (settings, mistake) = match store.settings() {
         Ok(settings) => (settings, None),
         Err(mistake) => (Settings::default(), Some(mistake)),

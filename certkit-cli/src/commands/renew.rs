@@ -13,7 +13,7 @@ use certkit_acme::renewal::{Mode, Outcome, Renewer, Report, Request, Selection, 
 use certkit_core::store::{ConfEdits, Store};
 use certkit_core::{Finding, FindingCode, LineageName, Step, Summary};
 
-use super::common::no_such_certificate;
+use super::common::existing_cert_name;
 use super::foresight::{self, Foreseen};
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
@@ -141,13 +141,8 @@ pub(super) fn prepare(context: &Context<'_>) -> Result<(Store, Request), Command
     refuse_names(context)?;
     let invocation = context.invocation;
     invocation.validate_hooks()?;
-    let name = invocation.cert_name()?;
     let store = context.store()?;
-    if let Some(name) = &name
-        && matches!(store.lineage(name), Ok(None))
-    {
-        return Err(no_such_certificate(&store, name));
-    }
+    let name = existing_cert_name(context, &store)?;
     refuse_unknown_account(context, &store, name.as_ref())?;
     let mut edits = invocation.edits()?;
     if (invocation.is_from_file("webroot_path") || invocation.is_from_file("webroot_map"))

@@ -1,11 +1,12 @@
 //! `fsck` on trees that are damaged in every way that it repairs, and what certbot makes of them afterwards.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use testkit::{Certbot, LineagePaths};
+use testkit::{Certbot, FolderEntry, LineagePaths};
 
 use crate::support::Place;
 
@@ -155,10 +156,10 @@ fn what_is_repaired_is_valid_for_certbot_and_nothing_else_is_touched() {
     assert!(planned.stdout.contains("  Repair:     make version 2 live\n"), "{}", planned.stdout);
     assert_eq!(place.tree.snapshot(), before, "nothing is written without --repair");
 
-    let sound = |snapshot: &[(PathBuf, String)]| {
+    let sound = |snapshot: &BTreeMap<PathBuf, FolderEntry>| {
         let is_sound =
             |path: &Path| path.components().any(|part| part.as_os_str().to_string_lossy().starts_with("sound"));
-        snapshot.iter().filter(|(path, _)| is_sound(path)).cloned().collect::<Vec<_>>()
+        snapshot.clone().into_iter().filter(|(path, _)| is_sound(path)).collect::<Vec<_>>()
     };
     let report = place.run(&["fsck", "--repair", "--json"]).ends_with(1).json();
     assert_eq!(report["failed"], serde_json::json!([]), "{report:#}");

@@ -48,7 +48,7 @@ fn from_the_first_order_to_revocation() {
     let before = place.tree.snapshot();
     let run = place.run_trusting(&ca, &["renew", "--dry-run", "--no-random-sleep-on-renew"]).ends_with(0);
     assert!(run.stdout.contains("Congratulations, all simulated renewals succeeded: \n"), "{}", run.stdout);
-    let after: Vec<_> = place.tree.snapshot();
+    let after = place.tree.snapshot();
     assert_eq!(after, before, "a dry run keeps nothing");
 
     let hook = format!("echo \"$RENEWED_LINEAGE: $RENEWED_DOMAINS\" > {}/hooked", place.folder().display());

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -111,25 +110,9 @@ impl World {
 
     /// Everything, by its path in the folder.
     pub(crate) fn files(&self) -> BTreeMap<PathBuf, String> {
-        let mut all = BTreeMap::new();
-        let mut folders = vec![self.folder.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).unwrap() {
-                let path = entry.unwrap().path();
-                let metadata = fs::symlink_metadata(&path).unwrap();
-                let what = if metadata.is_symlink() {
-                    format!("-> {}", fs::read_link(&path).unwrap().display())
-                } else if metadata.is_dir() {
-                    folders.push(path.clone());
-                    String::new()
-                } else {
-                    String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned()
-                };
-                let place = path.strip_prefix(self.folder.path()).unwrap().to_owned();
-                all.insert(place, format!("{:o} {what}", metadata.permissions().mode()));
-            }
-        }
-        all
+        let place = |path: PathBuf| path.strip_prefix(self.folder.path()).unwrap().to_owned();
+        let entries = testkit::snapshot(self.folder.path()).into_iter();
+        entries.map(|(path, entry)| (place(path), format!("{:o} {}", entry.mode, entry.content))).collect()
     }
 
     /// What is remembered of the certificate.

@@ -2,6 +2,7 @@
 //! lineage goes on, nothing is waited for, and nothing outside the tree is touched: a link in the place of `certkit/pending`
 //! once made a run remove whatever it led to.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{AccountKeyKind, Tree};
+use testkit::{AccountKeyKind, FolderEntry, Tree};
 
 use crate::support::{Run, certkit, scratch};
 
@@ -139,19 +140,8 @@ impl Place {
         }
     }
 
-    fn outside(&self) -> Vec<(PathBuf, Option<String>)> {
-        let (mut all, mut folders) = (Vec::new(), vec![self.root.join("outside")]);
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path.clone());
-                }
-                all.push((path.clone(), fs::read_to_string(path).ok()));
-            }
-        }
-        all.sort();
-        all
+    fn outside(&self) -> BTreeMap<PathBuf, FolderEntry> {
+        testkit::snapshot(&self.root.join("outside"))
     }
 }
 

@@ -1,19 +1,17 @@
 //! The wire: one connection, one request, one answer.
 
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use data_encoding::BASE64URL_NOPAD;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use serde_json::Value;
 
 use super::{Asked, Delivery, Reply, Shared};
-use crate::{Pki, RequestKind, now};
+use crate::{HttpRequest, Pki, RequestKind, now};
 
 /// Nobody may hold a thread for longer.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
@@ -44,21 +42,21 @@ impl Shared {
         }
         let connection = ServerConnection::new(Arc::clone(&self.tls)).unwrap();
         let mut stream = StreamOwned::new(connection, socket);
-        let Some((method, path, body)) = read(&mut stream) else { return };
-        let reply = self.answer(&method, &path, &body);
-        let _ = self.send(&mut stream, socket, &method, &reply);
+        let Some(request) = HttpRequest::read(&mut stream) else { return };
+        let reply = self.answer(&request);
+        let _ = self.send(&mut stream, socket, &request.method, &reply);
     }
 
     /// The good answer, and what the test makes of it.
-    fn answer(&self, method: &str, path: &str, body: &[u8]) -> Reply {
-        let kind = RequestKind::of(path);
+    fn answer(&self, request: &HttpRequest) -> Reply {
+        let kind = RequestKind::of(&request.path);
         let nth = {
             let mut log = self.log.lock().unwrap();
             log.push(kind);
             log.iter().filter(|asked| **asked == kind).count()
         };
-        let payload = if method == "POST" { payload(body) } else { Value::Null };
-        let (mut reply, leaf) = self.orders.lock().unwrap().answer(self, kind, path, &payload);
+        let payload = request.payload();
+        let (mut reply, leaf) = self.orders.lock().unwrap().answer(self, kind, &request.path, &payload);
         let asked = Asked { kind, nth, base: &self.base, payload, pki: &self.pki, leaf };
         (self.deviation)(&asked, &mut reply);
         reply
@@ -100,33 +98,4 @@ impl Shared {
         }
         stream.flush()
     }
-}
-
-/// Method, path and body of a request.
-fn read(stream: &mut impl Read) -> Option<(String, String, Vec<u8>)> {
-    let mut reader = BufReader::new(stream);
-    let mut first = String::new();
-    reader.read_line(&mut first).ok()?;
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = Vec::new();
-    reader.take(length).read_to_end(&mut body).ok()?;
-    let mut words = first.split(' ').map(str::to_owned);
-    Some((words.next()?, words.next()?, body))
-}
-
-/// What the payload of a JWS says.
-fn payload(body: &[u8]) -> Value {
-    let jws: Value = serde_json::from_slice(body).unwrap_or_default();
-    let octets = jws["payload"].as_str().and_then(|text| BASE64URL_NOPAD.decode(text.as_bytes()).ok());
-    serde_json::from_slice(&octets.unwrap_or_default()).unwrap_or_default()
 }

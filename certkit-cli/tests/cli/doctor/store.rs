@@ -1,13 +1,13 @@
 //! Where the store lies, who may write to it, who is at work, and what is left in it.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::{Command, Stdio};
 
 use certkit_core::LineageName;
 use certkit_core::state::LineageState;
 use chrono::Utc;
+use testkit::CertbotLock;
 
 use super::host::{Host, Problems};
 use crate::support::Run;
@@ -85,24 +85,15 @@ fn who_may_not_write_is_told_so() {
 
 #[test]
 fn whoever_holds_the_lock_is_named() {
-    const LOCKF: &str = "import fcntl, os, sys\nfd = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o600)\nfcntl.lockf(fd, fcntl.LOCK_EX)\nprint('locked', flush=True)\nsys.stdin.read()\n";
     let host = Host::new();
     let path = host.at("etc/.certbot.lock");
-    let mut child = Command::new("python3")
-        .args(["-c", LOCKF, path.to_str().unwrap()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this test needs python3");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let process = format!("process {}, python", child.id());
+    let holder = CertbotLock::take(&path).unwrap();
+    let process = format!("process {}, python", holder.pid());
     host.problems().are(&["lock-held"]).says("lock-held", "notice", &process, "wait");
     let seven_hours_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7 * 3600);
     fs::File::options().write(true).open(&path).unwrap().set_modified(seven_hours_ago).unwrap();
     host.problems().are(&["lock-held"]).says("lock-held", "warning", &process, "kill");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(holder);
     // The file of a lock that nobody holds is nothing.
     host.problems().are(&[]);
 }

@@ -1,11 +1,10 @@
 //! Where the store lies, who may write to it, and who is at work.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Command, Stdio};
 
 use certkit_core::FindingCode as Code;
+use testkit::CertbotLock;
 
 use super::fault::{Fault, Look};
 use super::sound::Sound;
@@ -21,16 +20,6 @@ fn mounted(sound: &Sound<'_>, options: &str, kind: &str) {
 fn with_small_logs(sound: &mut Sound<'_>, options: &str) {
     let script = format!("mount -t tmpfs -o {options} tmpfs {} || exit 77; exec \"$@\"", sound.host.at("log").display());
     sound.around = ["unshare", "-m", "sh", "-c", &script, "sh"].map(str::to_owned).into();
-}
-
-/// Ends a process when it is not needed any more.
-struct Holder(Child);
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -70,16 +59,8 @@ pub(super) const FAULTS: &[Fault] = &[
     .also(&[Code::Unreadable, Code::BrokenLineage])
     .seen(Look::Program),
     Fault::notice(Code::LockHeld, |sound| {
-        const LOCKF: &str = "import fcntl, os, sys\nfd = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o600)\nfcntl.lockf(fd, fcntl.LOCK_EX)\nprint('locked', flush=True)\nsys.stdin.read()\n";
-        let child = Command::new("python3")
-            .args(["-c", LOCKF, sound.in_store(".certbot.lock").to_str().unwrap()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut child = child.expect("this test needs python3");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        sound.kept.push(Box::new(Holder(child)));
+        let holder = CertbotLock::take(&sound.in_store(".certbot.lock")).unwrap();
+        sound.kept.push(Box::new(holder));
     })
     .says(&["/.certbot.lock", "process ", "python"])
     .cure("wait until it ends")
