@@ -11,9 +11,8 @@ use tempfile::TempDir;
 use crate::dns::TestDns;
 use crate::pki::Pki;
 use crate::ports::{free_port, wait_for_port};
-use crate::process::Server;
+use crate::process::{Server, of_venv};
 use crate::tree::write_with_mode;
-use crate::workspace;
 
 /// How acme2certifier behaves. By default it offers what it has: renewal information, but no profiles, and it wants no
 /// external account.
@@ -121,7 +120,13 @@ impl Acme2Certifier {
             environment.push(("ACME2CERTIFIER_I_KNOW_THE_RISK", "1".to_owned()));
         }
         let log = folder.path().join("acme2certifier.log");
-        let mut acme = Server::start("acme2certifier", &python(), &arguments, &environment, &log);
+        let mut acme = Server::start(
+            "acme2certifier",
+            &of_venv("acme2certifier", "python", "CERTKIT_TEST_ACME2CERTIFIER_PYTHON"),
+            &arguments,
+            &environment,
+            &log,
+        );
         // Python takes a while to read all of it. waitress ends when its port is taken.
         let up = acme.wait_for_log("Serving on", Duration::from_secs(60))
             && wait_for_port(port, Duration::from_secs(10))
@@ -227,18 +232,4 @@ fn write_config(folder: &Path, options: &Acme2CertifierOptions, pki: &Pki) -> Pa
 
 fn object(pairs: &[(String, String)]) -> Value {
     pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<Map<_, _>>().into()
-}
-
-/// Where the Python with acme2certifier is: `$CERTKIT_TEST_ACME2CERTIFIER_PYTHON`, else
-/// `target/acme2certifier-venv/bin/python` in the workspace.
-fn python() -> PathBuf {
-    let python = std::env::var_os("CERTKIT_TEST_ACME2CERTIFIER_PYTHON")
-        .map_or_else(|| workspace().join("target/acme2certifier-venv/bin/python"), PathBuf::from);
-    assert!(
-        python.is_file(),
-        "acme2certifier's Python is not at {}: run `bash .ci/test.sh`, which installs it, or name one in \
-         CERTKIT_TEST_ACME2CERTIFIER_PYTHON",
-        python.display()
-    );
-    python
 }

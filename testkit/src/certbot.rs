@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::workspace;
+use crate::process::of_venv;
 
 /// certbot on a tree of its own, with a CA of its own.
 #[derive(Clone, Debug)]
@@ -79,12 +79,5 @@ impl Certbot {
 
 /// Where certbot from PyPI is: `$CERTKIT_TEST_CERTBOT`, else `target/certbot-venv/bin/certbot` in the workspace.
 pub fn certbot_program() -> PathBuf {
-    let program = std::env::var_os("CERTKIT_TEST_CERTBOT")
-        .map_or_else(|| workspace().join("target/certbot-venv/bin/certbot"), PathBuf::from);
-    assert!(
-        program.is_file(),
-        "certbot is not at {}: run `bash .ci/test.sh`, which installs it, or name one in CERTKIT_TEST_CERTBOT",
-        program.display()
-    );
-    program
+    of_venv("certbot", "certbot", "CERTKIT_TEST_CERTBOT")
 }

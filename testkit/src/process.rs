@@ -8,6 +8,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::workspace;
+
 /// A running server. Dropping it ends it; when the test is panicking, the end of its log is shown first.
 #[derive(Debug)]
 pub struct Server {
@@ -102,6 +104,18 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 /// As [`find_program`]; a missing one ends the test with what to do.
 pub fn require_program(name: &str) -> PathBuf {
     find_program(name).unwrap_or_else(|| panic!("`{name}` is not installed: run `bash .ci/test.sh`, which installs it"))
+}
+
+/// A program of a virtual environment in the workspace's target folder, or the one that a variable names.
+pub(crate) fn of_venv(peer: &str, program: &str, variable: &str) -> PathBuf {
+    let program = std::env::var_os(variable)
+        .map_or_else(|| workspace().join(format!("target/{peer}-venv/bin/{program}")), PathBuf::from);
+    assert!(
+        program.is_file(),
+        "{peer}'s program is not at {}: run `bash .ci/test.sh`, which installs it, or name one in {variable}",
+        program.display()
+    );
+    program
 }
 
 /// A command whose process is ended by the kernel when this process dies, so that a killed or aborted test leaves no

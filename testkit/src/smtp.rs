@@ -9,9 +9,8 @@ use tempfile::TempDir;
 
 use crate::pki::Pki;
 use crate::ports::{free_port, wait_for_port};
-use crate::process::Server;
+use crate::process::{Server, of_venv};
 use crate::tree::write_with_mode;
-use crate::workspace;
 
 /// How the mail server behaves. By default it wants STARTTLS and nobody's password, and refuses nobody.
 #[derive(Clone, Debug)]
@@ -82,7 +81,13 @@ impl Smtp {
         let script = file("smtp.py");
         let arguments = [script.as_os_str(), OsStr::new(&settings)];
         let environment = [("PYTHONUNBUFFERED", "1".to_owned())];
-        let mut server = Server::start("aiosmtpd", &python(), &arguments, &environment, &file("smtp.log"));
+        let mut server = Server::start(
+            "aiosmtpd",
+            &of_venv("aiosmtpd", "python", "CERTKIT_TEST_AIOSMTPD_PYTHON"),
+            &arguments,
+            &environment,
+            &file("smtp.log"),
+        );
         let up =
             server.wait_for_log("Serving", Duration::from_secs(60)) && wait_for_port(port, Duration::from_secs(10));
         assert!(up, "aiosmtpd does not start:\n{}", server.log());
@@ -136,18 +141,4 @@ impl ReceivedMail {
         let fields = unfolded.split("\r\n").filter_map(|line| line.split_once(':'));
         fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned()).collect()
     }
-}
-
-/// Where the Python with aiosmtpd is: `$CERTKIT_TEST_AIOSMTPD_PYTHON`, else `target/aiosmtpd-venv/bin/python` in the
-/// workspace.
-fn python() -> PathBuf {
-    let python = std::env::var_os("CERTKIT_TEST_AIOSMTPD_PYTHON")
-        .map_or_else(|| workspace().join("target/aiosmtpd-venv/bin/python"), PathBuf::from);
-    assert!(
-        python.is_file(),
-        "aiosmtpd's Python is not at {}: run `bash .ci/test.sh`, which installs it, or name one in \
-         CERTKIT_TEST_AIOSMTPD_PYTHON",
-        python.display()
-    );
-    python
 }

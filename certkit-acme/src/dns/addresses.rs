@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use certkit_core::escape;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
+use hickory_resolver::config::{LookupIpStrategy, ResolveHosts, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 
 use super::{ResolverSettings, none_found, shown};
@@ -35,15 +33,7 @@ impl AddressResolver {
             let mut builder = if is_the_systems {
                 TokioResolver::builder_tokio()?
             } else {
-                let servers = settings.servers.iter().map(|server| {
-                    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                        connection.port = server.port();
-                        connection
-                    });
-                    NameServerConfig::new(server.ip(), true, connections.into())
-                });
-                let config = ResolverConfig::from_name_servers(servers.collect());
-                TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+                TokioResolver::builder_with_config(settings.named_servers(), TokioRuntimeProvider::default())
             };
             set(builder.options_mut(), is_the_systems);
             builder.build()

@@ -68,6 +68,18 @@ impl ResolverSettings {
     pub fn with_servers(servers: Vec<SocketAddr>) -> Self {
         Self { servers, ..Self::default() }
     }
+
+    /// The servers that are named, asked by UDP and by TCP.
+    fn named_servers(&self) -> ResolverConfig {
+        let servers = self.servers.iter().map(|server| {
+            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = server.port();
+                connection
+            });
+            NameServerConfig::new(server.ip(), true, connections.into())
+        });
+        ResolverConfig::from_name_servers(servers.collect())
+    }
 }
 
 /// Asks name servers. Cheap to clone.
@@ -98,15 +110,7 @@ impl Resolver {
             *builder.options_mut() = options;
             builder
         } else {
-            let servers = settings.servers.iter().map(|server| {
-                let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                    connection.port = server.port();
-                    connection
-                });
-                NameServerConfig::new(server.ip(), true, connections.into())
-            });
-            let config = ResolverConfig::from_name_servers(servers.collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            TokioResolver::builder_with_config(settings.named_servers(), TokioRuntimeProvider::default())
         };
         let options = builder.options_mut();
         options.timeout = PATIENCE;
