@@ -1,0 +1,151 @@
+//! What lies about, who may read it, and what is repaired when not all is.
+
+use super::*;
+
+#[test]
+fn leftovers_are_cleaned_and_orphans_with_something_in_them_are_left() {
+    let dir = laid(&["v1"]);
+    fs::write(dir.path().join("renewal/a.example.org.conf.new"), "half").unwrap();
+    fs::write(dir.path().join("archive/a.example.org/.privkey2.pem.certkit-tmp"), "half").unwrap();
+    fs::write(dir.path().join("renewal/.a.example.org.conf.certkit-tmp"), "half").unwrap();
+    fs::create_dir(dir.path().join("live/empty.example.org")).unwrap();
+    fs::create_dir(dir.path().join("archive/empty.example.org")).unwrap();
+    fs::create_dir(dir.path().join("archive/gone.example.org")).unwrap();
+    fs::write(dir.path().join("archive/gone.example.org/privkey1.pem"), data("v3.key.pem")).unwrap();
+    chmod(dir.path().join("archive/gone.example.org/privkey1.pem"), 0o600);
+    fs::create_dir_all(dir.path().join("certkit/state")).unwrap();
+    chmod(dir.path().join("certkit"), 0o700);
+    fs::write(dir.path().join("certkit/state/a.example.org.json"), "{").unwrap();
+    let report = repair(dir.path());
+    assert_eq!(told(&report.left), [(FindingCode::ArchiveWithoutConf, false)]);
+    assert!(report.left[0].finding.cure().contains("certkit delete --cert-name"));
+    for path in [
+        "renewal/a.example.org.conf.new",
+        "archive/a.example.org/.privkey2.pem.certkit-tmp",
+        "renewal/.a.example.org.conf.certkit-tmp",
+        "live/empty.example.org",
+        "archive/empty.example.org",
+        "certkit/state/a.example.org.json",
+    ] {
+        assert!(!dir.path().join(path).exists(), "{path}");
+    }
+    assert_eq!(fs::read(saved(&report, "certkit/state/a.example.org.json")).unwrap(), b"{");
+    assert_eq!(fs::read(saved(&report, "renewal/a.example.org.conf.new")).unwrap(), b"half");
+}
+
+#[test]
+fn only_the_rights_of_others_are_taken_away() {
+    let dir = laid(&["v1", "v2"]);
+    let account = lay_account(dir.path(), "acme.example/directory").join("private_key.json");
+    let hook = dir.path().join("renewal-hooks/deploy/reload");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, "#!/bin/sh\n").unwrap();
+    let cases = [
+        (archive(dir.path(), Kind::Privkey, 2), 0o644, 0o640, FindingCode::PrivateKeyReadable, Severity::Warning),
+        (archive(dir.path(), Kind::Privkey, 1), 0o664, 0o660, FindingCode::PrivateKeyReadable, Severity::Warning),
+        (account, 0o444, 0o440, FindingCode::AccountKeyReadable, Severity::Error),
+        (hook, 0o777, 0o775, FindingCode::WritableByOthers, Severity::Error),
+        (conf(dir.path()), 0o666, 0o664, FindingCode::WritableByOthers, Severity::Error),
+        (dir.path().join("live/a.example.org"), 0o777, 0o775, FindingCode::WritableByOthers, Severity::Error),
+        (dir.path().join("accounts"), 0o755, 0o750, FindingCode::FolderOpen, Severity::Notice),
+        // Owners open these so that servers can reach the links.
+        (dir.path().join("archive"), 0o755, 0o755, FindingCode::FolderOpen, Severity::Notice),
+    ];
+    for (path, mode, ..) in &cases {
+        chmod(path, *mode);
+    }
+    let diagnoses = diagnose(dir.path());
+    for (path, before, after, code, severity) in &cases {
+        let subject = path.strip_prefix(dir.path()).unwrap().to_str().unwrap();
+        let one = diagnoses.iter().find(|one| one.finding.subject == subject).unwrap_or_else(|| panic!("{subject}"));
+        assert_eq!((one.finding.code, one.finding.severity), (*code, *severity), "{subject}");
+        assert_eq!(one.repair.is_some(), before != after, "{subject}");
+    }
+    assert_eq!(diagnoses.len(), cases.len(), "{diagnoses:#?}");
+    // What harms is told wherever findings are told, not here alone.
+    let audited = store(dir.path()).audit().unwrap();
+    assert_eq!(audited.len(), 6, "{audited:#?}");
+
+    let locked = lock(dir.path());
+    let report = locked.repair(None, &TestMath::default(), now()).unwrap();
+    assert!(report.is_success() && report.saved.is_none(), "{report:#?}");
+    for (path, _, after, ..) in &cases {
+        assert_eq!(mode(path), *after, "{}", path.display());
+    }
+}
+
+#[test]
+fn secrets_that_everybody_can_read_are_told_and_shut_where_they_are_certkits() {
+    let dir = laid(&["v1"]);
+    let credentials = dir.path().join("dns.ini");
+    fs::write(&credentials, "token").unwrap();
+    let text = fs::read_to_string(conf(dir.path())).unwrap();
+    fs::write(conf(dir.path()), format!("{text}dns_example_credentials = {}\n", credentials.display())).unwrap();
+    let settings = dir.path().join("certkit/settings.toml");
+    fs::create_dir(settings.parent().unwrap()).unwrap();
+    chmod(settings.parent().unwrap(), 0o711);
+    fs::write(&settings, "[heartbeat]\nurl = \"https://hc.example/secret\"\n").unwrap();
+    for path in [&credentials, &settings] {
+        chmod(path, 0o644);
+    }
+    let diagnoses = diagnose(dir.path());
+    assert_eq!(
+        told(&diagnoses),
+        [(FindingCode::SecretReadable, false), (FindingCode::FolderOpen, true), (FindingCode::SecretReadable, true)]
+    );
+    repair(dir.path());
+    assert_eq!((mode(&credentials), mode(&settings), mode(settings.parent().unwrap())), (0o644, 0o640, 0o710));
+    // Whoever has nothing to hide may show it.
+    fs::write(&settings, "parallel_orders = 2\n").unwrap();
+    chmod(&settings, 0o644);
+    chmod(settings.parent().unwrap(), 0o711);
+    assert_eq!(told(&diagnose(dir.path())), [(FindingCode::SecretReadable, false), (FindingCode::FolderOpen, true)]);
+}
+
+#[test]
+fn what_belongs_to_another_user_is_told() {
+    let dir = laid(&["v1"]);
+    // Only root can give something away: for others all of it stays their own.
+    let given = [conf(dir.path()), archive(dir.path(), Kind::Privkey, 1)];
+    let given: Vec<_> =
+        given.iter().filter(|path| std::os::unix::fs::chown(path, Some(65_534), None).is_ok()).collect();
+    assert_eq!(given.len(), if rustix::process::geteuid().is_root() { 2 } else { 0 });
+    let diagnoses = diagnose(dir.path());
+    assert_eq!(told(&diagnoses), vec![(FindingCode::OwnedByAnother, false); given.len()], "{diagnoses:#?}");
+    for (one, path) in diagnoses.iter().zip(given) {
+        assert_eq!(one.finding.cure(), format!("chown root {}, unless you meant it", path.display()));
+    }
+}
+
+#[test]
+fn only_the_certificates_that_are_named_are_repaired() {
+    let dir = laid(&["v1", "v2"]);
+    let other = LineageName::new("b.example.org").unwrap();
+    lay_lineage(dir.path(), &other, &["v1", "v2"]);
+    for lineage in [&name(), &other] {
+        point_link(dir.path(), lineage, Kind::Privkey, 1);
+    }
+    let only = BTreeSet::from([other.clone()]);
+    let report = lock(dir.path()).repair(Some(&only), &TestMath::default(), now()).unwrap();
+    assert!(report.is_success(), "{report:#?}");
+    assert_eq!(whole_version(dir.path(), &other).0, Version(2));
+    assert!(look(dir.path(), &name()).unwrap_err().starts_with("mixed"));
+}
+
+#[test]
+fn a_repair_that_fails_says_so_and_stops_no_other() {
+    let dir = laid(&["v1", "v2"]);
+    let other = LineageName::new("b.example.org").unwrap();
+    lay_lineage(dir.path(), &other, &["v1", "v2"]);
+    point_link(dir.path(), &name(), Kind::Privkey, 1);
+    point_link(dir.path(), &other, Kind::Privkey, 1);
+    // A folder where the journal of the commit has to be replaced by a file is moved out of the way; one that nothing
+    // can be written into is not.
+    fs::create_dir_all(dir.path().join("certkit/commit")).unwrap();
+    let locked = lock(dir.path());
+    fs::create_dir_all(dir.path().join("certkit/commit/.a.example.org.json.certkit-tmp/x")).unwrap();
+    let report = locked.repair(None, &TestMath::default(), now()).unwrap();
+    assert!(!report.is_success());
+    assert_eq!(report.failed[0].code, FindingCode::RepairFailed, "{report:#?}");
+    assert_eq!(whole_version(dir.path(), &other).0, Version(2));
+}
