@@ -7,6 +7,8 @@ use certkit_core::state::{AddressMemory, DeployTarget, EndpointMemory, Remembere
 use certkit_core::{Endpoint, FindingCode, IdentifierFailure, LineageName, Problem, Version};
 use chrono::{DateTime, TimeDelta, Utc};
 
+use serde_json::{Value, json};
+
 use super::*;
 
 fn now() -> DateTime<Utc> {
