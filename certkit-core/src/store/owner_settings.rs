@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::files::Attributes;
 use super::{LockedStore, Store, StoreError, StorePaths, files, folder_names, read};
 use crate::settings::{
@@ -77,8 +79,8 @@ impl Store {
         Ok(orphans)
     }
 
-    /// The content of a file of settings; none when there is none.
-    fn owners_file(&self, path: &Path) -> Result<Option<Vec<u8>>, SettingsError> {
+    /// The content of a file of settings; none when there is none. There may be passwords in it.
+    fn owners_file(&self, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, SettingsError> {
         let unreadable = |what: &str, cure: &str| {
             let problem = SettingsProblem::new(Code::Unreadable, None, "", what, cure);
             SettingsError::new(path, vec![problem])
@@ -92,7 +94,7 @@ impl Store {
                     writers(meta.uid(), meta.mode())
                         .map_err(|error| unreadable(&format!("{}: {error}", folder.display()), CORRECT_WRITERS))?;
                 }
-                Ok(Some(content))
+                Ok(Some(Zeroizing::new(content)))
             }
             Err(error) if error.source.kind() == io::ErrorKind::NotFound && self.is_absent(path) => Ok(None),
             Err(error) => {
@@ -128,7 +130,7 @@ impl LockedStore {
         let _writing = self.writing();
         let path = self.paths().settings_file();
         let old = self.store.owners_file(&path)?;
-        let content = old.as_deref().unwrap_or_default();
+        let content = old.as_ref().map_or(&[][..], |old| old.as_slice());
         let new = with_email(content, addresses).map_err(|problems| SettingsError::new(&path, problems))?;
         if new.as_bytes() == content {
             return Ok(false);
