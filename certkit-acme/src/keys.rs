@@ -133,7 +133,8 @@ pub fn certificate_signing_request(key: &PrivateKey, identifiers: &IdentifierSet
         PrivateKeyFormat::Sec1 => PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(key.der())),
         _ => PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.der())),
     };
-    let pair = rcgen::KeyPair::from_der_and_sign_algo(&der, algorithm).map_err(crypto)?;
+    // It holds a copy of the key.
+    let pair = Zeroizing::new(rcgen::KeyPair::from_der_and_sign_algo(&der, algorithm).map_err(crypto)?);
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name = DistinguishedName::new();
     let (mut names, mut addresses) = (Vec::new(), Vec::new());
@@ -145,7 +146,7 @@ pub fn certificate_signing_request(key: &PrivateKey, identifiers: &IdentifierSet
     }
     names.append(&mut addresses);
     parameters.subject_alt_names = names;
-    Ok(parameters.serialize_request(&pair).map_err(crypto)?.der().to_vec())
+    Ok(parameters.serialize_request(&*pair).map_err(crypto)?.der().to_vec())
 }
 
 fn ec_pkcs8(curve: Curve) -> Result<Zeroizing<Vec<u8>>, KeyError> {

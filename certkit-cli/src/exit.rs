@@ -7,7 +7,9 @@ use certkit_acme::protocol::AcmeError;
 use certkit_acme::renewal::RunError;
 use certkit_acme::transport::TransportError;
 use certkit_core::settings::SettingsError;
-use certkit_core::store::{BrokenLineage, CommitError, EditConfError, LockError, SetEmailError, StoreError};
+use certkit_core::store::{
+    BrokenLineage, CommitError, EditConfError, LockError, SetEmailError, StoreError, immutable_cure,
+};
 use certkit_core::{CheckLevel, Failure, FailureClass, escape};
 
 use crate::render::words;
@@ -108,6 +110,9 @@ impl From<TransportError> for CommandError {
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
+        if let Some(path) = error.immutable() {
+            return Self::failed(format!("cannot {error}")).with_cure(immutable_cure(&path));
+        }
         let denied = error.source.kind() == std::io::ErrorKind::PermissionDenied;
         let cure = if denied {
             "run as the user who owns it (usually root), or name other directories: --config-dir, --work-dir, --logs-dir"

@@ -289,6 +289,9 @@ fn holds(file: &mut File, content: &[u8]) -> bool {
     file.take(limit).read_to_end(&mut found).is_ok() && *found == content
 }
 
+/// What the system refuses to root, but for the limits of a service.
+const IMMUTABLE: &str = "is it, or its folder, immutable? lsattr -d tells, chattr -i lifts it";
+
 fn folder_problem(errno: Errno, path: &Path) -> String {
     match errno {
         Errno::NOENT => format!("does not exist: create it, for example with install -d {}", shown(path)),
@@ -300,7 +303,7 @@ fn folder_problem(errno: Errno, path: &Path) -> String {
 fn replacing_cure(errno: Errno) -> String {
     match errno {
         Errno::BUSY => "it is mounted there by itself, perhaps into a container: mount its folder instead".into(),
-        Errno::PERM => "the system refuses it even to this user: is it immutable (lsattr)?".into(),
+        Errno::PERM => format!("the system refuses it even to this user: {IMMUTABLE}"),
         errno => cure(errno),
     }
 }
@@ -313,9 +316,14 @@ fn cure(errno: Errno) -> String {
         Errno::ROFS => {
             "the file system is read-only: mount it writable (in a systemd service, with ReadWritePaths=)".into()
         }
+        Errno::PERM if is_root() => format!("{}: {IMMUTABLE}", system(errno)),
         Errno::ACCESS | Errno::PERM => format!("{}: run certkit as root, or let its user write there", system(errno)),
         errno => system(errno),
     }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 fn system(errno: Errno) -> String {

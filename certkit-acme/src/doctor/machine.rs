@@ -46,6 +46,13 @@ impl Machine {
         self
     }
 
+    /// The same with programs that do not inherit these variables, besides those of its settings.
+    #[must_use]
+    pub fn withholding(mut self, variables: Vec<String>) -> Self {
+        self.commands.withheld.extend(variables.into_iter().map(OsString::from));
+        self
+    }
+
     /// A path below the root.
     pub(super) fn at(&self, path: impl AsRef<Path>) -> PathBuf {
         let path = path.as_ref();

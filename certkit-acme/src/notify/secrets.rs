@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use certkit_core::settings::{Secret, Source};
 use certkit_core::store::read_file;
+use zeroize::Zeroizing;
 
 /// A password or a URL, and far below what would hurt.
 const LARGEST: usize = 64 * 1024;
@@ -51,8 +52,8 @@ impl Secrets {
                 .get(std::ffi::OsStr::new(name))
                 .ok_or_else(|| failed("this variable is not set".to_owned()))?
                 .to_str()
-                .ok_or_else(|| failed("its value is not UTF-8".to_owned()))?
-                .to_owned(),
+                .map(|text| Zeroizing::new(text.to_owned()))
+                .ok_or_else(|| failed("its value is not UTF-8".to_owned()))?,
             Source::Credential(name) => {
                 let folder = self.credentials.as_ref().ok_or_else(|| {
                     failed("systemd has given no credentials to this process (LoadCredential= in the unit)".to_owned())
@@ -78,10 +79,11 @@ impl fmt::Debug for Secrets {
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    let bytes = read_file(path, LARGEST).map_err(|error| error.source.to_string())?;
+fn read(path: &Path) -> Result<Zeroizing<String>, String> {
+    let bytes = read_file(path, LARGEST).map(Zeroizing::new).map_err(|error| error.source.to_string())?;
     // The error would hold the bytes.
-    String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())
+    let text = std::str::from_utf8(&bytes).map_err(|_| "it is not UTF-8 text")?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 #[cfg(test)]

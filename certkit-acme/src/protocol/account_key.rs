@@ -80,6 +80,19 @@ struct Jwk<'a> {
     oth: Option<IgnoredAny>,
 }
 
+/// A JSON object of members that need no escaping. Its size is fixed beforehand, so that no outgrown copy is left behind.
+fn secret_object(members: &[(&str, &str)]) -> Zeroizing<String> {
+    let size = 2 + members.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>();
+    let mut object = Zeroizing::new(String::with_capacity(size));
+    for (index, (name, value)) in members.iter().enumerate() {
+        for part in [if index == 0 { "{\"" } else { ", \"" }, name, "\": \"", value, "\""] {
+            object.push_str(part);
+        }
+    }
+    object.push('}');
+    object
+}
+
 fn number(name: &str, text: Option<&str>) -> Result<Secret, AccountKeyError> {
     let text = text.ok_or_else(|| unreadable(format!("`{name}` is missing")))?;
     BASE64URL_NOPAD
@@ -223,12 +236,10 @@ impl AccountKey {
         let spki_der = rsa_spki(&pair).map_err(unreadable)?;
         let encoded = |number: &[u8]| BASE64URL_NOPAD.encode(der::without_leading_zeros(number));
         let public_jwk = format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encoded(e), encoded(n));
-        let mut private_jwk = Zeroizing::new(String::with_capacity(4096));
-        private_jwk.push('{');
-        for (name, number) in RSA_MEMBERS.iter().zip(numbers) {
-            private_jwk.push_str(&Zeroizing::new(format!(r#""{name}": "{}", "#, *Zeroizing::new(encoded(number)))));
-        }
-        private_jwk.push_str(r#""kty": "RSA"}"#);
+        let encoded: Vec<_> = numbers.iter().map(|number| Zeroizing::new(encoded(number))).collect();
+        let mut members: Vec<_> = RSA_MEMBERS.into_iter().zip(encoded.iter().map(|number| number.as_str())).collect();
+        members.push(("kty", "RSA"));
+        let private_jwk = secret_object(&members);
         Ok(Self { signing: Signing::Rsa(pair), public_jwk, private_jwk, spki_der })
     }
 
@@ -250,10 +261,7 @@ impl AccountKey {
         Ok(Self {
             signing: Signing::Ec(curve, pair),
             public_jwk: format!(r#"{{"crv":"{crv}","kty":"EC","x":"{x}","y":"{y}"}}"#),
-            private_jwk: Zeroizing::new(format!(
-                r#"{{"crv": "{crv}", "d": "{}", "kty": "EC", "x": "{x}", "y": "{y}"}}"#,
-                *d
-            )),
+            private_jwk: secret_object(&[("crv", crv), ("d", &d), ("kty", "EC"), ("x", &x), ("y", &y)]),
             spki_der,
         })
     }

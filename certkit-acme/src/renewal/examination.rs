@@ -88,6 +88,9 @@ impl Renewer {
             Err(RunError::Settings(error)) => (Default::default(), examined_machine::settings_findings(&error)),
             Err(error) => return Err(error),
         };
+        // One wrong line in the settings opens none of the secrets that others name.
+        let store = self.store.clone();
+        let machine = &machine.clone().withholding(blocking(move || store.secret_variables()).await);
         let known = {
             let (store, request, settings, math) =
                 (self.store.clone(), request.clone(), settings.clone(), Arc::clone(&self.math));

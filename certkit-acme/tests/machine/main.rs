@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod command;
+mod crowd;
 mod deploy;
 mod manual;
 mod standalone;

@@ -209,32 +209,12 @@ async fn only_http01_is_answered() {
 }
 
 #[tokio::test]
-async fn idle_and_slow_connections_do_not_keep_a_good_request_waiting() {
+async fn a_request_that_never_ends_is_cut_off() {
     let (servers, port) = (StandaloneServers::new(), free_port());
     let solver = servers.solver(Some(LOOPBACK), port);
     let address = SocketAddr::new(LOOPBACK, port);
     let all = [http01("a.example", "good")];
     solver.present(&all, &no_names()).await.unwrap();
-    let mut idle = Vec::new();
-    for number in 0..500 {
-        // Sandboxes may allow few descriptors; what matters is that there are more than the responder keeps.
-        let Ok(mut stream) = TcpStream::connect(address).await else { break };
-        if number % 2 == 0 {
-            let _ = stream.write_all(b"GET /.well-known/acme-challenge/good HTTP/1.1\r\nX-Slow: ").await;
-        }
-        idle.push(stream);
-    }
-    assert!(idle.len() > 300, "{}", idle.len());
-    let begin = Instant::now();
-    assert!(get(address, "good").await.contains("200 OK"));
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
-    // The oldest had to make room, long before its time was over.
-    let mut byte = [0];
-    let oldest = tokio::time::timeout(Duration::from_secs(1), idle[0].read(&mut byte)).await;
-    assert!(matches!(oldest, Ok(Ok(0) | Err(_))), "{oldest:?}");
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
-
-    // A request that never ends is cut off.
     let mut slow = TcpStream::connect(address).await.unwrap();
     let begin = Instant::now();
     slow.write_all(b"GET /.well-known/acme-challenge/good HTTP/1.1\r\n").await.unwrap();

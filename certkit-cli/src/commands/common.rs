@@ -12,12 +12,14 @@ use certkit_core::settings::Settings;
 use certkit_core::store::{Lineage, LockedStore, Store, read_file};
 use certkit_core::{LineageName, escape};
 use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
 
 use super::{Command, help};
 use crate::args::{Invocation, certbot};
 use crate::exit::CommandError;
 use crate::log::Log;
 use crate::progress::Progress;
+use crate::timer::Machine;
 use crate::ui::{Ui, shown};
 
 /// Far above any file with a certificate or a key, in bytes.
@@ -175,6 +177,16 @@ impl<'a> Context<'a> {
         Ok(self.invocation.effective(settings))
     }
 
+    /// This machine. Its programs have no use for the secrets that the settings name, and inherit none of them.
+    pub(crate) fn machine(&self) -> Machine {
+        let machine = Machine::of(&self.invocation.environment);
+        match self.store() {
+            Ok(store) => machine.withholding(store.secret_variables()),
+            // There are no settings then.
+            Err(_) => machine,
+        }
+    }
+
     /// How to reach a CA.
     pub(crate) fn transport(&self) -> Result<TransportSettings, CommandError> {
         Ok(self.invocation.transport(&self.settings()?))
@@ -255,13 +267,14 @@ pub(crate) fn no_such_certificate(store: &Store, name: &LineageName) -> CommandE
 }
 
 /// Reads a file of at most `max` bytes that was named on the command line. Only what this process holds open already
-/// (`/dev/stdin`, a shell's `<(…)`) may be a pipe: it is read to its end.
-pub(crate) fn named_file(path: &Path, max: usize) -> io::Result<Vec<u8>> {
+/// (`/dev/stdin`, a shell's `<(…)`) may be a pipe: it is read to its end. It may be a key, and is wiped when it is dropped.
+pub(crate) fn named_file(path: &Path, max: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let is_open_already = path == Path::new("/dev/stdin") || path.starts_with("/dev/fd");
     if !is_open_already {
-        return read_file(path, max).map_err(|error| error.source);
+        return read_file(path, max).map(Zeroizing::new).map_err(|error| error.source);
     }
-    let mut bytes = Vec::new();
+    // Of a size that a key does not outgrow.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(64 << 10));
     let limit = u64::try_from(max).unwrap_or(u64::MAX).saturating_add(1);
     std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
     if bytes.len() > max {

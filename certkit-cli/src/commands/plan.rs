@@ -11,7 +11,7 @@ use super::{Command, Context, Foresight, Operands, foresight};
 use crate::exit::{CommandError, Exit};
 use crate::render::forecast::{self, Foretold};
 use crate::render::plan;
-use crate::timer::{self, Machine};
+use crate::timer;
 use crate::{runtime, ui};
 
 /// Show when each certificate is renewed, and why
@@ -84,7 +84,7 @@ pub(super) fn foretell(
 ) -> Foretold {
     let mut renewers = Renewers::new();
     renewers.hook_time_limit = Some(foresight.settings.hook_time_limit.value);
-    let machine = Machine::of(&context.invocation.environment);
+    let machine = context.machine();
     match runtime::block_on(|_stop| machine.look()) {
         Ok(facts) => renewers.runs = timer::runs(&facts),
         Err(error) => context.ui.detail(&format!("What else renews here is not known: {}.", error.what)),

@@ -58,7 +58,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
 fn install(context: &Context<'_>) -> Result<Exit, CommandError> {
     let interval = context.invocation.typed.timer.interval.as_deref();
     let interval = interval.map_or_else(|| Ok(Interval::default()), Interval::parse)?;
-    let machine = machine(context);
+    let machine = context.machine();
     // The store's own random number is of use only where the machine has no id.
     let schedule = Schedule::of(interval, &machine.seed(context.store().ok().as_ref()));
     // Where it was replaced while it runs, the path is none.
@@ -84,17 +84,13 @@ fn install(context: &Context<'_>) -> Result<Exit, CommandError> {
 }
 
 fn remove(context: &Context<'_>) -> Result<Exit, CommandError> {
-    let machine = machine(context);
+    let machine = context.machine();
     if !machine.is_privileged() && !context.invocation.typed.renewal.dry_run {
         return Err(CommandError::failed("only root can remove the machine's timer")
             .with_cure("run it as root; a line in your own crontab is removed with `crontab -e`"));
     }
     let facts = look(&machine)?;
     carry_out(context, &machine, &timer::remove(&facts, &machine), "There is no timer of certkit.")
-}
-
-fn machine(context: &Context<'_>) -> Machine {
-    Machine::of(&context.invocation.environment)
 }
 
 fn look(machine: &Machine) -> Result<Facts, CommandError> {
@@ -197,7 +193,7 @@ fn carry_out(
 }
 
 fn show(context: &Context<'_>) -> Result<Exit, CommandError> {
-    let facts = look(&machine(context))?;
+    let facts = look(&context.machine())?;
     context.ui.result(&text(&facts));
     if context.ui.voice().json {
         context.ui.json(&document(&facts));

@@ -28,8 +28,7 @@ pub(crate) struct TimerRun {
 impl TimerRun {
     /// Tells whether it is one. A time that cannot be read must not stop a renewal.
     pub(crate) fn of(context: &Context<'_>) -> Option<Self> {
-        let environment = &context.invocation.environment;
-        let text = environment.timer.as_ref()?.to_string_lossy();
+        let text = context.invocation.environment.timer.as_ref()?.to_string_lossy();
         let Some(interval) = with_unit(&text) else {
             context.ui.warning(&format!(
                 "{VARIABLE} is `{}`, which is no length of time such as 6h; it is ignored",
@@ -37,7 +36,7 @@ impl TimerRun {
             ));
             return None;
         };
-        let machine = Machine::of(environment);
+        let machine = context.machine();
         let has_service = UNIT_DIRECTORIES.iter().any(|dir| machine.at(dir).join(SERVICE).exists());
         let has_programs = ["systemd-run", "systemctl"].iter().all(|name| machine.program(name).is_some());
         let wakes = machine.has_systemd() && has_service && has_programs;

@@ -87,6 +87,12 @@ impl Machine {
         Self { root, commands, path: path.unwrap_or_default() }
     }
 
+    /// The same with programs that do not inherit these variables.
+    pub(crate) fn withholding(mut self, variables: Vec<String>) -> Self {
+        self.commands.withheld.extend(variables.into_iter().map(OsString::from));
+        self
+    }
+
     /// A path below the root.
     pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))

@@ -1,9 +1,11 @@
 //! Secrets stay where they belong: six of them, each looked for in everything that a machine's life leaves.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chrono::TimeDelta;
 use testkit::{Pebble, PebbleOptions, Smtp, SmtpOptions, WebSink};
 
 use crate::support::{Place, Run};
@@ -159,6 +161,59 @@ fn six_secrets_are_in_no_output_log_record_page_hook_or_message() {
     for (place, text) in &texts {
         for (name, secret) in &secrets {
             assert!(!text.contains(secret.as_str()), "the secret of {name} is in {place}");
+        }
+    }
+}
+
+#[test]
+fn the_programs_that_doctor_and_timer_ask_inherit_no_secret() {
+    let place = Place::new();
+    let at = |path: &str| place.folder().join(path);
+    for folder in ["bin", "root/run/systemd/system", "root/etc/cron.d", "root/etc/systemd/system"] {
+        fs::create_dir_all(at(folder)).unwrap();
+    }
+    let programs = ["nginx", "systemctl", "systemd-run", "crontab", "own-check"];
+    for program in programs {
+        let script = format!("#!/bin/sh\n/usr/bin/env >> {}/saw-{program}\n", place.folder().display());
+        fs::write(at("bin").join(program), script).unwrap();
+        fs::set_permissions(at("bin").join(program), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    // Due in three hours, before the next regular run of the timer.
+    let lineage = place.tree.lineage("a.example.org").lifetime(TimeDelta::days(90));
+    let lineage = lineage.left(TimeDelta::days(30) + TimeDelta::hours(3));
+    lineage.server("https://127.0.0.1:1/dir").standalone(80).write();
+    fs::create_dir_all(place.tree.config_dir().join("certkit/lineages")).unwrap();
+    let channels = "renewal_information = false\n[[notify]]\nname = \"mail\"\nsmtp = \"localhost\"\nusername = \"owner\"\n\
+                    password_env = \"MAIL\"\n[[notify]]\nname = \"chat\"\nwebhook = \"generic\"\nurl_env = \"CHAT\"\n\
+                    [heartbeat]\nurl_env = \"BEAT\"\n";
+    let targets = "[[deploy]]\nreload = \"nginx.service\"\n[[deploy]]\nreload = \"x.service\"\ncheck = \"own-check\"\n";
+    fs::write(place.tree.config_dir().join("certkit/lineages/a.example.org.toml"), targets).unwrap();
+    let settings = place.tree.config_dir().join("certkit/settings.toml");
+    // With a mistake, too, and nobody to tell: what names the secrets is read all the same.
+    for (first, is_sound) in [("email = \"owner@example.org\"\n", true), ("run_interval = 0\n", false)] {
+        fs::write(&settings, format!("{first}{channels}")).unwrap();
+        for words in [
+            &["doctor", "--no-network"][..],
+            &["timer", "install", "-n"],
+            &["timer", "show"],
+            &["plan", "--until", "9d"],
+            &["renew", "-q"],
+            &["timer", "remove", "-n"],
+        ] {
+            let path = std::env::join_paths([at("bin"), "/usr/bin".into(), "/bin".into()]).unwrap();
+            let mut command = place.command(words);
+            command.env("PATH", path).env("CERTKIT_TIMER_ROOT", at("root")).env("CERTKIT_TIMER", "6h");
+            command.envs([("MAIL", PASSWORD), ("CHAT", WEBHOOK), ("BEAT", HEARTBEAT), ("OTHER", "is inherited")]);
+            command.output().unwrap();
+        }
+        for program in programs {
+            let saw = at(&format!("saw-{program}"));
+            // Nothing is asked of a target whose settings cannot be used, and no exact instant is known.
+            let text = fs::read_to_string(&saw).unwrap_or_default();
+            assert!(text.contains("OTHER=is inherited") || !is_sound, "{program} was not asked");
+            for secret in [PASSWORD, WEBHOOK, HEARTBEAT] {
+                assert!(!text.contains(secret), "{program} saw {secret}: {text}");
+            }
         }
     }
 }

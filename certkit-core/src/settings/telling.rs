@@ -16,6 +16,16 @@ impl Settings {
     /// and the `[[notify]]` and `[heartbeat]` tables that are without a mistake themselves. Everything else is as without a
     /// file. No run may go by it.
     pub fn for_telling(bytes: &[u8]) -> Self {
+        let mut settings = Self::readable(bytes);
+        if settings.email.value.is_empty() {
+            let has_nobody = |addresses: &super::MailAddresses| addresses.to.is_empty();
+            settings.notify.retain(|channel| !channel.value.channel.addresses().is_some_and(has_nobody));
+        }
+        settings
+    }
+
+    /// The same with channels that tell nobody, as long as no address is set.
+    pub(crate) fn readable(bytes: &[u8]) -> Self {
         let mut settings = Self::default();
         let text = readable(bytes);
         let Ok((text, mut reader)) = open(text.as_bytes()) else { return settings };
@@ -32,10 +42,6 @@ impl Settings {
                 }
                 _ => {}
             }
-        }
-        if settings.email.value.is_empty() {
-            let has_nobody = |addresses: &super::MailAddresses| addresses.to.is_empty();
-            settings.notify.retain(|channel| !channel.value.channel.addresses().is_some_and(has_nobody));
         }
         settings
     }

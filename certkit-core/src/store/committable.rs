@@ -6,13 +6,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use super::commit::{CommitError, archive_dirs, shown};
 use super::in_use::real;
 use super::links::LiveLinks;
-use super::{Kind, LockedStore, StoreError};
+use super::{Kind, LockedStore, StoreError, files};
 use crate::LineageName;
 
 /// What a run needs from here on: four files of a few KiB, their directories in blocks of 4 KiB, and a second copy of each
@@ -38,7 +38,7 @@ impl LockedStore {
                 .iter()
                 .filter_map(|path| path.parent().map(Path::to_owned)),
         );
-        if super::files::lstat(&paths.conf(name))?.is_some() {
+        if files::lstat(&paths.conf(name))?.is_some() {
             let (_, live) = self.conf_and_links(name)?;
             if !live.mean_the_same_by_name()? {
                 return Err(CommitError::Refused(format!(
@@ -86,7 +86,7 @@ impl LockedStore {
             let home = file_name.filter(|file| dir.parent() == top.as_deref() && *file != name.as_str());
             let home = home.and_then(|file| LineageName::new(file).ok());
             let is_home = match home {
-                Some(other) => super::files::exists(&self.paths().conf(&other))?,
+                Some(other) => files::exists(&self.paths().conf(&other))?,
                 None => false,
             };
             // What cannot be read there is the trouble of another lineage.
@@ -117,10 +117,8 @@ fn check_writable(dir: &Path, meta: &fs::Metadata) -> Result<(), StoreError> {
     }
     rustix::fs::accessat(CWD, dir, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
         .map_err(|error| refuse(error.into()))?;
-    // Root may write to everything, but not to this (chattr +i).
-    let immutable = rustix::fs::statx(CWD, dir, AtFlags::empty(), StatxFlags::BASIC_STATS)
-        .is_ok_and(|stat| stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND));
-    if immutable { Err(refuse(io::Error::other("it is immutable (see chattr)"))) } else { Ok(()) }
+    // Root may write to everything, but not to this.
+    if files::is_immutable(dir) { Err(refuse(Errno::PERM.into())) } else { Ok(()) }
 }
 
 fn check_room(dir: &Path) -> Result<(), StoreError> {

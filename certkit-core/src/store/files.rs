@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Gid, OFlags, RenameFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, OFlags, RenameFlags, StatxAttributes, StatxFlags, Uid};
 use zeroize::Zeroizing;
 
 use super::StoreError;
@@ -334,6 +334,12 @@ pub(crate) fn lstat(path: &Path) -> Result<Option<Metadata>, StoreError> {
 /// Whether there is anything of this name, a dangling link included.
 pub(crate) fn exists(path: &Path) -> Result<bool, StoreError> {
     lstat(path).map(|meta| meta.is_some())
+}
+
+/// Whether not even root may change it (chattr +i and +a).
+pub(crate) fn is_immutable(path: &Path) -> bool {
+    rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::BASIC_STATS)
+        .is_ok_and(|stat| stat.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND))
 }
 
 /// Whether an error says that there is nothing of that name.

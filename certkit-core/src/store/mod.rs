@@ -78,7 +78,7 @@ mod targets;
 mod version_texts;
 
 mod trouble;
-pub use trouble::{FileSystem, remount_cure};
+pub use trouble::{FileSystem, immutable_cure, remount_cure};
 
 mod verify;
 pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError, verify_for_request};

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::files::Attributes;
 use super::{LockedStore, Store, StoreError, StorePaths, files, folder_names, read};
 use crate::settings::{
@@ -30,6 +32,14 @@ impl Store {
     pub fn settings_for_telling(&self) -> Settings {
         let content = self.owners_file(&self.paths.settings_file()).ok().flatten();
         content.map_or_else(Settings::default, |content| Settings::for_telling(&content))
+    }
+
+    /// The environment variables in which there are secrets, by all that can be read of the settings: no program that is started
+    /// has a use for them, whatever else is wrong there.
+    pub fn secret_variables(&self) -> Vec<String> {
+        let content = self.owners_file(&self.paths.settings_file()).ok().flatten();
+        let settings = content.map_or_else(Settings::default, |content| Settings::readable(&content));
+        settings.secret_variables().into_iter().map(str::to_owned).collect()
     }
 
     /// What applies to one certificate: its own file over `settings`, in which flags may have had their say
@@ -77,8 +87,8 @@ impl Store {
         Ok(orphans)
     }
 
-    /// The content of a file of settings; none when there is none.
-    fn owners_file(&self, path: &Path) -> Result<Option<Vec<u8>>, SettingsError> {
+    /// The content of a file of settings; none when there is none. There may be passwords in it.
+    fn owners_file(&self, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, SettingsError> {
         let unreadable = |what: &str, cure: &str| {
             let problem = SettingsProblem::new(Code::Unreadable, None, "", what, cure);
             SettingsError::new(path, vec![problem])
@@ -92,7 +102,7 @@ impl Store {
                     writers(meta.uid(), meta.mode())
                         .map_err(|error| unreadable(&format!("{}: {error}", folder.display()), CORRECT_WRITERS))?;
                 }
-                Ok(Some(content))
+                Ok(Some(Zeroizing::new(content)))
             }
             Err(error) if error.source.kind() == io::ErrorKind::NotFound && self.is_absent(path) => Ok(None),
             Err(error) => {
@@ -128,7 +138,7 @@ impl LockedStore {
         let _writing = self.writing();
         let path = self.paths().settings_file();
         let old = self.store.owners_file(&path)?;
-        let content = old.as_deref().unwrap_or_default();
+        let content = old.as_ref().map_or(&[][..], |old| old.as_slice());
         let new = with_email(content, addresses).map_err(|problems| SettingsError::new(&path, problems))?;
         if new.as_bytes() == content {
             return Ok(false);

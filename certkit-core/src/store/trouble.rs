@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use rustix::io::Errno;
 
-use super::{HeldBySomebody, StoreError, StorePaths};
+use super::{HeldBySomebody, StoreError, StorePaths, files};
 use crate::words::{shell_word, time};
 use crate::{Finding, FindingCode, escape};
 
@@ -74,10 +75,26 @@ impl StoreError {
             }
             _ => format!("see what the system says of the disk (dmesg) and of the folder (ls -la {word})"),
         };
+        let cure = self.immutable().map_or(cure, |path| immutable_cure(&path));
         let on = file_system
             .map(|system| format!("{} mounted at {}; ", system.kind, system.at.display()))
             .unwrap_or_default();
         Finding::new(code, folder.to_string_lossy(), format!("cannot {self}; {on}{harm}")).with_cure(cure)
+    }
+
+    /// What is immutable or append-only (chattr) and made this fail: the path itself, or the folder that it is in. Not even root
+    /// may change it.
+    pub fn immutable(&self) -> Option<PathBuf> {
+        // What modes forbid is EACCES.
+        if self.source.raw_os_error() != Some(Errno::PERM.raw_os_error()) {
+            return None;
+        }
+        let name = self.path.file_name()?;
+        let path = match files::temp_of(name).or_else(|| files::sibling_of(name)) {
+            Some(meant) => self.path.with_file_name(meant),
+            None => self.path.clone(),
+        };
+        path.ancestors().take(2).find(|path| files::is_immutable(path)).map(Path::to_owned)
     }
 
     fn code(&self, file_system: Option<&FileSystem>) -> FindingCode {
@@ -119,6 +136,14 @@ impl HeldBySomebody {
 pub fn remount_cure(at: &Path) -> String {
     let word = shell_word(&escape(&at.to_string_lossy()));
     format!("mount -o remount,rw {word}; one that became read-only by itself has an error: dmesg tells")
+}
+
+/// What to do about something that chattr made immutable.
+pub fn immutable_cure(path: &Path) -> String {
+    let word = shell_word(&escape(&path.to_string_lossy()));
+    format!(
+        "chattr -i {word} lets certkit write again: lsattr -d {word} shows the i (or a: chattr -a) that keeps even root from it"
+    )
 }
 
 impl StorePaths {
@@ -166,6 +191,40 @@ mod tests {
             assert!(evidence.contains(".ledger.json") && evidence.contains("ext4 mounted at /etc"), "{evidence}");
             assert!(evidence.contains("the certificates in use are untouched"), "{evidence}");
         }
+    }
+
+    #[test]
+    fn what_is_immutable_is_told_with_the_command_that_lifts_it_and_missing_rights_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = StorePaths::new(dir.path().to_owned(), dir.path().join("work"), dir.path().join("logs"));
+        let state = dir.path().join("my state");
+        let file = state.join("ledger.json");
+        std::fs::create_dir(&state).unwrap();
+        std::fs::write(&file, "").unwrap();
+        let chattr = |how: &str, path: &Path| {
+            let status = std::process::Command::new("chattr").arg(how).arg(path).status();
+            assert!(
+                status.is_ok_and(|status| status.success()),
+                "chattr is missing (install e2fsprogs), or this is not root"
+            );
+        };
+        let cure = |error: &StoreError| error.finding(&paths, None).cure().to_owned();
+        chattr("+i", &file);
+        let error = files::replace(&file, b"new", &files::Attributes::mode(0o600)).unwrap_err();
+        chattr("-i", &file);
+        chattr("+i", &state);
+        let in_folder = files::replace(&file, b"new", &files::Attributes::mode(0o600)).unwrap_err();
+        let told = cure(&in_folder);
+        chattr("-i", &state);
+        assert!(told.starts_with(&format!("chattr -i '{}' lets", state.display())), "{told}");
+        // It was lifted meanwhile, and of other reasons lsattr knows nothing.
+        assert!(cure(&error).contains("ls -ld"), "{}", cure(&error));
+        chattr("+i", &file);
+        let told = cure(&error);
+        let denied = cure(&StoreError::new("rename to", &file, io::Error::from(Errno::ACCESS)));
+        chattr("-i", &file);
+        assert!(told.contains(&format!("lsattr -d '{}' shows", file.display())), "{told}");
+        assert!(denied.contains("ls -ld") && !denied.contains("chattr"), "{denied}");
     }
 
     #[test]

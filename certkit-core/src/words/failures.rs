@@ -35,6 +35,7 @@ pub fn broken_cure(reason: &str) -> &'static str {
 pub fn failure_cure(failure: &Failure) -> &'static str {
     match failure.class {
         FailureClass::Settings if failure.detail.contains("only be validated with dns-01") => FindingCode::DNS_BY_HOOKS,
+        FailureClass::Store if failure.detail.contains("(os error 1)") => NOT_PERMITTED,
         FailureClass::Store if is_denied(&failure.detail) => FindingCode::Unreadable.cure(),
         _ => failure.cure(),
     }
@@ -42,6 +43,10 @@ pub fn failure_cure(failure: &Failure) -> &'static str {
 
 /// What became of the certificate when something could not be read or written.
 pub const STILL_THE_OLD_ONE: &str = "the certificate in use is still the old one";
+
+/// EPERM: root meets it where something is immutable, others where only its owner may.
+const NOT_PERMITTED: &str = "lsattr -d PATH tells whether it, or its folder, is immutable, which keeps even root from it: chattr -i \
+    PATH; otherwise run as the user who owns it (usually root)";
 
 /// EACCES and EPERM, as the standard library writes them.
 fn is_denied(reason: &str) -> bool {

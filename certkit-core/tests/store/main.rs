@@ -9,6 +9,7 @@ mod commit;
 mod delete;
 mod lock;
 mod memory;
+mod modes;
 mod recover;
 mod repair;
 mod rollover;

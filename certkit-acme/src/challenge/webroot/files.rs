@@ -267,7 +267,12 @@ fn shown(name: &OsStr) -> String {
 fn system(errno: Errno) -> String {
     match errno {
         Errno::ROFS => "the file system is read-only: mount it writable, or use another webroot".into(),
-        Errno::ACCESS | Errno::PERM => "this user may not: run as root or as the owner of the webroot".into(),
+        Errno::ACCESS => "this user may not: run as root or as the owner of the webroot".into(),
+        Errno::PERM => {
+            "this user may not: run as root or as the owner of the webroot; where even root may not, it is immutable \
+             (lsattr -d tells, chattr -i lifts it)"
+                .into()
+        }
         Errno::NOSPC | Errno::DQUOT => "the disk (or the quota) is full: free some space".into(),
         errno => std::io::Error::from(errno).to_string(),
     }
