@@ -12,4 +12,5 @@ mod memory;
 mod recover;
 mod repair;
 mod rollover;
+mod settling;
 mod verify;
