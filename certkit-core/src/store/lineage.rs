@@ -175,10 +175,15 @@ impl Store {
         let live = self.paths.live_dir().join(Path::new(file_name).file_stem().unwrap_or_default());
         // Links to different versions are no error here, and yet nobody should see them.
         let is_sound = |seen: &Result<Lineage, _>| seen.as_ref().is_ok_and(|seen| seen.live_version().is_some());
-        let read = settled(&self.paths, &[&conf_path, &live], is_sound, || {
-            conf = None;
-            read_lineage(&self.paths, &conf_path, file_name, &mut conf)
-        });
+        let read = settled(
+            &self.paths,
+            |_| vec![conf_path.clone(), live.clone()],
+            is_sound,
+            || {
+                conf = None;
+                read_lineage(&self.paths, &conf_path, file_name, &mut conf)
+            },
+        );
         match read {
             Ok(lineage) => Ok(Some(lineage)),
             // Removed since the folder was read, or never there; a link to nothing is there, however.
@@ -355,9 +360,9 @@ impl Lineage {
         &self,
         math: Option<&dyn KeyMath>,
     ) -> Result<(Certificate, Result<(), BrokenReason>), BrokenReason> {
-        let folder = folder_of(self.live_path(Kind::Cert));
+        let places = |_: &_| vec![self.conf_path.clone(), folder_of(self.live_path(Kind::Cert)).to_owned()];
         let is_sound = |seen: &Result<_, _>| matches!(seen, Ok((_, Ok(()))));
-        settled(&self.paths, &[&self.conf_path, folder], is_sound, || match self.look(math) {
+        settled(&self.paths, places, is_sound, || match self.look(math) {
             Ok((leaf, Ok(()))) => Ok((leaf, Ok(()))),
             unsound => match self.moved()? {
                 Some(now) => now.look(math),
