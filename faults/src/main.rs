@@ -80,13 +80,13 @@ fn main() -> ExitCode {
         "errors" => below(&world, &wanted, matrix::all_errors),
         "space" => squeezed(&world, &wanted),
         "power" => cut(&world, &wanted),
-        "crowd" => crowded(&world),
+        "crowd" => crowded(&world, &wanted),
         "all" => {
             below(&world, &wanted, matrix::deaths)
                 + below(&world, &wanted, matrix::all_errors)
                 + squeezed(&world, &wanted)
                 + cut(&world, &wanted)
-                + crowded(&World::start(&binary))
+                + crowded(&World::start(&binary), &wanted)
         }
         _ => {
             eprintln!("{USAGE}");
@@ -152,8 +152,8 @@ fn below(world: &World, wanted: &Wanted, jobs: impl Fn(&[Call]) -> Vec<(usize, F
 }
 
 /// Many runs at once.
-fn crowded(world: &World) -> usize {
-    let crowd = crowd::gather(world, PROCESSES, ROUNDS);
+fn crowded(world: &World, wanted: &Wanted) -> usize {
+    let crowd = crowd::gather(world, PROCESSES, ROUNDS.div_ceil(wanted.every));
     print!("\n{}{}", crowd::HEAD, crowd.row());
     eprint!("{}", crowd.complaints());
     crowd.wrong.len()

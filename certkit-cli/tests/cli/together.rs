@@ -57,7 +57,7 @@ impl Shared {
 
     /// certkit, tried again for as long as another run is at work.
     fn certkit_in_turn(&self, arguments: &[&str]) -> Turn {
-        self.in_turn(|| {
+        self.in_turn(Duration::from_millis(100), || {
             let run = self.certkit(arguments);
             let is_refused = run.status == Some(1)
                 && (run.stderr.contains("is already running")
@@ -71,7 +71,8 @@ impl Shared {
     }
 
     fn certbot_in_turn(&self, arguments: &[&str]) -> Turn {
-        self.in_turn(|| {
+        // Starting it costs far more.
+        self.in_turn(Duration::from_millis(500), || {
             let run = Run::of(self.certbot.run(arguments));
             let is_refused =
                 run.status == Some(1) && run.stderr.contains("Another instance of Certbot is already running");
@@ -79,7 +80,7 @@ impl Shared {
         })
     }
 
-    fn in_turn(&self, run: impl Fn() -> (Run, bool)) -> Turn {
+    fn in_turn(&self, pause: Duration, run: impl Fn() -> (Run, bool)) -> Turn {
         let began = Instant::now();
         let mut refused = 0;
         loop {
@@ -89,7 +90,7 @@ impl Shared {
             }
             refused += 1;
             assert!(began.elapsed() < PATIENCE, "its turn never came: {run:?}");
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(pause);
         }
     }
 
@@ -134,6 +135,8 @@ impl Shared {
                     seen.wrong.insert(problem.to_string());
                 }
                 seen.looks += 1;
+                // The others need the processor, too.
+                thread::sleep(Duration::from_millis(10));
             }
             seen
         })
