@@ -46,7 +46,7 @@ pub fn gather(world: &World, processes: usize, rounds: usize) -> Crowd {
     let mut expected: BTreeMap<String, u32> = (0..LINEAGES).map(|number| (name(number), 1)).collect();
     for round in 0..rounds {
         let fresh = format!("new{round}.example.org");
-        let tasks: Vec<(Option<String>, Vec<&str>)> = (0..processes)
+        let mut tasks: Vec<(Option<String>, Vec<&str>)> = (0..processes)
             .map(|number| match number {
                 0..5 => {
                     let certonly = ["certonly", "-n", "--webroot", "-w", &webroot, "--no-probe", "--server", &server];
@@ -59,6 +59,8 @@ pub fn gather(world: &World, processes: usize, rounds: usize) -> Crowd {
                 }
             })
             .collect();
+        // Mostly the first one gets the lock: another kind of run each time.
+        tasks.rotate_left(round * 7 % processes);
         let running: Vec<_> = tasks
             .into_iter()
             .map(|(lineage, arguments)| {
