@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// A boxed future, so that the public traits can be used as trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -16,6 +16,16 @@ pub trait Clock: Send + Sync {
 
     /// Resolves at `at`, or at once when it is past.
     fn sleep_until(&self, at: DateTime<Utc>) -> BoxFuture<'_, ()>;
+}
+
+/// How far this machine's clock is from another, in words: `365 days behind`.
+pub(crate) fn off_by(ours_less_theirs: TimeDelta) -> String {
+    let direction = if ours_less_theirs > TimeDelta::zero() { "ahead of" } else { "behind" };
+    match ours_less_theirs.abs() {
+        long if long >= TimeDelta::days(2) => format!("{} days {direction}", long.num_days()),
+        long if long >= TimeDelta::hours(2) => format!("{} hours {direction}", long.num_hours()),
+        short => format!("{} minutes {direction}", short.num_minutes()),
+    }
 }
 
 /// The system's clock.

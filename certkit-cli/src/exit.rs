@@ -167,6 +167,8 @@ impl From<RunError> for CommandError {
                 let text = broken.to_string();
                 Self::failed(escape(&text)).with_cure(words::broken_cure(&text))
             }
+            made @ RunError::MadeMeanwhile(_) => Self::failed(escape(&made.to_string()))
+                .with_cure("nothing was ordered; run the same command again: it goes by what is stored now"),
             other => Self::failed(escape(&other.to_string())),
         }
     }

@@ -281,7 +281,9 @@ impl FailureClass {
                 "see the names and their reasons; all names of a certificate stand or fall together"
             }
             Self::ChallengeSetup => "put right what the message names (port, directory, hook) and run again",
-            Self::Clock => "set the clock of this machine (time synchronisation) and run again",
+            Self::Clock => {
+                "set the clock of this machine (`timedatectl set-ntp true`, or `chronyc makestep` where chrony runs) and run again"
+            }
             Self::ExternalAccountRequired => {
                 "get credentials from the CA and register: certkit register --server URL --eab-kid KID --eab-hmac-key KEY"
             }

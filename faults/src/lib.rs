@@ -5,6 +5,7 @@
 //! - [`look`], [`reader`]: what a tree is like: by independent eyes, and by certbot's.
 //! - [`trial`], [`matrix`]: one fault, and all of them.
 //! - [`power`], [`space`]: power cuts on real file systems, and too small ones.
+//! - [`crowd`]: many runs at once.
 //!
 //! The tests of the command use it, and `cargo run -p certkit-faults` goes through everything.
 #![forbid(unsafe_code)]
@@ -12,6 +13,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod call;
+pub mod crowd;
 pub mod look;
 pub mod matrix;
 pub mod operation;

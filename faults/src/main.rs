@@ -1,7 +1,7 @@
 //! Goes through all faults and prints tables of what came of them, in the form in which docs/faults.md has them.
 //!
-//! `cargo run -p certkit-faults -- deaths|errors|space|power|all [--every N] [--operation NAME] [--binary CERTKIT]`. Status
-//! 1 when something was not as it must be. `power` and `space` mount file systems and want root.
+//! `cargo run -p certkit-faults -- deaths|errors|space|power|crowd|all [--every N] [--operation NAME] [--binary CERTKIT]`.
+//! Status 1 when something was not as it must be. `power` and `space` mount file systems and want root.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a program that proves: what goes wrong ends it")]
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use certkit_faults::call::Call;
+use certkit_faults::crowd;
 use certkit_faults::matrix;
 use certkit_faults::operation::{Operation, Progress};
 use certkit_faults::power::{self, Disk, Journal, Moment, PowerTrials};
@@ -19,7 +20,7 @@ use certkit_faults::trial::{Fault, Trials};
 use certkit_faults::world::World;
 
 const USAGE: &str =
-    "usage: certkit-faults deaths|errors|space|power|all [--every N] [--operation NAME] [--binary CERTKIT]";
+    "usage: certkit-faults deaths|errors|space|power|crowd|all [--every N] [--operation NAME] [--binary CERTKIT]";
 
 /// A run waits for its CA most of the time.
 const SIDE_BY_SIDE: usize = 4;
@@ -27,6 +28,10 @@ const SIDE_BY_SIDE: usize = 4;
 /// An undisturbed renewal needs less, and so does a first save.
 const MOST_PAGES: u32 = 96;
 const MOST_INODES: u32 = 80;
+
+/// A crowd: far more than any machine runs at once, for as long as it takes to meet at every point of a run.
+const PROCESSES: usize = 50;
+const ROUNDS: usize = 100;
 
 /// Set in the process that has mounts of its own.
 const OWN_MOUNTS: &str = "CERTKIT_FAULTS_OWN_MOUNTS";
@@ -68,17 +73,20 @@ fn main() -> ExitCode {
     if matches!(what.as_str(), "power" | "space" | "all") && std::env::var_os(OWN_MOUNTS).is_none() {
         return with_own_mounts();
     }
-    let world = World::start(&binary.unwrap_or_else(built));
+    let binary = binary.unwrap_or_else(built);
+    let world = World::start(&binary);
     let wrong = match what.as_str() {
         "deaths" => below(&world, &wanted, matrix::deaths),
         "errors" => below(&world, &wanted, matrix::all_errors),
         "space" => squeezed(&world, &wanted),
         "power" => cut(&world, &wanted),
+        "crowd" => crowded(&world, &wanted),
         "all" => {
             below(&world, &wanted, matrix::deaths)
                 + below(&world, &wanted, matrix::all_errors)
                 + squeezed(&world, &wanted)
                 + cut(&world, &wanted)
+                + crowded(&World::start(&binary), &wanted)
         }
         _ => {
             eprintln!("{USAGE}");
@@ -141,6 +149,14 @@ fn below(world: &World, wanted: &Wanted, jobs: impl Fn(&[Call]) -> Vec<(usize, F
         wrong += tally.wrong.len();
     }
     wrong
+}
+
+/// Many runs at once.
+fn crowded(world: &World, wanted: &Wanted) -> usize {
+    let crowd = crowd::gather(world, PROCESSES, ROUNDS.div_ceil(wanted.every));
+    print!("\n{}{}", crowd::HEAD, crowd.row());
+    eprint!("{}", crowd.complaints());
+    crowd.wrong.len()
 }
 
 /// Too little room.

@@ -118,6 +118,14 @@ pub(crate) fn of_venv(peer: &str, program: &str, variable: &str) -> PathBuf {
     program
 }
 
+/// The library that gives a program another clock, by LD_PRELOAD.
+pub fn libfaketime() -> PathBuf {
+    require_program("faketime");
+    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let found = folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| Path::exists(library));
+    found.expect("/usr/lib/*/faketime/libfaketime.so.1, of Debian's package libfaketime, is missing")
+}
+
 /// A command whose process is ended by the kernel when this process dies, so that a killed or aborted test leaves no
 /// server behind. setpriv (util-linux) asks for that before it becomes the program; elsewhere the drop has to suffice.
 fn ending_with_us(program: &Path, arguments: &[&OsStr]) -> Command {

@@ -4,6 +4,7 @@ use certkit_core::{AcmeUrl, Finding, FindingCode};
 use chrono::TimeDelta;
 
 use super::{Check, Examined};
+use crate::clock::off_by;
 use crate::protocol::{AcmeError, Authority};
 use crate::transport::{Transport, TransportError};
 
@@ -54,12 +55,6 @@ fn failed(subject: &str, error: &AcmeError) -> Examined {
 }
 
 fn clock_off(subject: &str, skew: TimeDelta) -> Finding {
-    let direction = if skew > TimeDelta::zero() { "ahead of" } else { "behind" };
-    let amount = match skew.abs() {
-        long if long >= TimeDelta::days(2) => format!("{} days", long.num_days()),
-        long if long >= TimeDelta::hours(2) => format!("{} hours", long.num_hours()),
-        short => format!("{} minutes", short.num_minutes()),
-    };
-    let finding = Finding::new(FindingCode::ClockOff, subject, format!("it is {amount} {direction} the CA's"));
+    let finding = Finding::new(FindingCode::ClockOff, subject, format!("it is {} the CA's", off_by(skew)));
     if skew.abs() < BLOCKING_SKEW { finding } else { finding.with_severity(certkit_core::Severity::Error) }
 }

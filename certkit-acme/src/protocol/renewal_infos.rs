@@ -127,7 +127,10 @@ fn is_unreachable(error: &RenewalInfoError) -> bool {
     match error {
         AcmeError::Transport(error) => matches!(
             error,
-            TransportError::Network { .. } | TransportError::Timeout { .. } | TransportError::Tls { .. }
+            TransportError::Network { .. }
+                | TransportError::Timeout { .. }
+                | TransportError::Tls { .. }
+                | TransportError::WrongTime { .. }
         ),
         // Maintenance: what stands before the CA answers for it.
         error => error.http_status() == Some(503) && error.retry_after().is_some(),

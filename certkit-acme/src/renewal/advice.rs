@@ -14,6 +14,7 @@ use super::attempt::Workshop;
 use super::inventory::{Inventory, blocking};
 use super::subject::Subject;
 use crate::BoxFuture;
+use crate::clock::off_by;
 use crate::protocol::{Authority, RenewalInfoError, RenewalInfoErrorKind};
 use crate::revocation::{RevocationChecker, RevocationStatus};
 use crate::transport::{TransportError, TransportSettings};
@@ -251,8 +252,7 @@ pub(super) fn clock_warning(authority: &Authority, now: DateTime<Utc>) -> Option
     const LARGEST_UNTOLD_SKEW: TimeDelta = TimeDelta::minutes(5);
     let off = now - authority.directory().date?;
     (off.abs() > LARGEST_UNTOLD_SKEW).then(|| {
-        let direction = if off > TimeDelta::zero() { "ahead" } else { "behind" };
-        let what = format!("it is {} minutes {direction}", off.num_minutes().abs());
+        let what = format!("it is {} the CA's", off_by(off));
         Finding::new(FindingCode::ClockOff, authority.directory().url.as_str(), what)
     })
 }

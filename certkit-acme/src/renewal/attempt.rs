@@ -24,6 +24,7 @@ use super::job::Job;
 use super::scope::order_scope;
 use crate::accounts::Choice;
 use crate::challenge::StandaloneServers;
+use crate::clock::off_by;
 use crate::command::CommandSettings;
 use crate::dns::{Resolver, ResolverSettings};
 use crate::issuing::{GRACE, heeding};
@@ -408,10 +409,7 @@ impl<'a> Workshop<'a> {
         if off.abs() <= LARGEST_CLOCK_SKEW {
             return Ok(());
         }
-        Err(Failure::new(
-            FailureClass::Clock,
-            format!("this machine's clock differs from the CA's by {} hours", off.num_hours()),
-        ))
+        Err(Failure::new(FailureClass::Clock, format!("this machine's clock is {} the CA's", off_by(off))))
     }
 }
 

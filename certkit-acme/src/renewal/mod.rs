@@ -342,6 +342,11 @@ pub enum RunError {
     /// Somebody else is at work.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// What was to be obtained as a new lineage is there by now ([`Request::must_be_new`]).
+    #[error(
+        "the certificate `{0}` was not there when this run began and is there by now: another run made it, or this one finished what an earlier one had begun"
+    )]
+    MadeMeanwhile(LineageName),
     /// The named certificate does not exist.
     #[error("there is no certificate named `{0}`; `certkit certificates` lists them")]
     NoSuchLineage(LineageName),

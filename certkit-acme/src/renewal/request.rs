@@ -20,6 +20,9 @@ pub struct Request {
     pub directory_hooks: bool,
     /// Whether endpoints are looked at, to see what they serve (not with `--no-probe`).
     pub probe_endpoints: bool,
+    /// A lineage to obtain must not exist yet: whoever saw that it did not, saw it before the store was locked, and another
+    /// run may have made it since, for other names perhaps.
+    pub must_be_new: bool,
     /// A test CA's certificate may take the place of a trusted one (`--break-my-certs`).
     pub may_be_test: bool,
     /// A key that `reuse_key` would keep is replaced, once (`--new-key`); the new one is kept from then on.
@@ -82,6 +85,7 @@ impl Request {
             edits: ConfEdits::default(),
             directory_hooks: true,
             probe_endpoints: true,
+            must_be_new: false,
             may_be_test: false,
             new_key: false,
             account: None,

@@ -27,6 +27,7 @@ pub(super) fn select(store: &Store, request: &Request, settings: &Settings) -> R
             Err(lineage) => Ok(vec![broken(lineage)]),
         },
         Selection::Obtain { name, identifiers } => match store.lineage(name) {
+            Ok(Some(_)) if request.must_be_new => Err(RunError::MadeMeanwhile(name.clone())),
             Ok(Some(lineage)) => Ok(vec![read(&lineage)]),
             Ok(None) => {
                 let unusable = |reason: String| RunError::Broken { name: name.clone(), reason };

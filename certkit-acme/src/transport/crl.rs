@@ -88,7 +88,7 @@ impl CrlClient {
         let request = request.body(Empty::new()).map_err(|_| unusable())?;
         let answer = self.client.request(request).await.map_err(|error| match sort(&error) {
             Wrong::Network(kind, problem) => CrlFetchError::Network { kind, problem },
-            Wrong::Tls(problem) => CrlFetchError::Answer(format!("TLS: {problem}")),
+            Wrong::Tls(problem) | Wrong::Time(problem) => CrlFetchError::Answer(format!("TLS: {problem}")),
             Wrong::NotHttp(problem) => CrlFetchError::Answer(problem),
         })?;
         answers.store(true, Ordering::Relaxed);

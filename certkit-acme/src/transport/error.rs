@@ -39,6 +39,15 @@ pub enum TransportError {
         /// Why, escaped.
         problem: String,
     },
+    /// The server's certificate ended more than a day ago, or begins more than a day from now: hardly any server's does,
+    /// and many clocks are wrong.
+    #[error("{url}: TLS: {problem}")]
+    WrongTime {
+        /// What was called.
+        url: AcmeUrl,
+        /// Why, with both times, escaped.
+        problem: String,
+    },
     /// The body is larger than the settings allow.
     #[error("{url} answered with HTTP {status} and more than {limit} bytes")]
     TooLarge {
@@ -118,6 +127,7 @@ impl From<TransportError> for Failure {
             TransportError::Network { .. } | TransportError::Timeout { .. } | TransportError::Tls { .. } => {
                 Self::new(FailureClass::Network, text)
             }
+            TransportError::WrongTime { .. } => Self::new(FailureClass::Clock, text),
             TransportError::TooLarge { status, retry_after, .. } => {
                 let failure = Self::new(FailureClass::Protocol, text).with_http_status(status);
                 match retry_after {
@@ -138,6 +148,7 @@ pub(super) fn from_client(url: &AcmeUrl, error: &(dyn Error + 'static)) -> Trans
     let url = url.clone();
     match sort(error) {
         Wrong::Tls(problem) => TransportError::Tls { url, problem },
+        Wrong::Time(problem) => TransportError::WrongTime { url, problem },
         Wrong::NotHttp(problem) => TransportError::Broken { url, problem },
         Wrong::Network(kind, problem) => TransportError::Network { url, kind, problem },
     }
@@ -146,6 +157,8 @@ pub(super) fn from_client(url: &AcmeUrl, error: &(dyn Error + 'static)) -> Trans
 /// What went wrong on the way, in words that are escaped.
 pub(super) enum Wrong {
     Tls(String),
+    /// The server's certificate is of quite another time.
+    Time(String),
     NotHttp(String),
     Network(NetworkFailure, String),
 }
@@ -156,7 +169,8 @@ pub(super) fn sort(error: &(dyn Error + 'static)) -> Wrong {
     let problem = describe(error.source().unwrap_or(error));
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
-        return Wrong::Tls(escape(&tls_problem(tls)).into_owned());
+        let problem = escape(&tls_problem(tls)).into_owned();
+        return if is_of_another_time(tls) { Wrong::Time(problem) } else { Wrong::Tls(problem) };
     }
     let http = causes.iter().find_map(|cause| cause.downcast_ref::<hyper::Error>());
     let http2 = causes.iter().find_map(|cause| cause.downcast_ref::<h2::Error>());
@@ -192,6 +206,20 @@ pub(crate) fn tls_problem(error: &rustls::Error) -> String {
     }
 }
 
+/// Whether a certificate is refused for a time that is more than a day away. Servers that forget to renew are noticed
+/// sooner, and on a clock that is off by so much nothing is ordered anyway.
+fn is_of_another_time(error: &rustls::Error) -> bool {
+    use rustls::CertificateError as Refused;
+    const DAY: u64 = 24 * 60 * 60;
+    let rustls::Error::InvalidCertificate(error) = error else { return false };
+    let off = match error {
+        Refused::ExpiredContext { time, not_after } => time.as_secs().saturating_sub(not_after.as_secs()),
+        Refused::NotValidYetContext { time, not_before } => not_before.as_secs().saturating_sub(time.as_secs()),
+        _ => 0,
+    };
+    off > DAY
+}
+
 /// The rest of a sentence on a certificate that is refused.
 fn certificate_problem(error: &rustls::CertificateError) -> String {
     use rustls::CertificateError as Refused;
@@ -199,11 +227,15 @@ fn certificate_problem(error: &rustls::CertificateError) -> String {
         Refused::UnknownIssuer => {
             "is not issued by a trusted root (UnknownIssuer); trust its root with --ca-bundle".to_owned()
         }
-        Refused::NotValidYetContext { not_before, .. } => {
-            format!("is not valid yet (from {}); is the clock of this machine right?", instant(*not_before))
-        }
+        Refused::NotValidYetContext { time, not_before } => format!(
+            "is not valid yet (from {}; the clock of this machine says {})",
+            instant(*not_before),
+            instant(*time)
+        ),
         Refused::NotValidYet => "is not valid yet; is the clock of this machine right?".to_owned(),
-        Refused::ExpiredContext { not_after, .. } => format!("has expired (on {})", instant(*not_after)),
+        Refused::ExpiredContext { time, not_after } => {
+            format!("has expired (on {}; the clock of this machine says {})", instant(*not_after), instant(*time))
+        }
         Refused::Expired => "has expired".to_owned(),
         Refused::NotValidForNameContext { expected, presented } => {
             format!("is not valid for name {}, but for {}", expected.to_str(), names(presented))
@@ -358,6 +390,23 @@ mod tests {
         assert_eq!(other_certificate_problem("SomethingQuiteNew"), "is refused: something quite new");
         let names = names(&["DnsName(\"a.example\")".to_owned(), "IpAddress(192.0.2.1)".to_owned()]);
         assert_eq!(names, "a.example, 192.0.2.1");
+    }
+
+    #[test]
+    fn a_server_certificate_of_quite_another_time_speaks_against_our_clock() {
+        let url = AcmeUrl::parse("https://ca.example/").unwrap();
+        let at = |seconds| rustls_pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+        let day = 86_400;
+        let now = 1_800_000_000;
+        let class = |error| {
+            let io = std::io::Error::other(rustls::Error::InvalidCertificate(error));
+            Failure::from(from_client(&url, &io)).class
+        };
+        let expired = |since| rustls::CertificateError::ExpiredContext { time: at(now), not_after: at(now - since) };
+        let begins =
+            |until| rustls::CertificateError::NotValidYetContext { time: at(now), not_before: at(now + until) };
+        assert_eq!([class(expired(day)), class(begins(day))], [FailureClass::Network; 2]);
+        assert_eq!([class(expired(day + 1)), class(begins(day + 1))], [FailureClass::Clock; 2]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl PostClient {
         }
         let answer = self.client.request(request).await.map_err(|error| match sort(&error) {
             Wrong::Network(_, problem) | Wrong::NotHttp(problem) => problem,
-            Wrong::Tls(problem) => format!("TLS: {problem}"),
+            Wrong::Tls(problem) | Wrong::Time(problem) => format!("TLS: {problem}"),
         })?;
         let (head, body) = answer.into_parts();
         if head.status.is_redirection() && head.headers.contains_key(LOCATION) {

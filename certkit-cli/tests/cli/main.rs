@@ -3,6 +3,7 @@
 
 mod accounts;
 mod changing;
+mod clock;
 mod coming;
 mod command_line;
 mod config;
@@ -23,3 +24,4 @@ mod serving;
 mod signals;
 mod support;
 mod timer;
+mod together;

@@ -90,9 +90,9 @@ fn accounts() -> Vec<Case> {
         )
         .fails("terms-of-service", "Terms of service have changed"),
         Case::new("says that it is the year 9999", "RFC 9110 6.6.1", dated("Fri, 31 Dec 9999 23:59:59 GMT"))
-            .fails("clock", "this machine's clock differs from the CA's by"),
+            .fails("clock", "this machine's clock is"),
         Case::new("says that it is 1970", "RFC 9110 6.6.1", dated("Thu, 01 Jan 1970 00:00:00 GMT"))
-            .fails("clock", "this machine's clock differs from the CA's by"),
+            .fails("clock", "this machine's clock is"),
         Case::new("gives a date that is none", "RFC 9110 6.6.1", dated("yesterday (((")),
         Case::new(
             "wants an external account",

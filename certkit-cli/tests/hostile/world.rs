@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
@@ -97,7 +97,7 @@ impl World {
             command.env("SSL_CERT_FILE", self.ca.ca_bundle());
         }
         if case.hurries.is_some() {
-            command.env("LD_PRELOAD", faketime());
+            command.env("LD_PRELOAD", testkit::process::libfaketime());
             command.env("FAKETIME_TIMESTAMP_FILE", self.path(CLOCK)).env("FAKETIME_NO_CACHE", "1");
         }
         command
@@ -120,12 +120,4 @@ impl World {
         let file = fs::read(self.path("etc/certkit/state").join(format!("{NAME}.json"))).unwrap_or_default();
         serde_json::from_slice::<serde_json::Value>(&file).unwrap_or_default()["state"].take()
     }
-}
-
-/// The library that makes a program's clock run faster.
-fn faketime() -> PathBuf {
-    testkit::process::require_program("faketime");
-    let folders = fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
-    let found = folders.map(|folder| folder.join("faketime/libfaketime.so.1")).find(|library| Path::exists(library));
-    found.expect("/usr/lib/*/faketime/libfaketime.so.1, of Debian's package libfaketime, is missing")
 }

@@ -35,7 +35,7 @@ pub(super) const CLOCK_OFF: Words = Words {
     severity: Severity::Warning,
     what: "this machine's clock differs from the CA's",
     why: "whether a certificate is due or valid is decided by the clock, and a CA refuses what is signed at a wrong time",
-    cure: "set the clock of this machine (time synchronisation); from 24 hours on nothing is ordered",
+    cure: "set the clock of this machine (`timedatectl set-ntp true`, or `chronyc makestep` where chrony runs); from 24 hours on nothing is ordered",
 };
 
 pub(super) const DEPLOY_PENDING: Words = Words {

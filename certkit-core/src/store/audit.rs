@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::in_use::real;
 use super::permissions;
+use super::settling::settled;
 use super::targets::absolute;
-use super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, folder_names};
+use super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths, folder_names};
 use crate::{Finding, FindingCode, LineageName, Severity};
 
 impl Store {
@@ -19,8 +20,16 @@ impl Store {
         Ok(self.audited()?.into_iter().map(|audited| audited.finding).collect())
     }
 
-    /// The same with what each finding is about.
+    /// The same with what each finding is about. What another process is just writing is looked at again.
     pub(crate) fn audited(&self) -> Result<Vec<Audited>, StoreError> {
+        let passing = |seen: &Result<Vec<Audited>, _>| -> Vec<PathBuf> {
+            let passing = seen.iter().flatten().filter(|audited| is_often_passing(audited.finding.code));
+            passing.flat_map(|audited| audited.places(&self.paths)).collect()
+        };
+        settled(&self.paths, passing, |seen| passing(seen).is_empty(), || self.audited_once())
+    }
+
+    fn audited_once(&self) -> Result<Vec<Audited>, StoreError> {
         let lineages: Vec<_> = self.lineages()?.collect();
         let mut archives: BTreeMap<PathBuf, Vec<LineageName>> = BTreeMap::new();
         for lineage in lineages.iter().flatten() {
@@ -53,6 +62,26 @@ pub(crate) struct Audited {
     pub(crate) finding: Finding,
     pub(crate) name: Option<LineageName>,
     pub(crate) path: Option<PathBuf>,
+}
+
+impl Audited {
+    /// What was changed when this came to be.
+    fn places(&self, paths: &StorePaths) -> Vec<PathBuf> {
+        let of_lineage = self.name.iter().flat_map(|name| [paths.live(name), paths.archive(name), paths.conf(name)]);
+        of_lineage.chain(self.path.clone()).collect()
+    }
+}
+
+/// What is there for an instant, too, while a run is at work that will end well.
+fn is_often_passing(code: FindingCode) -> bool {
+    matches!(
+        code,
+        FindingCode::ArchiveWithoutConf
+            | FindingCode::InterruptedSwitch
+            | FindingCode::LiveWithoutConf
+            | FindingCode::MixedVersions
+            | FindingCode::NewerVersionNotLive
+    )
 }
 
 struct Audit<'s> {

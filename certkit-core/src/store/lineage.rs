@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::read::{bounded, regular_file};
+use super::settling::settled;
 use super::targets;
-use super::{ConfError, Kind, RenewalConf, Store, StoreError};
+use super::{ConfError, Kind, RenewalConf, Store, StoreError, StorePaths};
 use crate::{Certificate, Chain, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version};
 
 /// A lineage whose conf and live links can be used. The certificate files are read when asked for.
 #[derive(Clone, Debug)]
 pub struct Lineage {
+    /// The store's.
+    paths: Arc<StorePaths>,
     pub(crate) name: LineageName,
     pub(crate) conf_path: PathBuf,
     pub(crate) conf: RenewalConf,
@@ -145,7 +149,8 @@ pub struct VersionFiles {
 
 impl Store {
     /// All lineages in certbot's listing order (`renewal/*.conf`, bytewise by path), each read when the iterator comes to
-    /// it. One that is broken is an `Err` of the iterator; one that is removed meanwhile is passed over.
+    /// it. One that is broken is an `Err` of the iterator; one that is removed meanwhile is passed over. What looks broken
+    /// while another process that holds the store's lock changes it is looked at again, for two seconds at most.
     pub fn lineages(&self) -> Result<Lineages<'_>, StoreError> {
         let dir = self.paths.renewal_dir();
         let mut names = super::folder_names(&dir)?;
@@ -167,7 +172,19 @@ impl Store {
     #[allow(clippy::result_large_err, reason = "read once, at the edge")]
     fn load(&self, conf_path: PathBuf, file_name: &OsStr) -> Result<Option<Lineage>, BrokenLineage> {
         let mut conf = None;
-        match read_lineage(&conf_path, file_name, &mut conf) {
+        let live = self.paths.live_dir().join(Path::new(file_name).file_stem().unwrap_or_default());
+        // Links to different versions are no error here, and yet nobody should see them.
+        let is_sound = |seen: &Result<Lineage, _>| seen.as_ref().is_ok_and(|seen| seen.live_version().is_some());
+        let read = settled(
+            &self.paths,
+            |_| vec![conf_path.clone(), live.clone()],
+            is_sound,
+            || {
+                conf = None;
+                read_lineage(&self.paths, &conf_path, file_name, &mut conf)
+            },
+        );
+        match read {
             Ok(lineage) => Ok(Some(lineage)),
             // Removed since the folder was read, or never there; a link to nothing is there, however.
             Err(BrokenReason::Unreadable(error))
@@ -224,7 +241,12 @@ impl Iterator for Lineages<'_> {
     }
 }
 
-fn read_lineage(conf_path: &Path, file_name: &OsStr, read: &mut Option<RenewalConf>) -> Result<Lineage, BrokenReason> {
+fn read_lineage(
+    paths: &Arc<StorePaths>,
+    conf_path: &Path,
+    file_name: &OsStr,
+    read: &mut Option<RenewalConf>,
+) -> Result<Lineage, BrokenReason> {
     let stem = file_name.to_str().ok_or(BrokenReason::NameNotUtf8)?;
     let name = LineageName::new(stem.strip_suffix(".conf").unwrap_or(stem))?;
     let conf = RenewalConf::parse(&bounded(conf_path, RenewalConf::MAX_BYTES)?)?;
@@ -235,7 +257,9 @@ fn read_lineage(conf_path: &Path, file_name: &OsStr, read: &mut Option<RenewalCo
         Ok((links, targets))
     };
     match links_and_targets() {
-        Ok((links, targets)) => Ok(Lineage { name, conf_path: conf_path.to_owned(), conf, links, targets }),
+        Ok((links, targets)) => {
+            Ok(Lineage { paths: Arc::clone(paths), name, conf_path: conf_path.to_owned(), conf, links, targets })
+        }
         Err(reason) => {
             *read = Some(conf);
             Err(reason)
@@ -324,7 +348,8 @@ impl Lineage {
 
     /// certbot's checks of what is live: fullchain is cert and chain, the key belongs to the certificate, the certificate
     /// is signed by the first of the chain. Without `math` signatures are not checked and keys only where they carry
-    /// their public key. Reads the files again when the links change meanwhile.
+    /// their public key. Reads the files again when the links change meanwhile, and for two seconds at most while another
+    /// process that holds the store's lock changes them.
     pub fn check_live(&self, math: Option<&dyn KeyMath>) -> Result<(), BrokenReason> {
         self.checked_certificate(math).and_then(|(_, checked)| checked)
     }
@@ -335,13 +360,15 @@ impl Lineage {
         &self,
         math: Option<&dyn KeyMath>,
     ) -> Result<(Certificate, Result<(), BrokenReason>), BrokenReason> {
-        match self.look(math) {
+        let places = |_: &_| vec![self.conf_path.clone(), folder_of(self.live_path(Kind::Cert)).to_owned()];
+        let is_sound = |seen: &Result<_, _>| matches!(seen, Ok((_, Ok(()))));
+        settled(&self.paths, places, is_sound, || match self.look(math) {
             Ok((leaf, Ok(()))) => Ok((leaf, Ok(()))),
             unsound => match self.moved()? {
                 Some(now) => now.look(math),
                 None => unsound,
             },
-        }
+        })
     }
 
     fn look(&self, math: Option<&dyn KeyMath>) -> Result<(Certificate, Result<(), BrokenReason>), BrokenReason> {

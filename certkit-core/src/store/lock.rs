@@ -14,7 +14,7 @@ use nix::libc;
 use rustix::fs::OFlags;
 
 use super::files::ensure_dir;
-use super::{LockedStore, Store, StoreError};
+use super::{LockedStore, Store, StoreError, StorePaths};
 
 /// certbot's name for the file.
 const LOCK_FILE: &str = ".certbot.lock";
@@ -57,32 +57,48 @@ pub struct HeldBySomebody {
 impl Store {
     /// Whether somebody holds a lock of the store. Nothing is locked, made or written.
     pub fn lock_holder(&self) -> Result<Option<HeldBySomebody>, StoreError> {
-        let paths = self.paths();
-        for dir in [&paths.logs_dir, &paths.config_dir, &paths.work_dir] {
-            let path = dir.join(LOCK_FILE);
-            let opened = fs::OpenOptions::new()
-                .read(true)
-                .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits() as i32)
-                .open(&path);
-            let mut file = match opened {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(StoreError::new("open", &path, error)),
-            };
-            let mut lock = whole_file();
-            match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)) {
-                Ok(_) if lock.l_type == libc::F_UNLCK as libc::c_short => {}
-                Ok(_) => {
-                    let since = file.metadata().ok().map(|metadata| metadata.mtime());
-                    let holder = holder(&mut file);
-                    let holder = holder.trim_start_matches([' ', '(']).trim_end_matches(')').to_owned();
-                    return Ok(Some(HeldBySomebody { path, holder, since }));
-                }
-                Err(error) => return Err(StoreError::new("read", &path, io::Error::from(error))),
-            }
-        }
-        Ok(None)
+        let Some((path, mut file)) = held(self.paths())? else { return Ok(None) };
+        let since = file.metadata().ok().map(|metadata| metadata.mtime());
+        let holder = holder(&mut file);
+        let holder = holder.trim_start_matches([' ', '(']).trim_end_matches(')').to_owned();
+        Ok(Some(HeldBySomebody { path, holder, since }))
     }
+}
+
+/// When the lock was taken that another process than this one holds, in seconds since 1970.
+pub(super) fn held_by_another_since(paths: &StorePaths) -> Option<i64> {
+    match held(paths) {
+        Ok(None) => None,
+        Ok(Some((_, mut file))) => {
+            let is_ours = holding_process(&mut file) == Some(std::process::id());
+            (!is_ours).then(|| file.metadata().map_or(i64::MIN, |metadata| metadata.mtime()))
+        }
+        // Who may not open lock files sees that there is one: mostly it is removed when a run ends.
+        Err(error) => fs::symlink_metadata(&error.path).ok().map(|metadata| metadata.mtime()),
+    }
+}
+
+/// The first lock file that somebody holds.
+fn held(paths: &StorePaths) -> Result<Option<(PathBuf, File)>, StoreError> {
+    for dir in [&paths.logs_dir, &paths.config_dir, &paths.work_dir] {
+        let path = dir.join(LOCK_FILE);
+        let opened = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits() as i32)
+            .open(&path);
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(StoreError::new("open", &path, error)),
+        };
+        let mut lock = whole_file();
+        match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)) {
+            Ok(_) if lock.l_type == libc::F_UNLCK as libc::c_short => {}
+            Ok(_) => return Ok(Some((path, file))),
+            Err(error) => return Err(StoreError::new("read", &path, io::Error::from(error))),
+        }
+    }
+    Ok(None)
 }
 
 /// The store could not be locked.
@@ -172,9 +188,21 @@ fn whole_file() -> libc::flock {
 
 /// Who holds the lock, in words; empty when nobody can tell.
 fn holder(file: &mut File) -> String {
+    match holding_process(file) {
+        Some(pid) if pid == std::process::id() => format!(" (process {pid}, this one)"),
+        Some(pid) => match command(pid) {
+            Some(command) => format!(" (process {pid}, {})", crate::escape(&command)),
+            None => format!(" (process {pid})"),
+        },
+        None => String::new(),
+    }
+}
+
+/// The process that holds the lock, as far as anybody can tell.
+fn holding_process(file: &mut File) -> Option<u32> {
     let mut lock = whole_file();
-    let pid = match fcntl(&*file, FcntlArg::F_OFD_GETLK(&mut lock)) {
-        Ok(_) if lock.l_type == libc::F_UNLCK as libc::c_short => return String::new(),
+    match fcntl(&*file, FcntlArg::F_OFD_GETLK(&mut lock)) {
+        Ok(_) if lock.l_type == libc::F_UNLCK as libc::c_short => None,
         // A POSIX lock carries its process; 0 is one in another namespace.
         Ok(_) if lock.l_pid > 0 => u32::try_from(lock.l_pid).ok(),
         // An open-file-description lock does not, so certkit writes it into the file.
@@ -183,14 +211,6 @@ fn holder(file: &mut File) -> String {
             let read = file.rewind().and_then(|()| file.take(64).read_to_string(&mut text));
             read.ok().and_then(|_| text.trim().strip_prefix("certkit ")?.parse().ok())
         }
-    };
-    match pid {
-        Some(pid) if pid == std::process::id() => format!(" (process {pid}, this one)"),
-        Some(pid) => match command(pid) {
-            Some(command) => format!(" (process {pid}, {})", crate::escape(&command)),
-            None => format!(" (process {pid})"),
-        },
-        None => String::new(),
     }
 }
 

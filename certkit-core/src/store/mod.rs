@@ -67,6 +67,8 @@ pub use repair::{Diagnosis, Repair, RepairReport};
 mod rollover;
 pub use rollover::{Rollover, RolloverError};
 
+mod settling;
+
 mod spare;
 pub use spare::{SpareMemory, ToldMemory};
 
@@ -85,11 +87,13 @@ pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError, veri
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A certbot tree that is read. Nothing here writes: no directory is made, no link repaired, no log rotated.
 #[derive(Clone, Debug)]
 pub struct Store {
-    paths: StorePaths,
+    /// Shared with the lineages, which ask who is at work.
+    paths: Arc<StorePaths>,
 }
 
 impl Store {
@@ -102,7 +106,7 @@ impl Store {
         };
         // An error is not an absence: a store that cannot be looked into must not look empty.
         folder_names(&paths.config_dir)?;
-        Ok(Self { paths })
+        Ok(Self { paths: Arc::new(paths) })
     }
 
     /// The three directories.

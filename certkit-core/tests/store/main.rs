@@ -13,4 +13,5 @@ mod modes;
 mod recover;
 mod repair;
 mod rollover;
+mod settling;
 mod verify;

@@ -152,6 +152,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     };
     let asked = edits.clone();
     let mut request = Request::obtain(name.clone(), identifiers, edits);
+    request.must_be_new = is_new;
     request.may_be_test = context.invocation.typed.renewal.break_my_certs;
     request.new_key = invocation.typed.key.new_key;
     request.mode = mode(context);
