@@ -49,7 +49,7 @@ impl Store {
     fn look_again_where_archives_are_shared(&self, looked: &mut [Looked]) -> Result<(), StoreError> {
         let mut archives: Vec<(&Path, &LineageName)> =
             looked.iter().filter_map(|one| Some((one.archives.as_ref()?.own.as_path(), one.name.as_ref()?))).collect();
-        archives.sort_by(|(one, _), (other, _)| one.cmp(other));
+        archives.sort_by_key(|(dir, _)| *dir);
         let mut again = Vec::new();
         for (position, one) in looked.iter().enumerate() {
             let (Some(name), Some(of_one)) = (&one.name, &one.archives) else { continue };

@@ -86,7 +86,7 @@ impl OpenFolders {
         if *common.get_or_insert(version) != version {
             return None;
         }
-        let stat = statat(&self.archive, &*version_file, AtFlags::empty()).ok()?;
+        let stat = statat(&self.archive, version_file, AtFlags::empty()).ok()?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return None;
         }
@@ -102,6 +102,9 @@ mod tests {
 
     use super::super::targets::targets;
     use super::*;
+
+    /// Makes something of a lineage that certbot does not lay.
+    type Spoil = fn(&StorePaths, &LineageName, &[PathBuf; 4]);
 
     /// A tree with one lineage that lies as certbot lays it.
     fn tree() -> (tempfile::TempDir, StorePaths, LineageName, [PathBuf; 4]) {
@@ -136,7 +139,7 @@ mod tests {
 
     #[test]
     fn whatever_is_not_as_certbot_lays_it_is_left_to_the_careful_look() {
-        let spoils: [(&str, fn(&StorePaths, &LineageName, &[PathBuf; 4])); 8] = [
+        let spoils: [(&str, Spoil); 8] = [
             ("another version", |_, _, links| relink(&links[3], "../../archive/a.example/fullchain1.pem")),
             ("another lineage", |_, _, links| relink(&links[3], "../../archive/b.example/fullchain2.pem")),
             ("another kind", |_, _, links| relink(&links[3], "../../archive/a.example/chain2.pem")),
@@ -160,7 +163,7 @@ mod tests {
         let (_dir, paths, name, links) = tree();
         let other = LineageName::new("a.exampl").unwrap();
         assert_eq!(OpenFolders::open(&paths).unwrap().targets(&other, &links), None);
-        let [cert, privkey, chain, _] = links.clone();
+        let [cert, privkey, chain, _] = links;
         let moved = [cert, privkey, chain, paths.config_dir.join("fullchain.pem")];
         assert_eq!(OpenFolders::open(&paths).unwrap().targets(&name, &moved), None);
     }
