@@ -1,7 +1,7 @@
 //! Where everything that people and programs read goes out: results to stdout, messages to stderr, all of it to the log.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead as _, IsTerminal as _, Write};
+use std::io::{self, BufRead as _, BufWriter, IsTerminal as _, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
@@ -15,6 +15,9 @@ use crate::log::Log;
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Bytes that are written at once: far more than a line, far less than a long list.
+const OUT_BUFFER: usize = 64 << 10;
 
 /// How much is said, and in which form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,9 +93,19 @@ impl Ui {
         }
     }
 
+    /// A result that may be long, written while it is made: stdout, unless `-q` or `--json`. It is not in the log.
+    pub(crate) fn long_result(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        if !self.voice.quiet && !self.voice.json {
+            self.write_out(write);
+        }
+    }
+
     /// The one JSON document.
-    pub(crate) fn json(&self, document: &serde_json::Value) {
-        self.to_out(&format!("{}\n", crate::render::json_text(document)));
+    pub(crate) fn json(&self, document: &impl serde::Serialize) {
+        self.write_out(|out| {
+            crate::render::write_json(document, out)?;
+            out.write_all(b"\n")
+        });
     }
 
     /// Text that was asked for by itself, such as help: stdout, whatever the voice.
@@ -186,8 +199,14 @@ impl Ui {
     }
 
     fn to_out(&self, text: &str) {
+        self.write_out(|out| out.write_all(text.as_bytes()));
+    }
+
+    fn write_out(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        // Without it each line of a long text is a system call.
+        let mut buffered = BufWriter::with_capacity(OUT_BUFFER, &mut *out);
+        let written = write(&mut buffered).and_then(|()| buffered.flush());
         // A reader that went away (`| head`) is no failure of ours, and there is nobody left to tell.
         if let Err(problem) = written
             && problem.kind() != io::ErrorKind::BrokenPipe

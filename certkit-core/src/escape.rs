@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 /// Replaces what could steer a terminal or break a line: control characters, line and paragraph separators and
 /// bidirectional controls become `\u{…}`; a backslash stays as it is. Text without any is returned unchanged.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(steers) {
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain || !text.chars().any(steers) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);

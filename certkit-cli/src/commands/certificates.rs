@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::render::certificates::{CertificateFacts, Listed, Listing, json, text};
+use crate::render::certificates::{CertificateFacts, Document, Listed, Listing, write_text};
 use crate::render::words;
 use crate::ui::shown;
 
@@ -62,9 +62,9 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             wanted_name.iter().cloned().chain(listing.lineages.iter().map(|one| one.name.clone())).collect();
         listing.findings.retain(|finding| names.iter().any(|name| concerns(finding, name)));
     }
-    context.ui.result(&text(&listing, context.now));
+    context.ui.long_result(|out| write_text(&listing, now, out));
     if context.ui.voice().json {
-        context.ui.json(&json(&listing, context.now));
+        context.ui.json(&Document { listing: &listing, now });
     }
     if context.ui.voice().quiet {
         for broken in listing.lineages.iter().filter(|one| one.error.is_some()) {

@@ -1,11 +1,13 @@
 //! The list of stored certificates, in certbot's layout of lines and as JSON.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use certkit_core::decision::DueDecision;
 use certkit_core::store::Kind;
 use certkit_core::{Finding, Validity, ValidityStatus, Version, escape};
 use chrono::{DateTime, Utc};
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
 use super::{FRAME, json_time, words};
@@ -56,42 +58,45 @@ pub(crate) struct CertificateFacts {
     pub(crate) validity: Validity,
 }
 
-/// The report in certbot's frame.
-pub(crate) fn text(listing: &Listing, now: DateTime<Utc>) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    let (usable, broken): (Vec<_>, Vec<_>) = listing.lineages.iter().partition(|one| one.error.is_none());
+/// The report in certbot's frame, written line by line: there may be thousands of certificates.
+pub(crate) fn write_text(listing: &Listing, now: DateTime<Utc>, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\n{FRAME}")?;
+    let usable = || listing.lineages.iter().filter(|one| one.error.is_none());
+    let broken = || listing.lineages.iter().filter(|one| one.error.is_some());
     if listing.lineages.is_empty() && !listing.filtered {
-        lines.push("No certificates found.".to_owned());
+        writeln!(out, "No certificates found.")?;
     }
     // certbot prints this heading even when the filter leaves nothing.
-    if !usable.is_empty() || listing.filtered {
+    if usable().next().is_some() || listing.filtered {
         let matching = if listing.filtered { "matching " } else { "" };
-        lines.push(format!("Found the following {matching}certs:"));
-        if usable.is_empty() {
-            lines.push(String::new());
+        writeln!(out, "Found the following {matching}certs:")?;
+        if usable().next().is_none() {
+            writeln!(out)?;
         }
-        lines.extend(usable.iter().map(|one| lines_of(one, now)));
+        for one in usable() {
+            writeln!(out, "{}", lines_of(one, now))?;
+        }
     }
-    if !broken.is_empty() {
-        lines.push("\nThe following renewal configurations were invalid:".to_owned());
-        for one in &broken {
-            lines.push(format!("  {}", shown(&one.conf_path)));
+    if broken().next().is_some() {
+        writeln!(out, "\nThe following renewal configurations were invalid:")?;
+        for one in broken() {
+            writeln!(out, "  {}", shown(&one.conf_path))?;
         }
-        lines.push("\nWhy they are invalid:".to_owned());
-        for one in &broken {
+        writeln!(out, "\nWhy they are invalid:")?;
+        for one in broken() {
             let (name, reason) = (escape(&one.name), one.error.as_deref().unwrap_or_default());
-            lines.push(format!("  {name}: {}", escape(reason)));
-            lines.push(format!("    What to do: {}.", words::cure_for(words::broken_cure(reason), &name)));
+            writeln!(out, "  {name}: {}", escape(reason))?;
+            writeln!(out, "    What to do: {}.", words::cure_for(words::broken_cure(reason), &name))?;
         }
     }
     if !listing.findings.is_empty() {
-        lines.push("\nProblems:".to_owned());
+        writeln!(out, "\nProblems:")?;
         for finding in &listing.findings {
-            lines.push(format!("  {}: {}.", finding.subject, finding.what()));
-            lines.push(format!("    What to do: {}.", words::cure_for(finding.cure(), &finding.subject)));
+            writeln!(out, "  {}: {}.", finding.subject, finding.what())?;
+            writeln!(out, "    What to do: {}.", words::cure_for(finding.cure(), &finding.subject))?;
         }
     }
-    format!("\n{FRAME}\n{}\n{FRAME}\n", lines.join("\n"))
+    writeln!(out, "{FRAME}")
 }
 
 fn lines_of(listed: &Listed, now: DateTime<Utc>) -> String {
@@ -137,14 +142,29 @@ fn validity_words(listed: &Listed, certificate: &CertificateFacts, now: DateTime
     }
 }
 
-/// The document of `certificates --json`.
-pub(crate) fn json(listing: &Listing, now: DateTime<Utc>) -> Value {
-    json!({
-        "schema": 1,
-        "now": json_time(now),
-        "lineages": listing.lineages.iter().map(|one| json_of(one, now)).collect::<Vec<_>>(),
-        "problems": listing.findings.iter().map(problem).collect::<Vec<_>>(),
-    })
+/// The document of `certificates --json`. Each part of its lists is made when it is written.
+pub(crate) struct Document<'l> {
+    pub(crate) listing: &'l Listing,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Serialize for Document<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// A list whose members are made one by one.
+        struct Each<'i, T, F>(&'i [T], F);
+        impl<T, F: Fn(&T) -> Value> Serialize for Each<'_, T, F> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.iter().map(&self.1))
+            }
+        }
+        // In the order of the alphabet, as every other document.
+        let mut document = serializer.serialize_map(Some(4))?;
+        document.serialize_entry("lineages", &Each(&self.listing.lineages, |one: &Listed| json_of(one, self.now)))?;
+        document.serialize_entry("now", &json_time(self.now))?;
+        document.serialize_entry("problems", &Each(&self.listing.findings, problem))?;
+        document.serialize_entry("schema", &1)?;
+        document.end()
+    }
 }
 
 /// A finding in JSON.
@@ -221,6 +241,12 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
+
+    fn text(listing: &Listing, now: DateTime<Utc>) -> String {
+        let mut text = Vec::new();
+        write_text(listing, now, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
 
     fn now() -> DateTime<Utc> {
         "2026-11-23T14:35:13Z".parse().unwrap()
@@ -313,7 +339,7 @@ Found the following certs:
         )), "{shown}");
         assert!(shown.contains("\nProblems:\n  live/a.example.com: a live directory without"), "{shown}");
         assert!(!shown.contains('\u{1b}'));
-        let document = json(&listing, now());
+        let document = serde_json::to_value(Document { listing: &listing, now: now() }).unwrap();
         assert_eq!(document["lineages"][0]["status"], "broken");
         assert_eq!(document["lineages"][0]["not_after"], Value::Null);
         assert_eq!(document["problems"][0]["path"], "live/a.example.com");

@@ -22,7 +22,7 @@ pub(crate) mod screen;
 pub(crate) mod status;
 pub(crate) mod table;
 mod values;
-pub(crate) use values::{hex, json_text, json_time};
+pub(crate) use values::{hex, json_time, write_json};
 pub(crate) mod words;
 
 pub(crate) use certkit_core::words::{date, time};

@@ -165,7 +165,10 @@ impl Certificate {
     /// a host name), then the other DNS names in the certificate's order, then the addresses. Outside text.
     /// Alternative names that cannot be read are left out.
     pub fn listed_names(&self) -> Vec<String> {
-        let folded = |name: &str| name.strip_suffix('.').unwrap_or(name).to_lowercase();
+        let folded = |name: &str| {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            if name.is_ascii() { name.to_ascii_lowercase() } else { name.to_lowercase() }
+        };
         let names = self.alternative_names().unwrap_or_default();
         let common_name = name::common_names(self.subject_der()).next();
         let others = names.dns.iter().filter(|dns| common_name.as_ref() != Some(*dns));

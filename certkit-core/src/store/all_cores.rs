@@ -58,7 +58,10 @@ pub(super) fn map<I: Sync, T: Send>(items: &[I], look: impl Fn(&I) -> T + Sync) 
         done
     });
     done.sort_unstable_by_key(|(start, _)| *start);
-    done.into_iter().flat_map(|(_, looked)| looked).collect()
+    // At once as large as it becomes: with thousands of items an outgrown copy counts.
+    let mut all = Vec::with_capacity(items.len());
+    done.into_iter().for_each(|(_, looked)| all.extend(looked));
+    all
 }
 
 #[cfg(test)]

@@ -1,21 +1,22 @@
 //! What is inconsistent in the tree.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{OsStr, OsString};
+mod of_lineage;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::in_use::real;
-use super::permissions;
+use super::permissions::{self, OfLineage};
 use super::settling::settled;
-use super::targets::absolute;
-use super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths, folder_names};
+use super::{Store, StoreError, StorePaths, folder_names};
 use crate::{Finding, FindingCode, LineageName, Severity};
+use of_lineage::Looked;
 
 impl Store {
     /// Every inconsistency that can be seen without asking anybody: orphans, mixed links, interrupted switches, newer
     /// versions that are not live, pending orders, account keys being changed, what others can read, change or own,
     /// certificates set aside, damaged state files. Broken lineages are among them. What is in the certificates is not read:
-    /// [`Store::diagnose`] does that, and tells of more that is harmless.
+    /// [`Store::diagnose`] does that, and tells of more that is harmless. All cores look where there are many lineages.
     pub fn audit(&self) -> Result<Vec<Finding>, StoreError> {
         Ok(self.audited()?.into_iter().map(|audited| audited.finding).collect())
     }
@@ -30,30 +31,50 @@ impl Store {
     }
 
     fn audited_once(&self) -> Result<Vec<Audited>, StoreError> {
-        let lineages: Vec<_> = self.lineages()?.collect();
-        let mut archives: BTreeMap<PathBuf, Vec<LineageName>> = BTreeMap::new();
-        for lineage in lineages.iter().flatten() {
-            let dir = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
-                Some(dir) => absolute(Path::new(dir))?,
-                None => self.paths.archive(lineage.name()),
-            };
-            archives.entry(dir).or_default().push(lineage.name().clone());
+        let looked = self.map_lineages(|lineage| Looked::at(self, &lineage, &[]))?;
+        let mut looked = looked.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.look_again_where_archives_are_shared(&mut looked)?;
+        let mut audit = Audit { store: self, findings: Vec::new(), used: BTreeSet::new() };
+        let (mut known, mut permissions) = (BTreeSet::new(), Vec::with_capacity(looked.len()));
+        for one in looked {
+            audit.findings.extend(one.findings);
+            audit.used.extend(one.used);
+            // Those of broken ones are looked at where something is remembered of them.
+            known.extend(one.name.filter(|_| one.archives.is_some()));
+            permissions.push(one.permissions);
         }
-        let mut audit = Audit { store: self, findings: Vec::new(), used: BTreeSet::new(), archives };
-        for lineage in &lineages {
-            match lineage {
-                Ok(lineage) => audit.lineage(lineage)?,
-                Err(broken) => audit.broken(broken)?,
-            }
-        }
-        audit.permissions(&lineages);
+        audit.permissions(permissions);
         audit.orphans(&self.paths.live_dir(), FindingCode::LiveWithoutConf);
         audit.orphans(&self.paths.archive_dir(), FindingCode::ArchiveWithoutConf);
         audit.pending();
         audit.rollovers();
         audit.aside();
-        audit.memory(&lineages);
+        audit.memory(known);
         Ok(audit.findings)
+    }
+
+    /// Whose archive it is that links lead into is known once all have been looked at: then those few whose links lead to
+    /// where another's versions lie are looked at anew.
+    fn look_again_where_archives_are_shared(&self, looked: &mut [Looked]) -> Result<(), StoreError> {
+        let mut archives: Vec<(&Path, &LineageName)> =
+            looked.iter().filter_map(|one| Some((one.archives.as_ref()?.own.as_path(), one.name.as_ref()?))).collect();
+        archives.sort_by_key(|(dir, _)| *dir);
+        let mut again = Vec::new();
+        for (position, one) in looked.iter().enumerate() {
+            let (Some(name), Some(of_one)) = (&one.name, &one.archives) else { continue };
+            let start = archives.partition_point(|(dir, _)| *dir < of_one.in_use());
+            let here = archives.iter().skip(start).take_while(|(dir, _)| *dir == of_one.in_use());
+            let others: Vec<_> = here.map(|(_, other)| *other).filter(|other| *other != name).collect();
+            if !others.is_empty()
+                && let Some(lineage) = self.lineage(name).transpose()
+            {
+                again.push((position, Looked::at(self, &lineage, &others)?));
+            }
+        }
+        for (position, anew) in again {
+            looked[position] = anew;
+        }
+        Ok(())
     }
 }
 
@@ -69,6 +90,21 @@ impl Audited {
     fn places(&self, paths: &StorePaths) -> Vec<PathBuf> {
         let of_lineage = self.name.iter().flat_map(|name| [paths.live(name), paths.archive(name), paths.conf(name)]);
         of_lineage.chain(self.path.clone()).collect()
+    }
+
+    /// What is wrong with a lineage.
+    fn of(code: FindingCode, name: &LineageName, evidence: impl AsRef<str>) -> Self {
+        Self { finding: Finding::new(code, name.as_str(), evidence), name: Some(name.clone()), path: None }
+    }
+
+    /// What is wrong with a path.
+    fn at(store: &Store, code: FindingCode, path: &Path, evidence: impl AsRef<str>) -> Self {
+        let finding = Finding::new(code, store.paths.relative(path).to_string_lossy(), evidence);
+        Self { finding, name: None, path: Some(path.to_owned()) }
+    }
+
+    fn unreadable(store: &Store, error: &StoreError) -> Self {
+        Self::at(store, FindingCode::Unreadable, &error.path, error.source.to_string())
     }
 }
 
@@ -89,133 +125,9 @@ struct Audit<'s> {
     findings: Vec<Audited>,
     /// The folders that some conf speaks of.
     used: BTreeSet<PathBuf>,
-    /// Where confs say that versions lie, and which do.
-    archives: BTreeMap<PathBuf, Vec<LineageName>>,
 }
 
 impl Audit<'_> {
-    fn lineage(&mut self, lineage: &Lineage) -> Result<(), StoreError> {
-        let name = lineage.name();
-        self.uses(Some(lineage.name()), Some(lineage.conf()))?;
-        let targets = Kind::ALL.map(|kind| lineage.target(kind));
-        self.used.extend(targets.iter().filter_map(|target| target.parent()).map(Path::to_owned));
-
-        self.journal_links(name.as_str(), Some(name), Kind::ALL.map(|kind| lineage.live_path(kind)));
-        self.archive_of_another(lineage)?;
-        let live = lineage.live_version();
-        let foreign = if live.is_none() { self.foreign_links(lineage) } else { Vec::new() };
-        if live.is_none() && foreign.is_empty() {
-            let files = targets.map(|target| target.file_name().unwrap_or_default().to_string_lossy());
-            self.add(FindingCode::MixedVersions, name, files.join(", "));
-        }
-        let is_told =
-            |told: &Audited| told.finding.code == FindingCode::ForeignLink && told.name.as_ref() == Some(name);
-        let foreign = if self.findings.iter().any(is_told) { Vec::new() } else { foreign };
-        // Links that somebody made lead into another's archive do not follow its newer versions.
-        let is_own = !self.findings.iter().any(is_told);
-        for (link, target) in foreign {
-            self.add(FindingCode::ForeignLink, name, format!("{} points to {}", link.display(), target.display()));
-        }
-        match lineage.newest_complete_version() {
-            Ok(Some(newest)) if is_own && live.is_some_and(|live| newest > live) => {
-                self.add(FindingCode::NewerVersionNotLive, name, format!("version {newest}"));
-            }
-            Ok(_) => {}
-            Err(error) => self.unreadable(&error),
-        }
-        Ok(())
-    }
-
-    fn broken(&mut self, broken: &BrokenLineage) -> Result<(), StoreError> {
-        let stem = broken.conf_path.file_stem().and_then(OsStr::to_str);
-        let name = stem.and_then(|stem| LineageName::new(stem).ok());
-        self.uses(name.as_ref(), broken.conf.as_ref())?;
-        if let Some(conf) = &broken.conf {
-            let links = Kind::ALL.map(|kind| Path::new(conf.live_path(kind).unwrap_or_default()));
-            self.journal_links(&broken.name, name.as_ref(), links);
-            // What its links point to belongs to it, whatever is wrong with the others.
-            for link in links.iter().filter(|link| !link.as_os_str().is_empty()) {
-                let Ok(target) = std::fs::read_link(link) else { continue };
-                let folder = link.parent().map(|parent| parent.join(target)).and_then(|path| absolute(&path).ok());
-                self.used.extend(folder.and_then(|path| path.parent().map(Path::to_owned)));
-            }
-        }
-        let finding = Finding::new(FindingCode::BrokenLineage, &broken.name, broken.reason.to_string());
-        self.findings.push(Audited { finding, name, path: Some(broken.conf_path.clone()) });
-        Ok(())
-    }
-
-    /// Links into the archive of another lineage, and links that mean something else to certbot.
-    fn archive_of_another(&mut self, lineage: &Lineage) -> Result<(), StoreError> {
-        let (name, dir) = (lineage.name(), lineage.archive_dir());
-        let own = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
-            Some(dir) => absolute(Path::new(dir))?,
-            None => self.store.paths.archive(name),
-        };
-        let others: Vec<_> = self.archives.get(dir).into_iter().flatten().filter(|other| *other != name).collect();
-        let is_home = others.iter().any(|other| self.store.paths.archive(other) == dir);
-        if !others.is_empty() && (is_home || own != dir) {
-            let others: Vec<_> = others.iter().map(|other| format!("`{other}`")).collect();
-            let evidence = format!("its links lead into {}, the archive of {}", self.shown(dir), others.join(", "));
-            self.add(FindingCode::ForeignLink, name, evidence);
-        } else if lineage.live_version().is_some() && own != dir && real(&own)? != real(dir)? {
-            let (said, led) = (self.shown(&own), self.shown(dir));
-            self.add(FindingCode::ArchiveDirDiffers, name, format!("it says {said}, and they lead to {led}"));
-        }
-        let link = lineage.live_path(Kind::Cert);
-        if let (Ok(to_system), Ok(by_name)) =
-            (std::fs::canonicalize(link), std::fs::canonicalize(lineage.target(Kind::Cert)))
-            && to_system != by_name
-        {
-            let evidence = format!("{} means {} to the system", self.shown(link), to_system.display());
-            self.add(FindingCode::ForeignLink, name, evidence);
-        }
-        Ok(())
-    }
-
-    /// A conf speaks of its own folders, of `archive_dir`, and of those of its live links.
-    fn uses(&mut self, name: Option<&LineageName>, conf: Option<&RenewalConf>) -> Result<(), StoreError> {
-        let paths = &self.store.paths;
-        self.used.extend(name.iter().flat_map(|name| [paths.live(name), paths.archive(name)]));
-        let Some(conf) = conf else { return Ok(()) };
-        for dir in conf.archive_dir().into_iter().filter(|dir| !dir.is_empty()) {
-            self.used.insert(absolute(Path::new(dir))?);
-        }
-        for link in Kind::ALL.iter().filter_map(|kind| Path::new(conf.live_path(*kind)?).parent()) {
-            self.used.insert(absolute(link)?);
-        }
-        Ok(())
-    }
-
-    /// certbot's journal of a switch: `previous_KIND.pem` beside the live link.
-    fn journal_links(&mut self, shown: &str, name: Option<&LineageName>, links: [&Path; 4]) {
-        let journals = Kind::ALL.iter().zip(links).map(|(kind, link)| {
-            let journal = format!("previous_{}.pem", kind.as_str());
-            link.with_file_name(journal)
-        });
-        let found: Vec<_> = journals.filter(|path| path.symlink_metadata().is_ok()).collect();
-        if let Some(first) = found.first() {
-            let evidence = format!("{} of 4 journal links, such as {}", found.len(), self.shown(first));
-            let finding = Finding::new(FindingCode::InterruptedSwitch, shown, evidence);
-            self.findings.push(Audited { finding, name: name.cloned(), path: None });
-        }
-    }
-
-    /// Links that don't lead to a version in the folder that the first of them leads to, or not in that of the conf.
-    fn foreign_links<'l>(&self, lineage: &'l Lineage) -> Vec<(&'l Path, &'l Path)> {
-        let conf_dir = lineage.conf().archive_dir().filter(|dir| !dir.is_empty());
-        let own = conf_dir.and_then(|dir| absolute(Path::new(dir)).ok());
-        let own = own.unwrap_or_else(|| self.store.paths.archive(lineage.name()));
-        let links = Kind::ALL.map(|kind| (kind, lineage.live_path(kind), lineage.target(kind)));
-        // A whole archive that was moved is somebody's decision; a single link elsewhere is not.
-        let together = links.iter().all(|(.., target)| target.parent() == Some(lineage.archive_dir()));
-        let foreign = links.into_iter().filter(|(kind, _, target)| {
-            let named = target.file_name().and_then(OsStr::to_str).and_then(|name| kind.version_of(name)).is_some();
-            !named || (!together && target.parent() != Some(own.as_path()))
-        });
-        foreign.map(|(_, link, target)| (link, target)).collect()
-    }
-
     fn orphans(&mut self, dir: &Path, code: FindingCode) {
         for name in self.names_in(dir) {
             let path = dir.join(&name);
@@ -280,13 +192,16 @@ impl Audit<'_> {
         }
     }
 
-    fn memory(&mut self, lineages: &[Result<Lineage, BrokenLineage>]) {
-        let known = lineages.iter().flatten().map(|lineage| lineage.name().clone());
-        let remembered = self.store.remembered().unwrap_or_else(|error| {
-            self.unreadable(&error);
-            Vec::new()
-        });
-        for name in known.chain(remembered).collect::<BTreeSet<_>>() {
+    fn memory(&mut self, known: BTreeSet<LineageName>) {
+        let names = match self.store.remembered() {
+            // Of whom nothing is remembered there is nothing to read.
+            Ok(remembered) => remembered.into_iter().collect(),
+            Err(error) => {
+                self.unreadable(&error);
+                known
+            }
+        };
+        for name in names {
             match self.store.state(&name) {
                 Ok((_, finding)) => {
                     let path = self.store.paths.state_file(&name);
@@ -316,10 +231,10 @@ impl Audit<'_> {
     }
 
     fn unreadable(&mut self, error: &StoreError) {
-        self.add_at(FindingCode::Unreadable, &error.path, error.source.to_string());
+        self.findings.push(Audited::unreadable(self.store, error));
     }
 
-    fn permissions(&mut self, lineages: &[Result<Lineage, BrokenLineage>]) {
+    fn permissions(&mut self, lineages: Vec<OfLineage>) {
         let (problems, errors) = permissions::problems(self.store, lineages);
         for problem in problems.into_iter().filter(|problem| problem.severity() > Severity::Notice) {
             let finding = problem.finding(&self.store.paths);
@@ -329,13 +244,11 @@ impl Audit<'_> {
     }
 
     fn add(&mut self, code: FindingCode, name: &LineageName, evidence: impl AsRef<str>) {
-        let finding = Finding::new(code, name.as_str(), evidence);
-        self.findings.push(Audited { finding, name: Some(name.clone()), path: None });
+        self.findings.push(Audited::of(code, name, evidence));
     }
 
     fn add_at(&mut self, code: FindingCode, path: &Path, evidence: impl AsRef<str>) {
-        let finding = Finding::new(code, self.shown(path), evidence);
-        self.findings.push(Audited { finding, name: None, path: Some(path.to_owned()) });
+        self.findings.push(Audited::at(self.store, code, path, evidence));
     }
 
     fn add_plain(&mut self, finding: Finding) {

@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::read::{bounded, regular_file};
+use super::read::{bounded, bounded_in, regular_file};
 use super::settling::settled;
 use super::targets;
+use super::usual_links::OpenFolders;
 use super::{ConfError, Kind, RenewalConf, Store, StoreError, StorePaths};
 use crate::{Certificate, Chain, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version};
 
@@ -158,7 +159,7 @@ impl Store {
         names.retain(|name| name.as_bytes().ends_with(b".conf") && !name.as_bytes().starts_with(b"."));
         // `x-0001.conf` comes before `x.conf`, because the endings are compared too.
         names.sort_unstable();
-        Ok(Lineages { store: self, dir, names: names.into_iter() })
+        Ok(Lineages { store: self, folders: OpenFolders::open(&self.paths), dir, names: names.into_iter() })
     }
 
     /// One lineage; `Ok(None)` when there is no such conf.
@@ -166,11 +167,16 @@ impl Store {
     pub fn lineage(&self, name: &LineageName) -> Result<Option<Lineage>, BrokenLineage> {
         let path = self.paths.conf(name);
         let file_name = format!("{name}.conf");
-        self.load(path, OsStr::new(&file_name))
+        self.load(path, OsStr::new(&file_name), None)
     }
 
     #[allow(clippy::result_large_err, reason = "read once, at the edge")]
-    fn load(&self, conf_path: PathBuf, file_name: &OsStr) -> Result<Option<Lineage>, BrokenLineage> {
+    fn load(
+        &self,
+        conf_path: PathBuf,
+        file_name: &OsStr,
+        folders: Option<&OpenFolders>,
+    ) -> Result<Option<Lineage>, BrokenLineage> {
         let mut conf = None;
         let live = self.paths.live_dir().join(Path::new(file_name).file_stem().unwrap_or_default());
         // Links to different versions are no error here, and yet nobody should see them.
@@ -181,7 +187,7 @@ impl Store {
             is_sound,
             || {
                 conf = None;
-                read_lineage(&self.paths, &conf_path, file_name, &mut conf)
+                read_lineage(&self.paths, &conf_path, file_name, folders, &mut conf)
             },
         );
         match read {
@@ -208,6 +214,8 @@ impl Store {
 #[derive(Debug)]
 pub struct Lineages<'a> {
     store: &'a Store,
+    /// Where usual lineages lie, opened once for all of them.
+    folders: Option<OpenFolders>,
     dir: PathBuf,
     names: std::vec::IntoIter<std::ffi::OsString>,
 }
@@ -220,7 +228,7 @@ impl Lineages<'_> {
 
     /// The lineage of a conf; none when it is gone.
     pub(super) fn read(&self, name: &OsStr) -> Option<Result<Lineage, BrokenLineage>> {
-        self.store.load(self.dir.join(name), name).transpose()
+        self.store.load(self.dir.join(name), name, self.folders.as_ref()).transpose()
     }
 }
 
@@ -245,15 +253,23 @@ fn read_lineage(
     paths: &Arc<StorePaths>,
     conf_path: &Path,
     file_name: &OsStr,
+    folders: Option<&OpenFolders>,
     read: &mut Option<RenewalConf>,
 ) -> Result<Lineage, BrokenReason> {
     let stem = file_name.to_str().ok_or(BrokenReason::NameNotUtf8)?;
     let name = LineageName::new(stem.strip_suffix(".conf").unwrap_or(stem))?;
-    let conf = RenewalConf::parse(&bounded(conf_path, RenewalConf::MAX_BYTES)?)?;
+    let bytes = match folders {
+        Some(folders) => bounded_in(folders.renewal(), Path::new(file_name), conf_path, RenewalConf::MAX_BYTES)?,
+        None => bounded(conf_path, RenewalConf::MAX_BYTES)?,
+    };
+    let conf = RenewalConf::parse(&bytes)?;
     let links_and_targets = || {
         conf.check_complete()?;
         let links = Kind::ALL.map(|kind| PathBuf::from(conf.live_path(kind).unwrap_or_default()));
-        let targets = targets::targets(&links)?;
+        let targets = match folders.and_then(|folders| folders.targets(&name, &links)) {
+            Some(targets) => targets,
+            None => targets::targets(&links)?,
+        };
         Ok((links, targets))
     };
     match links_and_targets() {

@@ -82,6 +82,8 @@ mod version_texts;
 mod trouble;
 pub use trouble::{FileSystem, immutable_cure, remount_cure};
 
+mod usual_links;
+
 mod verify;
 pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError, verify_for_request};
 

@@ -43,20 +43,44 @@ enum ProblemKind {
     OpenSecret,
 }
 
-/// All of them, and what could not be looked at.
-pub(crate) fn problems(store: &Store, lineages: &[Result<Lineage, BrokenLineage>]) -> (Vec<Problem>, Vec<StoreError>) {
-    let mut look = Look { paths: store.paths(), found: Vec::new(), errors: Vec::new(), seen: BTreeSet::new() };
+/// All of them, and what could not be looked at. `lineages` is what [`of_lineage`] made of each.
+pub(crate) fn problems(store: &Store, lineages: Vec<OfLineage>) -> (Vec<Problem>, Vec<StoreError>) {
+    let mut look = Look::new(store.paths());
     look.tree();
     look.hooks();
     look.accounts(&store.accounts_dir(), 0);
     for lineage in lineages {
-        match lineage {
-            Ok(lineage) => look.lineage(lineage),
-            Err(broken) => look.anything(&broken.conf_path, None),
+        look.errors.extend(lineage.error);
+        for part in lineage.parts {
+            look.take(part);
         }
     }
     look.rest();
     (look.found, look.errors)
+}
+
+/// What [`problems`] has to know of a lineage. It may be looked at on any core.
+pub(crate) fn of_lineage(paths: &StorePaths, lineage: &Result<Lineage, BrokenLineage>) -> OfLineage {
+    let mut look = Look::new(paths);
+    let mut parts = Vec::new();
+    match lineage {
+        Ok(lineage) => look.lineage(lineage, &mut parts),
+        Err(broken) => look.anything(&broken.conf_path, None),
+    }
+    look.part(None, &mut parts);
+    OfLineage { parts, error: look.errors.pop() }
+}
+
+/// What is wrong with the parts of a lineage, and what could not be looked at.
+pub(crate) struct OfLineage {
+    parts: Vec<Part>,
+    error: Option<StoreError>,
+}
+
+/// What is wrong with a folder of lineages, which several may have and which counts once, or with something else.
+struct Part {
+    folder: Option<PathBuf>,
+    found: Vec<Problem>,
 }
 
 impl Problem {
@@ -122,7 +146,25 @@ struct Look<'s> {
     seen: BTreeSet<PathBuf>,
 }
 
-impl Look<'_> {
+impl<'s> Look<'s> {
+    fn new(paths: &'s StorePaths) -> Self {
+        Self { paths, found: Vec::new(), errors: Vec::new(), seen: BTreeSet::new() }
+    }
+
+    /// What was found since the last part is one of its own.
+    fn part(&mut self, folder: Option<&Path>, parts: &mut Vec<Part>) {
+        let found = std::mem::take(&mut self.found);
+        if folder.is_some() || !found.is_empty() {
+            parts.push(Part { folder: folder.map(Path::to_owned), found });
+        }
+    }
+
+    fn take(&mut self, part: Part) {
+        if part.folder.is_none_or(|folder| self.seen.insert(folder)) {
+            self.found.extend(part.found);
+        }
+    }
+
     fn tree(&mut self) {
         let paths = self.paths;
         for path in [paths.config_dir.clone(), paths.renewal_dir()] {
@@ -167,13 +209,16 @@ impl Look<'_> {
         }
     }
 
-    fn lineage(&mut self, lineage: &Lineage) {
+    fn lineage(&mut self, lineage: &Lineage, parts: &mut Vec<Part>) {
         let name = Some(lineage.name());
         self.anything(lineage.conf_path(), name);
+        self.part(None, parts);
         let live = lineage.target(Kind::Privkey);
         self.archive(lineage.archive_dir(), name);
+        self.part(Some(lineage.archive_dir()), parts);
         if let Some(folder) = lineage.live_path(Kind::Cert).parent() {
-            self.live(folder, name);
+            self.anything(folder, name);
+            self.part(Some(folder), parts);
         }
         match fs::metadata(live) {
             // Usually one of those.
@@ -187,12 +232,15 @@ impl Look<'_> {
     fn rest(&mut self) {
         for (top, look) in [
             (self.paths.archive_dir(), Self::archive as fn(&mut Self, &Path, Option<&LineageName>)),
-            (self.paths.live_dir(), Self::live),
+            (self.paths.live_dir(), Self::anything),
         ] {
             let mut names = folder_names(&top).unwrap_or_default();
             names.sort_unstable();
             for file in names {
                 let folder = top.join(&file);
+                if self.seen.contains(&folder) {
+                    continue;
+                }
                 let name = file.to_str().and_then(|file| LineageName::new(file).ok());
                 if fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir()) {
                     look(self, &folder, name.as_ref());
@@ -201,16 +249,7 @@ impl Look<'_> {
         }
     }
 
-    fn live(&mut self, folder: &Path, name: Option<&LineageName>) {
-        if self.seen.insert(folder.to_owned()) {
-            self.anything(folder, name);
-        }
-    }
-
     fn archive(&mut self, folder: &Path, name: Option<&LineageName>) {
-        if !self.seen.insert(folder.to_owned()) {
-            return;
-        }
         self.anything(folder, name);
         let mut files = folder_names(folder).unwrap_or_default();
         files.sort_unstable();

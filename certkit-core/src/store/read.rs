@@ -1,5 +1,6 @@
 //! Reading one file of the tree: regular files only, of bounded size, without ever waiting.
 
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
@@ -40,15 +41,30 @@ pub(crate) fn bounded_if(
     max: usize,
     check: impl FnOnce(&Stat) -> std::io::Result<()>,
 ) -> Result<Vec<u8>, StoreError> {
+    read_in(CWD, path, path, max, check)
+}
+
+/// As [`bounded`] for a file that is named from an open folder; `path` is where it lies, for messages.
+pub(super) fn bounded_in(folder: BorrowedFd<'_>, name: &Path, path: &Path, max: usize) -> Result<Vec<u8>, StoreError> {
+    read_in(folder, name, path, max, |_| Ok(()))
+}
+
+fn read_in(
+    folder: BorrowedFd<'_>,
+    name: &Path,
+    path: &Path,
+    max: usize,
+    check: impl FnOnce(&Stat) -> std::io::Result<()>,
+) -> Result<Vec<u8>, StoreError> {
     let fail = |source: std::io::Error| StoreError::new("read", path, source);
     // Opening a pipe would wait for its other end without NONBLOCK, and a terminal would become ours without NOCTTY.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = match openat(CWD, path, flags, Mode::empty()) {
+    let file = match openat(folder, name, flags, Mode::empty()) {
         Ok(file) => file,
         // What a socket or a device without a driver says to being opened.
         Err(Errno::NXIO | Errno::NODEV) => {
             let kind =
-                statat(CWD, path, rustix::fs::AtFlags::empty()).map(|stat| FileType::from_raw_mode(stat.st_mode));
+                statat(folder, name, rustix::fs::AtFlags::empty()).map(|stat| FileType::from_raw_mode(stat.st_mode));
             return Err(fail(not_regular(kind.unwrap_or(FileType::Unknown))));
         }
         Err(error) => return Err(fail(error.into())),

@@ -133,7 +133,7 @@ fn below(folder: &Path, written: &[u8]) -> Option<PathBuf> {
 
 /// Whether a path is absolute, and made of names with one slash before each: then its bytes say what its components say,
 /// which takes far longer to find out. Most paths of a store are.
-fn is_plain(path: &[u8]) -> bool {
+pub(super) fn is_plain(path: &[u8]) -> bool {
     let is_name = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
     path.strip_prefix(b"/").is_some_and(|names| names.split(|byte| *byte == b'/').all(is_name))
 }

@@ -103,6 +103,35 @@ fn a_link_into_another_lineages_archive_is_named() {
     assert_eq!(findings, [(FindingCode::ForeignLink, "a.example.org".to_owned(), evidence)]);
 }
 
+/// So many that all cores look.
+#[test]
+fn what_many_lineages_have_wrong_is_told_in_their_order_whoever_looked() {
+    let dir = temp_dir();
+    let at = |number: usize| LineageName::new(format!("n{number:03}")).unwrap();
+    (0..200).for_each(|number| lay_lineage(dir.path(), &at(number), &["v1", "v2"]));
+    assert_eq!(audit(dir.path()), []);
+    // One that is mixed, one that is broken, one whose links lead into the archive of one that comes after it.
+    point_link(dir.path(), &at(150), Kind::Cert, 1);
+    fs::remove_file(dir.path().join("live/n100/chain.pem")).unwrap();
+    for kind in Kind::ALL {
+        let link = dir.path().join("live/n020").join(kind.live_file());
+        fs::remove_file(&link).unwrap();
+        symlink(format!("../../archive/n180/{}", kind.archive_file(Version(1))), link).unwrap();
+    }
+    let findings: Vec<_> = audit(dir.path());
+    let evidence = "its links lead into archive/n180, the archive of `n180`".to_owned();
+    assert_eq!(findings[0], (FindingCode::ForeignLink, "n020".to_owned(), evidence));
+    let told: Vec<_> = findings.into_iter().map(|(code, subject, _)| (code, subject)).collect();
+    assert_eq!(
+        told,
+        [
+            (FindingCode::ForeignLink, "n020".to_owned()),
+            (FindingCode::BrokenLineage, "n100".to_owned()),
+            (FindingCode::MixedVersions, "n150".to_owned()),
+        ]
+    );
+}
+
 #[test]
 fn a_newer_complete_version_and_a_readable_key_are_found() {
     let dir = tree();

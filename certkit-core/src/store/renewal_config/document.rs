@@ -10,6 +10,9 @@ use super::usual_line::{usual, usual_marker};
 /// UTF-8's byte-order mark, which `configobj` takes off once.
 pub(super) const BOM: char = '\u{feff}';
 
+/// So many entries the sections of usual confs have at most, so that none outgrows its room.
+const USUAL_ENTRIES: usize = 12;
+
 /// A parsed text. Section 0 is the root.
 pub(super) struct Document<'a> {
     /// The lines with their endings; the byte-order mark is in none of them.
@@ -47,7 +50,15 @@ impl<'a> Document<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, ConfError> {
         // Room for usual lines at once: thousands of confs are read in a row.
         let mut lines = Vec::with_capacity(text.len() / 24 + 1);
-        lines.extend(text.split_inclusive('\n'));
+        let mut rest = text;
+        while let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) {
+            let (line, after) = rest.split_at(end + 1);
+            lines.push(line);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            lines.push(rest);
+        }
         let mut document = Self { lines, sections: vec![Section::new(None, 0, 0, None)] };
         let mut current = 0;
         let mut index = 0;
@@ -90,7 +101,9 @@ impl<'a> Document<'a> {
 
     /// A line without its ending.
     pub(super) fn content(&self, index: usize) -> Option<&'a str> {
-        self.lines.get(index).map(|line| line.trim_end_matches(['\r', '\n']))
+        let line = self.lines.get(index)?;
+        let length = line.bytes().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |last| last + 1);
+        line.get(..length)
     }
 
     pub(super) fn root(&self) -> &Section<'a> {
@@ -170,7 +183,8 @@ impl<'a> Document<'a> {
 
 impl<'a> Section<'a> {
     fn new(name: Option<&'a str>, parent: usize, depth: usize, header: Option<usize>) -> Self {
-        Self { name, parent, depth, header, entries: Vec::new(), children: Vec::new(), names: Names::default() }
+        let entries = Vec::with_capacity(USUAL_ENTRIES);
+        Self { name, parent, depth, header, entries, children: Vec::new(), names: Names::default() }
     }
 
     fn push(&mut self, entry: Entry<'a>) -> Result<(), ConfError> {

@@ -15,8 +15,7 @@ pub(super) fn usual(line: &str) -> Option<(&str, RawValue<'_>, usize)> {
         [single @ .., b','] if !single.is_empty() => (single, true),
         text => (text, false),
     };
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\'' | b',' | b'#');
-    if value.first() == Some(&b' ') || value.last() == Some(&b' ') || !value.iter().all(is_plain) {
+    if value.first() == Some(&b' ') || value.last() == Some(&b' ') || !value.iter().all(in_value) {
         return None;
     }
     let value_at = key + " = ".len();
@@ -35,8 +34,34 @@ pub(super) fn usual_marker(line: &str) -> Option<Marker<'_>> {
 }
 
 fn in_name(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+    IN_NAME[usize::from(*byte)]
 }
+
+fn in_value(byte: &u8) -> bool {
+    IN_VALUE[usize::from(*byte)]
+}
+
+/// What a name may be made of. Tables, for every byte of thousands of confs is asked about.
+const IN_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        byte += 1;
+    }
+    table
+};
+
+/// What stands for itself in a value.
+const IN_VALUE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b' ';
+    while byte <= b'~' {
+        table[byte as usize] = !matches!(byte, b'"' | b'\'' | b',' | b'#');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

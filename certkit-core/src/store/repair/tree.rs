@@ -66,8 +66,8 @@ impl RepairPlan {
     }
 
     fn permissions(&mut self, store: &Store) -> Result<(), StoreError> {
-        let lineages: Vec<_> = store.lineages()?.collect();
-        let (problems, _) = permissions::problems(store, &lineages);
+        let lineages = store.map_lineages(|lineage| permissions::of_lineage(store.paths(), &lineage))?;
+        let (problems, _) = permissions::problems(store, lineages);
         for problem in problems {
             let finding = problem.finding(store.paths());
             let step = problem.to_take().map(|rights| Step::TakeFromOthers { path: problem.path.clone(), rights });

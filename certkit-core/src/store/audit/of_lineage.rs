@@ -1,0 +1,200 @@
+//! What is inconsistent in one lineage. Nothing here depends on the lineages that were looked at before, so that all cores
+//! can look, and of a sound lineage hardly anything is kept.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::super::in_use::real;
+use super::super::permissions::{self, OfLineage};
+use super::super::targets::absolute;
+use super::super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError};
+use super::Audited;
+use crate::{Finding, FindingCode, LineageName};
+
+/// What was seen of a lineage, broken or not.
+pub(super) struct Looked {
+    /// Its name, where its conf has one that can be.
+    pub(super) name: Option<LineageName>,
+    /// Where its versions lie, as its conf says and as its links do; none when it is broken.
+    pub(super) archives: Option<Archives>,
+    pub(super) findings: Vec<Audited>,
+    /// The folders that it speaks of, each once.
+    pub(super) used: Vec<PathBuf>,
+    pub(super) permissions: OfLineage,
+}
+
+/// Where the versions of a lineage lie.
+pub(super) struct Archives {
+    /// As the conf says.
+    pub(super) own: PathBuf,
+    /// Where the links lead, when that is somewhere else.
+    other: Option<PathBuf>,
+}
+
+impl Archives {
+    /// Where the links lead.
+    pub(super) fn in_use(&self) -> &Path {
+        self.other.as_deref().unwrap_or(&self.own)
+    }
+}
+
+impl Looked {
+    /// Looks at a lineage. `others` are the lineages whose confs say that their versions lie where its links lead.
+    pub(super) fn at(
+        store: &Store,
+        lineage: &Result<Lineage, BrokenLineage>,
+        others: &[&LineageName],
+    ) -> Result<Self, StoreError> {
+        let permissions = permissions::of_lineage(store.paths(), lineage);
+        let mut look = Look { store, findings: Vec::new(), used: Vec::new() };
+        let (name, archives) = match lineage {
+            Ok(lineage) => (Some(lineage.name().clone()), Some(look.lineage(lineage, others)?)),
+            Err(broken) => (look.broken(broken)?, None),
+        };
+        Ok(Self { name, archives, findings: look.findings, used: look.used, permissions })
+    }
+}
+
+struct Look<'s> {
+    store: &'s Store,
+    findings: Vec<Audited>,
+    used: Vec<PathBuf>,
+}
+
+impl Look<'_> {
+    fn lineage(&mut self, lineage: &Lineage, others: &[&LineageName]) -> Result<Archives, StoreError> {
+        let name = lineage.name();
+        self.uses_those_of(Some(lineage.name()), Some(lineage.conf()))?;
+        let targets = Kind::ALL.map(|kind| lineage.target(kind));
+        targets.iter().filter_map(|target| target.parent()).for_each(|folder| self.uses(folder));
+
+        self.journal_links(name.as_str(), Some(name), Kind::ALL.map(|kind| lineage.live_path(kind)));
+        let own = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
+            Some(dir) => absolute(Path::new(dir))?,
+            None => self.store.paths.archive(name),
+        };
+        self.archive_of_another(lineage, &own, others)?;
+        let live = lineage.live_version();
+        let foreign = if live.is_none() { foreign_links(lineage, &own) } else { Vec::new() };
+        if live.is_none() && foreign.is_empty() {
+            let files = targets.map(|target| target.file_name().unwrap_or_default().to_string_lossy());
+            self.add(FindingCode::MixedVersions, name, files.join(", "));
+        }
+        let is_told = |told: &Audited| told.finding.code == FindingCode::ForeignLink;
+        let foreign = if self.findings.iter().any(is_told) { Vec::new() } else { foreign };
+        // Links that somebody made lead into another's archive do not follow its newer versions.
+        let is_own = !self.findings.iter().any(is_told);
+        for (link, target) in foreign {
+            self.add(FindingCode::ForeignLink, name, format!("{} points to {}", link.display(), target.display()));
+        }
+        match lineage.newest_complete_version() {
+            Ok(Some(newest)) if is_own && live.is_some_and(|live| newest > live) => {
+                self.add(FindingCode::NewerVersionNotLive, name, format!("version {newest}"));
+            }
+            Ok(_) => {}
+            Err(error) => self.findings.push(Audited::unreadable(self.store, &error)),
+        }
+        let other = (lineage.archive_dir() != own).then(|| lineage.archive_dir().to_owned());
+        Ok(Archives { own, other })
+    }
+
+    fn broken(&mut self, broken: &BrokenLineage) -> Result<Option<LineageName>, StoreError> {
+        let stem = broken.conf_path.file_stem().and_then(OsStr::to_str);
+        let name = stem.and_then(|stem| LineageName::new(stem).ok());
+        self.uses_those_of(name.as_ref(), broken.conf.as_ref())?;
+        if let Some(conf) = &broken.conf {
+            let links = Kind::ALL.map(|kind| Path::new(conf.live_path(kind).unwrap_or_default()));
+            self.journal_links(&broken.name, name.as_ref(), links);
+            // What its links point to belongs to it, whatever is wrong with the others.
+            for link in links.iter().filter(|link| !link.as_os_str().is_empty()) {
+                let Ok(target) = std::fs::read_link(link) else { continue };
+                let folder = link.parent().map(|parent| parent.join(target)).and_then(|path| absolute(&path).ok());
+                if let Some(folder) = folder.as_deref().and_then(Path::parent) {
+                    self.uses(folder);
+                }
+            }
+        }
+        let finding = Finding::new(FindingCode::BrokenLineage, &broken.name, broken.reason.to_string());
+        self.findings.push(Audited { finding, name: name.clone(), path: Some(broken.conf_path.clone()) });
+        Ok(name)
+    }
+
+    /// Links into the archive of another lineage, and links that mean something else to certbot.
+    fn archive_of_another(&mut self, lineage: &Lineage, own: &Path, others: &[&LineageName]) -> Result<(), StoreError> {
+        let (name, dir) = (lineage.name(), lineage.archive_dir());
+        let is_home = others.iter().any(|other| self.store.paths.archive(other) == dir);
+        if !others.is_empty() && (is_home || own != dir) {
+            let others: Vec<_> = others.iter().map(|other| format!("`{other}`")).collect();
+            let evidence = format!("its links lead into {}, the archive of {}", self.shown(dir), others.join(", "));
+            self.add(FindingCode::ForeignLink, name, evidence);
+        } else if own != dir && lineage.live_version().is_some() && real(own)? != real(dir)? {
+            let (said, led) = (self.shown(own), self.shown(dir));
+            self.add(FindingCode::ArchiveDirDiffers, name, format!("it says {said}, and they lead to {led}"));
+        }
+        let link = lineage.live_path(Kind::Cert);
+        if let (Ok(to_system), Ok(by_name)) =
+            (std::fs::canonicalize(link), std::fs::canonicalize(lineage.target(Kind::Cert)))
+            && to_system != by_name
+        {
+            let evidence = format!("{} means {} to the system", self.shown(link), to_system.display());
+            self.add(FindingCode::ForeignLink, name, evidence);
+        }
+        Ok(())
+    }
+
+    /// A conf speaks of its own folders, of `archive_dir`, and of those of its live links.
+    fn uses_those_of(&mut self, name: Option<&LineageName>, conf: Option<&RenewalConf>) -> Result<(), StoreError> {
+        let paths = &self.store.paths;
+        self.used.extend(name.iter().flat_map(|name| [paths.live(name), paths.archive(name)]));
+        let Some(conf) = conf else { return Ok(()) };
+        for dir in conf.archive_dir().into_iter().filter(|dir| !dir.is_empty()) {
+            self.uses(&absolute(Path::new(dir))?);
+        }
+        for link in Kind::ALL.iter().filter_map(|kind| Path::new(conf.live_path(*kind)?).parent()) {
+            self.uses(&absolute(link)?);
+        }
+        Ok(())
+    }
+
+    fn uses(&mut self, folder: &Path) {
+        // As bytes first: comparing paths by their parts takes longer than all the rest.
+        let known = |used: &PathBuf| used.as_os_str() == folder.as_os_str() || used == folder;
+        if !self.used.iter().any(known) {
+            self.used.push(folder.to_owned());
+        }
+    }
+
+    /// certbot's journal of a switch: `previous_KIND.pem` beside the live link.
+    fn journal_links(&mut self, shown: &str, name: Option<&LineageName>, links: [&Path; 4]) {
+        let journals = Kind::ALL.iter().zip(links).map(|(kind, link)| {
+            let journal = format!("previous_{}.pem", kind.as_str());
+            link.with_file_name(journal)
+        });
+        let found: Vec<_> = journals.filter(|path| path.symlink_metadata().is_ok()).collect();
+        if let Some(first) = found.first() {
+            let evidence = format!("{} of 4 journal links, such as {}", found.len(), self.shown(first));
+            let finding = Finding::new(FindingCode::InterruptedSwitch, shown, evidence);
+            self.findings.push(Audited { finding, name: name.cloned(), path: None });
+        }
+    }
+
+    fn add(&mut self, code: FindingCode, name: &LineageName, evidence: impl AsRef<str>) {
+        self.findings.push(Audited::of(code, name, evidence));
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        self.store.paths.relative(path).to_string_lossy().into_owned()
+    }
+}
+
+/// Links that don't lead to a version in the folder that the first of them leads to, or not in that of the conf.
+fn foreign_links<'l>(lineage: &'l Lineage, own: &Path) -> Vec<(&'l Path, &'l Path)> {
+    let links = Kind::ALL.map(|kind| (kind, lineage.live_path(kind), lineage.target(kind)));
+    // A whole archive that was moved is somebody's decision; a single link elsewhere is not.
+    let together = links.iter().all(|(.., target)| target.parent() == Some(lineage.archive_dir()));
+    let foreign = links.into_iter().filter(|(kind, _, target)| {
+        let named = target.file_name().and_then(OsStr::to_str).and_then(|name| kind.version_of(name)).is_some();
+        !named || (!together && target.parent() != Some(own))
+    });
+    foreign.map(|(_, link, target)| (link, target)).collect()
+}
