@@ -63,6 +63,9 @@ mod pem_block;
 mod plan;
 pub use plan::{HeldBy, Outlook, Plan, PlanEntry, PlanInput, Step, decide, plan};
 
+#[cfg(test)]
+mod processor_time;
+
 mod private_key;
 pub use private_key::{PrivateKey, PrivateKeyError, PrivateKeyFormat};
 

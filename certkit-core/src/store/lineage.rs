@@ -178,12 +178,12 @@ impl Store {
         folders: Option<&OpenFolders>,
     ) -> Result<Option<Lineage>, BrokenLineage> {
         let mut conf = None;
-        let live = self.paths.live_dir().join(Path::new(file_name).file_stem().unwrap_or_default());
+        let live = || self.paths.live_dir().join(Path::new(file_name).file_stem().unwrap_or_default());
         // Links to different versions are no error here, and yet nobody should see them.
         let is_sound = |seen: &Result<Lineage, _>| seen.as_ref().is_ok_and(|seen| seen.live_version().is_some());
         let read = settled(
             &self.paths,
-            |_| vec![conf_path.clone(), live.clone()],
+            |_| vec![conf_path.clone(), live()],
             is_sound,
             || {
                 conf = None;

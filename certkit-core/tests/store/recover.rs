@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use certkit_core::store::{Kind, LockedStore, Recovered};
 use certkit_core::{FindingCode, Version};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::support::*;
 
@@ -338,10 +339,11 @@ fn a_thousand_sound_lineages_take_no_time_to_speak_of() {
         lay_lineage(dir.path(), &certkit_core::LineageName::new(format!("n{number}.example.org")).unwrap(), &["v2"]);
     }
     let store = lock(dir.path());
-    let begun = std::time::Instant::now();
+    // Of the processor, for the disk is not what this is about, and others may be busy.
+    let taken = || -> std::time::Duration { clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap() };
+    let begun = taken();
     assert_eq!(store.recover(&TestMath::default(), now()).unwrap(), []);
-    let each = begun.elapsed() / many;
-    eprintln!("{each:?} a lineage");
+    let each = (taken() - begun) / many;
     assert!(each < std::time::Duration::from_millis(5), "{each:?} a lineage");
 }
 
