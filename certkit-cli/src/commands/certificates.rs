@@ -50,13 +50,14 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         };
         (listed, findings)
     })?;
-    for (listed, findings) in looked {
+    // What is kept takes the room of what was looked at: of ten thousand no copy is made.
+    let listed = looked.into_iter().filter_map(|(listed, findings)| {
         listing.findings.extend(findings);
         // certbot does not filter what it cannot read, and neither do we: a broken one must not hide.
-        if listed.error.is_some() || matches(&listed, wanted_name.as_deref(), &wanted) {
-            listing.lineages.push(listed);
-        }
-    }
+        let is_listed = listed.error.is_some() || matches(&listed, wanted_name.as_deref(), &wanted);
+        is_listed.then_some(listed)
+    });
+    listing.lineages = listed.collect();
     if listing.filtered {
         let names: Vec<String> =
             wanted_name.iter().cloned().chain(listing.lineages.iter().map(|one| one.name.clone())).collect();

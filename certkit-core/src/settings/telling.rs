@@ -16,16 +16,6 @@ impl Settings {
     /// and the `[[notify]]` and `[heartbeat]` tables that are without a mistake themselves. Everything else is as without a
     /// file. No run may go by it.
     pub fn for_telling(bytes: &[u8]) -> Self {
-        let mut settings = Self::readable(bytes);
-        if settings.email.value.is_empty() {
-            let has_nobody = |addresses: &super::MailAddresses| addresses.to.is_empty();
-            settings.notify.retain(|channel| !channel.value.channel.addresses().is_some_and(has_nobody));
-        }
-        settings
-    }
-
-    /// The same with channels that tell nobody, as long as no address is set.
-    pub(crate) fn readable(bytes: &[u8]) -> Self {
         let mut settings = Self::default();
         let text = readable(bytes);
         let Ok((text, mut reader)) = open(text.as_bytes()) else { return settings };
@@ -42,6 +32,12 @@ impl Settings {
                 }
                 _ => {}
             }
+        }
+        if settings.email.value.is_empty() {
+            let has_nobody = |addresses: &super::MailAddresses| addresses.to.is_empty();
+            // No program has a use for their passwords, however few can be told.
+            settings.idle_secret_variables = settings.secret_variables().into_iter().map(str::to_owned).collect();
+            settings.notify.retain(|channel| !channel.value.channel.addresses().is_some_and(has_nobody));
         }
         settings
     }
@@ -176,6 +172,13 @@ mod tests {
         let smtp = "[[notify]]\nsmtp = \"mail.example.org\"\n";
         assert!(channels(&format!("email = \"owner@\"\n{smtp}")).is_empty());
         assert_eq!(channels(&format!("email = \"owner@example.org\"\nx\n{smtp}")).len(), 1);
+    }
+
+    #[test]
+    fn the_password_of_mail_that_goes_to_nobody_is_a_secret_all_the_same() {
+        let text = "x\n[[notify]]\nsmtp = \"mail.example.org\"\nusername = \"u\"\npassword_env = \"MAIL\"\n";
+        let read = Settings::for_telling(text.as_bytes());
+        assert_eq!((read.notify.len(), read.secret_variables()), (0, vec!["MAIL"]));
     }
 
     #[test]

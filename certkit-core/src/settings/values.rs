@@ -56,6 +56,8 @@ pub struct Settings {
     pub metrics_textfile: Sourced<Option<PathBuf>>,
     /// `metrics_per_certificate`: whether each certificate has series of its own. True by default.
     pub metrics_per_certificate: Sourced<bool>,
+    /// The variables in which there are secrets of channels that can be read and tell nobody.
+    pub(super) idle_secret_variables: Vec<String>,
 }
 
 /// What applies to one certificate: `certkit/lineages/NAME.toml`, over [`Settings`].
@@ -125,6 +127,7 @@ impl Default for Settings {
             heartbeat: None,
             metrics_textfile: Sourced::default_value(None),
             metrics_per_certificate: Sourced::default_value(true),
+            idle_secret_variables: Vec::new(),
         }
     }
 }
@@ -206,7 +209,7 @@ impl Settings {
 
     /// The environment variables in which there are secrets. They are for certkit alone: no hook inherits them.
     pub fn secret_variables(&self) -> Vec<&str> {
-        let mut variables = Vec::new();
+        let mut variables: Vec<&str> = self.idle_secret_variables.iter().map(String::as_str).collect();
         for source in self.secrets() {
             if let Source::Environment(name) = source {
                 variables.push(name.as_str());

@@ -37,9 +37,7 @@ impl Store {
     /// The environment variables in which there are secrets, by all that can be read of the settings: no program that is started
     /// has a use for them, whatever else is wrong there.
     pub fn secret_variables(&self) -> Vec<String> {
-        let content = self.owners_file(&self.paths.settings_file()).ok().flatten();
-        let settings = content.map_or_else(Settings::default, |content| Settings::readable(&content));
-        settings.secret_variables().into_iter().map(str::to_owned).collect()
+        self.settings_for_telling().secret_variables().into_iter().map(str::to_owned).collect()
     }
 
     /// What applies to one certificate: its own file over `settings`, in which flags may have had their say
