@@ -1,4 +1,5 @@
-//! Where everything that people and programs read goes out: results to stdout, messages to stderr, all of it to the log.
+//! Where everything that people and programs read goes out: results to stdout, messages to stderr, all of it to the log but
+//! for long lists.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufWriter, IsTerminal as _, Write};

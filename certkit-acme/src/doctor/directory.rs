@@ -1,6 +1,6 @@
 //! A CA's directory: whether it is there, what it offers, and what its clock says.
 
-use certkit_core::{AcmeUrl, Finding, FindingCode};
+use certkit_core::{AcmeUrl, Finding, FindingCode, Severity};
 use chrono::TimeDelta;
 
 use super::{Check, Examined};
@@ -20,7 +20,7 @@ pub async fn check_directory(transport: &Transport, directory: &AcmeUrl) -> (Vec
     let subject = directory.as_str();
     let authority = match Authority::connect(transport.clone(), directory).await {
         Ok(authority) => authority,
-        Err(error) => return (vec![failed(subject, &error)], None),
+        Err(error) => return (failed(subject, &error), None),
     };
     let mut examined = vec![Examined::fine(Check::Directory, subject)];
     examined.push(match authority.directory().date {
@@ -37,12 +37,16 @@ pub async fn check_directory(transport: &Transport, directory: &AcmeUrl) -> (Vec
     (examined, Some(authority))
 }
 
-fn failed(subject: &str, error: &AcmeError) -> Examined {
+fn failed(subject: &str, error: &AcmeError) -> Vec<Examined> {
     let code = match error {
+        AcmeError::Transport(TransportError::WrongTime { .. }) => {
+            let off = Finding::new(FindingCode::ClockOff, subject, error.to_string()).with_severity(Severity::Error);
+            return vec![Examined::found(Check::Clock, subject, vec![off])];
+        }
         AcmeError::Transport(
             TransportError::Roots { .. } | TransportError::Proxy { .. } | TransportError::Setup(_),
         ) => {
-            return Examined::not_checked(Check::Directory, subject, error.to_string());
+            return vec![Examined::not_checked(Check::Directory, subject, error.to_string())];
         }
         AcmeError::Transport(TransportError::Redirect { .. } | TransportError::TooLarge { .. }) => {
             FindingCode::DirectoryUnusable
@@ -51,10 +55,10 @@ fn failed(subject: &str, error: &AcmeError) -> Examined {
         AcmeError::Misled { .. } => FindingCode::DirectoryUnusable,
         _ => FindingCode::DirectoryUnreachable,
     };
-    Examined::found(Check::Directory, subject, vec![Finding::new(code, subject, error.to_string())])
+    vec![Examined::found(Check::Directory, subject, vec![Finding::new(code, subject, error.to_string())])]
 }
 
 fn clock_off(subject: &str, skew: TimeDelta) -> Finding {
     let finding = Finding::new(FindingCode::ClockOff, subject, format!("it is {} the CA's", off_by(skew)));
-    if skew.abs() < BLOCKING_SKEW { finding } else { finding.with_severity(certkit_core::Severity::Error) }
+    if skew.abs() < BLOCKING_SKEW { finding } else { finding.with_severity(Severity::Error) }
 }

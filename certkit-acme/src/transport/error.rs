@@ -170,7 +170,11 @@ pub(super) fn sort(error: &(dyn Error + 'static)) -> Wrong {
     let causes = causes(error);
     if let Some(tls) = causes.iter().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         let problem = escape(&tls_problem(tls)).into_owned();
-        return if is_of_another_time(tls) { Wrong::Time(problem) } else { Wrong::Tls(problem) };
+        return if is_of_another_time(tls) {
+            Wrong::Time(format!("{problem}; where this machine's clock is right the server has to have another one"))
+        } else {
+            Wrong::Tls(problem)
+        };
     }
     let http = causes.iter().find_map(|cause| cause.downcast_ref::<hyper::Error>());
     let http2 = causes.iter().find_map(|cause| cause.downcast_ref::<h2::Error>());

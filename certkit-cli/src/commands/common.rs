@@ -245,7 +245,6 @@ impl<'a> Context<'a> {
     }
 }
 
-/// certbot's words for a name that is not there.
 /// The certificate that `--cert-name` is about, which has to exist. A broken one does.
 pub(crate) fn existing_cert_name(context: &Context<'_>, store: &Store) -> Result<Option<LineageName>, CommandError> {
     let name = context.invocation.cert_name()?;
@@ -258,6 +257,7 @@ pub(crate) fn must_exist(store: &Store, name: &LineageName) -> Result<(), Comman
     if matches!(store.lineage(name), Ok(None)) { Err(no_such_certificate(store, name)) } else { Ok(()) }
 }
 
+/// certbot's words for a name that is not there.
 pub(crate) fn no_such_certificate(store: &Store, name: &LineageName) -> CommandError {
     CommandError::failed(format!(
         "No certificate found with name {name} (expected {})",

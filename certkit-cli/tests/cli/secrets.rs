@@ -208,9 +208,11 @@ fn the_programs_that_doctor_and_timer_ask_inherit_no_secret() {
         }
         for program in programs {
             let saw = at(&format!("saw-{program}"));
-            // Nothing is asked of a target whose settings cannot be used, and no exact instant is known.
             let text = fs::read_to_string(&saw).unwrap_or_default();
-            assert!(text.contains("OTHER=is inherited") || !is_sound, "{program} was not asked");
+            let _ = fs::remove_file(&saw);
+            // Nothing is asked of a target whose settings cannot be used, and no exact instant is known.
+            let is_asked = is_sound || ["nginx", "systemctl"].contains(&program);
+            assert!(text.contains("OTHER=is inherited") || !is_asked, "{program} was not asked");
             for secret in [PASSWORD, WEBHOOK, HEARTBEAT] {
                 assert!(!text.contains(secret), "{program} saw {secret}: {text}");
             }

@@ -65,40 +65,52 @@ impl Store {
     }
 }
 
-/// When the lock was taken that another process than this one holds, in seconds since 1970.
+/// When the lock was taken that another process than this one holds, in seconds since 1970; of several the last one.
 pub(super) fn held_by_another_since(paths: &StorePaths) -> Option<i64> {
-    match held(paths) {
+    let since = |path: PathBuf| match held_at(&path) {
         Ok(None) => None,
-        Ok(Some((_, mut file))) => {
+        Ok(Some(mut file)) => {
             let is_ours = holding_process(&mut file) == Some(std::process::id());
             (!is_ours).then(|| file.metadata().map_or(i64::MIN, |metadata| metadata.mtime()))
         }
-        // Who may not open lock files sees that there is one: mostly it is removed when a run ends.
-        Err(error) => fs::symlink_metadata(&error.path).ok().map(|metadata| metadata.mtime()),
-    }
+        // Who may not open lock files sees that there is one, at least in the config directory: the folder of logs is
+        // closed. Mostly it is removed when a run ends.
+        Err(_) => fs::symlink_metadata(&path).ok().map(|metadata| metadata.mtime()),
+    };
+    lock_files(paths).into_iter().filter_map(since).max()
 }
 
 /// The first lock file that somebody holds.
 fn held(paths: &StorePaths) -> Result<Option<(PathBuf, File)>, StoreError> {
-    for dir in [&paths.logs_dir, &paths.config_dir, &paths.work_dir] {
-        let path = dir.join(LOCK_FILE);
-        let opened = fs::OpenOptions::new()
-            .read(true)
-            .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits() as i32)
-            .open(&path);
-        let file = match opened {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(StoreError::new("open", &path, error)),
-        };
-        let mut lock = whole_file();
-        match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)) {
-            Ok(_) if lock.l_type == libc::F_UNLCK as libc::c_short => {}
-            Ok(_) => return Ok(Some((path, file))),
-            Err(error) => return Err(StoreError::new("read", &path, io::Error::from(error))),
+    for path in lock_files(paths) {
+        if let Some(file) = held_at(&path)? {
+            return Ok(Some((path, file)));
         }
     }
     Ok(None)
+}
+
+fn lock_files(paths: &StorePaths) -> [PathBuf; 3] {
+    [&paths.logs_dir, &paths.config_dir, &paths.work_dir].map(|dir| dir.join(LOCK_FILE))
+}
+
+/// A lock file, when somebody holds it.
+fn held_at(path: &Path) -> Result<Option<File>, StoreError> {
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits() as i32)
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(StoreError::new("open", path, error)),
+    };
+    let mut lock = whole_file();
+    match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut lock)) {
+        Ok(_) if lock.l_type == libc::F_UNLCK as libc::c_short => Ok(None),
+        Ok(_) => Ok(Some(file)),
+        Err(error) => Err(StoreError::new("read", path, io::Error::from(error))),
+    }
 }
 
 /// The store could not be locked.

@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use certkit_core::Version;
 use certkit_core::store::Kind;
@@ -75,20 +77,32 @@ fn a_lineage_that_certbot_is_writing_is_never_broken_and_never_mixed() {
     assert!(seen.contains(&Version(1)) && seen.contains(&Version(2)), "{seen:?}");
 }
 
-#[test]
-fn a_mixed_pair_that_stays_is_told_although_somebody_holds_the_lock() {
-    let dir = temp_dir();
-    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+/// Somebody who holds the lock and does nothing.
+fn holding(config: &Path) -> AtWork {
+    const HOLD: &str = "
+import fcntl, os, sys
+lock = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o600)
+fcntl.lockf(lock, fcntl.LOCK_EX)
+print('locked', flush=True)
+sys.stdin.read()
+";
     let mut child = Command::new("python3")
-        .args(["-c", "import fcntl, os, sys\nlock = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o600)\nfcntl.lockf(lock, fcntl.LOCK_EX)\nprint('locked', flush=True)\nsys.stdin.read()"])
-        .arg(dir.path().join(".certbot.lock"))
+        .args(["-c", HOLD])
+        .arg(config.join(".certbot.lock"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("this test needs python3");
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let _holder = AtWork(child);
+    AtWork(child)
+}
+
+#[test]
+fn a_mixed_pair_that_stays_is_told_although_somebody_holds_the_lock() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    let _holder = holding(dir.path());
     let link = dir.path().join("live").join(name().as_str()).join("privkey.pem");
     fs::remove_file(&link).unwrap();
     symlink(format!("../../archive/{}/{}", name(), Kind::Privkey.archive_file(Version(1))), &link).unwrap();
@@ -96,4 +110,23 @@ fn a_mixed_pair_that_stays_is_told_although_somebody_holds_the_lock() {
     assert_eq!(lineage.live_version(), None);
     let broken = lineage.check_live(None).unwrap_err().to_string();
     assert!(broken.contains("does not belong to the certificate"), "{broken}");
+}
+
+#[test]
+fn what_was_broken_before_is_not_waited_for_while_somebody_holds_the_lock() {
+    let dir = temp_dir();
+    for number in 0..50 {
+        let name = certkit_core::LineageName::new(format!("n{number}.example.org")).unwrap();
+        lay_lineage(dir.path(), &name, &["v1"]);
+        fs::remove_dir_all(dir.path().join("live").join(name.as_str())).unwrap();
+    }
+    // Times of inodes are compared by the second.
+    std::thread::sleep(Duration::from_millis(1100));
+    let _holder = holding(dir.path());
+    let begun = Instant::now();
+    let store = store(dir.path());
+    assert!(store.lineages().unwrap().all(|lineage| lineage.is_err()));
+    assert_eq!(store.audit().unwrap().len(), 50);
+    // Two seconds for each would be a hundred.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
