@@ -117,6 +117,11 @@ fn on_a_clock_that_is_far_off_nothing_is_ordered_and_the_cure_is_told() {
                 assert!(run.stderr.contains(part), "{time}: no {part:?} in\n{}", run.stderr);
             }
         }
+        // Whoever asks the doctor is not sent to look at the network.
+        let found = machine.run(&["doctor", "--json"]).json();
+        let codes: Vec<_> =
+            found["problems"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
+        assert!(codes.contains(&"clock-off") && !codes.contains(&"directory-unreachable"), "{time}: {codes:?}");
         assert_eq!(machine.ca.orders_placed(), 0, "{time}");
         // What is due by such a clock is not ordered without being forced, either.
         machine.renew(&[]);
