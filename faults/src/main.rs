@@ -1,7 +1,7 @@
 //! Goes through all faults and prints tables of what came of them, in the form in which docs/faults.md has them.
 //!
-//! `cargo run -p certkit-faults -- deaths|errors|space|power|crowd|all [--every N] [--operation NAME] [--binary CERTKIT]`.
-//! Status 1 when something was not as it must be. `power` and `space` mount file systems and want root.
+//! `cargo run -p certkit-faults -- deaths|errors|space|power|crowd|all [--every N] [--call N] [--operation NAME] [--binary
+//! CERTKIT]`; `--call` is for deaths and errors at that call alone. Status 1 when something was not as it must be. `power` and `space` mount file systems and want root.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a program that proves: what goes wrong ends it")]
@@ -19,8 +19,7 @@ use certkit_faults::space::{self, Room};
 use certkit_faults::trial::{Fault, Trials};
 use certkit_faults::world::World;
 
-const USAGE: &str =
-    "usage: certkit-faults deaths|errors|space|power|crowd|all [--every N] [--operation NAME] [--binary CERTKIT]";
+const USAGE: &str = "usage: certkit-faults deaths|errors|space|power|crowd|all [--every N] [--call N] [--operation NAME] [--binary CERTKIT]";
 
 /// A run waits for its CA most of the time.
 const SIDE_BY_SIDE: usize = 4;
@@ -40,6 +39,8 @@ const OWN_MOUNTS: &str = "CERTKIT_FAULTS_OWN_MOUNTS";
 struct Wanted {
     /// Only each N-th trial.
     every: usize,
+    /// Only the trials at this call.
+    call: Option<usize>,
     operation: Option<String>,
 }
 
@@ -51,13 +52,14 @@ fn main() -> ExitCode {
         (at < arguments.len()).then(|| arguments.remove(at))
     };
     let every = option("--every").map_or(Ok(1), |number| number.parse());
+    let call = option("--call").map(|number| number.parse()).transpose();
     let operation = option("--operation");
     let binary = option("--binary").map(PathBuf::from);
-    let (Ok(every @ 1..), [what]) = (every, arguments.as_slice()) else {
+    let (Ok(every @ 1..), Ok(call), [what]) = (every, call, arguments.as_slice()) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let wanted = Wanted { every, operation };
+    let wanted = Wanted { every, call, operation };
     for (program, package) in [
         ("pebble", "pebble"),
         ("unshare", "util-linux"),
@@ -123,6 +125,10 @@ impl Wanted {
         all.into_iter().step_by(self.every).collect()
     }
 
+    fn at_call(&self, jobs: Vec<(usize, Fault)>) -> Vec<(usize, Fault)> {
+        jobs.into_iter().filter(|(number, _)| self.call.is_none_or(|call| call == *number)).collect()
+    }
+
     fn operations<'a>(&'a self, all: &'a [Operation]) -> impl Iterator<Item = Operation> + 'a {
         all.iter().copied().filter(|one| self.operation.as_ref().is_none_or(|name| one.name() == name))
     }
@@ -143,7 +149,7 @@ fn below(world: &World, wanted: &Wanted, jobs: impl Fn(&[Call]) -> Vec<(usize, F
                 continue;
             }
         };
-        let tally = matrix::run(&trials, &calls, &wanted.of(jobs(&calls)), SIDE_BY_SIDE);
+        let tally = matrix::run(&trials, &calls, &wanted.of(wanted.at_call(jobs(&calls))), SIDE_BY_SIDE);
         print!("{}", tally.row(operation.name()));
         eprint!("{}", tally.complaints());
         wrong += tally.wrong.len();

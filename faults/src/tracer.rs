@@ -145,6 +145,10 @@ impl Tracer<'_> {
             Answer::Kill => {
                 let _ = kill(self.leader, Signal::SIGKILL);
             }
+            // Linux has closed the file whatever it answers (close(2)): a lock on it is gone.
+            Answer::Fail(errno) if matches!(kind.shape, Shape::Close) => {
+                self.returning.insert(thread, errno);
+            }
             Answer::Fail(errno) => {
                 // No such call: the kernel does nothing.
                 registers.orig_rax = u64::MAX;
