@@ -8,4 +8,4 @@ mod values;
 pub(crate) mod words;
 
 pub(crate) use certkit_core::words::time;
-pub(crate) use values::{hex, json_time};
+pub(crate) use values::{hex, json_time, write_json};
