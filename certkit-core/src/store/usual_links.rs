@@ -33,7 +33,7 @@ impl OpenFolders {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             openat(CWD, path, flags, Mode::empty()).ok()
         };
-        let prefix = |path: &Path| Some([path.as_os_str().as_bytes(), b"/"].concat());
+        let prefix = |path: &Path| [path.as_os_str().as_bytes(), b"/"].concat();
         let (live, archive) = (paths.live_dir(), paths.archive_dir());
         if !is_plain(live.as_os_str().as_bytes()) {
             return None;
@@ -42,8 +42,8 @@ impl OpenFolders {
             renewal: open(&paths.renewal_dir())?,
             live: open(&live)?,
             archive: open(&archive)?,
-            live_prefix: prefix(&live)?,
-            archive_prefix: prefix(&archive)?,
+            live_prefix: prefix(&live),
+            archive_prefix: prefix(&archive),
         })
     }
 

@@ -22,7 +22,8 @@ print('locked', flush=True)
 sys.stdin.read()
 ";
 
-fn python(path: &std::path::Path) -> (Child, String) {
+/// A process that tries to take the lock, and what it said: `locked` or `refused`.
+pub(crate) fn lock_as_certbot(path: &std::path::Path) -> (Child, String) {
     let mut child = Command::new("python3")
         .args(["-c", LOCKF, path.to_str().unwrap()])
         .stdin(Stdio::piped())
@@ -40,7 +41,7 @@ fn certbots_lock_excludes_us_and_names_its_process() {
     for directory in ["logs", ".", "work"] {
         let path = dir.path().join(directory);
         fs::create_dir_all(&path).unwrap();
-        let (mut child, line) = python(&path.join(".certbot.lock"));
+        let (mut child, line) = lock_as_certbot(&path.join(".certbot.lock"));
         assert_eq!(line, "locked");
         let error = store(dir.path()).lock().unwrap_err();
         let text = error.to_string();
@@ -60,7 +61,7 @@ fn our_lock_excludes_certbot_on_each_of_its_files() {
     for directory in ["logs", ".", "work"] {
         let file = dir.path().join(directory).join(".certbot.lock");
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
-        let (mut child, line) = python(&file);
+        let (mut child, line) = lock_as_certbot(&file);
         assert_eq!(line, "refused", "{directory}");
         child.wait().unwrap();
     }
@@ -68,7 +69,7 @@ fn our_lock_excludes_certbot_on_each_of_its_files() {
     for directory in ["logs", ".", "work"] {
         assert!(!dir.path().join(directory).join(".certbot.lock").exists());
     }
-    let (mut child, line) = python(&dir.path().join(".certbot.lock"));
+    let (mut child, line) = lock_as_certbot(&dir.path().join(".certbot.lock"));
     assert_eq!(line, "locked");
     child.stdin.take().unwrap().flush().unwrap();
     child.wait().unwrap();

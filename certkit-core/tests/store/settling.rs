@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use certkit_core::Version;
 use certkit_core::store::Kind;
 
+use crate::lock::lock_as_certbot;
 use crate::support::*;
 
 /// certbot at work, slowly: it takes its lock, empties the conf as for a lineage that is new, writes it, and removes and
@@ -79,22 +80,8 @@ fn a_lineage_that_certbot_is_writing_is_never_broken_and_never_mixed() {
 
 /// Somebody who holds the lock and does nothing.
 fn holding(config: &Path) -> AtWork {
-    const HOLD: &str = "
-import fcntl, os, sys
-lock = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY, 0o600)
-fcntl.lockf(lock, fcntl.LOCK_EX)
-print('locked', flush=True)
-sys.stdin.read()
-";
-    let mut child = Command::new("python3")
-        .args(["-c", HOLD])
-        .arg(config.join(".certbot.lock"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("this test needs python3");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (child, said) = lock_as_certbot(&config.join(".certbot.lock"));
+    assert_eq!(said, "locked");
     AtWork(child)
 }
 
