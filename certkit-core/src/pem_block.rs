@@ -5,7 +5,8 @@
 //! here. A damaged block does not hide the ones after it, and no BEGIN line passes unseen. Every octet is looked at a fixed
 //! number of times, for CVE-2025-61723 and CVE-2024-12401 were PEM parsers whose time grew with the square of the input.
 
-use data_encoding::BASE64;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use zeroize::Zeroizing;
 
 use crate::escape;
@@ -70,6 +71,7 @@ impl<'a> Blocks<'a> {
         self.lines.go_on_in(begin, length);
         let (start, body_line) = (self.lines.position, self.lines.number + usize::from(self.lines.rest.is_none()));
         loop {
+            self.lines.pass_over_base64();
             let Some(mut line) = self.lines.next() else {
                 return fail(format!("the block {} is cut off: it has no END line", shown(label)));
             };
@@ -125,6 +127,37 @@ impl Block<'_> {
     /// Both buffers must be empty. They get their full size at once, so that no outgrown copy of a key is left behind.
     fn decode_into(&self, base64: &mut Vec<u8>, der: &mut Vec<u8>) -> Result<(), BlockError> {
         base64.reserve_exact(self.body.len());
+        der.reserve_exact(base64::decoded_len_estimate(self.body.len()));
+        self.usual_lines(base64);
+        let mut decoded = BASE64.decode_vec(&*base64, der);
+        if decoded.is_err() {
+            base64.clear();
+            der.clear();
+            self.lines(base64);
+            decoded = BASE64.decode_vec(&*base64, der);
+        }
+        match decoded {
+            Ok(()) if !der.is_empty() => Ok(()),
+            Ok(()) => Err(self.error(format!("the block {} is empty", shown(self.label)))),
+            Err(_) => Err(self.error(self.why_not_base64())),
+        }
+    }
+
+    /// The base64 of lines as RFC 7468 section 2 has them: 64 characters and LF, the last one shorter. Of others it is
+    /// something that cannot be decoded, or the same as that of [`Block::lines`].
+    fn usual_lines(&self, base64: &mut Vec<u8>) {
+        let mut rest = self.body;
+        while let Some((line, after)) = rest.split_at_checked(LINE)
+            && let Some(after) = after.strip_prefix(b"\n")
+        {
+            base64.extend_from_slice(line);
+            rest = after;
+        }
+        base64.extend_from_slice(rest.strip_suffix(b"\n").unwrap_or(rest));
+    }
+
+    /// The base64 of any lines.
+    fn lines(&self, base64: &mut Vec<u8>) {
         for line in Lines::new(self.body) {
             if memchr::memchr3(b':', b' ', b'\t', line.text).is_none() {
                 base64.extend_from_slice(line.text);
@@ -132,17 +165,6 @@ impl Block<'_> {
             } else if !line.text.contains(&b':') {
                 base64.extend(line.text.iter().filter(|c| !is_blank(c)));
             }
-        }
-        let length = BASE64.decode_len(base64.len()).map_err(|_| self.error(self.why_not_base64()))?;
-        der.reserve_exact(length);
-        der.resize(length, 0);
-        match BASE64.decode_mut(base64, der) {
-            Ok(used) if used > 0 => {
-                der.truncate(used);
-                Ok(())
-            }
-            Ok(_) => Err(self.error(format!("the block {} is empty", shown(self.label)))),
-            Err(_) => Err(self.error(self.why_not_base64())),
         }
     }
 
@@ -168,6 +190,8 @@ const BEGIN: &[u8] = b"-----BEGIN";
 const END: &[u8] = b"-----END";
 const DASHES: &[u8] = b"-----";
 const BOM: &[u8] = b"\xef\xbb\xbf";
+/// The characters of a line of base64 (RFC 7468 section 2).
+const LINE: usize = 64;
 
 /// The label of a boundary, and the length of the whole of it. What follows on the same line belongs to the next one.
 fn boundary<'a>(line: &'a [u8], start: &[u8]) -> Option<(&'a str, usize)> {
@@ -228,6 +252,20 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn new(text: &'a [u8]) -> Self {
         Self { text, position: 0, number: 0, rest: None }
+    }
+
+    /// Goes on behind the lines that end in LF and in which no boundary can be: those of a usual block, but for its END.
+    fn pass_over_base64(&mut self) {
+        if self.rest.is_some() {
+            return;
+        }
+        while let Some(rest) = self.text.get(self.position..)
+            && let Some(at) = memchr::memchr3(b'-', b'\n', b'\r', rest)
+            && rest.get(at) == Some(&b'\n')
+        {
+            self.position += at + 1;
+            self.number += 1;
+        }
     }
 
     /// Gives what follows the first `length` octets of the line as a line of the same number, when there is something.

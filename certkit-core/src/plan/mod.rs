@@ -88,7 +88,7 @@ pub fn plan(inventory: impl IntoIterator<Item: Borrow<PlanInput>>, outlook: &Out
     let inputs: Vec<&PlanInput> = inventory.iter().map(Borrow::borrow).collect();
     let mut ledger = outlook.ledger.clone();
     let mut order: Vec<usize> = (0..inputs.len()).collect();
-    order.sort_by_key(|position| inputs.get(*position).map(|input| urgency(input, now)));
+    order.sort_by_cached_key(|position| inputs.get(*position).map(|input| urgency(input, now)));
     let mut entries: Vec<Option<PlanEntry>> = inputs.iter().map(|_| None).collect();
     for position in order {
         let (Some(input), Some(place)) = (inputs.get(position), entries.get_mut(position)) else { continue };

@@ -21,9 +21,7 @@ pub struct Lineage {
     pub(crate) name: LineageName,
     pub(crate) conf_path: PathBuf,
     pub(crate) conf: RenewalConf,
-    /// The live links, as the conf names them, in the order of [`Kind::ALL`].
-    pub(crate) links: [PathBuf; 4],
-    /// What they point to, in the same order: one step, absolute.
+    /// What the live links point to, in the order of [`Kind::ALL`]: one step, absolute.
     pub(crate) targets: [PathBuf; 4],
 }
 
@@ -263,19 +261,16 @@ fn read_lineage(
         None => bounded(conf_path, RenewalConf::MAX_BYTES)?,
     };
     let conf = RenewalConf::parse(&bytes)?;
-    let links_and_targets = || {
+    let targets = || {
         conf.check_complete()?;
-        let links = Kind::ALL.map(|kind| PathBuf::from(conf.live_path(kind).unwrap_or_default()));
-        let targets = match folders.and_then(|folders| folders.targets(&name, &links)) {
-            Some(targets) => targets,
-            None => targets::targets(&links)?,
-        };
-        Ok((links, targets))
-    };
-    match links_and_targets() {
-        Ok((links, targets)) => {
-            Ok(Lineage { paths: Arc::clone(paths), name, conf_path: conf_path.to_owned(), conf, links, targets })
+        let links = links_of(&conf);
+        match folders.and_then(|folders| folders.targets(&name, &links)) {
+            Some(targets) => Ok(targets),
+            None => targets::targets(&links),
         }
+    };
+    match targets() {
+        Ok(targets) => Ok(Lineage { paths: Arc::clone(paths), name, conf_path: conf_path.to_owned(), conf, targets }),
         Err(reason) => {
             *read = Some(conf);
             Err(reason)
@@ -301,7 +296,7 @@ impl Lineage {
 
     /// The live link of this kind, as the conf names it.
     pub fn live_path(&self, kind: Kind) -> &Path {
-        &self.links[kind as usize]
+        link_of(&self.conf, kind)
     }
 
     /// The archive file that the live link of this kind points to (one step, absolute).
@@ -397,7 +392,7 @@ impl Lineage {
 
     /// The lineage as its links are now, when that is not how they were.
     fn moved(&self) -> Result<Option<Self>, BrokenReason> {
-        let targets = targets::targets(&self.links)?;
+        let targets = targets::targets(&links_of(&self.conf))?;
         Ok((targets != self.targets).then(|| Self { targets, ..self.clone() }))
     }
 
@@ -447,6 +442,15 @@ impl Lineage {
         }
         Ok(())
     }
+}
+
+/// The live links, as a complete conf names them, in the order of [`Kind::ALL`].
+fn links_of(conf: &RenewalConf) -> [&Path; 4] {
+    Kind::ALL.map(|kind| link_of(conf, kind))
+}
+
+fn link_of(conf: &RenewalConf, kind: Kind) -> &Path {
+    Path::new(conf.live_path(kind).unwrap_or_default())
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, BrokenReason> {

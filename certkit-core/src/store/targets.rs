@@ -20,7 +20,7 @@ use super::{BrokenReason, Kind, StoreError};
 const LOOKS: usize = 3;
 
 /// The targets of the links: one step, absolute, `..` resolved by name alone as certbot does.
-pub(super) fn targets(links: &[PathBuf; 4]) -> Result<[PathBuf; 4], BrokenReason> {
+pub(super) fn targets(links: &[&Path; 4]) -> Result<[PathBuf; 4], BrokenReason> {
     let mut look = look_once(links);
     for _ in 1..LOOKS {
         if look.is_ok() {
@@ -32,7 +32,7 @@ pub(super) fn targets(links: &[PathBuf; 4]) -> Result<[PathBuf; 4], BrokenReason
     look
 }
 
-fn look_once(links: &[PathBuf; 4]) -> Result<[PathBuf; 4], BrokenReason> {
+fn look_once(links: &[&Path; 4]) -> Result<[PathBuf; 4], BrokenReason> {
     let mut folders = Folders::default();
     // In certbot's order, so that the same link is named first.
     let [cert, privkey, chain, fullchain] = links;
@@ -160,6 +160,9 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
 
 /// The version that four targets agree on: in one folder, named as certbot names them, with one number.
 pub(super) fn common_version(targets: &[PathBuf; 4]) -> Option<crate::Version> {
+    if let Some(version) = common_version_of_bytes(targets) {
+        return Some(version);
+    }
     let mut common = None;
     for (kind, target) in Kind::ALL.into_iter().zip(targets) {
         let here = (target.parent()?, kind.version_of(target.file_name()?.to_str()?)?);
@@ -169,6 +172,22 @@ pub(super) fn common_version(targets: &[PathBuf; 4]) -> Option<crate::Version> {
         common = Some(here);
     }
     common.map(|(_, version)| version)
+}
+
+/// The same where the bytes show it, for which paths need not be taken apart. None says nothing.
+fn common_version_of_bytes(targets: &[PathBuf; 4]) -> Option<crate::Version> {
+    let [cert, ..] = targets;
+    let cert = cert.as_os_str().as_bytes();
+    let folder = cert.get(..=memchr::memrchr(b'/', cert)?)?;
+    let mut common = None;
+    for (kind, target) in Kind::ALL.into_iter().zip(targets) {
+        let file = target.as_os_str().as_bytes().strip_prefix(folder)?;
+        let version = kind.version_of(std::str::from_utf8(file).ok()?)?;
+        if *common.get_or_insert(version) != version {
+            return None;
+        }
+    }
+    common
 }
 
 #[cfg(test)]

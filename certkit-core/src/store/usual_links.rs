@@ -57,7 +57,7 @@ impl OpenFolders {
     ///
     /// The folder `live/NAME` may be exchanged between two of the links; then they speak of two versions, and whoever
     /// asked looks again with the folder held open.
-    pub(super) fn targets(&self, name: &LineageName, links: &[PathBuf; 4]) -> Option<[PathBuf; 4]> {
+    pub(super) fn targets(&self, name: &LineageName, links: &[&Path; 4]) -> Option<[PathBuf; 4]> {
         let mut common = None;
         let [cert, privkey, chain, fullchain] = links;
         Some([
@@ -106,6 +106,10 @@ mod tests {
     /// Makes something of a lineage that certbot does not lay.
     type Spoil = fn(&StorePaths, &LineageName, &[PathBuf; 4]);
 
+    fn by_ref(links: &[PathBuf; 4]) -> [&Path; 4] {
+        links.each_ref().map(PathBuf::as_path)
+    }
+
     /// A tree with one lineage that lies as certbot lays it.
     fn tree() -> (tempfile::TempDir, StorePaths, LineageName, [PathBuf; 4]) {
         let dir = tempfile::tempdir().unwrap();
@@ -134,7 +138,7 @@ mod tests {
     fn links_as_certbot_lays_them_lead_where_the_careful_look_finds_them() {
         let (_dir, paths, name, links) = tree();
         let folders = OpenFolders::open(&paths).unwrap();
-        assert_eq!(folders.targets(&name, &links), Some(targets(&links).unwrap()));
+        assert_eq!(folders.targets(&name, &by_ref(&links)), Some(targets(&by_ref(&links)).unwrap()));
     }
 
     #[test]
@@ -158,13 +162,13 @@ mod tests {
         for (what, spoil) in spoils {
             let (_dir, paths, name, links) = tree();
             spoil(&paths, &name, &links);
-            assert_eq!(OpenFolders::open(&paths).unwrap().targets(&name, &links), None, "{what}");
+            assert_eq!(OpenFolders::open(&paths).unwrap().targets(&name, &by_ref(&links)), None, "{what}");
         }
         let (_dir, paths, name, links) = tree();
         let other = LineageName::new("a.exampl").unwrap();
-        assert_eq!(OpenFolders::open(&paths).unwrap().targets(&other, &links), None);
+        assert_eq!(OpenFolders::open(&paths).unwrap().targets(&other, &by_ref(&links)), None);
         let [cert, privkey, chain, _] = links;
         let moved = [cert, privkey, chain, paths.config_dir.join("fullchain.pem")];
-        assert_eq!(OpenFolders::open(&paths).unwrap().targets(&name, &moved), None);
+        assert_eq!(OpenFolders::open(&paths).unwrap().targets(&name, &by_ref(&moved)), None);
     }
 }

@@ -1,23 +1,35 @@
 //! A conf as lines and as sections: what each line means and which lines an entry takes.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::num::NonZero;
+use std::ops::Range;
 
 use super::ConfError;
 use super::grammar::{self, RawValue};
-use super::names::Names;
+use super::names;
 use super::usual_line::{usual, usual_marker};
 
 /// UTF-8's byte-order mark, which `configobj` takes off once.
 pub(super) const BOM: char = '\u{feff}';
 
-/// So many entries the sections of usual confs have at most, so that none outgrows its room.
-const USUAL_ENTRIES: usize = 12;
+/// Shorter the lines of usual confs are not on the average, so that the list of lines has room for all.
+const USUAL_LINE: usize = 24;
+
+/// As many as a KiB holds. Usual confs do not have more, and larger pieces of memory glibc does not keep at hand: getting one
+/// takes it as long as all else that is done for a conf.
+const USUAL_ENTRIES: usize = 1024 / size_of::<Entry<'_>>();
+
+/// The root, `[renewalparams]` and `[[webroot_map]]`.
+const USUAL_SECTIONS: usize = 3;
 
 /// A parsed text. Section 0 is the root.
 pub(super) struct Document<'a> {
     /// The lines with their endings; the byte-order mark is in none of them.
     pub(super) lines: Vec<&'a str>,
     pub(super) sections: Vec<Section<'a>>,
+    /// Those of all sections. A section's lie behind each other, for none goes on after the next has begun.
+    entries: Vec<Entry<'a>>,
 }
 
 pub(super) struct Section<'a> {
@@ -28,9 +40,10 @@ pub(super) struct Section<'a> {
     depth: usize,
     /// The line of its header; none for the root.
     pub(super) header: Option<usize>,
-    pub(super) entries: Vec<Entry<'a>>,
+    entries: Range<usize>,
     pub(super) children: Vec<usize>,
-    names: Names<'a>,
+    /// Its names, once there are many.
+    many: Option<HashSet<&'a str>>,
 }
 
 pub(super) struct Entry<'a> {
@@ -41,15 +54,15 @@ pub(super) struct Entry<'a> {
     pub(super) last: usize,
     /// Where the value begins in the first line, in bytes.
     pub(super) value_at: usize,
-    /// Where the comment begins in the last line, in bytes.
-    pub(super) comment_at: Option<usize>,
+    /// Where the comment begins in the last line, in bytes: never at its beginning.
+    pub(super) comment_at: Option<NonZero<usize>>,
 }
 
 impl<'a> Document<'a> {
     /// Reads a text, whose byte-order mark is already off.
     pub(super) fn parse(text: &'a str) -> Result<Self, ConfError> {
         // Room for usual lines at once: thousands of confs are read in a row.
-        let mut lines = Vec::with_capacity(text.len() / 24 + 1);
+        let mut lines = Vec::with_capacity(text.len() / USUAL_LINE + 1);
         let mut rest = text;
         while let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) {
             let (line, after) = rest.split_at(end + 1);
@@ -59,7 +72,9 @@ impl<'a> Document<'a> {
         if !rest.is_empty() {
             lines.push(rest);
         }
-        let mut document = Self { lines, sections: vec![Section::new(None, 0, 0, None)] };
+        let mut sections = Vec::with_capacity(USUAL_SECTIONS);
+        sections.push(Section::new(None, 0, 0, None, 0));
+        let mut document = Self { lines, sections, entries: Vec::with_capacity(USUAL_ENTRIES) };
         let mut current = 0;
         let mut index = 0;
         while let Some(line) = document.content(index) {
@@ -67,7 +82,7 @@ impl<'a> Document<'a> {
             index += 1;
             if let Some((key, value, value_at)) = usual(line) {
                 let entry = Entry { key, value, first, last: first, value_at, comment_at: None };
-                document.section_mut(current).push(entry)?;
+                document.push(current, entry)?;
                 continue;
             }
             let trimmed = grammar::trim(line);
@@ -92,9 +107,8 @@ impl<'a> Document<'a> {
                     .ok_or_else(|| syntax(first, "the value's quotes or commas do not fit together"))?;
                 (value.value, value.comment_at.map(|at| at + keyword.value_at))
             };
-            let entry =
-                Entry { key: keyword.key, value, first, last: index - 1, value_at: keyword.value_at, comment_at };
-            document.section_mut(current).push(entry)?;
+            let (key, value_at, comment_at) = (keyword.key, keyword.value_at, comment_at.and_then(NonZero::new));
+            document.push(current, Entry { key, value, first, last: index - 1, value_at, comment_at })?;
         }
         Ok(document)
     }
@@ -111,6 +125,27 @@ impl<'a> Document<'a> {
         &self.sections[0]
     }
 
+    /// The entries of a section.
+    pub(super) fn entries(&self, section: &Section<'a>) -> &[Entry<'a>] {
+        self.entries.get(section.entries.clone()).unwrap_or_default()
+    }
+
+    /// An entry of a section, by key.
+    pub(super) fn entry(&self, section: &Section<'a>, key: &str) -> Option<&Entry<'a>> {
+        self.entries(section).iter().find(|entry| entry.key == key)
+    }
+
+    /// Whether the name stands for a value or a section in a section.
+    pub(super) fn contains(&self, section: &Section<'a>, name: &str) -> bool {
+        self.names(section).any(|known| known == name)
+    }
+
+    /// The names that a section has.
+    fn names(&self, section: &Section<'a>) -> impl Iterator<Item = &'a str> + Clone {
+        let children = section.children.iter().filter_map(|child| self.sections.get(*child)?.name);
+        self.entries(section).iter().map(|entry| entry.key).chain(children)
+    }
+
     /// A section below another, by name.
     pub(super) fn child(&self, parent: usize, name: &str) -> Option<usize> {
         let children = &self.sections.get(parent)?.children;
@@ -125,12 +160,26 @@ impl<'a> Document<'a> {
             at = child;
         }
         let section = self.sections.get(at)?;
-        section.entries.last().map(|entry| entry.last).or(section.header)
+        self.entries(section).last().map(|entry| entry.last).or(section.header)
     }
 
-    fn section_mut(&mut self, index: usize) -> &mut Section<'a> {
+    /// Adds an entry to the last section.
+    fn push(&mut self, current: usize, entry: Entry<'a>) -> Result<(), ConfError> {
+        if !self.is_new(current, entry.key) {
+            return Err(syntax(entry.first, "the key stands there twice"));
+        }
+        self.entries.push(entry);
+        self.sections[current].entries.end = self.entries.len();
+        Ok(())
+    }
+
+    /// Notes a name of a section, unless it has it.
+    fn is_new(&mut self, section: usize, name: &'a str) -> bool {
         // Indices come from `open` alone, which hands out those of sections that exist.
-        &mut self.sections[index]
+        let mut many = self.sections[section].many.take();
+        let is_new = names::is_new(name, self.names(&self.sections[section]), &mut many);
+        self.sections[section].many = many;
+        is_new
     }
 
     fn open(&mut self, current: usize, marker: &grammar::Marker<'a>, line: usize) -> Result<usize, ConfError> {
@@ -145,12 +194,12 @@ impl<'a> Document<'a> {
         for _ in marker.open..=depth {
             parent = self.sections[parent].parent;
         }
-        if !self.sections[parent].names.insert(marker.name) {
+        if !self.is_new(parent, marker.name) {
             return Err(syntax(line, "the section stands there twice"));
         }
         let index = self.sections.len();
         self.sections[parent].children.push(index);
-        self.sections.push(Section::new(Some(marker.name), parent, marker.open, Some(line)));
+        self.sections.push(Section::new(Some(marker.name), parent, marker.open, Some(line), self.entries.len()));
         Ok(index)
     }
 
@@ -182,26 +231,8 @@ impl<'a> Document<'a> {
 }
 
 impl<'a> Section<'a> {
-    fn new(name: Option<&'a str>, parent: usize, depth: usize, header: Option<usize>) -> Self {
-        let entries = Vec::with_capacity(USUAL_ENTRIES);
-        Self { name, parent, depth, header, entries, children: Vec::new(), names: Names::default() }
-    }
-
-    fn push(&mut self, entry: Entry<'a>) -> Result<(), ConfError> {
-        if !self.names.insert(entry.key) {
-            return Err(syntax(entry.first, "the key stands there twice"));
-        }
-        self.entries.push(entry);
-        Ok(())
-    }
-
-    pub(super) fn entry(&self, key: &str) -> Option<&Entry<'a>> {
-        self.entries.iter().find(|entry| entry.key == key)
-    }
-
-    /// Whether the name stands for a value or a section here.
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.names.contains(name)
+    fn new(name: Option<&'a str>, parent: usize, depth: usize, header: Option<usize>, entry: usize) -> Self {
+        Self { name, parent, depth, header, entries: entry..entry, children: Vec::new(), many: None }
     }
 }
 

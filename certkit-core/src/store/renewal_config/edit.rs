@@ -1,6 +1,7 @@
 //! Changing a conf line by line, with the proof that nothing else moved.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use super::document::{BOM, Document, Entry, Section};
@@ -107,7 +108,7 @@ fn model(document: &Document<'_>) -> Model {
             at = &document.sections[at.parent];
         }
         path.reverse();
-        let entries = section.entries.iter().map(|entry| (entry.key.to_owned(), unresolved(&entry.value)));
+        let entries = document.entries(section).iter().map(|entry| (entry.key.to_owned(), unresolved(&entry.value)));
         model.insert(path, entries.collect());
     }
     model
@@ -166,13 +167,13 @@ impl<'d, 'a> Change<'d, 'a> {
                 continue;
             }
             let at = section.and_then(|section| document.sections.get(section));
-            let entry = at.and_then(|section| section.entry(key));
+            let entry = at.and_then(|section| document.entry(section, key));
             match (entry, value) {
                 (None, None) => {}
                 (Some(entry), None) => self.remove(entry, &path),
                 (Some(_), Some(value)) if current(key) == Some(value) => {}
                 (Some(entry), Some(value)) => self.replace(entry, &path, value)?,
-                (None, Some(_)) if at.is_some_and(|section| section.contains(key)) => {
+                (None, Some(_)) if at.is_some_and(|section| document.contains(section, key)) => {
                     return Err(unwritable(key, "a section has this name"));
                 }
                 (None, Some(value)) => {
@@ -210,7 +211,7 @@ impl<'d, 'a> Change<'d, 'a> {
                 return Ok(());
             }
             let name_taken = params.and_then(|params| document.sections.get(params));
-            if name_taken.is_some_and(|params| params.contains("webroot_map")) {
+            if name_taken.is_some_and(|params| document.contains(params, "webroot_map")) {
                 return Err(unwritable("webroot_map", "a value has this name, where a section belongs"));
             }
             let last = params.and_then(|params| document.last_line(params));
@@ -229,10 +230,12 @@ impl<'d, 'a> Change<'d, 'a> {
         }
         let stays = |name: &str| wanted.iter().any(|(wanted, _)| wanted == name);
         // Lines stay where they are when the order allows it; otherwise all are written anew.
-        let kept = section.entries.iter().filter(|entry| stays(entry.key)).map(|entry| entry.key);
-        let new = wanted.iter().filter(|(name, _)| section.entry(name).is_none()).map(|(name, _)| name.as_str());
+        let kept = document.entries(section).iter().filter(|entry| stays(entry.key)).map(|entry| entry.key);
+        let new =
+            wanted.iter().filter(|(name, _)| document.entry(section, name).is_none()).map(|(name, _)| name.as_str());
         if kept.chain(new).eq(wanted.iter().map(|(name, _)| name.as_str())) {
-            let gone = section.entries.iter().filter(|entry| !stays(entry.key)).map(|entry| (entry.key, None));
+            let gone =
+                document.entries(section).iter().filter(|entry| !stays(entry.key)).map(|entry| (entry.key, None));
             let edits = gone.chain(values.iter().map(|(name, value)| (*name, Some(value.clone()))));
             let edits: Vec<_> = edits.map(|(name, value)| (name.to_owned(), value)).collect();
             let current: Vec<_> =
@@ -241,7 +244,7 @@ impl<'d, 'a> Change<'d, 'a> {
             let index = params.and_then(|params| document.child(params, "webroot_map"));
             return self.entries(index, &["renewalparams", "webroot_map"], &edits, find);
         }
-        for entry in &section.entries {
+        for entry in document.entries(section) {
             self.remove(entry, &path);
         }
         let (before, indent) = self.end_of_entries(section);
@@ -263,7 +266,7 @@ impl<'d, 'a> Change<'d, 'a> {
         let mut below = vec![section];
         while let Some(section) = below.pop() {
             self.dropped.extend(section.header);
-            for entry in &section.entries {
+            for entry in document.entries(section) {
                 self.dropped.extend(entry.first..=entry.last);
             }
             below.extend(section.children.iter().filter_map(|&child| document.sections.get(child)));
@@ -281,7 +284,7 @@ impl<'d, 'a> Change<'d, 'a> {
         let before = first.get(..entry.value_at).unwrap_or_default();
         let gap = if before.ends_with('=') { " " } else { "" };
         let mut line = format!("{before}{gap}{written}");
-        if let Some(comment) = entry.comment_at {
+        if let Some(comment) = entry.comment_at.map(NonZero::get) {
             let from = if entry.first == entry.last { entry.value_at } else { 0 };
             let old = last.get(from..comment).unwrap_or_default();
             let blanks = old.get(super::grammar::trim_end(old).len()..).filter(|blanks| !blanks.is_empty());
@@ -329,7 +332,7 @@ impl<'d, 'a> Change<'d, 'a> {
     /// Where a new entry of a section goes (before which line), and how far it is indented.
     fn end_of_entries(&self, section: &Section<'_>) -> (usize, String) {
         let document = self.document;
-        if let Some(entry) = section.entries.last() {
+        if let Some(entry) = document.entries(section).last() {
             return (entry.last + 1, self.indent_of(entry.first));
         }
         if let Some(header) = section.header {

@@ -83,12 +83,15 @@ impl<'d, 'a> Interpolation<'d, 'a> {
         let mut at = start;
         loop {
             let Some(section) = self.document.sections.get(at) else { return Err("is not defined") };
-            let found = match section.entry(name) {
+            let found = match self.document.entry(section, name) {
                 Some(entry) => Some(entry),
-                None if section.entry("DEFAULT").is_some() => {
+                None if self.document.entry(section, "DEFAULT").is_some() => {
                     return Err("cannot be looked up, because `DEFAULT` is not a section");
                 }
-                None => self.document.child(at, "DEFAULT").and_then(|at| self.document.sections.get(at)?.entry(name)),
+                None => self
+                    .document
+                    .child(at, "DEFAULT")
+                    .and_then(|at| self.document.entry(self.document.sections.get(at)?, name)),
             };
             match found.map(|entry| &entry.value) {
                 Some(RawValue::Text(text)) => return Ok((text.as_ref(), section.name)),

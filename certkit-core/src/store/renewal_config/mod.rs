@@ -131,8 +131,9 @@ impl RenewalConf {
         })?;
         let document = Document::parse(text.strip_prefix(document::BOM).unwrap_or(text))?;
         let mut interpolation = Interpolation::new(&document);
-        let mut top = Vec::with_capacity(document.root().entries.len());
-        for entry in &document.root().entries {
+        let root = document.entries(document.root());
+        let mut top = Vec::with_capacity(root.len());
+        for entry in root {
             let value = match resolved(&mut interpolation, 0, entry) {
                 Ok(value) => value,
                 // A key that nobody reads may hold anything, as far as certbot is concerned.
@@ -144,14 +145,14 @@ impl RenewalConf {
         let mut values = None;
         let mut webroot_map = Vec::new();
         if let Some(section) = document.child(0, "renewalparams") {
-            let entries = document.sections.get(section).map_or(&[][..], |section| &section.entries);
+            let entries = document.sections.get(section).map_or(&[][..], |section| document.entries(section));
             let list: Result<Vec<_>, _> = entries
                 .iter()
                 .map(|entry| Ok((entry.key.to_owned(), resolved(&mut interpolation, section, entry)?)))
                 .collect();
             values = Some(list?);
             if let Some(map) = document.child(section, "webroot_map") {
-                for entry in document.sections.get(map).map_or(&[][..], |section| &section.entries) {
+                for entry in document.sections.get(map).map_or(&[][..], |section| document.entries(section)) {
                     match resolved(&mut interpolation, map, entry)? {
                         ConfValue::Text(path) => webroot_map.push((entry.key.to_owned(), PathBuf::from(path))),
                         ConfValue::List(_) => {

@@ -5,33 +5,27 @@ use std::collections::HashSet;
 /// So few names are compared one by one sooner than one is hashed.
 const FEW: usize = 24;
 
-/// A set of names that costs nothing while it is as small as those of usual confs, and little however large it grows.
-#[derive(Default)]
-pub(super) struct Names<'a> {
-    few: Vec<&'a str>,
-    /// All of them, once there are many.
-    many: HashSet<&'a str>,
-}
-
-impl<'a> Names<'a> {
-    /// Whether it is new.
-    pub(super) fn insert(&mut self, name: &'a str) -> bool {
-        if !self.many.is_empty() {
-            return self.many.insert(name);
-        }
-        if self.contains(name) {
+/// Whether a name is none of those that a section has. `many` keeps them once there are many, the new one with them, so
+/// that a name costs nothing in a section as small as those of usual confs, and little however large it grows.
+pub(super) fn is_new<'a>(
+    name: &'a str,
+    known: impl Iterator<Item = &'a str> + Clone,
+    many: &mut Option<HashSet<&'a str>>,
+) -> bool {
+    if let Some(many) = many {
+        return many.insert(name);
+    }
+    let mut count = 0;
+    for other in known.clone() {
+        if other == name {
             return false;
         }
-        self.few.push(name);
-        if self.few.len() > FEW {
-            self.many = self.few.iter().copied().collect();
-        }
-        true
+        count += 1;
     }
-
-    pub(super) fn contains(&self, name: &str) -> bool {
-        if self.many.is_empty() { self.few.contains(&name) } else { self.many.contains(name) }
+    if count >= FEW {
+        *many = Some(known.chain([name]).collect());
     }
+    true
 }
 
 #[cfg(test)]
@@ -41,10 +35,12 @@ mod tests {
     #[test]
     fn a_name_is_new_once_in_small_sets_and_in_large_ones() {
         let all: Vec<String> = (0..4 * FEW).map(|number| format!("n{number}")).collect();
-        let mut names = Names::default();
+        let mut many = None;
         for (count, name) in all.iter().enumerate() {
-            assert!(!names.contains(name) && names.insert(name), "{name}");
-            assert!(all.iter().take(count + 1).all(|known| names.contains(known) && !names.insert(known)), "{name}");
+            let known = |count: usize| all.iter().take(count).map(String::as_str);
+            assert!(is_new(name, known(count), &mut many), "{name}");
+            assert!(known(count + 1).all(|old| !is_new(old, known(count + 1), &mut many)), "{name}");
+            assert_eq!(many.is_some(), count >= FEW, "{name}");
         }
     }
 }

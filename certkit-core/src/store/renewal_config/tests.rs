@@ -46,7 +46,7 @@ fn tree_of(document: &Document<'_>) -> Vec<(Vec<String>, Value)> {
             path.insert(0, name.to_owned());
             at = &document.sections[at.parent];
         }
-        let entries = section.entries.iter().map(|entry| {
+        let entries = document.entries(section).iter().map(|entry| {
             let resolved = resolved(&mut Interpolation::new(document), index, entry).ok();
             json!([entry.key, json_of(&unresolved(&entry.value)), resolved.map(|value| json_of(&value))])
         });
