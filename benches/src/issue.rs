@@ -66,6 +66,9 @@ pub(crate) fn issue_all(dns: &str, ca_bundle: &str, config_dir: &str) -> Result<
     request.probe_endpoints = false;
     cost::print_of(|| {
         let report = runtime.block_on(renewer.run(request, &Stop::new()))?;
+        for entry in report.entries.iter().filter(|entry| !matches!(entry.outcome, Outcome::Renewed { .. })).take(3) {
+            eprintln!("{}: {:?}", entry.name, entry.outcome);
+        }
         Ok(report.entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Renewed { .. })).count())
     })
 }

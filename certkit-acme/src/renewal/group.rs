@@ -192,11 +192,22 @@ impl Group<'_> {
         self.ask(run.workshop.issued_now().await, &mut of_new).await;
     }
 
+    /// Waits for its turn. All that an attempt needs room for is made only then, for a thousand may wait.
     async fn attempt_one(&self, work: &Work, refused: Option<Failure>) -> ReportEntry {
+        let turn = self.run.turns.at(&work.job.directory).await;
+        let attempt: BoxFuture<'_, ReportEntry> = Box::pin(self.attempt_in_turn(work, refused, turn));
+        attempt.await
+    }
+
+    async fn attempt_in_turn(
+        &self,
+        work: &Work,
+        refused: Option<Failure>,
+        mut turn: Option<OwnedSemaphorePermit>,
+    ) -> ReportEntry {
         let run = self.run;
         let subject = &work.job.subject;
         let mut at = work.job.directory.clone();
-        let mut turn = run.turns.at(&at).await;
         if let Some(failure) = refused {
             return run.fail(subject, failure).await;
         }

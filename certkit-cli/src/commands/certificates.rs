@@ -5,14 +5,14 @@ use clap::Args as _;
 use certkit_acme::AwsLcKeyMath;
 use certkit_acme::authorities::is_test_authority;
 use certkit_acme::challenge::Authenticator;
-use certkit_core::decision::{DueDecision, RenewalWish};
-use certkit_core::store::{BrokenLineage, Kind, Lineage, RenewalConf, Store};
+use certkit_core::decision::RenewalWish;
+use certkit_core::store::{BrokenLineage, BrokenReason, Kind, Lineage, RenewalConf, Store};
 use certkit_core::{Certificate, Finding, FindingCode, KeyType, Outlook, PlanInput, plan};
 use chrono::{DateTime, Utc};
 
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::render::certificates::{CertificateFacts, Document, Listed, Listing, write_text};
+use crate::render::certificates::{Broken, CertificateFacts, Document, Due, Listed, Listing, LivePaths, write_text};
 use crate::render::words;
 use crate::ui::shown;
 
@@ -38,7 +38,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let wanted_name = context.invocation.typed.selection.cert_name.clone();
     let wanted: Vec<String> = context.invocation.identifiers()?.iter().map(ToString::to_string).collect();
     let store = context.store()?;
-    let mut listing = Listing { filtered: wanted_name.is_some() || !wanted.is_empty(), ..Listing::default() };
+    let filtered = wanted_name.is_some() || !wanted.is_empty();
+    let mut listing = Listing { filtered, live_dir: store.paths().live_dir(), ..Listing::default() };
     listing.findings =
         store.audit()?.into_iter().filter(|finding| finding.code != FindingCode::BrokenLineage).collect();
     let now = context.now;
@@ -54,13 +55,13 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let listed = looked.into_iter().filter_map(|(listed, findings)| {
         listing.findings.extend(findings);
         // certbot does not filter what it cannot read, and neither do we: a broken one must not hide.
-        let is_listed = listed.error.is_some() || matches(&listed, wanted_name.as_deref(), &wanted);
+        let is_listed = listed.broken.is_some() || matches(&listed, wanted_name.as_deref(), &wanted);
         is_listed.then_some(listed)
     });
     listing.lineages = listed.collect();
     if listing.filtered {
         let names: Vec<String> =
-            wanted_name.iter().cloned().chain(listing.lineages.iter().map(|one| one.name.clone())).collect();
+            wanted_name.iter().cloned().chain(listing.lineages.iter().map(|one| one.name.to_string())).collect();
         listing.findings.retain(|finding| names.iter().any(|name| concerns(finding, name)));
     }
     context.ui.long_result(|out| write_text(&listing, now, out));
@@ -68,9 +69,9 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         context.ui.json(&Document { listing: &listing, now });
     }
     if context.ui.voice().quiet {
-        for broken in listing.lineages.iter().filter(|one| one.error.is_some()) {
+        for broken in listing.lineages.iter().filter_map(|one| one.broken.as_deref()) {
             let conf = shown(&broken.conf_path);
-            let reason = certkit_core::escape(broken.error.as_deref().unwrap_or_default()).into_owned();
+            let reason = certkit_core::escape(&broken.reason);
             context.ui.failure(&format!("Renewal configuration file {conf} is broken: {reason}\n"));
         }
         crate::render::renewal::tell_findings(&listing.findings, context.ui);
@@ -86,30 +87,41 @@ pub(super) fn concerns(finding: &Finding, name: &str) -> bool {
 }
 
 fn matches(listed: &Listed, name: Option<&str>, wanted: &[String]) -> bool {
-    let names = listed.certificate.as_ref().map(|certificate| certificate.names.as_slice()).unwrap_or_default();
-    name.is_none_or(|name| name == listed.name) && wanted.iter().all(|one| names.contains(one))
+    let names = listed.certificate.as_ref().map(|certificate| &*certificate.names).unwrap_or_default();
+    let has = |wanted: &String| names.iter().any(|name| **name == **wanted);
+    name.is_none_or(|name| *name == *listed.name) && wanted.iter().all(has)
 }
 
 fn usable(store: &Store, lineage: &Lineage, now: DateTime<Utc>, findings: &mut Vec<Finding>) -> Listed {
     let conf = lineage.conf();
     let mut listed = Listed {
-        name: lineage.name().to_string(),
-        conf_path: lineage.conf_path().to_owned(),
+        name: lineage.name().as_str().into(),
         is_test: is_test(conf),
         version: lineage.live_version(),
-        paths: Kind::ALL.map(|kind| Some(lineage.live_path(kind).to_owned())),
+        elsewhere: elsewhere(store, lineage).map(Box::new),
         ..Listed::default()
+    };
+    let broken = |reason: BrokenReason| {
+        Box::new(Broken { conf_path: lineage.conf_path().to_owned(), reason: reason.to_string() })
     };
     match lineage.checked_certificate(Some(&AwsLcKeyMath::new())) {
         Ok((certificate, checked)) => {
             listed.due = due(store, lineage, &certificate, now, findings);
             findings.extend(authenticator_finding(lineage, &certificate));
             listed.certificate = Some(facts(&certificate));
-            listed.error = checked.err().map(|reason| reason.to_string());
+            listed.broken = checked.err().map(broken);
         }
-        Err(reason) => listed.error = Some(reason.to_string()),
+        Err(reason) => listed.broken = Some(broken(reason)),
     }
     listed
+}
+
+/// The live links, unless they lie where certbot lays them.
+fn elsewhere(store: &Store, lineage: &Lineage) -> Option<LivePaths> {
+    let live = store.paths().live(lineage.name());
+    // By their bytes, for the list shows what the conf says.
+    let is_usual = |kind: &Kind| live.join(kind.live_file()).as_os_str() == lineage.live_path(*kind).as_os_str();
+    (!Kind::ALL.iter().all(is_usual)).then(|| Kind::ALL.map(|kind| Some(lineage.live_path(kind).to_owned())))
 }
 
 /// What would make the next renewal fail is told before it is due.
@@ -126,11 +138,10 @@ fn unusable(broken: BrokenLineage) -> Listed {
         certkit_core::store::ConfValue::List(_) => None,
     };
     Listed {
-        paths: Kind::ALL.map(path),
+        elsewhere: Some(Box::new(Kind::ALL.map(path))),
         is_test: broken.conf.as_ref().is_some_and(is_test),
-        error: Some(broken.reason.to_string()),
-        name: broken.name,
-        conf_path: broken.conf_path,
+        broken: Some(Box::new(Broken { reason: broken.reason.to_string(), conf_path: broken.conf_path })),
+        name: broken.name.into(),
         ..Listed::default()
     }
 }
@@ -146,7 +157,7 @@ fn due(
     certificate: &Certificate,
     now: DateTime<Utc>,
     findings: &mut Vec<Finding>,
-) -> Option<DueDecision> {
+) -> Option<Due> {
     let conf = lineage.conf();
     let wish = RenewalWish::new(conf.renew_before_expiry().map(str::to_owned), conf.params().autorenew);
     let mut input = PlanInput::new(lineage.name().clone(), None, wish).of_certificate(certificate);
@@ -160,20 +171,20 @@ fn due(
     }
     let decision = plan([input], &Outlook::default(), now).entries.pop()?.due;
     findings.extend(decision.findings.iter().cloned());
-    Some(decision)
+    Some(Due { is_due: decision.is_due(now), at: decision.at, reason: decision.reason.code() })
 }
 
 fn facts(certificate: &Certificate) -> CertificateFacts {
     CertificateFacts {
-        names: certificate.listed_names(),
-        serial: certificate.serial().certbot_hex(),
+        names: certificate.listed_names().into_iter().map(Box::from).collect(),
+        serial: certificate.serial().certbot_hex().into(),
         key_type: match certificate.key_type() {
-            KeyType::Rsa => "RSA".to_owned(),
-            KeyType::Ec(_) => "ECDSA".to_owned(),
-            KeyType::Ed25519 => "Ed25519".to_owned(),
-            KeyType::Ed448 => "Ed448".to_owned(),
-            KeyType::Other(oid) => oid,
-            _ => "unknown".to_owned(),
+            KeyType::Rsa => "RSA".into(),
+            KeyType::Ec(_) => "ECDSA".into(),
+            KeyType::Ed25519 => "Ed25519".into(),
+            KeyType::Ed448 => "Ed448".into(),
+            KeyType::Other(oid) => oid.into(),
+            _ => "unknown".into(),
         },
         validity: certificate.validity(),
     }

@@ -1,9 +1,9 @@
 //! The list of stored certificates, in certbot's layout of lines and as JSON.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use certkit_core::decision::DueDecision;
 use certkit_core::store::Kind;
 use certkit_core::{Finding, Validity, ValidityStatus, Version, escape};
 use chrono::{DateTime, Utc};
@@ -20,49 +20,87 @@ pub(crate) struct Listing {
     pub(crate) filtered: bool,
     /// The lineages, in certbot's order.
     pub(crate) lineages: Vec<Listed>,
+    /// Where the live links lie that certbot lays.
+    pub(crate) live_dir: PathBuf,
     /// What is wrong or worth knowing besides.
     pub(crate) findings: Vec<Finding>,
 }
 
-/// One lineage.
+/// One lineage. There may be thousands: nothing is kept that can be made of the rest when it is shown.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listed {
     /// Its name; outside text.
-    pub(crate) name: String,
-    /// Its conf.
-    pub(crate) conf_path: PathBuf,
+    pub(crate) name: Box<str>,
     /// Why it cannot be used.
-    pub(crate) error: Option<String>,
+    pub(crate) broken: Option<Box<Broken>>,
     /// What its certificate says, where it can be read.
     pub(crate) certificate: Option<CertificateFacts>,
     /// Whether its CA is one for tests.
     pub(crate) is_test: bool,
     /// When it is due.
-    pub(crate) due: Option<DueDecision>,
+    pub(crate) due: Option<Due>,
     /// The live version.
     pub(crate) version: Option<Version>,
-    /// The live links in the order of [`Kind::ALL`], as the conf names them.
-    pub(crate) paths: [Option<PathBuf>; 4],
+    /// The live links as the conf names them, unless they lie where certbot lays them.
+    pub(crate) elsewhere: Option<Box<LivePaths>>,
+}
+
+/// Live links in the order of [`Kind::ALL`]; none where the conf does not name one.
+pub(crate) type LivePaths = [Option<PathBuf>; 4];
+
+/// Why a lineage cannot be used.
+#[derive(Clone, Debug)]
+pub(crate) struct Broken {
+    /// Its conf.
+    pub(crate) conf_path: PathBuf,
+    /// Unescaped.
+    pub(crate) reason: String,
+}
+
+/// When a lineage is due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    /// Whether it is now.
+    pub(crate) is_due: bool,
+    /// When it is, where that can be said.
+    pub(crate) at: Option<DateTime<Utc>>,
+    /// The stable word of the rule.
+    pub(crate) reason: &'static str,
 }
 
 /// What the list shows of a certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateFacts {
     /// certbot's order; outside text.
-    pub(crate) names: Vec<String>,
+    pub(crate) names: Box<[Box<str>]>,
     /// Lower-case hex without leading zeros.
-    pub(crate) serial: String,
+    pub(crate) serial: Box<str>,
     /// `RSA`, `ECDSA`, `Ed25519` …
-    pub(crate) key_type: String,
+    pub(crate) key_type: Cow<'static, str>,
     /// Its validity.
     pub(crate) validity: Validity,
+}
+
+impl Listed {
+    /// Why it cannot be used, unescaped.
+    pub(crate) fn error(&self) -> Option<&str> {
+        self.broken.as_ref().map(|broken| broken.reason.as_str())
+    }
+
+    /// The live link of a kind; none where the conf does not name one.
+    fn live_path(&self, live_dir: &Path, kind: Kind) -> Option<PathBuf> {
+        match &self.elsewhere {
+            Some(paths) => paths[kind as usize].clone(),
+            None => Some(live_dir.join(&*self.name).join(kind.live_file())),
+        }
+    }
 }
 
 /// The report in certbot's frame, written line by line: there may be thousands of certificates.
 pub(crate) fn write_text(listing: &Listing, now: DateTime<Utc>, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n{FRAME}")?;
-    let usable = || listing.lineages.iter().filter(|one| one.error.is_none());
-    let broken = || listing.lineages.iter().filter(|one| one.error.is_some());
+    let usable = || listing.lineages.iter().filter(|one| one.broken.is_none());
+    let broken = || listing.lineages.iter().filter_map(|one| Some((one, one.broken.as_deref()?)));
     if listing.lineages.is_empty() && !listing.filtered {
         writeln!(out, "No certificates found.")?;
     }
@@ -74,17 +112,17 @@ pub(crate) fn write_text(listing: &Listing, now: DateTime<Utc>, out: &mut dyn Wr
             writeln!(out)?;
         }
         for one in usable() {
-            writeln!(out, "{}", lines_of(one, now))?;
+            writeln!(out, "{}", lines_of(one, &listing.live_dir, now))?;
         }
     }
     if broken().next().is_some() {
         writeln!(out, "\nThe following renewal configurations were invalid:")?;
-        for one in broken() {
-            writeln!(out, "  {}", shown(&one.conf_path))?;
+        for (_, broken) in broken() {
+            writeln!(out, "  {}", shown(&broken.conf_path))?;
         }
         writeln!(out, "\nWhy they are invalid:")?;
-        for one in broken() {
-            let (name, reason) = (escape(&one.name), one.error.as_deref().unwrap_or_default());
+        for (one, broken) in broken() {
+            let (name, reason) = (escape(&one.name), broken.reason.as_str());
             writeln!(out, "  {name}: {}", escape(reason))?;
             writeln!(out, "    What to do: {}.", words::cure_for(words::broken_cure(reason), &name))?;
         }
@@ -99,8 +137,8 @@ pub(crate) fn write_text(listing: &Listing, now: DateTime<Utc>, out: &mut dyn Wr
     writeln!(out, "{FRAME}")
 }
 
-fn lines_of(listed: &Listed, now: DateTime<Utc>) -> String {
-    let path = |kind: Kind| listed.paths[kind as usize].as_deref().map(shown).unwrap_or_default();
+fn lines_of(listed: &Listed, live_dir: &Path, now: DateTime<Utc>) -> String {
+    let path = |kind: Kind| listed.live_path(live_dir, kind).as_deref().map(shown).unwrap_or_default();
     let mut text = format!("  Certificate Name: {}\n", escape(&listed.name));
     if let Some(certificate) = &listed.certificate {
         text.push_str(&format!(
@@ -159,7 +197,10 @@ impl Serialize for Document<'_> {
         }
         // In the order of the alphabet, as every other document.
         let mut document = serializer.serialize_map(Some(4))?;
-        document.serialize_entry("lineages", &Each(&self.listing.lineages, |one: &Listed| json_of(one, self.now)))?;
+        document.serialize_entry(
+            "lineages",
+            &Each(&self.listing.lineages, |one: &Listed| json_of(one, &self.listing.live_dir, self.now)),
+        )?;
         document.serialize_entry("now", &json_time(self.now))?;
         document.serialize_entry("problems", &Each(&self.listing.findings, problem))?;
         document.serialize_entry("schema", &1)?;
@@ -178,19 +219,17 @@ pub(crate) fn problem(finding: &Finding) -> Value {
     })
 }
 
-fn json_of(listed: &Listed, now: DateTime<Utc>) -> Value {
+fn json_of(listed: &Listed, live_dir: &Path, now: DateTime<Utc>) -> Value {
     let certificate = listed.certificate.as_ref();
     let flags = flags(listed, now);
     let validity = certificate.map(|certificate| certificate.validity);
-    let renewal = listed
-        .due
-        .as_ref()
-        .map(|due| json!({ "due": due.is_due(now), "at": due.at.map(json_time), "reason": due.reason.code() }));
+    let renewal =
+        listed.due.as_ref().map(|due| json!({ "due": due.is_due, "at": due.at.map(json_time), "reason": due.reason }));
     let paths: serde_json::Map<String, Value> = Kind::ALL
         .iter()
         .map(|kind| {
-            let path = listed.paths[*kind as usize].as_ref();
-            (kind.as_str().to_owned(), json!(path.map(|path| path.to_string_lossy())))
+            let path = listed.live_path(live_dir, *kind);
+            (kind.as_str().to_owned(), json!(path.as_deref().map(Path::to_string_lossy)))
         })
         .collect();
     json!({
@@ -206,7 +245,7 @@ fn json_of(listed: &Listed, now: DateTime<Utc>) -> Value {
         "renewal": renewal,
         "version": listed.version.map(|version| version.0),
         "paths": paths,
-        "error": listed.error,
+        "error": listed.error(),
     })
 }
 
@@ -218,7 +257,7 @@ fn days_left(validity: Validity, now: DateTime<Utc>) -> i64 {
 /// Every state that applies, the one that counts first.
 fn flags(listed: &Listed, now: DateTime<Utc>) -> Vec<&'static str> {
     let mut flags = Vec::new();
-    if listed.error.is_some() {
+    if listed.broken.is_some() {
         flags.push("broken");
     }
     match listed.certificate.as_ref().map(|certificate| certificate.validity.status(now)) {
@@ -254,27 +293,28 @@ mod tests {
 
     fn listed(name: &str, left: TimeDelta) -> Listed {
         let not_after = now() + left;
-        let paths =
-            Kind::ALL.map(|kind| Some(PathBuf::from(format!("/etc/letsencrypt/live/{name}/{}", kind.live_file()))));
         Listed {
-            name: name.to_owned(),
-            conf_path: format!("/etc/letsencrypt/renewal/{name}.conf").into(),
+            name: name.into(),
             certificate: Some(CertificateFacts {
-                names: vec![name.to_owned(), format!("*.{name}"), "192.0.2.7".to_owned()],
-                serial: "668a122d".to_owned(),
-                key_type: "ECDSA".to_owned(),
+                names: [name, &format!("*.{name}"), "192.0.2.7"].map(Box::from).into(),
+                serial: "668a122d".into(),
+                key_type: "ECDSA".into(),
                 validity: Validity { not_before: not_after - TimeDelta::days(90), not_after },
             }),
             version: Some(Version(3)),
-            paths,
             ..Listed::default()
         }
+    }
+
+    fn broken(conf_path: &str, reason: &str) -> Option<Box<Broken>> {
+        Some(Box::new(Broken { conf_path: conf_path.into(), reason: reason.to_owned() }))
     }
 
     #[test]
     fn certbots_lines_to_the_letter() {
         let listing = Listing {
             lineages: vec![listed("hours.example", TimeDelta::seconds(4 * 3600 + 3599))],
+            live_dir: "/etc/letsencrypt/live".into(),
             ..Listing::default()
         };
         assert_eq!(
@@ -316,7 +356,7 @@ Found the following certs:
         assert_eq!(text(&empty, now()), format!("\n{FRAME}\nNo certificates found.\n{FRAME}\n"));
         let filtered = Listing { filtered: true, ..Listing::default() };
         assert_eq!(text(&filtered, now()), format!("\n{FRAME}\nFound the following matching certs:\n\n{FRAME}\n"));
-        let broken = Listed { name: "b".to_owned(), error: Some("x".to_owned()), ..Listed::default() };
+        let broken = Listed { name: "b".into(), broken: broken("/r/b.conf", "x"), ..Listed::default() };
         let filtered = Listing { filtered: true, lineages: vec![broken], ..Listing::default() };
         let start =
             format!("\n{FRAME}\nFound the following matching certs:\n\n\nThe following renewal configurations were");
@@ -326,13 +366,13 @@ Found the following certs:
     #[test]
     fn broken_ones_and_problems_follow_and_are_escaped() {
         let broken = Listed {
-            name: "b\u{1b}[2J".to_owned(),
-            conf_path: "/r/b\u{1b}[2J.conf".into(),
-            error: Some("no\nsuch link".to_owned()),
+            name: "b\u{1b}[2J".into(),
+            broken: broken("/r/b\u{1b}[2J.conf", "no\nsuch link"),
+            elsewhere: Some(Box::default()),
             ..Listed::default()
         };
         let finding = Finding::new(FindingCode::LiveWithoutConf, "live/a.example.com", "");
-        let listing = Listing { lineages: vec![broken], findings: vec![finding], filtered: false };
+        let listing = Listing { lineages: vec![broken], findings: vec![finding], ..Listing::default() };
         let shown = text(&listing, now());
         assert!(shown.starts_with(&format!(
             "\n{FRAME}\n\nThe following renewal configurations were invalid:\n  /r/b\\u{{1b}}[2J.conf\n\nWhy they are invalid:\n  b\\u{{1b}}[2J: no\\u{{a}}such link\n"
@@ -348,8 +388,10 @@ Found the following certs:
     #[test]
     fn json_status_is_the_first_that_applies() {
         let states = |left: TimeDelta, is_test: bool, error: Option<&str>| {
-            let one = Listed { is_test, error: error.map(str::to_owned), ..listed("a", left) };
-            let value = json_of(&one, now());
+            let broken = error.and_then(|error| broken("/r/a.conf", error));
+            let one = Listed { is_test, broken, ..listed("a", left) };
+            let value = json_of(&one, Path::new("/live"), now());
+            assert_eq!(value["paths"]["cert"], "/live/a/cert.pem");
             (value["status"].as_str().unwrap().to_owned(), value["flags"].to_string(), value["days_left"].as_i64())
         };
         let expect = |status: &str, flags: &str, days: i64| (status.to_owned(), flags.to_owned(), Some(days));

@@ -2,7 +2,8 @@
 
 mod of_lineage;
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use super::permissions::{self, OfLineage};
 use super::settling::settled;
 use super::{Store, StoreError, StorePaths, folder_names};
 use crate::{Finding, FindingCode, LineageName, Severity};
-use of_lineage::Looked;
+use of_lineage::{Archives, Looked};
 
 impl Store {
     /// Every inconsistency that can be seen without asking anybody: orphans, mixed links, interrupted switches, newer
@@ -34,13 +35,12 @@ impl Store {
         let looked = self.map_lineages(|lineage| Looked::at(self, &lineage, &[]))?;
         let mut looked = looked.into_iter().collect::<Result<Vec<_>, _>>()?;
         self.look_again_where_archives_are_shared(&mut looked)?;
-        let mut audit = Audit { store: self, findings: Vec::new(), used: BTreeSet::new() };
-        let (mut known, mut permissions) = (BTreeSet::new(), Vec::with_capacity(looked.len()));
+        let mut audit = Audit { store: self, findings: Vec::new(), lineages: BTreeMap::new(), used: BTreeSet::new() };
+        let mut permissions = Vec::with_capacity(looked.len());
         for one in looked {
             audit.findings.extend(one.findings);
             audit.used.extend(one.used);
-            // Those of broken ones are looked at where something is remembered of them.
-            known.extend(one.name.filter(|_| one.archives.is_some()));
+            audit.lineages.extend(one.name.map(|name| (name, one.archives.is_some())));
             permissions.push(one.permissions);
         }
         audit.permissions(permissions);
@@ -49,21 +49,28 @@ impl Store {
         audit.pending();
         audit.rollovers();
         audit.aside();
-        audit.memory(known);
+        audit.memory();
         Ok(audit.findings)
     }
 
     /// Whose archive it is that links lead into is known once all have been looked at: then those few whose links lead to
     /// where another's versions lie are looked at anew.
     fn look_again_where_archives_are_shared(&self, looked: &mut [Looked]) -> Result<(), StoreError> {
-        let mut archives: Vec<(&Path, &LineageName)> =
-            looked.iter().filter_map(|one| Some((one.archives.as_ref()?.own.as_path(), one.name.as_ref()?))).collect();
-        archives.sort_by_key(|(dir, _)| *dir);
+        if looked.iter().filter_map(|one| one.archives.as_ref()).all(Archives::is_at_home) {
+            return Ok(());
+        }
+        let mut archives: Vec<(Cow<'_, Path>, &LineageName)> = Vec::with_capacity(looked.len());
+        for one in looked.iter() {
+            let (Some(name), Some(of_one)) = (&one.name, &one.archives) else { continue };
+            archives.push((of_one.own(&self.paths, name), name));
+        }
+        archives.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut again = Vec::new();
         for (position, one) in looked.iter().enumerate() {
             let (Some(name), Some(of_one)) = (&one.name, &one.archives) else { continue };
-            let start = archives.partition_point(|(dir, _)| *dir < of_one.in_use());
-            let here = archives.iter().skip(start).take_while(|(dir, _)| *dir == of_one.in_use());
+            let in_use = of_one.in_use(&self.paths, name);
+            let start = archives.partition_point(|(dir, _)| *dir < in_use);
+            let here = archives.iter().skip(start).take_while(|(dir, _)| *dir == in_use);
             let others: Vec<_> = here.map(|(_, other)| *other).filter(|other| *other != name).collect();
             if !others.is_empty()
                 && let Some(lineage) = self.lineage(name).transpose()
@@ -123,7 +130,9 @@ fn is_often_passing(code: FindingCode) -> bool {
 struct Audit<'s> {
     store: &'s Store,
     findings: Vec<Audited>,
-    /// The folders that some conf speaks of.
+    /// Each with whether it can be used.
+    lineages: BTreeMap<LineageName, bool>,
+    /// The folders that some conf speaks of, but for those that certbot gives the lineages.
     used: BTreeSet<PathBuf>,
 }
 
@@ -135,14 +144,17 @@ impl Audit<'_> {
             if name.as_encoded_bytes().starts_with(b".") || !path.is_dir() || self.used.contains(&path) {
                 continue;
             }
+            let lineage = name.to_str().and_then(|name| LineageName::new(name).ok());
+            if lineage.as_ref().is_some_and(|name| self.lineages.contains_key(name)) {
+                continue;
+            }
             let held = match folder_names(&path) {
                 Ok(names) if names.is_empty() => "it is empty".to_owned(),
                 Ok(names) => format!("it holds {} files", names.len()),
                 Err(error) => error.source.to_string(),
             };
             let finding = Finding::new(code, self.shown(&path), held);
-            let name = name.to_str().and_then(|name| LineageName::new(name).ok());
-            self.findings.push(Audited { finding, name, path: Some(path) });
+            self.findings.push(Audited { finding, name: lineage, path: Some(path) });
         }
     }
 
@@ -192,13 +204,15 @@ impl Audit<'_> {
         }
     }
 
-    fn memory(&mut self, known: BTreeSet<LineageName>) {
-        let names = match self.store.remembered() {
+    fn memory(&mut self) {
+        let names: BTreeSet<LineageName> = match self.store.remembered() {
             // Of whom nothing is remembered there is nothing to read.
             Ok(remembered) => remembered.into_iter().collect(),
             Err(error) => {
                 self.unreadable(&error);
-                known
+                // Those of broken ones are looked at where something is remembered of them.
+                let usable = std::mem::take(&mut self.lineages).into_iter().filter(|(_, is_usable)| *is_usable);
+                usable.map(|(name, _)| name).collect()
             }
         };
         for name in names {

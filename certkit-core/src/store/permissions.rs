@@ -51,6 +51,7 @@ pub(crate) fn problems(store: &Store, lineages: Vec<OfLineage>) -> (Vec<Problem>
     look.accounts(&store.accounts_dir(), 0);
     for lineage in lineages {
         look.errors.extend(lineage.error);
+        look.at_home.extend(lineage.at_home);
         for part in lineage.parts {
             look.take(part);
         }
@@ -63,16 +64,27 @@ pub(crate) fn problems(store: &Store, lineages: Vec<OfLineage>) -> (Vec<Problem>
 pub(crate) fn of_lineage(paths: &StorePaths, lineage: &Result<Lineage, BrokenLineage>) -> OfLineage {
     let mut look = Look::new(paths);
     let mut parts = Vec::new();
+    let mut at_home = None;
     match lineage {
-        Ok(lineage) => look.lineage(lineage, &mut parts),
+        Ok(lineage) => {
+            look.lineage(lineage, &mut parts);
+            at_home = look.at_home(lineage, &parts);
+        }
         Err(broken) => look.anything(&broken.conf_path, None),
     }
     look.part(None, &mut parts);
-    OfLineage { parts, error: look.errors.pop() }
+    if at_home.is_some() {
+        parts.retain(|part| !part.found.is_empty());
+        parts.shrink_to_fit();
+    }
+    OfLineage { at_home, parts, error: look.errors.pop() }
 }
 
 /// What is wrong with the parts of a lineage, and what could not be looked at.
 pub(crate) struct OfLineage {
+    /// Its name, when its folders are those that certbot gives it and nothing is wrong with them: of thousands of lineages
+    /// hardly any has more than that.
+    at_home: Option<LineageName>,
     parts: Vec<Part>,
     error: Option<StoreError>,
 }
@@ -142,13 +154,14 @@ struct Look<'s> {
     paths: &'s StorePaths,
     found: Vec<Problem>,
     errors: Vec<StoreError>,
-    /// The folders of lineages that were looked at.
+    /// The folders of lineages that were looked at, but for those of the lineages `at_home`.
     seen: BTreeSet<PathBuf>,
+    at_home: BTreeSet<LineageName>,
 }
 
 impl<'s> Look<'s> {
     fn new(paths: &'s StorePaths) -> Self {
-        Self { paths, found: Vec::new(), errors: Vec::new(), seen: BTreeSet::new() }
+        Self { paths, found: Vec::new(), errors: Vec::new(), seen: BTreeSet::new(), at_home: BTreeSet::new() }
     }
 
     /// What was found since the last part is one of its own.
@@ -157,6 +170,15 @@ impl<'s> Look<'s> {
         if folder.is_some() || !found.is_empty() {
             parts.push(Part { folder: folder.map(Path::to_owned), found });
         }
+    }
+
+    /// The lineage's name, when nothing was found in its folders and they are those that certbot gives it.
+    fn at_home(&self, lineage: &Lineage, parts: &[Part]) -> Option<LineageName> {
+        let name = lineage.name();
+        let own = [self.paths.archive(name), self.paths.live(name)];
+        let is_own = |folder: &PathBuf| own.iter().any(|own| own.as_os_str() == folder.as_os_str());
+        let is_home = |part: &Part| part.folder.as_ref().is_none_or(|folder| is_own(folder) && part.found.is_empty());
+        parts.iter().all(is_home).then(|| name.clone())
     }
 
     fn take(&mut self, part: Part) {
@@ -238,10 +260,10 @@ impl<'s> Look<'s> {
             names.sort_unstable();
             for file in names {
                 let folder = top.join(&file);
-                if self.seen.contains(&folder) {
+                let name = file.to_str().and_then(|file| LineageName::new(file).ok());
+                if self.seen.contains(&folder) || name.as_ref().is_some_and(|name| self.at_home.contains(name)) {
                     continue;
                 }
-                let name = file.to_str().and_then(|file| LineageName::new(file).ok());
                 if fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir()) {
                     look(self, &folder, name.as_ref());
                 }

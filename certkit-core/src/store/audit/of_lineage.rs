@@ -1,13 +1,14 @@
 //! What is inconsistent in one lineage. Nothing here depends on the lineages that were looked at before, so that all cores
 //! can look, and of a sound lineage hardly anything is kept.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::super::in_use::real;
 use super::super::permissions::{self, OfLineage};
 use super::super::targets::absolute;
-use super::super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError};
+use super::super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
 use super::Audited;
 use crate::{Finding, FindingCode, LineageName};
 
@@ -18,23 +19,33 @@ pub(super) struct Looked {
     /// Where its versions lie, as its conf says and as its links do; none when it is broken.
     pub(super) archives: Option<Archives>,
     pub(super) findings: Vec<Audited>,
-    /// The folders that it speaks of, each once.
+    /// The folders that it speaks of, each once, but for those that certbot gives it.
     pub(super) used: Vec<PathBuf>,
     pub(super) permissions: OfLineage,
 }
 
 /// Where the versions of a lineage lie.
 pub(super) struct Archives {
-    /// As the conf says.
-    pub(super) own: PathBuf,
+    /// As the conf says, when that is not the folder that certbot gives it.
+    own: Option<PathBuf>,
     /// Where the links lead, when that is somewhere else.
     other: Option<PathBuf>,
 }
 
 impl Archives {
-    /// Where the links lead.
-    pub(super) fn in_use(&self) -> &Path {
-        self.other.as_deref().unwrap_or(&self.own)
+    /// Whether they lie where certbot lays them.
+    pub(super) fn is_at_home(&self) -> bool {
+        self.own.is_none() && self.other.is_none()
+    }
+
+    /// As the conf of the lineage says.
+    pub(super) fn own(&self, paths: &StorePaths, name: &LineageName) -> Cow<'_, Path> {
+        self.own.as_deref().map_or_else(|| paths.archive(name).into(), Cow::Borrowed)
+    }
+
+    /// Where the links of the lineage lead.
+    pub(super) fn in_use(&self, paths: &StorePaths, name: &LineageName) -> Cow<'_, Path> {
+        self.other.as_deref().map_or_else(|| self.own(paths, name), Cow::Borrowed)
     }
 }
 
@@ -46,7 +57,7 @@ impl Looked {
         others: &[&LineageName],
     ) -> Result<Self, StoreError> {
         let permissions = permissions::of_lineage(store.paths(), lineage);
-        let mut look = Look { store, findings: Vec::new(), used: Vec::new() };
+        let mut look = Look { store, findings: Vec::new(), home: Vec::new(), used: Vec::new() };
         let (name, archives) = match lineage {
             Ok(lineage) => (Some(lineage.name().clone()), Some(look.lineage(lineage, others)?)),
             Err(broken) => (look.broken(broken)?, None),
@@ -58,6 +69,8 @@ impl Looked {
 struct Look<'s> {
     store: &'s Store,
     findings: Vec<Audited>,
+    /// The folders that certbot gives it.
+    home: Vec<PathBuf>,
     used: Vec<PathBuf>,
 }
 
@@ -95,6 +108,7 @@ impl Look<'_> {
             Err(error) => self.findings.push(Audited::unreadable(self.store, &error)),
         }
         let other = (lineage.archive_dir() != own).then(|| lineage.archive_dir().to_owned());
+        let own = Some(own).filter(|own| *own != self.store.paths.archive(name));
         Ok(Archives { own, other })
     }
 
@@ -145,7 +159,7 @@ impl Look<'_> {
     /// A conf speaks of its own folders, of `archive_dir`, and of those of its live links.
     fn uses_those_of(&mut self, name: Option<&LineageName>, conf: Option<&RenewalConf>) -> Result<(), StoreError> {
         let paths = &self.store.paths;
-        self.used.extend(name.iter().flat_map(|name| [paths.live(name), paths.archive(name)]));
+        self.home.extend(name.iter().flat_map(|name| [paths.live(name), paths.archive(name)]));
         let Some(conf) = conf else { return Ok(()) };
         for dir in conf.archive_dir().into_iter().filter(|dir| !dir.is_empty()) {
             self.uses(&absolute(Path::new(dir))?);
@@ -159,7 +173,7 @@ impl Look<'_> {
     fn uses(&mut self, folder: &Path) {
         // As bytes first: comparing paths by their parts takes longer than all the rest.
         let known = |used: &PathBuf| used.as_os_str() == folder.as_os_str() || used == folder;
-        if !self.used.iter().any(known) {
+        if !self.home.iter().chain(&self.used).any(known) {
             self.used.push(folder.to_owned());
         }
     }
