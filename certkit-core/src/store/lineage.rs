@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use super::read::{bounded, bounded_in, regular_file};
 use super::settling::settled;
+use super::shared::Shared;
 use super::targets;
 use super::usual_links::OpenFolders;
-use super::{ConfError, Kind, RenewalConf, Store, StoreError, StorePaths};
+use super::{ConfError, Kind, RenewalConf, Store, StoreError};
 use crate::{Certificate, Chain, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version};
 
 /// A lineage whose conf and live links can be used. The certificate files are read when asked for.
 #[derive(Clone, Debug)]
 pub struct Lineage {
     /// The store's.
-    paths: Arc<StorePaths>,
+    paths: Arc<Shared>,
     pub(crate) name: LineageName,
     pub(crate) conf_path: PathBuf,
     pub(crate) conf: RenewalConf,
@@ -250,7 +251,7 @@ impl Iterator for Lineages<'_> {
 }
 
 fn read_lineage(
-    paths: &Arc<StorePaths>,
+    paths: &Arc<Shared>,
     conf_path: &Path,
     file_name: &OsStr,
     folders: Option<&OpenFolders>,
