@@ -72,3 +72,17 @@ fn is_recent(changed: i64, began: Instant) -> bool {
 fn seconds(time: SystemTime) -> Option<i64> {
     i64::try_from(time.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_fresh_for_some_seconds_and_never_by_a_clock_that_was_set_back() {
+        let now = seconds(SystemTime::now()).unwrap();
+        assert!(is_fresh(now) && is_fresh(now - 1));
+        for rested in [now - 4, now - 86_400, i64::MIN, now + 60, now + 31_536_000, i64::MAX] {
+            assert!(!is_fresh(rested), "{}", rested.saturating_sub(now));
+        }
+    }
+}

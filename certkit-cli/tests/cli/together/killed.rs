@@ -83,6 +83,10 @@ fn certbot_killed_between_two_links_holds_nobody_up_and_the_next_run_ends_its_re
     assert!(a["status"] == "broken" && a["error"].as_str().unwrap().contains("privkey.pem is missing"), "{listed}");
     assert_eq!((&b["status"], &b["version"]), (&"valid".into(), &1.into()));
 
+    for told in shared.told_broken() {
+        assert!(!told.is_empty() && told.iter().all(|one| one.contains("a.example.org")), "{told:#?}");
+    }
+
     let next = shared.certkit(&["renew", "--deploy-hook", &hook]).ends_with(0);
     assert!(next.stdout.contains("b.example.org/fullchain.pem (success)"), "{}", next.stdout);
     assert_eq!(shared.ca.orders_placed(), 2, "what certbot had obtained is used");

@@ -69,12 +69,20 @@ impl Shared {
             let began = Instant::now();
             // A test that fails never says that it is done.
             while !done.load(Ordering::Relaxed) && began.elapsed() < PATIENCE {
-                let run = self.certkit(reader.arguments);
-                seen.look(reader, &run.json());
+                seen.look(reader, &self.certkit(reader.arguments).json());
                 // The others need the processor, too.
                 thread::sleep(Duration::from_millis(40));
             }
             seen
+        })
+    }
+
+    /// What is not whole, as each reader tells it.
+    pub(super) fn told_broken(&self) -> [BTreeSet<String>; READERS.len()] {
+        READERS.each_ref().map(|reader| {
+            let mut seen = Seen::default();
+            seen.look(reader, &self.certkit(reader.arguments).json());
+            seen.wrong
         })
     }
 }
