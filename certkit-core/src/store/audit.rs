@@ -117,6 +117,8 @@ fn is_often_passing(code: FindingCode) -> bool {
             | FindingCode::LiveWithoutConf
             | FindingCode::MixedVersions
             | FindingCode::NewerVersionNotLive
+            // An order has a folder before it has a file, and loses the file before the folder.
+            | FindingCode::StateDamaged
     )
 }
 
