@@ -1,26 +1,41 @@
-//! Many runs at once on one tree, round after round: each does its work or is refused, and at the end everything that was
-//! said to be done is there, and nothing else.
+//! Many runs at once on one tree, round after round: each does its work when it is its turn, others read meanwhile, and at
+//! the end everything that was said to be done is there, and nothing else.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::look;
+use crate::tracer::Run;
 use crate::world::{Place, World};
 
 /// How many lineages are renewed again and again.
 const LINEAGES: usize = 10;
 
+/// So many of them want the same new certificate.
+const SAME: usize = 5;
+
+/// Each of so many lists and does nothing else.
+const EACH_READS: usize = 5;
+
+/// Far above what waiting for one's turn takes.
+const PATIENCE: Duration = Duration::from_secs(900);
+
 /// What a crowd did.
 #[derive(Clone, Debug, Default)]
 pub struct Crowd {
-    /// How many runs there were.
+    /// How many runs there were that came to their turn.
     pub runs: usize,
-    /// Runs that obtained or renewed a certificate.
+    /// Those that obtained or renewed a certificate.
     pub done: usize,
-    /// Runs that were told that another one is at work.
+    /// Those that found what they wanted.
+    pub kept: usize,
+    /// How often one was told that another one is at work.
     pub refused: usize,
     /// Listings, each of all certificates.
     pub listed: usize,
@@ -28,8 +43,15 @@ pub struct Crowd {
     pub wrong: Vec<String>,
 }
 
-/// `processes` runs at once, `rounds` times: renewals of ten lineages, five `certonly` for the same new name, and a listing
-/// for every five of them.
+/// What one of them wants.
+enum Task {
+    Renew(String),
+    Obtain(String),
+    List,
+}
+
+/// `processes` runs at once, `rounds` times: five `certonly` for the same new name, renewals of ten lineages, and beginning
+/// with the tenth each fifth lists all the time. Who is refused tries again until it is its turn.
 pub fn gather(world: &World, processes: usize, rounds: usize) -> Crowd {
     let place = Place::new();
     let server = world.ca().directory_url();
@@ -41,65 +63,119 @@ pub fn gather(world: &World, processes: usize, rounds: usize) -> Crowd {
         let lineage = tree.lineage(&name(number)).days_left(60).server(&server).account(&account);
         lineage.webroot(place.webroot()).write();
     }
-    let webroot = place.webroot().to_string_lossy().into_owned();
-    let mut crowd = Crowd::default();
-    let mut expected: BTreeMap<String, u32> = (0..LINEAGES).map(|number| (name(number), 1)).collect();
+    let crowd = Mutex::new(Crowd::default());
+    let expected: Mutex<BTreeMap<String, u32>> = Mutex::new((0..LINEAGES).map(|number| (name(number), 1)).collect());
     for round in 0..rounds {
-        let fresh = format!("new{round}.example.org");
-        let mut tasks: Vec<(Option<String>, Vec<&str>)> = (0..processes)
-            .map(|number| match number {
-                0..5 => {
-                    let certonly = ["certonly", "-n", "--webroot", "-w", &webroot, "--no-probe", "--server", &server];
-                    (Some(fresh.clone()), [certonly.as_slice(), &["-d", &fresh]].concat())
-                }
-                _ if number % 5 == 0 => (None, vec!["certificates", "--json"]),
-                _ => {
-                    let renew = ["renew", "-n", "--force-renewal", "--no-random-sleep-on-renew", "--no-probe"];
-                    (Some(name((round + number) % LINEAGES)), renew.to_vec())
-                }
-            })
-            .collect();
-        // Mostly the first one gets the lock: another kind of run each time.
+        let tasks = (0..processes).map(|number| match number {
+            0..SAME => Task::Obtain(format!("new{round}.example.org")),
+            _ if number >= 2 * SAME && number % EACH_READS == 0 => Task::List,
+            _ => Task::Renew(name((round + number) % LINEAGES)),
+        });
+        let mut tasks: Vec<Task> = tasks.collect();
+        // Mostly the first one gets the lock first: another kind of run each time.
         tasks.rotate_left(round * 7 % processes);
-        let running: Vec<_> = tasks
-            .into_iter()
-            .map(|(lineage, arguments)| {
-                let mut arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
-                if let Some(lineage) = lineage.as_ref().filter(|_| arguments[0] == "renew") {
-                    arguments.extend(["--cert-name".to_owned(), lineage.clone()]);
-                }
-                let mut command = world.command(&place, &arguments);
-                command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-                (lineage, command.spawn().unwrap())
-            })
-            .collect();
-        for (lineage, child) in running {
-            let output = child.wait_with_output().unwrap();
-            crowd.runs += 1;
-            let told = String::from_utf8_lossy(&output.stderr);
-            match (output.status.code(), lineage) {
-                (Some(0), None) => crowd.read(&output.stdout),
-                (Some(0), Some(_)) if is_kept(&output.stdout) => {}
-                (Some(0), Some(lineage)) => {
-                    crowd.done += 1;
-                    *expected.entry(lineage).or_default() += 1;
-                }
-                (Some(1), Some(_)) if told.contains("is already running") || told.contains("is there by now") => {
-                    crowd.refused += 1;
-                }
-                (code, lineage) => crowd.wrong.push(format!("round {round}, {lineage:?} ended with {code:?}: {told}")),
+        let working = AtomicUsize::new(tasks.iter().filter(|task| !matches!(task, Task::List)).count());
+        thread::scope(|scope| {
+            for (number, task) in tasks.iter().enumerate() {
+                let (crowd, expected, working, place) = (&crowd, &expected, &working, &place);
+                // Not all in step, and the processor is for those at work.
+                let pause = Duration::from_millis(250 + 30 * number as u64);
+                scope.spawn(move || match task.lineage() {
+                    None => list(world, place, crowd, working, pause),
+                    Some(lineage) => {
+                        let arguments = task.arguments(place, &world.ca().directory_url());
+                        match in_turn(world, place, &arguments, crowd, pause) {
+                            Ok(true) => *expected.lock().unwrap().entry(lineage.to_owned()).or_default() += 1,
+                            Ok(false) => crowd.lock().unwrap().kept += 1,
+                            Err(what) => {
+                                crowd.lock().unwrap().wrong.push(format!("round {round}, {lineage}: {what}"));
+                            }
+                        }
+                        working.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
             }
+        });
+    }
+    let mut crowd = crowd.into_inner().unwrap();
+    crowd.compare(world, &place, &expected.into_inner().unwrap());
+    crowd
+}
+
+impl Task {
+    /// What it works on; none when it only reads.
+    fn lineage(&self) -> Option<&str> {
+        match self {
+            Self::Renew(lineage) | Self::Obtain(lineage) => Some(lineage),
+            Self::List => None,
         }
     }
-    crowd.compare(world, &place, &expected);
-    crowd
+
+    fn arguments(&self, place: &Place, server: &str) -> Vec<String> {
+        let webroot = place.webroot().to_string_lossy().into_owned();
+        let arguments = match self {
+            Self::Renew(lineage) => {
+                vec!["renew", "--force-renewal", "--no-random-sleep-on-renew", "--no-probe", "--cert-name", lineage]
+            }
+            Self::Obtain(lineage) => {
+                vec!["certonly", "--webroot", "-w", &webroot, "--no-probe", "--server", server, "-d", lineage]
+            }
+            Self::List => vec!["certificates", "--json"],
+        };
+        arguments.into_iter().chain(["-n"]).map(str::to_owned).collect()
+    }
+}
+
+/// Runs until it is not refused: whether it made a certificate, or found one.
+fn in_turn(
+    world: &World,
+    place: &Place,
+    arguments: &[String],
+    crowd: &Mutex<Crowd>,
+    pause: Duration,
+) -> Result<bool, String> {
+    let began = Instant::now();
+    loop {
+        let run = run(world, place, arguments);
+        let is_refused = run.code == Some(1) && run.stderr.contains("is already running");
+        {
+            let mut crowd = crowd.lock().unwrap();
+            match run.code {
+                Some(0) => {
+                    let is_kept = run.stdout.contains("not yet due for renewal");
+                    crowd.runs += 1;
+                    crowd.done += usize::from(!is_kept);
+                    return Ok(!is_kept);
+                }
+                _ if is_refused => crowd.refused += 1,
+                code => return Err(format!("ended with {code:?}: {}", run.stderr)),
+            }
+        }
+        if began.elapsed() > PATIENCE {
+            return Err("its turn never came".into());
+        }
+        thread::sleep(pause);
+    }
+}
+
+/// Lists for as long as anybody works.
+fn list(world: &World, place: &Place, crowd: &Mutex<Crowd>, working: &AtomicUsize, pause: Duration) {
+    while working.load(Ordering::SeqCst) > 0 {
+        let run = run(world, place, &Task::List.arguments(place, ""));
+        crowd.lock().unwrap().read(&run);
+        thread::sleep(pause);
+    }
+}
+
+fn run(world: &World, place: &Place, arguments: &[String]) -> Run {
+    world.run(place, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 impl Crowd {
     /// Its row of the table, below [`HEAD`].
     pub fn row(&self) -> String {
-        let Self { runs, done, refused, listed, wrong } = self;
-        format!("| {runs} | {done} | {refused} | {listed} | {} |\n", wrong.len())
+        let Self { runs, done, kept, refused, listed, wrong } = self;
+        format!("| {runs} | {done} | {kept} | {refused} | {listed} | {} |\n", wrong.len())
     }
 
     /// What was wrong, a line each.
@@ -111,18 +187,23 @@ impl Crowd {
     }
 
     /// A listing: everything in it is whole.
-    fn read(&mut self, listing: &[u8]) {
+    fn read(&mut self, run: &Run) {
         self.listed += 1;
-        let document: Value = serde_json::from_slice(listing).unwrap_or_default();
+        let document: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
         let empty = Vec::new();
         let all = |key: &str| document[key].as_array().unwrap_or(&empty);
-        let is_whole = |lineage: &&Value| lineage["status"] == "valid" && lineage["version"].is_u64();
+        // This CA's certificates begin in the second in which they are issued: after a listing has looked at the clock, too.
+        let is_whole = |one: &&Value| {
+            (one["status"] == "valid" || one["status"] == "not-yet-valid")
+                && one["error"].is_null()
+                && one["version"].is_u64()
+        };
         let broken = all("lineages").iter().filter(|lineage| !is_whole(lineage));
         // What the run at work has ordered is told, as what it is.
         let problems = all("problems").iter().filter(|problem| problem["code"] != "order-pending");
         self.wrong.extend(broken.chain(problems).map(|wrong| format!("listed: {wrong}")));
         if all("lineages").len() < LINEAGES {
-            self.wrong.push(format!("listed: {}", String::from_utf8_lossy(listing)));
+            self.wrong.push(format!("listed: {run:?}"));
         }
     }
 
@@ -149,13 +230,8 @@ impl Crowd {
 }
 
 /// The head of the table.
-pub const HEAD: &str = "| runs | certificates | refused | listings | wrong |\n|---|---|---|---|---|\n";
+pub const HEAD: &str = "| runs | certificates | found done | refused and tried again | listings meanwhile | wrong |\n|---|---|---|---|---|---|\n";
 
 fn name(number: usize) -> String {
     format!("n{number}.example.org")
-}
-
-/// Whether a run found its certificate there already.
-fn is_kept(stdout: &[u8]) -> bool {
-    String::from_utf8_lossy(stdout).contains("not yet due for renewal")
 }

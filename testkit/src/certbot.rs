@@ -34,9 +34,14 @@ impl Certbot {
         }
     }
 
-    /// Runs a command. `--server` is given unless the command reads the tree only: on the command line it would make
-    /// certbot forget the account that a lineage names.
+    /// Runs a command.
     pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// A command that can be run. `--server` is given unless it reads the tree only: on the command line it would make
+    /// certbot forget the account that a lineage names.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg("--non-interactive");
         for (flag, folder) in
@@ -58,7 +63,8 @@ impl Certbot {
         for proxy in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
             command.env_remove(proxy);
         }
-        command.stdin(Stdio::null()).output().unwrap()
+        command.stdin(Stdio::null());
+        command
     }
 
     /// Runs a command that has to succeed and returns what it printed on stdout.

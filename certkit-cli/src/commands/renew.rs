@@ -9,7 +9,7 @@ use clap::Args as _;
 
 use certkit_acme::Stop;
 use certkit_acme::authorities::is_test_authority;
-use certkit_acme::renewal::{Mode, Outcome, Renewer, Report, Request, Selection, Urgency};
+use certkit_acme::renewal::{Mode, Outcome, Renewer, Report, Request, RunError, Selection, Urgency};
 use certkit_core::store::{ConfEdits, Store};
 use certkit_core::{Finding, FindingCode, LineageName, Step, Summary};
 
@@ -280,9 +280,20 @@ pub(crate) fn perform(
     context: &Context<'_>,
     work: Work,
     names: BTreeMap<LineageName, Vec<String>>,
-    mut request: Request,
+    request: Request,
     start: Start,
 ) -> Result<Report, CommandError> {
+    Ok(attempt(context, work, names, request, start)??)
+}
+
+/// The same for who goes on when the run itself could not take place.
+pub(crate) fn attempt(
+    context: &Context<'_>,
+    work: Work,
+    names: BTreeMap<LineageName, Vec<String>>,
+    mut request: Request,
+    start: Start,
+) -> Result<Result<Report, RunError>, CommandError> {
     let settings = context.settings_of_run()?;
     request.parallel_orders = Some(settings.parallel_orders.value);
     let progress = Progress::new(Arc::clone(context.ui), work, names);
@@ -291,7 +302,7 @@ pub(crate) fn perform(
         if start == Start::AfterRandomSleep {
             sleep_when_unattended(context, &renewer, &request, &stop).await?;
         }
-        Ok(renewer.run(request, &stop).await?)
+        Ok(renewer.run(request, &stop).await)
     });
     progress.finish();
     result

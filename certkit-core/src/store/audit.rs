@@ -22,7 +22,7 @@ impl Store {
         Ok(self.audited()?.into_iter().map(|audited| audited.finding).collect())
     }
 
-    /// The same with what each finding is about. What another process is just writing is looked at again.
+    /// The same with what each finding is about. What somebody else is just writing is looked at again.
     pub(crate) fn audited(&self) -> Result<Vec<Audited>, StoreError> {
         let passing = |seen: &Result<Vec<Audited>, _>| -> Vec<PathBuf> {
             let passing = seen.iter().flatten().filter(|audited| is_often_passing(audited.finding.code));
@@ -124,6 +124,8 @@ fn is_often_passing(code: FindingCode) -> bool {
             | FindingCode::LiveWithoutConf
             | FindingCode::MixedVersions
             | FindingCode::NewerVersionNotLive
+            // An order has a folder before it has a file, and loses the file before the folder.
+            | FindingCode::StateDamaged
     )
 }
 

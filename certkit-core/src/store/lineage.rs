@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use super::read::{bounded, bounded_in, regular_file};
 use super::settling::settled;
+use super::shared::Shared;
 use super::targets;
 use super::usual_links::OpenFolders;
-use super::{ConfError, Kind, RenewalConf, Store, StoreError, StorePaths};
+use super::{ConfError, Kind, RenewalConf, Store, StoreError};
 use crate::{Certificate, Chain, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version};
 
 /// A lineage whose conf and live links can be used. The certificate files are read when asked for.
 #[derive(Clone, Debug)]
 pub struct Lineage {
     /// The store's.
-    paths: Arc<StorePaths>,
+    paths: Arc<Shared>,
     pub(crate) name: LineageName,
     pub(crate) conf_path: PathBuf,
     pub(crate) conf: RenewalConf,
@@ -149,7 +150,8 @@ pub struct VersionFiles {
 impl Store {
     /// All lineages in certbot's listing order (`renewal/*.conf`, bytewise by path), each read when the iterator comes to
     /// it. One that is broken is an `Err` of the iterator; one that is removed meanwhile is passed over. What looks broken
-    /// while another process that holds the store's lock changes it is looked at again, for two seconds at most.
+    /// while somebody else who holds the store's lock changes it is looked at again, for two seconds at most from its last
+    /// change on.
     pub fn lineages(&self) -> Result<Lineages<'_>, StoreError> {
         let dir = self.paths.renewal_dir();
         let mut names = super::folder_names(&dir)?;
@@ -248,7 +250,7 @@ impl Iterator for Lineages<'_> {
 }
 
 fn read_lineage(
-    paths: &Arc<StorePaths>,
+    paths: &Arc<Shared>,
     conf_path: &Path,
     file_name: &OsStr,
     folders: Option<&OpenFolders>,
@@ -359,8 +361,8 @@ impl Lineage {
 
     /// certbot's checks of what is live: fullchain is cert and chain, the key belongs to the certificate, the certificate
     /// is signed by the first of the chain. Without `math` signatures are not checked and keys only where they carry
-    /// their public key. Reads the files again when the links change meanwhile, and for two seconds at most while another
-    /// process that holds the store's lock changes them.
+    /// their public key. Reads the files again when the links change meanwhile, and for two seconds at most while somebody
+    /// else who holds the store's lock changes them.
     pub fn check_live(&self, math: Option<&dyn KeyMath>) -> Result<(), BrokenReason> {
         self.checked_certificate(math).and_then(|(_, checked)| checked)
     }

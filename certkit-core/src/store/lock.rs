@@ -5,16 +5,20 @@
 //! them they exclude a second store in the same process and survive the closing of another descriptor of the file.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use rustix::fs::OFlags;
 
 use super::files::ensure_dir;
+use super::shared::Shared;
 use super::{LockedStore, Store, StoreError, StorePaths};
+
+mod holder;
 
 /// certbot's name for the file.
 const LOCK_FILE: &str = ".certbot.lock";
@@ -35,7 +39,7 @@ impl Store {
             let directory = (meta.dev(), meta.ino());
             // The same directory may be given twice; a second lock would be refused because of the first.
             if locks.iter().all(|lock| lock.directory != directory) {
-                locks.push(take(&dir.join(LOCK_FILE), directory)?);
+                locks.push(take(&self.paths, &dir.join(LOCK_FILE), directory)?);
             }
         }
         Ok(LockedStore::new(self.clone(), locks))
@@ -59,25 +63,26 @@ impl Store {
     pub fn lock_holder(&self) -> Result<Option<HeldBySomebody>, StoreError> {
         let Some((path, mut file)) = held(self.paths())? else { return Ok(None) };
         let since = file.metadata().ok().map(|metadata| metadata.mtime());
-        let holder = holder(&mut file);
-        let holder = holder.trim_start_matches([' ', '(']).trim_end_matches(')').to_owned();
+        let holder = holder::in_words(&mut file);
         Ok(Some(HeldBySomebody { path, holder, since }))
     }
 }
 
-/// When the lock was taken that another process than this one holds, in seconds since 1970; of several the last one.
-pub(super) fn held_by_another_since(paths: &StorePaths) -> Option<i64> {
+/// When the lock was taken that somebody else than this store and its clones holds, in seconds since 1970; of several the
+/// last one. Who that is does not matter: numbers of processes in other containers are the same as here.
+pub(super) fn held_by_another_since(shared: &Shared) -> Option<i64> {
     let since = |path: PathBuf| match held_at(&path) {
         Ok(None) => None,
-        Ok(Some(mut file)) => {
-            let is_ours = holding_process(&mut file) == Some(std::process::id());
-            (!is_ours).then(|| file.metadata().map_or(i64::MIN, |metadata| metadata.mtime()))
-        }
+        Ok(Some(file)) => match file.metadata() {
+            Ok(metadata) => (!shared.holds(&metadata)).then(|| metadata.mtime()),
+            Err(_) => Some(i64::MIN),
+        },
         // Who may not open lock files sees that there is one, at least in the config directory: the folder of logs is
-        // closed. Mostly it is removed when a run ends.
+        // closed. Mostly it is removed when a run ends; one that was killed leaves it. /proc/locks does not tell which: it
+        // leaves out certbot's locks in other containers, and its inodes are not always those of stat (overlayfs, btrfs).
         Err(_) => fs::symlink_metadata(&path).ok().map(|metadata| metadata.mtime()),
     };
-    lock_files(paths).into_iter().filter_map(since).max()
+    lock_files(shared).into_iter().filter_map(since).max()
 }
 
 /// The first lock file that somebody holds.
@@ -136,6 +141,7 @@ pub(crate) struct HeldLock {
     file: File,
     path: PathBuf,
     directory: (u64, u64),
+    shared: Arc<Shared>,
 }
 
 impl Drop for HeldLock {
@@ -145,10 +151,13 @@ impl Drop for HeldLock {
         if is_still(&self.file, &self.path).unwrap_or(false) {
             let _ = fs::remove_file(&self.path);
         }
+        if let Ok(metadata) = self.file.metadata() {
+            self.shared.released(&metadata);
+        }
     }
 }
 
-fn take(path: &Path, directory: (u64, u64)) -> Result<HeldLock, LockError> {
+fn take(shared: &Arc<Shared>, path: &Path, directory: (u64, u64)) -> Result<HeldLock, LockError> {
     for _ in 0..MAX_TRIES {
         let mut file = fs::OpenOptions::new()
             .read(true)
@@ -162,7 +171,7 @@ fn take(path: &Path, directory: (u64, u64)) -> Result<HeldLock, LockError> {
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file())) {
             Ok(_) => {}
             Err(nix::Error::EAGAIN | nix::Error::EACCES) => {
-                return Err(LockError::Held { path: path.to_owned(), holder: holder(&mut file) });
+                return Err(LockError::Held { path: path.to_owned(), holder: holder::in_brackets(&mut file) });
             }
             Err(nix::Error::EINTR) => continue,
             Err(error) => return Err(StoreError::new("lock", path, io::Error::from(error)).into()),
@@ -170,8 +179,10 @@ fn take(path: &Path, directory: (u64, u64)) -> Result<HeldLock, LockError> {
         if is_still(&file, path).map_err(|error| StoreError::new("read", path, error))? {
             // Who holds it is for people only, so a full disk does not matter.
             let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
-            let _ = file.set_len(0).and_then(|()| writeln!(file, "certkit {}", std::process::id()));
-            return Ok(HeldLock { file, path: path.to_owned(), directory });
+            let _ = file.set_len(0).and_then(|()| file.write_all(holder::our_line().as_bytes()));
+            let metadata = file.metadata().map_err(|error| StoreError::new("read", path, error))?;
+            shared.took(&metadata);
+            return Ok(HeldLock { file, path: path.to_owned(), directory, shared: Arc::clone(shared) });
         }
     }
     let error = io::Error::other("the lock file is replaced again and again");
@@ -198,45 +209,24 @@ fn whole_file() -> libc::flock {
     }
 }
 
-/// Who holds the lock, in words; empty when nobody can tell.
-fn holder(file: &mut File) -> String {
-    match holding_process(file) {
-        Some(pid) if pid == std::process::id() => format!(" (process {pid}, this one)"),
-        Some(pid) => match command(pid) {
-            Some(command) => format!(" (process {pid}, {})", crate::escape(&command)),
-            None => format!(" (process {pid})"),
-        },
-        None => String::new(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The process that holds the lock, as far as anybody can tell.
-fn holding_process(file: &mut File) -> Option<u32> {
-    let mut lock = whole_file();
-    match fcntl(&*file, FcntlArg::F_OFD_GETLK(&mut lock)) {
-        Ok(_) if lock.l_type == libc::F_UNLCK as libc::c_short => None,
-        // A POSIX lock carries its process; 0 is one in another namespace.
-        Ok(_) if lock.l_pid > 0 => u32::try_from(lock.l_pid).ok(),
-        // An open-file-description lock does not, so certkit writes it into the file.
-        _ => {
-            let mut text = String::new();
-            let read = file.rewind().and_then(|()| file.take(64).read_to_string(&mut text));
-            read.ok().and_then(|_| text.trim().strip_prefix("certkit ")?.parse().ok())
+    #[test]
+    fn a_store_and_its_clones_know_their_own_lock_and_take_it_for_nobody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Store::open(StorePaths::within(dir.path())).unwrap();
+        let (store, other) = (open(), open());
+        assert_eq!(held_by_another_since(&store.paths), None);
+        let locked = store.lock().unwrap();
+        for own in [&store, &store.clone(), locked.store()] {
+            assert_eq!(held_by_another_since(&own.paths), None);
         }
+        // It is in the same process, with the same number in the file: that must not matter.
+        assert!(held_by_another_since(&other.paths).is_some());
+        drop(locked);
+        let _other = other.lock().unwrap();
+        assert!(held_by_another_since(&store.paths).is_some());
     }
-}
-
-/// What a process is called: the first word of its command line that is not an interpreter, else its name.
-fn command(pid: u32) -> Option<String> {
-    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let words: Vec<String> = line
-        .split(|byte| *byte == 0)
-        .take(3)
-        .filter_map(|word| Some(Path::new(std::str::from_utf8(word).ok()?).file_name()?.to_str()?.to_owned()))
-        .collect();
-    if let Some(word) = words.iter().find(|word| word.contains("certbot") || word.contains("certkit")) {
-        return Some(word.chars().take(40).collect());
-    }
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    Some(name.trim_end().to_owned()).filter(|name| !name.is_empty())
 }

@@ -69,6 +69,8 @@ pub use rollover::{Rollover, RolloverError};
 
 mod settling;
 
+mod shared;
+
 mod spare;
 pub use spare::{SpareMemory, ToldMemory};
 
@@ -95,7 +97,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Store {
     /// Shared with the lineages, which ask who is at work.
-    paths: Arc<StorePaths>,
+    paths: Arc<shared::Shared>,
 }
 
 impl Store {
@@ -108,7 +110,7 @@ impl Store {
         };
         // An error is not an absence: a store that cannot be looked into must not look empty.
         folder_names(&paths.config_dir)?;
-        Ok(Self { paths: Arc::new(paths) })
+        Ok(Self { paths: Arc::new(shared::Shared::new(paths)) })
     }
 
     /// The three directories.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use certkit_core::store::{LockError, Store, StorePaths};
@@ -23,9 +24,13 @@ sys.stdin.read()
 ";
 
 /// A process that tries to take the lock, and what it said: `locked` or `refused`.
-pub(crate) fn lock_as_certbot(path: &std::path::Path) -> (Child, String) {
+pub(crate) fn lock_as_certbot(path: &Path) -> (Child, String) {
+    lock_by(LOCKF, path)
+}
+
+fn lock_by(script: &str, path: &Path) -> (Child, String) {
     let mut child = Command::new("python3")
-        .args(["-c", LOCKF, path.to_str().unwrap()])
+        .args(["-c", script, path.to_str().unwrap()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -52,6 +57,60 @@ fn certbots_lock_excludes_us_and_names_its_process() {
         // A holder that was killed leaves a file and no lock.
         drop(store(dir.path()).lock().unwrap());
     }
+}
+
+/// What a certkit in another container does: the lock is an open-file-description lock, and the file names a process by
+/// the number that it has there.
+const AS_CERTKIT_ELSEWHERE: &str = "
+import fcntl, os, struct, sys
+fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR, 0o600)
+fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack('hhqqi4x', fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+os.write(fd, b'certkit 1 pid:[4026539999]')
+print('locked', flush=True)
+sys.stdin.read()
+";
+
+/// Where the test finds a locked store when it runs in another PID namespace.
+const STORE_OF_OTHERS: &str = "CERTKIT_TEST_STORE_OF_OTHERS";
+
+#[test]
+fn a_holder_in_another_container_is_not_given_the_number_of_a_process_of_here() {
+    if let Some(folder) = std::env::var_os(STORE_OF_OTHERS) {
+        return assert_held_elsewhere(Path::new(&folder));
+    }
+    let dir = temp_dir();
+    let path = dir.path().join(".certbot.lock");
+    let (mut certkit, line) = lock_by(AS_CERTKIT_ELSEWHERE, &path);
+    assert_eq!(line, "locked");
+    assert_held_elsewhere(dir.path());
+    certkit.kill().unwrap();
+    certkit.wait().unwrap();
+
+    // And certbot's lock, seen from another container.
+    let (mut certbot, line) = lock_as_certbot(&path);
+    assert_eq!(line, "locked");
+    let mut child = Command::new("unshare");
+    child.args(["--pid", "--fork", "--kill-child"]).arg(std::env::current_exe().unwrap());
+    child.args(["--exact", "lock::a_holder_in_another_container_is_not_given_the_number_of_a_process_of_here"]);
+    let output = child.env(STORE_OF_OTHERS, dir.path()).output();
+    let output = output.expect("unshare is missing: install util-linux (bash .ci/test.sh does)");
+    certbot.kill().unwrap();
+    certbot.wait().unwrap();
+    // A container may refuse namespaces even to root, and says so before the test begins.
+    let refused = output.stderr.starts_with(b"unshare: ");
+    let passed = output.status.success() && String::from_utf8_lossy(&output.stdout).contains("1 passed");
+    assert!(passed || refused, "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+fn assert_held_elsewhere(folder: &Path) {
+    let store = store(folder);
+    let refused = store.lock().unwrap_err().to_string();
+    assert!(refused.contains("already running (a process in another container) and holds"), "{refused}");
+    let held = store.lock_holder().unwrap().unwrap();
+    assert_eq!(held.holder, "a process in another container");
+    // No advice to kill the process of here that has the same number.
+    let finding = held.finding(None);
+    assert!(!finding.cure().contains("kill"), "{}", finding.cure());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `certonly`: obtains a certificate as a lineage.
 
 mod choose;
+mod complete;
 mod csr;
 mod files;
 
@@ -9,14 +10,15 @@ use std::collections::BTreeMap;
 use clap::Args as _;
 
 use certkit_acme::authorities;
-use certkit_acme::renewal::{Mode, Outcome, Report, Request, Urgency};
-use certkit_core::store::{ConfEdits, ConfValue, Kind, Lineage, Store};
-use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName};
+use certkit_acme::renewal::{Mode, Outcome, Report, Request, RunError, Urgency};
+use certkit_core::store::{ConfEdits, Kind, Store};
+use certkit_core::{AcmeUrl, IdentifierSet, LineageName, escape};
 
 pub(crate) use self::files::Saved;
 
 use self::choose::{Choice, Existing, Flags, Unattended, choose};
-use super::renew::{Start, conclude_with, mode, perform, refuse_test_over_real};
+use self::complete::{changes_key, complete_existing, complete_new, refuse_wildcards_without_dns};
+use super::renew::{Start, attempt, conclude_with, mode, refuse_test_over_real};
 use super::{Command, Context, Operands, account, wishes};
 use crate::exit::{CommandError, Exit};
 use crate::progress::Work;
@@ -111,7 +113,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     let wanted = invocation.identifiers()?;
     let named = invocation.cert_name()?;
-    let mut edits = invocation.edits()?;
+    let edits = invocation.edits()?;
     invocation.validate_hooks()?;
     let store = context.store()?;
     let renewal = &invocation.typed.renewal;
@@ -122,27 +124,59 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         duplicate: renewal.duplicate,
     };
     let choice = choose(&existing(&store)?, wanted, named.as_ref(), flags, |name| taken(&store, name))?;
-    let (name, identifiers, novelty) = match choice {
-        Choice::New(name, identifiers) => (name, identifiers, Novelty::Lineage),
-        Choice::Same(name, identifiers) => (name, identifiers, Novelty::None),
-        Choice::Changed(name, identifiers) => (name, identifiers, Novelty::Content),
+    let wanted = match choice {
+        Choice::New(name, identifiers) => Wanted { name, identifiers, novelty: Novelty::Lineage },
+        Choice::Same(name, identifiers) => Wanted { name, identifiers, novelty: Novelty::None },
+        Choice::Changed(name, identifiers) => Wanted { name, identifiers, novelty: Novelty::Content },
         Choice::Ask { name, identifiers, question, unattended } => {
             confirm(context, &name, &question, unattended)?;
-            (name, identifiers, Novelty::Content)
+            Wanted { name, identifiers, novelty: Novelty::Content }
         }
     };
-    let is_new = novelty == Novelty::Lineage;
-    let server = if is_new {
-        complete_new(context, &mut edits)?
-    } else {
-        complete_existing(context, &store, &name, &mut edits)?
-    };
-    if !is_new {
-        refuse_test_over_real(context, &store, Some(&name), &edits)?;
-        point_to_typed_webroot(context, &mut edits, &identifiers);
+    match obtain(context, &store, &wanted, edits.clone())? {
+        // A run that was killed had all but the last step of it done, or another one was faster: what was asked for is
+        // there. A duplicate is one besides what is there.
+        Err(made @ RunError::MadeMeanwhile(_)) if !flags.duplicate && is_there(&store, &wanted)? => {
+            context.ui.status(&escape(&made.to_string()));
+            Ok(obtain(context, &store, &Wanted { novelty: Novelty::None, ..wanted }, edits)??)
+        }
+        ended => Ok(ended?),
     }
-    refuse_wildcards_without_dns(&edits, &identifiers)?;
-    let new_key = invocation.typed.key.new_key || (!is_new && changes_key(context, &store, &name, &edits)?);
+}
+
+/// The certificate that is asked for.
+#[derive(Clone, Debug)]
+struct Wanted {
+    name: LineageName,
+    identifiers: IdentifierSet,
+    novelty: Novelty,
+}
+
+/// Whether there is one for these names and no others by now.
+fn is_there(store: &Store, wanted: &Wanted) -> Result<bool, CommandError> {
+    let same = |one: &Existing| one.name == wanted.name && one.identifiers.same_as(&wanted.identifiers);
+    Ok(existing(store)?.iter().any(same))
+}
+
+/// Obtains it. The inner error says why no run took place.
+fn obtain(
+    context: &Context<'_>,
+    store: &Store,
+    wanted: &Wanted,
+    mut edits: ConfEdits,
+) -> Result<Result<Exit, RunError>, CommandError> {
+    let Wanted { name, identifiers, novelty } = wanted;
+    let (invocation, novelty) = (context.invocation, *novelty);
+    let renewal = &invocation.typed.renewal;
+    let is_new = novelty == Novelty::Lineage;
+    let server =
+        if is_new { complete_new(context, &mut edits)? } else { complete_existing(context, store, name, &mut edits)? };
+    if !is_new {
+        refuse_test_over_real(context, store, Some(name), &edits)?;
+        point_to_typed_webroot(context, &mut edits, identifiers);
+    }
+    refuse_wildcards_without_dns(&edits, identifiers)?;
+    let new_key = invocation.typed.key.new_key || (!is_new && changes_key(context, store, name, &edits)?);
     let shown_names: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
     let work = match (is_new, renewal.dry_run) {
         (true, false) => Work::Requesting,
@@ -151,7 +185,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         (false, true) => Work::SimulatingRenewal,
     };
     let asked = edits.clone();
-    let mut request = Request::obtain(name.clone(), identifiers, edits);
+    let mut request = Request::obtain(name.clone(), identifiers.clone(), edits);
     request.must_be_new = is_new;
     request.may_be_test = context.invocation.typed.renewal.break_my_certs;
     request.new_key = invocation.typed.key.new_key;
@@ -163,16 +197,20 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
     request.probe_endpoints = !invocation.typed.serving.no_probe;
     request.account.clone_from(&invocation.typed.account.account);
-    ensure_account(context, &store, &server, request.mode)?;
-    let report = perform(context, work, BTreeMap::from([(name.clone(), shown_names.clone())]), request, Start::AtOnce)?;
-    tell(context, &report, &name, is_new.then_some(shown_names.as_slice()))?;
-    let wish = wishes::remembered(context, &report, &name)?;
+    ensure_account(context, store, &server, request.mode)?;
+    let names = BTreeMap::from([(name.clone(), shown_names.clone())]);
+    let report = match attempt(context, work, names, request, Start::AtOnce)? {
+        Ok(report) => report,
+        Err(error) => return Ok(Err(error)),
+    };
+    tell(context, &report, name, is_new.then_some(shown_names.as_slice()))?;
+    let wish = wishes::remembered(context, &report, name)?;
     if let Some(wish) = &wish {
-        context.ui.failure(&wishes::in_words(wish, &asked, &name));
+        context.ui.failure(&wishes::in_words(wish, &asked, name));
     }
     let mut document = renewal::json(&report);
     document["wish"] = wishes::in_json(wish.as_ref());
-    Ok(conclude_with(context, &report, document))
+    Ok(Ok(conclude_with(context, &report, document)))
 }
 
 /// What is new about a certificate that is asked for.
@@ -220,45 +258,6 @@ pub(crate) fn point_to_typed_webroot(context: &Context<'_>, edits: &mut ConfEdit
     }
 }
 
-/// No CA validates a wildcard by HTTP, so it is not asked.
-fn refuse_wildcards_without_dns(edits: &ConfEdits, identifiers: &IdentifierSet) -> Result<(), CommandError> {
-    let Some(ConfValue::Text(authenticator)) = value(edits, "authenticator") else { return Ok(()) };
-    let wildcard = identifiers.iter().find(|one| matches!(one, Identifier::Dns(name) if name.is_wildcard()));
-    match wildcard {
-        Some(name) if authenticator != "manual" => Err(CommandError::usage(format!(
-            "{name} can only be validated by DNS, which --{authenticator} does not do"
-        ))
-        .with_cure(certkit_core::FindingCode::DNS_BY_HOOKS)),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a flag asks for another kind of key than the conf has.
-fn changes_key(
-    context: &Context<'_>,
-    store: &Store,
-    name: &LineageName,
-    edits: &ConfEdits,
-) -> Result<bool, CommandError> {
-    let params = context.lineage(store, name)?;
-    let params = params.conf().params();
-    let is = |key: &str, current: Option<String>| match value(edits, key) {
-        Some(ConfValue::Text(wanted)) => current.is_some_and(|current| !current.eq_ignore_ascii_case(wanted)),
-        _ => false,
-    };
-    let kind = params.key_type.clone().unwrap_or_else(|| "rsa".to_owned());
-    let size = params.rsa_key_size.unwrap_or(2048).to_string();
-    let curve = params.elliptic_curve.clone().unwrap_or_else(|| "secp256r1".to_owned());
-    // certbot writes both size and curve into a conf: only the one of the key's kind counts.
-    let rsa = match value(edits, "key_type") {
-        Some(ConfValue::Text(wanted)) => wanted == "rsa",
-        _ => kind.eq_ignore_ascii_case("rsa"),
-    };
-    Ok(is("key_type", Some(kind))
-        || (rsa && is("rsa_key_size", Some(size)))
-        || (!rsa && is("elliptic_curve", Some(curve))))
-}
-
 fn existing(store: &Store) -> Result<Vec<Existing>, CommandError> {
     let lineages = store.lineages()?.flatten();
     Ok(lineages
@@ -272,62 +271,6 @@ fn existing(store: &Store) -> Result<Vec<Existing>, CommandError> {
 /// A name is taken by a conf, readable or not.
 fn taken(store: &Store, name: &LineageName) -> bool {
     store.paths().conf(name).symlink_metadata().is_ok()
-}
-
-fn value<'a>(edits: &'a ConfEdits, key: &str) -> Option<&'a ConfValue> {
-    edits.params.iter().rev().find(|(name, _)| name == key).and_then(|(_, value)| value.as_ref())
-}
-
-/// What a new lineage needs and certbot always writes.
-fn complete_new(context: &Context<'_>, edits: &mut ConfEdits) -> Result<AcmeUrl, CommandError> {
-    match value(edits, "authenticator") {
-        None => {
-            return Err(CommandError::usage("it is not said how to prove control over the names")
-                .with_cure("use --webroot -w DIR when a web server runs on port 80, --standalone when none does, or --manual with --manual-auth-hook"));
-        }
-        Some(ConfValue::Text(name)) if name == "webroot" && value(edits, "webroot_path").is_none() => {
-            return Err(CommandError::usage("--webroot needs the document root").with_cure("add -w DIR"));
-        }
-        Some(_) => {}
-    }
-    let server = context.invocation.server_or_default()?;
-    edits.param("server", Some(server.as_str()));
-    if value(edits, "key_type").is_none() {
-        edits.param("key_type", Some("ecdsa"));
-    }
-    Ok(server)
-}
-
-/// For a lineage that exists: the CA of its conf unless another is typed, and no change of the key's kind by accident.
-fn complete_existing(
-    context: &Context<'_>,
-    store: &Store,
-    name: &LineageName,
-    edits: &mut ConfEdits,
-) -> Result<AcmeUrl, CommandError> {
-    let lineage: Lineage = context.lineage(store, name)?;
-    let params = lineage.conf().params();
-    let current = params.key_type.as_deref().unwrap_or("rsa").to_lowercase();
-    if let Some(ConfValue::Text(kind)) = value(edits, "key_type")
-        && *kind != current
-        && context.invocation.typed.selection.cert_name.is_none()
-    {
-        return Err(CommandError::failed(format!(
-            "Are you trying to change the key type of the certificate named {name} from {current} to {kind}? Please provide both --cert-name and --key-type on the command line to confirm the change you are trying to make"
-        ))
-        .with_cure(format!("add --cert-name {name}")));
-    }
-    let own = params.server.as_deref().map(crate::args::meant::resolve).transpose()?;
-    if let Some(typed) = context.invocation.server_typed()? {
-        if own.as_ref() != Some(&typed) {
-            edits.param("server", Some(typed.as_str()));
-        }
-        return Ok(typed);
-    }
-    match own {
-        Some(own) => Ok(own),
-        None => context.invocation.server_or_default(),
-    }
 }
 
 /// Registers on the fly, as certbot does. A dry run at Let's Encrypt goes to its test server, whose account the run

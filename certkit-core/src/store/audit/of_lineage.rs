@@ -148,7 +148,8 @@ impl Look<'_> {
         let link = lineage.live_path(Kind::Cert);
         if let (Ok(to_system), Ok(by_name)) =
             (std::fs::canonicalize(link), std::fs::canonicalize(lineage.target(Kind::Cert)))
-            && to_system != by_name
+            // Another version in the same folder is one that went live meanwhile.
+            && to_system.parent() != by_name.parent()
         {
             let evidence = format!("{} means {} to the system", self.shown(link), to_system.display());
             self.add(FindingCode::ForeignLink, name, evidence);
