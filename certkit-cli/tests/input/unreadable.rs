@@ -80,7 +80,7 @@ fn everywhere(places: &[&str], look: impl Fn(&str, &Run, &Run, &Run)) {
         let at = host.place.at(path);
         let content = || if at.is_dir() { Vec::new() } else { fs::read(&at).unwrap() };
         let before = content();
-        fs::set_permissions(&at, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&at, fs::Permissions::from_mode(0o0)).unwrap();
         let listing = host.run(&["certificates", "--json"]);
         for command in LOOKING {
             host.run(&[command]);
