@@ -59,7 +59,7 @@ fn registering() -> Vec<Case> {
         new("gives an account no URL", |_, reply| reply.without("Location")).registers_nothing("Location"),
         // What makes an account is the URL that it gets, and what is ordered with it tells whether it can be used.
         new("says of a new account that it is closed, and issues", |_, reply| {
-            reply.set("/status", json!("deactivated"))
+            reply.set("/status", json!("deactivated"));
         }),
         new("knows a new account in an unknown state, and issues", |_, reply| reply.set("/status", json!("\u{1b}[2J"))),
         new("wants an external account for a new one", |_, reply| {
