@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::Failure;
@@ -52,6 +54,19 @@ pub(crate) fn print_of(work: impl FnOnce() -> Result<usize, Failure>) -> Result<
     let result = work()?;
     let (wall, used) = (start.elapsed(), cpu() - cpu_start);
     println!("{result} {} {} {}", used.as_nanos(), wall.as_nanos(), peak_kib()?);
+    Ok(())
+}
+
+/// The same of a program, for [`best`]; the result is its exit status.
+pub(crate) fn print_of_program(program: &mut Command) -> Result<(), Failure> {
+    let start = Instant::now();
+    let status = program.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    let wall = start.elapsed();
+    let used = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let micros = used.user_time().num_microseconds() + used.system_time().num_microseconds();
+    let cpu = Duration::from_micros(micros.unsigned_abs());
+    let status = status.code().ok_or_else(|| format!("{program:?} ends with {status}"))?;
+    println!("{status} {} {} {}", cpu.as_nanos(), wall.as_nanos(), used.max_rss());
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 
 mod bare;
 mod cost;
+mod inspect;
 mod instructions;
 mod issue;
 mod list;
@@ -24,10 +25,12 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["inspect"] => inspect::print(),
         ["instructions"] => instructions::print(),
         ["issue-all", dns, ca_bundle, folder] => issue::issue_all(dns, ca_bundle, folder),
         ["issue", rest @ ..] => issue::print(rest),
         // In a process of its own, for `cost::best` and `instructions`.
+        ["do", inspect::WORK, file] => inspect::measure(Path::new(file)),
         ["do", work, folder] => cost::print_of(|| list::perform(work, Path::new(folder))),
         ["repeat", work, times, folder] => instructions::repeat(work, times.parse()?, Path::new(folder)),
         [] => compare(&USUAL_SIZES),

@@ -10,6 +10,7 @@
 //! - [`Postfix`], [`Dovecot`]: mail servers with STARTTLS.
 //! - [`Certbot`]: certbot itself, as the peer that must understand everything; [`CertbotLock`]: its lock.
 //! - [`Tree`]: certbot-format trees, lineage by lineage, with a two-tier CA of their own ([`Pki`]).
+//! - [`hurtful_files`]: files that are made to hurt a reader of certificates.
 //! - [`Smtp`]: a mail server that keeps what it takes; [`WebSink`]: a web server that does.
 //! - [`snapshot`], [`https`], [`ports`], [`process`]: the small things below.
 //!
@@ -46,6 +47,9 @@ mod http;
 pub use http::HttpRequest;
 
 pub mod https;
+
+mod hurtful_files;
+pub use hurtful_files::{HurtfulFile, certificate_of_many_names, hurtful_files, many_names};
 
 mod mail;
 pub use mail::{Dovecot, Postfix};

@@ -58,7 +58,11 @@ impl Subject {
         let conf = lineage.conf().edited(&request.edits).map_err(|error| error.to_string())?;
         let live_version = lineage.live_version();
         // certbot 5.8 passes over a live version that no server can use (an empty fullchain, another key) as "not due".
-        let dead = lineage.check_live(None).err().map(|error| error.to_string());
+        let dead = match lineage.check_live(None) {
+            // An error is not an absence: whoever may not read a certificate would order it at every run.
+            Err(reason) if reason.is_unknown() => return Err(reason.to_string()),
+            checked => checked.err().map(|reason| reason.to_string()),
+        };
         let (certificate, identifiers) = match (&request.selection, lineage.certificate()) {
             (Selection::Obtain { identifiers, .. }, certificate) => (certificate.ok(), identifiers.clone()),
             (_, Ok(certificate)) => {

@@ -19,6 +19,8 @@ use crate::{free_port, http01};
 const TOKEN: &str = "good-token";
 /// What a good token is answered within is a second; tenfold for a machine that has other things to do.
 const GOOD_TIME: Duration = Duration::from_secs(10);
+/// 256 connections at once, and what the process has open besides.
+const MOST_DESCRIPTORS: usize = 300;
 /// Of the whole process, in KiB.
 const MOST_MEMORY: u64 = 64 * 1024;
 
@@ -59,6 +61,11 @@ impl Responder {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// How many descriptors it has open: connections, for the most part.
+    fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     async fn connect(&self) -> TcpStream {
@@ -129,7 +136,10 @@ async fn a_good_token_is_answered_among_thousands_that_are_idle_slow_or_talk_non
         idle.push(responder.connect().await);
     }
     responder.is_good().await;
-    // The oldest had to make room, long before its time was over.
+    // Whoever is asked in their turn has accepted all before.
+    let descriptors = responder.descriptors();
+    assert!(descriptors <= MOST_DESCRIPTORS, "{descriptors} descriptors are open");
+    // The oldest had to make room.
     let oldest = tokio::time::timeout(GOOD_TIME, idle[0].read(&mut [0])).await;
     assert!(matches!(oldest, Ok(Ok(0) | Err(_))), "{oldest:?}");
 

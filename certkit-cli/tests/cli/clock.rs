@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use testkit::{Answer, FaultProxy, Pebble, PebbleOptions, RequestKind};
+use testkit::{Answer, FaultProxy, Pebble, PebbleOptions, RequestKind, WebSink};
 
 use crate::support::{Place, Run};
 
@@ -167,6 +167,39 @@ fn what_was_noted_a_year_ahead_holds_nothing_back_afterwards() {
     assert!(held.stderr.contains("is due, but it is not tried before"), "{}", held.stderr);
     machine.proxy.shift_date(chrono::TimeDelta::zero());
     machine.assert_renews_at_the_right_time();
+}
+
+/// The messages about the certificate that came by the webhook.
+fn told(sink: &WebSink) -> Vec<String> {
+    sink.take().into_iter().map(|request| request.body).filter(|body| body.contains(NAME)).collect()
+}
+
+#[test]
+fn notices_of_a_clock_a_year_ahead_silence_nothing_at_the_right_time_whether_they_arrived_or_not() {
+    for arrives in [true, false] {
+        let machine = Machine::new();
+        let (sink, settings) = (WebSink::start(), machine.place.tree.config_dir().join("certkit/settings.toml"));
+        fs::create_dir_all(settings.parent().unwrap()).unwrap();
+        fs::write(settings, format!("[[notify]]\nwebhook = \"generic\"\nurl = \"{}\"\n", sink.url("/x"))).unwrap();
+        machine.proxy.on(RequestKind::NewOrder).answer(Answer::server_internal());
+        machine.set(YEAR_AHEAD);
+        for _ in 0..2 {
+            if !arrives {
+                sink.answer(500, "");
+            }
+            machine.renew(&[]);
+        }
+        let ahead = told(&sink);
+        assert_eq!(ahead.len(), if arrives { 1 } else { 2 }, "{ahead:?}");
+        assert!(ahead.iter().all(|one| one.contains("expired")), "{ahead:?}");
+        // It has five days left, and cannot be renewed: that is news, and what was told a year ahead is not so.
+        machine.set(RIGHT);
+        machine.renew(&["--force-renewal"]).ends_with(1);
+        let now = told(&sink);
+        assert!(now.len() == 1 && !now[0].contains("expired"), "{now:?}");
+        machine.renew(&["--force-renewal"]).ends_with(1);
+        assert_eq!(told(&sink), Vec::<String>::new(), "it is told once");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Keys that are not needed any more are not in memory any more: the daemon is looked into while it sleeps, as it does for weeks.
+//! Keys and passwords that are not needed any more are not in memory any more: the daemon is looked into while it sleeps, as it
+//! does for weeks. The URL of a webhook is: what speaks HTTP makes copies of it that nobody wipes.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use rustix::process::{Pid, Signal, kill_process};
-use testkit::{Pebble, PebbleOptions};
+use testkit::{Pebble, PebbleOptions, Smtp, SmtpOptions};
 
 use crate::support::{Place, Run};
 
@@ -68,14 +69,8 @@ fn find(folder: &Path, name: &str) -> PathBuf {
     all.into_iter().find(|path| path.file_name().is_some_and(|file| file == name)).unwrap()
 }
 
-#[test]
-fn a_daemon_that_sleeps_has_no_key_in_its_memory() {
-    let (place, ca) = (Place::new(), Pebble::start(PebbleOptions::default()));
-    place.run_at(&ca, &["register", "-n", "--agree-tos"]).ends_with(0);
-    let lineage = place.tree.lineage("a.example.org").days_left(5).server(&ca.directory_url());
-    lineage.standalone(ca.http_port()).write();
-    let archive = place.tree.config_dir().join("archive/a.example.org");
-
+/// The memory of a daemon that has done what was due and sleeps; `has_worked` is asked before it is ended.
+fn of_a_sleeping_daemon(place: &Place, ca: &Pebble, has_worked: &dyn Fn()) -> Vec<Vec<u8>> {
     let mut command = place.command(&["daemon", "-v"]);
     command.env("SSL_CERT_FILE", ca.ca_bundle()).env("MARK", "of this very process");
     let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -85,13 +80,26 @@ fn a_daemon_that_sleeps_has_no_key_in_its_memory() {
         assert!(begin.elapsed() < PATIENCE, "it does not sleep: {}", log());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(archive.join("privkey2.pem").exists(), "it made no key: {}", log());
+    has_worked();
     let memory = memory(&child);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     Run::of(child.wait_with_output().unwrap()).ends_with(143);
-
     // It is the right memory, and all of it.
     assert!(times(&memory, b"MARK=of this very process") > 0 && times(&memory, b"a.example.org") > 0);
+    memory
+}
+
+#[test]
+fn a_daemon_that_sleeps_has_no_key_in_its_memory() {
+    let (place, ca) = (Place::new(), Pebble::start(PebbleOptions::default()));
+    place.run_at(&ca, &["register", "-n", "--agree-tos"]).ends_with(0);
+    let lineage = place.tree.lineage("a.example.org").days_left(5).server(&ca.directory_url());
+    lineage.standalone(ca.http_port()).write();
+    let archive = place.tree.config_dir().join("archive/a.example.org");
+
+    let memory = of_a_sleeping_daemon(&place, &ca, &|| {
+        assert!(archive.join("privkey2.pem").exists(), "it made no key");
+    });
     let mut traces = traces_of_account_key(&find(&place.tree.config_dir().join("accounts"), "private_key.json"));
     for version in [1, 2] {
         traces.extend(traces_of_certificate_key(&archive.join(format!("privkey{version}.pem"))));
@@ -99,4 +107,32 @@ fn a_daemon_that_sleeps_has_no_key_in_its_memory() {
     assert!(traces.len() >= 6, "{traces:?}");
     let found = traces.iter().map(|(what, needle)| (what, times(&memory, needle))).filter(|(_, times)| *times > 0);
     assert_eq!(found.collect::<Vec<_>>(), []);
+}
+
+#[test]
+fn a_daemon_that_sleeps_has_no_password_of_the_mail_server_in_its_memory() {
+    const PASSWORD: &str = "canary-of-the-mail-server";
+    let (place, ca) = (Place::new(), Pebble::start(PebbleOptions::default()));
+    place.run_at(&ca, &["register", "-n", "--agree-tos"]).ends_with(0);
+    place.tree.lineage("a.example.org").days_left(-5).server("https://127.0.0.1:1/dir").standalone(1).write();
+    let login = Some(("owner".to_owned(), PASSWORD.to_owned()));
+    let mail = Smtp::start(&SmtpOptions { login, tls: "starttls", ..SmtpOptions::default() });
+    fs::create_dir_all(place.tree.config_dir().join("certkit")).unwrap();
+    fs::write(place.folder().join("password"), format!("{PASSWORD}\n")).unwrap();
+    let settings = format!(
+        "email = \"owner@example.org\"\nca_bundles = [\"{}\"]\n[[notify]]\nname = \"mail\"\nsmtp = \"localhost\"\n\
+         port = {}\nusername = \"owner\"\npassword_file = \"{}\"\n",
+        mail.ca_bundle().display(),
+        mail.port(),
+        place.folder().join("password").display(),
+    );
+    fs::write(place.tree.config_dir().join("certkit/settings.toml"), settings).unwrap();
+    let memory = of_a_sleeping_daemon(&place, &ca, &|| {
+        let mails = mail.mails();
+        assert!(mails.iter().any(|mail| mail.login.as_deref() == Some("owner")), "nobody logged in: {mails:?}");
+    });
+    // As SASL sends it (RFC 4616 section 2).
+    let sent = BASE64.encode(format!("\0owner\0{PASSWORD}").as_bytes());
+    let found = [PASSWORD, &sent].map(|secret| times(&memory, secret.as_bytes()));
+    assert_eq!(found, [0, 0]);
 }

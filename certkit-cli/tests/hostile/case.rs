@@ -30,6 +30,8 @@ pub(crate) enum Ends {
     NotDue,
     /// It was not renewed, with this class of failure: status 1.
     Failed(&'static str),
+    /// There is no account, so that nothing was ordered: status 1.
+    Unregistered,
 }
 
 /// What is on the machine.
@@ -43,11 +45,26 @@ pub(crate) struct Setup {
     pub(crate) hooks_answer: Option<&'static str>,
     /// A further line of the renewal configuration.
     pub(crate) parameter: Option<(&'static str, &'static str)>,
+    /// There is no certificate yet, and `certonly` is to obtain it.
+    pub(crate) first: Option<First>,
+}
+
+/// With what a first certificate is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    /// With an account.
+    WithAccount,
+    /// Without one. The terms of service are agreed to by flag.
+    Agreed,
+    /// Without one, by nobody who could be asked.
+    Unattended,
+    /// Without one, at a terminal where this is typed.
+    Typed(&'static str),
 }
 
 impl Case {
     pub(crate) fn new(does: impl Into<String>, source: &'static str, deviation: Deviation) -> Self {
-        let setup = Setup { trusts: true, days_left: 5, hooks_answer: None, parameter: None };
+        let setup = Setup { trusts: true, days_left: 5, hooks_answer: None, parameter: None, first: None };
         let (variant, says) = (String::new(), Vec::new());
         Self { does: does.into(), variant, source, deviation, ends: Ends::Renewed, says, hurries: None, setup }
     }
@@ -60,6 +77,17 @@ impl Case {
     pub(crate) fn fails(mut self, class: &'static str, says: &str) -> Self {
         self.ends = Ends::Failed(class);
         self.also_says(says)
+    }
+
+    /// No account is made, and this is said.
+    pub(crate) fn registers_nothing(mut self, says: &str) -> Self {
+        self.ends = Ends::Unregistered;
+        self.also_says(says)
+    }
+
+    /// `certonly` is to obtain a first certificate.
+    pub(crate) fn first(self, first: First) -> Self {
+        self.with(|setup| setup.first = Some(first))
     }
 
     pub(crate) fn stays_as_it_is(mut self) -> Self {

@@ -1,4 +1,4 @@
-//! CAs that deviate from ACME at one place, and the real binary that renews a certificate at them.
+//! CAs that deviate from ACME at one place, and the real binary that renews a certificate at them or obtains a first one.
 //!
 //! Each case is a row of docs/hostile-authorities.md. Whatever the CA does, the run ends by itself and within bounds of
 //! memory, nothing outside certkit's own folder changes unless the certificate was renewed, nothing reaches a shell, and
@@ -8,8 +8,10 @@
 mod advice;
 mod case;
 mod certificates;
+mod first;
 mod flow;
 mod json;
+mod metadata_service;
 mod nonces;
 mod refusals;
 mod run;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::case::{Case, Ends};
-use crate::{advice, certificates, flow, json, nonces, refusals, tokens, transport};
+use crate::{advice, certificates, first, flow, json, nonces, refusals, tokens, transport};
 
 #[test]
 fn the_document_ends_with_the_cases() {
@@ -15,7 +15,7 @@ fn the_document_ends_with_the_cases() {
     assert!(document.ends_with(&tables), "docs/hostile-authorities.md has to end with:\n{tables}");
 }
 
-fn sections() -> [(&'static str, Vec<Case>); 7] {
+fn sections() -> [(&'static str, Vec<Case>); 8] {
     [
         ("Connections", transport::cases()),
         ("Documents", json::cases()),
@@ -24,6 +24,7 @@ fn sections() -> [(&'static str, Vec<Case>); 7] {
         ("Tokens and texts", tokens::cases()),
         ("Certificates", certificates::cases()),
         ("Renewal information", advice::cases()),
+        ("A first certificate", first::cases()),
     ]
 }
 
@@ -32,15 +33,21 @@ fn table(cases: &[Case]) -> String {
     let mut seen = BTreeSet::new();
     let rows = cases.iter().filter(|case| seen.insert(&case.does)).map(|case| {
         let answer = match case.ends {
+            Ends::Renewed if case.setup.first.is_some() => "the certificate is obtained".to_owned(),
             Ends::Renewed => "the certificate is renewed".to_owned(),
             Ends::NotDue => "the certificate is not due".to_owned(),
-            Ends::Failed(class) => match case.says.first().map(String::as_str) {
-                // The test looks for where it was; there is nothing to read in that.
-                Some("https://127.0.0.1") | None => format!("`{class}`"),
-                Some(says) => format!("`{class}`: “{says}”"),
-            },
+            Ends::Unregistered => with_words("no account", case),
+            Ends::Failed(class) => with_words(&format!("`{class}`"), case),
         };
         format!("| {} | {} | {answer} |\n", case.does, case.source)
     });
     rows.collect()
+}
+
+fn with_words(end: &str, case: &Case) -> String {
+    match case.says.first().map(String::as_str) {
+        // The test looks for where it was; there is nothing to read in that.
+        Some("https://127.0.0.1") | None => end.to_owned(),
+        Some(says) => format!("{end}: “{says}”"),
+    }
 }

@@ -1,5 +1,9 @@
 //! TLS, redirects, bodies, heads and broken connections.
 
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
 use testkit::RequestKind as Kind;
 use testkit::{Cut, Delivery, Reply};
 
@@ -13,7 +17,7 @@ fn connections_urls_and_redirects() {
 
 #[test]
 fn heads_and_bodies() {
-    run_all([bodies(), heads()].concat_all());
+    run_all([bodies(), bombs(), heads()].concat_all());
 }
 
 #[test]
@@ -22,7 +26,7 @@ fn connections_that_break() {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    [tls(), urls(), redirects(), bodies(), heads(), resets()].concat_all()
+    [tls(), urls(), redirects(), bodies(), bombs(), heads(), resets()].concat_all()
 }
 
 /// `concat` for what cannot be cloned.
@@ -134,6 +138,7 @@ fn bodies() -> Vec<Case> {
     let slow = "sends a byte now and then, for ever";
     let endless = "sends a body without end";
     let two = "sends two lengths of a body";
+    let hundred = "sends a body of 100 MiB that is what it should be but for its size";
     vec![
         Case::new(slow, "GHSA-cwjm-3f7h-9hwq", deliver(Kind::Directory, slowly))
             .hurries_from(Kind::Directory)
@@ -154,15 +159,14 @@ fn bodies() -> Vec<Case> {
             at(Kind::NewOrder, |_, reply| reply.body.resize(4 << 20, b' ')),
         )
         .fails("protocol", LARGE),
-        Case::new(
-            "sends a compressed body, which may be a bomb",
-            "RFC 9110 12.5.3",
-            at(Kind::Directory, |_, reply| {
-                reply.header("Content-Encoding", "gzip");
-                reply.body = vec![0x1f, 0x8b, 8, 0];
-            }),
-        )
-        .fails("protocol", "a compressed body, which was not asked for"),
+        Case::new(hundred, "CVE-2024-12401", deliver(Kind::Directory, |_| Delivery::Padded(100 << 20)))
+            .fails("protocol", LARGE),
+        Case::new(hundred, "CVE-2024-12401", deliver(Kind::Order, |_| Delivery::Padded(100 << 20)))
+            .variant("Order")
+            .fails("protocol", LARGE),
+        Case::new(hundred, "CVE-2024-12401", deliver(Kind::Certificate, |_| Delivery::Padded(100 << 20)))
+            .variant("Certificate")
+            .fails("protocol", LARGE),
         Case::new("ends a body before its length", "RFC 9112 8", deliver(Kind::Directory, cut))
             .fails("network", "the body broke off"),
         Case::new("ends a body before its length", "RFC 9112 8", deliver(Kind::Certificate, cut))
@@ -173,6 +177,47 @@ fn bodies() -> Vec<Case> {
             .variant("Certificate")
             .fails("protocol", "not a valid HTTP answer"),
     ]
+}
+
+/// Ten megabytes that would be ten gigabytes.
+static BOMB: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut gzip = Command::new("gzip").arg("-9c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("gzip");
+    let mut zeros = gzip.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || std::io::copy(&mut std::io::repeat(0).take(10 << 20), &mut zeros));
+    let member = gzip.wait_with_output().unwrap().stdout;
+    assert_eq!(writer.join().unwrap().unwrap(), 10 << 20);
+    // Members one after the other are one file (RFC 1952 section 2.2).
+    member.repeat(1_000)
+});
+
+/// Nothing is decompressed: no request says that it may be compressed.
+fn bombs() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for kind in [Kind::Directory, Kind::NewOrder, Kind::Certificate] {
+        for encoding in ["gzip", "deflate", "br", "identity, gzip"] {
+            let deviation = at(kind, move |_, reply| {
+                reply.header("Content-Encoding", encoding);
+                reply.body.clone_from(&BOMB);
+            });
+            let case = Case::new("sends a compressed body that is a bomb", "RFC 9110 12.5.3", deviation);
+            let case = case.variant(format!("{kind:?} {encoding}"));
+            cases.push(case.fails("protocol", "a compressed body, which was not asked for"));
+        }
+        let unsaid = at(kind, |_, reply| reply.body.clone_from(&BOMB));
+        let case = Case::new("sends a bomb without saying that it is compressed", "RFC 9110 12.5.3", unsaid);
+        cases.push(case.variant(format!("{kind:?}")).fails("protocol", "more than 1048576 bytes"));
+        let on_the_way = at(kind, |_, reply| {
+            let head = |head: String| {
+                let length = head.lines().find(|line| line.starts_with("Content-Length")).unwrap().to_owned();
+                head.replace(&length, "Transfer-Encoding: gzip, chunked").into_bytes()
+            };
+            reply.body = [format!("{:x}\r\n", BOMB.len()).as_bytes(), &BOMB, b"\r\n0\r\n\r\n"].concat();
+            reply.delivery = Delivery::Raw(reply.bytes_with_head(head));
+        });
+        let case = Case::new("compresses a bomb for the way alone (Transfer-Encoding)", "RFC 9112 6.1", on_the_way);
+        cases.push(case.variant(format!("{kind:?}")).fails("protocol", "more than 1048576 bytes"));
+    }
+    cases
 }
 
 fn heads() -> Vec<Case> {

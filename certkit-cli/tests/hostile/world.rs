@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use testkit::{AccountKeyKind, HostileCa, Tree};
 
-use crate::case::{Case, Setup};
+use crate::case::{Case, First, Setup};
 
 /// The certificate's name; it is also for www.
 pub(crate) const NAME: &str = "a.example.com";
@@ -26,6 +28,8 @@ const OWN: [&str; 4] = ["etc/certkit", "log", "work", "out"];
 pub(crate) struct World {
     folder: tempfile::TempDir,
     pub(crate) ca: HostileCa,
+    /// The other end of the run's standard input, where that is a terminal.
+    terminal: Mutex<Option<OwnedFd>>,
 }
 
 impl World {
@@ -42,7 +46,7 @@ impl World {
             }
             deviation(asked, reply);
         }));
-        let world = Self { folder, ca };
+        let world = Self { folder, ca, terminal: Mutex::default() };
         world.lay(&case.setup);
         world
     }
@@ -50,6 +54,14 @@ impl World {
     fn lay(&self, setup: &Setup) {
         let tree = Tree::new(self.path("etc"), testkit::now());
         let server = self.ca.directory_url();
+        if let Some(first) = &setup.first {
+            // Somebody else's, to be left alone.
+            tree.lineage("b.example.com").server("https://127.0.0.1:9/dir").write();
+            if *first == First::WithAccount {
+                tree.account_with_url(&server, AccountKeyKind::EcP256, &self.ca.account_url());
+            }
+            return;
+        }
         let account = tree.account_with_url(&server, AccountKeyKind::EcP256, &self.ca.account_url());
         let mut lineage = tree.lineage(NAME).names([NAME, "www.a.example.com"]).days_left(setup.days_left);
         lineage = lineage.server(&server).account(&account.id).deploy_hook(&self.note("RENEWED_DOMAINS", "deployed"));
@@ -75,12 +87,16 @@ impl World {
         self.folder.path().join(path)
     }
 
-    /// The renewal run of a cron line, with nothing from the outside.
+    /// The renewal run of a cron line, or what somebody types for a first certificate, with nothing from the outside.
     pub(crate) fn command(&self, case: &Case) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_certkit"));
+        command.stdin(Stdio::null());
+        match &case.setup.first {
+            None => drop(command.args(["renew", "-n", "--no-random-sleep-on-renew"])),
+            Some(first) => self.certonly(&mut command, first, case.setup.hooks_answer),
+        }
         command
-            .args(["renew", "-n", "--no-random-sleep-on-renew", "--no-probe"])
-            .arg("--config-dir")
+            .args(["--no-probe", "--config-dir"])
             .arg(self.path("etc"))
             .arg("--work-dir")
             .arg(self.path("work"))
@@ -90,7 +106,6 @@ impl World {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path())
             .current_dir(self.path("here"))
-            .stdin(Stdio::null())
             .stdout(fs::File::create(self.path("out/stdout")).unwrap())
             .stderr(fs::File::create(self.path("out/stderr")).unwrap());
         if case.setup.trusts {
@@ -101,6 +116,30 @@ impl World {
             command.env("FAKETIME_TIMESTAMP_FILE", self.path(CLOCK)).env("FAKETIME_NO_CACHE", "1");
         }
         command
+    }
+
+    fn certonly(&self, command: &mut Command, first: &First, hooks_answer: Option<&str>) {
+        command.args(["certonly", "-d", NAME, "-d", "www.a.example.com", "--server", &self.ca.directory_url()]);
+        command.args(["--deploy-hook", &self.note("RENEWED_DOMAINS", "deployed")]);
+        match hooks_answer {
+            None => drop(command.args(["--webroot", "-w"]).arg(self.path("www"))),
+            Some(kind) => {
+                let auth = self.note("CERTBOT_TOKEN", "out/tokens");
+                command.args(["--manual", "--preferred-challenges", kind, "--manual-auth-hook", &auth]);
+                command.args(["--manual-cleanup-hook", "true"]);
+            }
+        }
+        match first {
+            First::WithAccount | First::Unattended => drop(command.arg("-n")),
+            First::Agreed => drop(command.args(["-n", "--agree-tos", "--register-unsafely-without-email"])),
+            First::Typed(line) => {
+                let terminal = nix::pty::openpty(None, None).unwrap();
+                fs::File::from(terminal.master.try_clone().unwrap()).write_all(line.as_bytes()).unwrap();
+                // What was typed waits there for as long as the other end is open.
+                self.terminal.lock().unwrap().replace(terminal.master);
+                command.arg("--register-unsafely-without-email").stdin(terminal.slave);
+            }
+        }
     }
 
     /// Everything outside certkit's own folders, with what tells whether it was changed.

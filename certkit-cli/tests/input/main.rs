@@ -4,5 +4,7 @@
 
 mod files;
 mod odd_certificates;
+mod place;
 mod support;
 mod tree;
+mod unreadable;

@@ -42,8 +42,7 @@ impl Run {
 /// Runs the binary; a run that hangs, dies or panics fails the test. `memory` is a bound for its data in KiB.
 #[track_caller]
 pub(crate) fn certkit(arguments: &[&OsStr], home: &Path, memory: Option<u32>) -> Run {
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut command = match memory {
+    let command = match memory {
         Some(kib) => {
             let mut shell = Command::new("sh");
             shell.args(["-c", &format!("ulimit -d {kib} && exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_certkit"));
@@ -57,6 +56,24 @@ pub(crate) fn certkit(arguments: &[&OsStr], home: &Path, memory: Option<u32>) ->
         }
         None => Command::new(env!("CARGO_BIN_EXE_certkit")),
     };
+    bounded(command, arguments, home)
+}
+
+/// Runs a copy of the binary as a user who may do nothing that modes forbid, which only root can have done.
+#[track_caller]
+pub(crate) fn certkit_as_nobody(binary: &Path, arguments: &[&OsStr], home: &Path) -> Run {
+    let nobody = NOBODY.to_string();
+    let mut command = Command::new(testkit::process::require_program("unshare"));
+    command.args(["--net", "--", "setpriv", "--reuid", &nobody, "--regid", &nobody, "--clear-groups"]).arg(binary);
+    bounded(command, arguments, home)
+}
+
+/// The user and group of that name.
+pub(crate) const NOBODY: u32 = 65_534;
+
+#[track_caller]
+fn bounded(mut command: Command, arguments: &[&OsStr], home: &Path) -> Run {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", home);
     let before = processor_time_of_children();
     let mut child =

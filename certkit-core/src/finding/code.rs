@@ -137,6 +137,8 @@ codes! {
     InodesNearlyUsed => machine::INODES_NEARLY_USED,
     /// A commit of certkit that did not end.
     InterruptedCommit => store::INTERRUPTED_COMMIT,
+    /// A removal of a lineage that did not end.
+    InterruptedDeletion => store::INTERRUPTED_DELETION,
     /// certbot's journal links of an interrupted switch.
     InterruptedSwitch => store::INTERRUPTED_SWITCH,
     /// The IPv6 address of a name answers differently.

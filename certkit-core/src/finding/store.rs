@@ -80,6 +80,13 @@ pub(super) const INTERRUPTED_COMMIT: Words = Words {
     cure: "nothing to do: it was put right",
 };
 
+pub(super) const INTERRUPTED_DELETION: Words = Words {
+    severity: Severity::Warning,
+    what: "a certificate was being deleted, and not all of it is gone",
+    why: "its private key may still be there, and certbot cannot use the name",
+    cure: "wait for the next `certkit renew`, which removes the rest, or do it now: certkit fsck --repair",
+};
+
 pub(super) const INTERRUPTED_SWITCH: Words = Words {
     severity: Severity::Warning,
     what: "certbot was interrupted while switching to a new version",

@@ -44,8 +44,9 @@ impl Store {
             permissions.push(one.permissions);
         }
         audit.permissions(permissions);
-        audit.orphans(&self.paths.live_dir(), FindingCode::LiveWithoutConf);
-        audit.orphans(&self.paths.archive_dir(), FindingCode::ArchiveWithoutConf);
+        let going = audit.deletions();
+        audit.orphans(&self.paths.live_dir(), FindingCode::LiveWithoutConf, &going);
+        audit.orphans(&self.paths.archive_dir(), FindingCode::ArchiveWithoutConf, &going);
         audit.pending();
         audit.rollovers();
         audit.aside();
@@ -120,6 +121,7 @@ fn is_often_passing(code: FindingCode) -> bool {
     matches!(
         code,
         FindingCode::ArchiveWithoutConf
+            | FindingCode::InterruptedDeletion
             | FindingCode::InterruptedSwitch
             | FindingCode::LiveWithoutConf
             | FindingCode::MixedVersions
@@ -139,7 +141,17 @@ struct Audit<'s> {
 }
 
 impl Audit<'_> {
-    fn orphans(&mut self, dir: &Path, code: FindingCode) {
+    /// Removals that did not end, and whose they are.
+    fn deletions(&mut self) -> Vec<LineageName> {
+        let going = self.store.deletions().unwrap_or_else(|error| {
+            self.unreadable(&error);
+            Vec::new()
+        });
+        going.iter().for_each(|name| self.add(FindingCode::InterruptedDeletion, name, ""));
+        going
+    }
+
+    fn orphans(&mut self, dir: &Path, code: FindingCode, going: &[LineageName]) {
         for name in self.names_in(dir) {
             let path = dir.join(&name);
             // Hidden folders are work in progress, and `live/README` is a file.
@@ -147,7 +159,8 @@ impl Audit<'_> {
                 continue;
             }
             let lineage = name.to_str().and_then(|name| LineageName::new(name).ok());
-            if lineage.as_ref().is_some_and(|name| self.lineages.contains_key(name)) {
+            let is_known = |name: &LineageName| self.lineages.contains_key(name) || going.contains(name);
+            if lineage.as_ref().is_some_and(is_known) {
                 continue;
             }
             let held = match folder_names(&path) {

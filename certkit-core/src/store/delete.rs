@@ -10,7 +10,7 @@ use super::first_version::Staging;
 use super::in_use::{InUse, real};
 use super::links::{Link, LiveLinks, read_link};
 use super::switch::previous_name;
-use super::{Kind, LockedStore, RenewalConf, StoreError, StorePaths};
+use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
 
 impl StorePaths {
@@ -22,6 +22,21 @@ impl StorePaths {
 
 /// A lineage, and what came of the rest of its removal.
 type FinishedDeletion = (LineageName, Result<(), StoreError>);
+
+impl Store {
+    /// The lineages whose removal was interrupted. Where there is a conf the removal had not begun, or somebody has obtained
+    /// the certificate again: those are not among them.
+    pub(crate) fn deletions(&self) -> Result<Vec<LineageName>, StoreError> {
+        let mut names = Vec::new();
+        for file in files::list_own(&self.paths().deletions_dir())? {
+            let Some(Ok(name)) = file.to_str().map(LineageName::new) else { continue };
+            if !files::exists(&self.paths().conf(&name))? {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+}
 
 impl LockedStore {
     /// Removes a lineage as certbot does: conf, live directory, archive directory, the owner's settings for it
@@ -58,7 +73,7 @@ impl LockedStore {
         Ok(finished)
     }
 
-    fn remove_lineage(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
+    pub(crate) fn remove_lineage(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
         self.forget_in_use();
         let paths = self.paths();
         let conf_path = paths.conf(name);

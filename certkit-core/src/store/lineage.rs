@@ -11,7 +11,7 @@ use super::settling::settled;
 use super::shared::Shared;
 use super::targets;
 use super::usual_links::OpenFolders;
-use super::{ConfError, Kind, RenewalConf, Store, StoreError};
+use super::{ConfError, Kind, RenewalConf, Store, StoreError, files};
 use crate::{Certificate, Chain, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version};
 
 /// A lineage whose conf and live links can be used. The certificate files are read when asked for.
@@ -135,6 +135,15 @@ pub enum BrokenReason {
     /// A file cannot be read.
     #[error(transparent)]
     Unreadable(#[from] StoreError),
+}
+
+impl BrokenReason {
+    /// Whether nothing is known but that a file cannot be read for now, for want of rights or by a failing disk: what it
+    /// holds may be well. Unlike damage and absence that is no reason to put something else in its place.
+    pub fn is_unknown(&self) -> bool {
+        let is_known = |error: &StoreError| files::is_damage(&error.source) || files::is_absence(&error.source);
+        matches!(self, Self::Unreadable(error) if !is_known(error))
+    }
 }
 
 /// The files of one version, read.

@@ -22,6 +22,8 @@ pub enum Delivery {
     Raw(Vec<u8>),
     /// Up to there, and then the connection is reset.
     Reset(Cut),
+    /// The same, with so many blanks before the body.
+    Padded(u64),
     /// The head, and then a byte of the body now and then, without end.
     Slowly,
     /// The head without a length, and then the body again and again.

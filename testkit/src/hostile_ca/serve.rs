@@ -73,6 +73,12 @@ impl Shared {
             // No body comes after the head of an answer to HEAD (RFC 9110 section 9.3.2).
             Delivery::Whole if method == "HEAD" => stream.write_all(reply.head("").as_bytes())?,
             Delivery::Whole => stream.write_all(&reply.bytes())?,
+            Delivery::Padded(blanks) => {
+                let length = blanks + reply.body.len() as u64;
+                stream.write_all(reply.head(&format!("Content-Length: {length}\r\n")).as_bytes())?;
+                std::io::copy(&mut std::io::repeat(b' ').take(*blanks), stream)?;
+                stream.write_all(&reply.body)?;
+            }
             Delivery::Raw(bytes) => stream.write_all(bytes)?,
             Delivery::Reset(cut) => {
                 stream.write_all(&reply.until(*cut))?;

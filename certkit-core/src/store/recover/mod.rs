@@ -53,9 +53,7 @@ impl LockedStore {
         }
         for (name, result) in self.finish_deletions()? {
             found.push(match result {
-                Ok(()) => {
-                    Recovered::new(FindingCode::InterruptedCommit, &name, "what it had to delete is deleted", None)
-                }
+                Ok(()) => Recovered::new(FindingCode::PutRight, &name, "what it had to delete is deleted", None),
                 Err(error) => Recovered::failed(&name, &error),
             });
         }

@@ -1,8 +1,8 @@
 //! Everything that is wrong with the store, and what of it can be put right.
 //!
 //! [`Store::diagnose`] reads and plans; [`LockedStore::repair`] plans again under the lock and does it. A plan is a list of
-//! steps, each of which is whole by itself and saves what it changes under `certkit/saved/` first. There is no journal of a
-//! repair: what an interruption leaves is what the next repair finds.
+//! steps, each of which is whole by itself and saves what it changes under `certkit/saved/` first, but for what its owner had
+//! deleted. There is no journal of a repair: what an interruption leaves is what the next repair finds.
 //!
 //! Nothing is guessed. A version counts when its chain and its key verify; a file is made anew when the others prove what it
 //! held. What takes a decision is left to the owner, with the reason.

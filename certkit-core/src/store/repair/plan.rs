@@ -53,6 +53,14 @@ impl RepairPlan {
                 FindingCode::StateDamaged | FindingCode::LiveWithoutConf | FindingCode::ArchiveWithoutConf => {
                     plan.of_a_path(store, finding, name, path)?;
                 }
+                FindingCode::InterruptedDeletion => {
+                    let folders = |name| [store.paths().live(name), store.paths().archive(name)];
+                    let step = name.map(|name| Step::FinishDeletion {
+                        name: name.clone(),
+                        folders: folders(name).into_iter().filter(|dir| dir.exists()).collect(),
+                    });
+                    plan.add(store, finding.with_cure("certkit fsck --repair"), name, step);
+                }
                 _ => plan.diagnoses.push(Diagnosis::new(finding, name)),
             }
         }

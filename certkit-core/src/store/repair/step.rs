@@ -29,6 +29,8 @@ pub(super) enum Step {
     RemoveLeftOvers(Vec<PathBuf>),
     /// A folder with nothing in it.
     RemoveEmptyFolder(PathBuf),
+    /// What is left of a lineage that its owner had deleted goes, unsaved: a copy of its key is not what was asked for.
+    FinishDeletion { name: LineageName, folders: Vec<PathBuf> },
     /// Users besides owner and group lose these rights.
     TakeFromOthers { path: PathBuf, rights: u32 },
 }
@@ -51,6 +53,7 @@ impl Step {
             Self::TakeAway { paths, why } => format!("move away {}{why}", list(paths)),
             Self::RemoveLeftOvers(paths) => format!("remove {}", list(paths)),
             Self::RemoveEmptyFolder(path) => format!("remove the empty folder {}", shown(path)),
+            Self::FinishDeletion { name, .. } => format!("remove what is left of {}", crate::escape(name.as_str())),
             Self::TakeFromOthers { path, rights } => {
                 let rights = if *rights & 0o004 != 0 { "o-rwx" } else { "o-w" };
                 format!("chmod {rights} {}", shown(path))
@@ -74,7 +77,9 @@ impl Step {
                 }
             }
             Self::FollowLive { live, .. } => Kind::ALL.iter().map(|kind| live.path(*kind).to_owned()).collect(),
-            Self::TakeAway { paths, .. } | Self::RemoveLeftOvers(paths) => paths.clone(),
+            Self::TakeAway { paths, .. }
+            | Self::RemoveLeftOvers(paths)
+            | Self::FinishDeletion { folders: paths, .. } => paths.clone(),
         }
     }
 
@@ -118,6 +123,7 @@ impl Step {
                 fs::remove_dir(&path).map_err(|error| StoreError::new("remove", &path, error))?;
                 files::sync_parent(&path)?;
             }
+            Self::FinishDeletion { name, .. } => drop(store.remove_lineage(&name)?),
             Self::TakeFromOthers { path, rights } => take_from_others(&path, rights)?,
         }
         Ok(None)

@@ -33,6 +33,54 @@ fn leftovers_are_cleaned_and_orphans_with_something_in_them_are_left() {
     assert_eq!(fs::read(saved(&report, "renewal/a.example.org.conf.new")).unwrap(), b"half");
 }
 
+/// As a `delete` leaves it that was killed after the conf had gone.
+fn killed_while_deleting(dir: &Path) {
+    fs::create_dir_all(dir.join("certkit/deleting")).unwrap();
+    fs::write(dir.join("certkit/deleting/a.example.org"), "").unwrap();
+    for (path, mode) in [("certkit", 0o700), ("certkit/deleting", 0o700), ("certkit/deleting/a.example.org", 0o600)] {
+        chmod(dir.join(path), mode);
+    }
+    fs::remove_file(conf(dir)).unwrap();
+}
+
+#[test]
+fn a_deletion_that_was_interrupted_is_told_as_that_and_ended_without_a_copy_of_the_key() {
+    let (dir, other) = (laid(&["v1", "v2"]), LineageName::new("b.example.org").unwrap());
+    lay_lineage(dir.path(), &other, &["v1"]);
+    killed_while_deleting(dir.path());
+    assert_eq!(told(&diagnose(dir.path())), [(FindingCode::InterruptedDeletion, true)]);
+    let audit = store(dir.path()).audit().unwrap();
+    assert_eq!(audit.iter().map(|one| one.code).collect::<Vec<_>>(), [FindingCode::InterruptedDeletion]);
+    let report = repair(dir.path());
+    assert_eq!(report.repaired[0].repair.as_ref().unwrap().steps, ["remove what is left of a.example.org"]);
+    assert_eq!((report.left.len(), report.saved), (0, None));
+    for path in ["live/a.example.org", "archive/a.example.org", "certkit/deleting/a.example.org"] {
+        assert!(!dir.path().join(path).exists(), "{path}");
+    }
+    whole_version(dir.path(), &other);
+}
+
+#[test]
+fn the_next_run_ends_a_deletion_and_does_not_call_it_a_commit() {
+    let dir = laid(&["v1"]);
+    killed_while_deleting(dir.path());
+    let recovered = lock(dir.path()).recover(&TestMath::default(), now()).unwrap();
+    assert_eq!(recovered.iter().map(|one| one.finding.code).collect::<Vec<_>>(), [FindingCode::PutRight]);
+    assert!(!dir.path().join("archive/a.example.org").exists());
+    assert_eq!(told(&diagnose(dir.path())), []);
+}
+
+#[test]
+fn a_certificate_that_was_obtained_again_is_not_taken_for_a_deleted_one() {
+    let dir = laid(&["v1"]);
+    killed_while_deleting(dir.path());
+    let again = laid(&["v1"]);
+    fs::copy(conf(again.path()), conf(dir.path())).unwrap();
+    assert!(!told(&diagnose(dir.path())).iter().any(|(code, _)| *code == FindingCode::InterruptedDeletion));
+    lock(dir.path()).repair(None, &TestMath::default(), now()).unwrap();
+    assert!(dir.path().join("archive/a.example.org/privkey1.pem").exists());
+}
+
 #[test]
 fn only_the_rights_of_others_are_taken_away() {
     let dir = laid(&["v1", "v2"]);

@@ -29,6 +29,15 @@ pub(super) const FAULTS: &[Fault] = &[
         .says(&["archive/old.example", "it is empty"])
         .cure("certkit certonly -d ")
         .seen(Look::Here),
+    Fault::warning(Code::InterruptedDeletion, |sound| {
+        for folder in ["live/old.example", "archive/old.example", "certkit/deleting"] {
+            fs::create_dir_all(sound.in_store(folder)).unwrap();
+        }
+        sound.host.write("etc/certkit/deleting/old.example", "");
+    })
+    .says(&["old.example", "not all of it is gone"])
+    .cure("certkit fsck --repair")
+    .seen(Look::Here),
     Fault::warning(Code::ForeignLink, |sound| {
         let elsewhere = sound.in_store("archive/a.example/mine.pem");
         fs::copy(sound.in_store("archive/a.example/chain1.pem"), &elsewhere).unwrap();
