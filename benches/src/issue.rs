@@ -66,7 +66,8 @@ pub(crate) fn issue_all(dns: &str, ca_bundle: &str, config_dir: &str) -> Result<
     request.probe_endpoints = false;
     cost::print_of(|| {
         let report = runtime.block_on(renewer.run(request, &Stop::new()))?;
-        for entry in report.entries.iter().filter(|entry| !matches!(entry.outcome, Outcome::Renewed { .. })).take(3) {
+        // A Pebble that stops answering is seen now and then (its issue 554: one order read-locked twice).
+        for entry in report.entries.iter().filter(|entry| !matches!(entry.outcome, Outcome::Renewed { .. })).take(1) {
             eprintln!("{}: {:?}", entry.name, entry.outcome);
         }
         Ok(report.entries.iter().filter(|entry| matches!(entry.outcome, Outcome::Renewed { .. })).count())

@@ -6,6 +6,8 @@ pub mod accounts;
 
 pub mod authorities;
 
+mod blocking;
+
 pub mod challenge;
 
 mod clock;

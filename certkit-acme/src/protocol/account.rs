@@ -6,12 +6,9 @@ use std::sync::Arc;
 use certkit_core::{AcmeUrl, Certificate, Chain, IdentifierSet, PrivateKey, escape};
 use serde_json::json;
 
-use super::session::due;
+use super::session::{SignedBy, due};
 use super::wire::{self, not_acme, success};
-use super::{
-    AccountKey, AccountSigner, AcmeError, Authority, Authorization, IssuedChain, NewOrder, Order, RevocationReason,
-    instant,
-};
+use super::{AccountKey, AcmeError, Authority, Authorization, IssuedChain, NewOrder, Order, RevocationReason, instant};
 
 /// More alternate chains than any CA offers (Let's Encrypt: two); the rest is not fetched.
 const MOST_ALTERNATES: usize = 8;
@@ -266,7 +263,7 @@ impl Authority {
         if let Some(binding) = binding {
             payload["externalAccountBinding"] = super::jws::bind(&key, binding, url)?;
         }
-        let answer = self.post(&key, super::jws::KeyName::Jwk, url, &super::jws::encode(&payload), None).await?;
+        let answer = self.post(SignedBy::Key(&key), url, &super::jws::encode(&payload), None).await?;
         let answer = success(url, answer, "an account")?;
         let at = wire::location(url, &answer, "an account")?;
         Ok(Registered { account: Account::new(self.clone(), key, at), is_new: answer.status == 201 })
@@ -276,7 +273,7 @@ impl Authority {
     pub async fn find_account(&self, key: AccountKey) -> Result<Option<Account>, AcmeError> {
         let url = &self.directory().new_account;
         let payload = super::jws::encode(&json!({ "onlyReturnExisting": true }));
-        let answer = self.post(&key, super::jws::KeyName::Jwk, url, &payload, None).await?;
+        let answer = self.post(SignedBy::Key(&key), url, &payload, None).await?;
         match success(url, answer, "an account") {
             Ok(answer) => {
                 let at = wire::location(url, &answer, "an account")?;
@@ -308,8 +305,7 @@ impl Authority {
         if let Some(reason) = reason {
             payload["reason"] = reason.code().into();
         }
-        let signer: &dyn AccountSigner = &signer;
-        let answer = self.post(signer, super::jws::KeyName::Jwk, url, &super::jws::encode(&payload), None).await?;
+        let answer = self.post(SignedBy::Key(&signer), url, &super::jws::encode(&payload), None).await?;
         success(url, answer, "a revocation").map(drop)
     }
 

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::jws::{self, KeyName};
 use super::wire::{came_instead, may_lead, not_acme, success};
-use super::{AccountSigner, AcmeError, Authority};
+use super::{Account, AccountSigner, AcmeError, Authority};
+use crate::blocking::blocking;
 use crate::transport::HttpAnswer;
 
 /// How often one request is sent anew for badNonce. Boulder behind several front ends refuses a few in a row; Pebble
@@ -39,13 +40,35 @@ impl NoncePool {
     }
 }
 
+/// Whose key signs a request, and how the CA is told of it.
+#[derive(Clone, Copy)]
+pub(super) enum SignedBy<'a> {
+    /// By the key itself: for new accounts and for revoking with a certificate's key.
+    Key(&'a dyn AccountSigner),
+    /// By an account's, named by its URL.
+    Account(&'a Account),
+}
+
+impl SignedBy<'_> {
+    async fn sign(self, nonce: &str, url: &AcmeUrl, payload: &str) -> Result<Vec<u8>, AcmeError> {
+        match self {
+            Self::Key(key) => jws::sign(key, KeyName::Jwk, nonce, url, payload),
+            // Many orders may be under way, and an RSA signature takes half a millisecond: the others need not wait for it.
+            Self::Account(account) => {
+                let (account, url) = (account.clone(), url.clone());
+                let (nonce, payload) = (nonce.to_owned(), payload.to_owned());
+                blocking(move || jws::sign(account.key(), KeyName::Kid(account.url()), &nonce, &url, &payload)).await
+            }
+        }
+    }
+}
+
 impl Authority {
     /// Signs and sends; `payload` is in base64url, empty for POST-as-GET. The answer comes whatever its status, but for
     /// badNonce, which is tried again with the nonce of the refusal (RFC 8555 section 6.5).
     pub(super) async fn post(
         &self,
-        signer: &dyn AccountSigner,
-        name: KeyName<'_>,
+        by: SignedBy<'_>,
         url: &AcmeUrl,
         payload: &str,
         accept: Option<&'static str>,
@@ -60,7 +83,7 @@ impl Authority {
                 Some(nonce) => nonce,
                 None => self.new_nonce().await?,
             };
-            let request = jws::sign(signer, name, &fresh, url, payload)?;
+            let request = by.sign(&fresh, url, payload).await?;
             let mut answer = self.transport.post_jws(url, request, accept).await?;
             tries += 1;
             let next = answer.replay_nonce.take();
@@ -96,7 +119,7 @@ fn is_bad_nonce(answer: &HttpAnswer) -> bool {
 }
 
 /// Signed requests of one account.
-impl super::Account {
+impl Account {
     /// POST-as-GET.
     pub(super) async fn fetch(&self, url: &AcmeUrl, expected: &str) -> Result<HttpAnswer, AcmeError> {
         success(url, self.send(url, "", None).await?, expected)
@@ -114,7 +137,7 @@ impl super::Account {
         payload: &str,
         accept: Option<&'static str>,
     ) -> Result<HttpAnswer, AcmeError> {
-        self.authority().post(self.key(), KeyName::Kid(self.url()), url, payload, accept).await
+        self.authority().post(SignedBy::Account(self), url, payload, accept).await
     }
 }
 

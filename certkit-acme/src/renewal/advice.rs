@@ -11,9 +11,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{self, StreamExt};
 
 use super::attempt::Workshop;
-use super::inventory::{Inventory, blocking};
+use super::inventory::Inventory;
 use super::subject::Subject;
 use crate::BoxFuture;
+use crate::blocking::blocking;
 use crate::clock::off_by;
 use crate::protocol::{Authority, RenewalInfoError, RenewalInfoErrorKind};
 use crate::revocation::{RevocationChecker, RevocationStatus};

@@ -8,10 +8,11 @@ use certkit_core::{CertificateRequest, Chain, Failure, FailureClass, KeyMathErro
 use super::attempt::{Workshop, verify_failure};
 use super::conf_settings::{ProfileWish, Settings, authority_kind};
 use super::deploying::Hooks;
-use super::inventory::{Inventory, blocking};
+use super::inventory::Inventory;
 use super::issue::{NewOrderFor, place, profile};
 use super::run::hook_dir;
 use super::{HookRun, Mode, Renewer, Request, RunError};
+use crate::blocking::blocking;
 use crate::deploy::HookStage;
 use crate::issuing::{GRACE, Issuing, KeyHolder, NoJournal, heeding, interrupted};
 use crate::{AwsLcKeyMath, Stop, StopReason};

@@ -8,10 +8,11 @@ use certkit_core::state::{DeployTarget, Event, LineageState};
 use certkit_core::store::{StoreError, VersionFiles};
 use certkit_core::{Failure, FailureClass, LineageName, Version};
 
-use super::inventory::{Inventory, blocking};
+use super::inventory::Inventory;
 use super::report::HookRun;
 use super::subject::Subject;
 use super::{Observer, Request};
+use crate::blocking::blocking;
 use crate::command::{CommandOutcome, CommandSettings, OwnersCommand, run};
 use crate::deploy::{DeployedVersion, HookStage, deploy, deploy_setting, describe, directory_hooks, is_file};
 

@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinSet};
 
 use super::examined_lineage;
-use super::inventory::blocking;
 use super::{Renewer, Request, RunError, examined_machine, examined_network};
+use crate::blocking::blocking;
 use crate::doctor::{Check, Examination, Examined, Machine};
 
 /// How far a look reaches.

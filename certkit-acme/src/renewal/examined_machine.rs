@@ -12,9 +12,9 @@ use chrono::DateTime;
 
 use super::examination::{Checks, ExaminedEntry, TIME_LIMIT};
 use super::examined_lineage::Known;
-use super::inventory::blocking;
 use super::run::hook_dir;
 use super::{Renewer, Request, Selection};
+use crate::blocking::blocking;
 use crate::deploy::{HookStage, directory_hooks};
 use crate::doctor::{
     Check, Examination, Examined, KnownLock, Machine, PastRuns, Schedules, check_days_in, check_hook_directory,

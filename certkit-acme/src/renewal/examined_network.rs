@@ -9,10 +9,10 @@ use certkit_core::{AcmeUrl, Finding, FindingCode};
 
 use super::examination::{Checks, ExaminedEntry};
 use super::examined_lineage::{Known, LookedAt};
-use super::inventory::blocking;
 use super::run::hook_dir;
 use super::{Renewer, Request};
 use crate::accounts::{Choice, choose_account};
+use crate::blocking::blocking;
 use crate::challenge::Authenticator;
 use crate::deploy::{HookStage, directory_hooks};
 use crate::dns::Resolver;

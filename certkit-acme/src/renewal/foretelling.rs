@@ -5,10 +5,10 @@ use certkit_core::state::NotSent;
 use certkit_core::{Finding, Notice, NoticeFacts, NoticeLevel, NoticeMemory, level_of, next_look};
 use chrono::{DateTime, Utc};
 
-use super::inventory::blocking;
 use super::telling::forget_what_is_over;
 use super::to_tell::{Hindrance, ToTell};
 use super::{Renewer, Request, RunError, Survey};
+use crate::blocking::blocking;
 use crate::notify::Message;
 
 /// What would be told.

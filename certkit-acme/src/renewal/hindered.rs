@@ -7,9 +7,9 @@ use certkit_core::settings::Settings;
 use certkit_core::store::{LockError, StoreError};
 use certkit_core::{Finding, FindingCode, Outlook, escape, is_locked_too_long};
 
-use super::inventory::blocking;
 use super::to_tell::Hindrance;
 use super::{Mode, Renewer, Request, RunError, Selection, Survey};
+use crate::blocking::blocking;
 use crate::mounts::file_system_of;
 use crate::notify::Beat;
 

@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Mode, Observer};
 use crate::Clock;
+use crate::blocking::blocking;
 
 /// How often a large ledger is written while a run goes on: it is written at the end in any case.
 const LEDGER_PAUSE: TimeDelta = TimeDelta::seconds(5);
@@ -238,18 +239,6 @@ pub(super) enum Saving {
     Always,
     /// Now, unless that would be too much work at every certificate of thousands.
     WhenSmall,
-}
-
-/// Runs blocking work on the blocking pool. A panic there is passed on.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // Blocking tasks are not cancelled once they run, and the runtime outlives this future.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }
 
 /// A store error as the failure of a lineage.

@@ -12,10 +12,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::attempt::Workshop;
 use super::conf_settings::ProfileWish;
-use super::inventory::{Saving, blocking, store_failure};
+use super::inventory::{Saving, store_failure};
 use super::job::Job;
 use super::scope::order_scope;
 use crate::authorities;
+use crate::blocking::blocking;
 use crate::challenge::Solver;
 use crate::issuing::{
     GRACE, Issuing, Journal, KeyHolder, OrderStep, clean_up_after, deactivate_valid, heeding, patiently,

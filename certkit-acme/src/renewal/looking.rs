@@ -8,10 +8,10 @@ use certkit_core::store::{Lineage, Store};
 use certkit_core::{Endpoint, IssuerKind, LineageName, StoredVersions, Version, compare};
 use futures_util::future::join_all;
 
-use super::inventory::blocking;
 use super::{Renewer, RunError};
 use crate::Clock;
 use crate::authorities::is_public_authority;
+use crate::blocking::blocking;
 use crate::probe::{Answer, ProbeLimits, Prober};
 
 /// Looks at endpoints. It writes nothing.

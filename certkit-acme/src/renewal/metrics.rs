@@ -7,9 +7,9 @@ use certkit_core::metrics::{MachineMetrics, MetricsDetail, SettingsHealth, rende
 use certkit_core::settings::Settings;
 use certkit_core::{Finding, FindingCode, escape};
 
-use super::inventory::blocking;
 use super::survey::survey;
 use super::{Renewer, Request, RunError};
+use crate::blocking::blocking;
 use crate::daemon::LONGEST_SLEEP;
 use crate::deploy::replace_readable_file;
 

@@ -6,9 +6,9 @@ use certkit_core::settings::{DeploySetting, LineageSettings, Origin, Settings, S
 use certkit_core::store::{LiveSwitch, Store};
 use certkit_core::{AcmeUrl, Endpoint, Finding, FindingCode, LineageName};
 
-use super::inventory::blocking;
 use super::{Renewer, RunError};
 use crate::authorities::is_test_authority;
+use crate::blocking::blocking;
 use crate::fallback::fallbacks;
 
 impl Renewer {

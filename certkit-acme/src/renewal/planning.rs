@@ -7,11 +7,11 @@ use certkit_core::store::{Store, StoreError};
 use certkit_core::{AcmeUrl, LineageName, Outlook, Plan, PlanInput, plan};
 use chrono::TimeDelta;
 
-use super::inventory::blocking;
 use super::scope::order_scope;
 use super::select::{Seen, select};
 use super::subject::Subject;
 use super::{Mode, Renewer, Request, RunError};
+use crate::blocking::blocking;
 
 /// Where Linux keeps what differs between machines (machine-id(5)). It never leaves the machine: only a hash is used.
 const MACHINE_ID: &str = "/etc/machine-id";

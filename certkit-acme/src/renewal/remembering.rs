@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certkit_core::Finding;
 use certkit_core::store::{LockedStore, SpareMemory, Store, StoreError, ToldMemory};
 
-use super::inventory::blocking;
+use crate::blocking::blocking;
 
 /// Reads and writes what was told.
 pub(super) struct Remembering {

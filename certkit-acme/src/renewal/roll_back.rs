@@ -9,7 +9,7 @@ use certkit_core::{Failure, FailureClass, IdentifierSet, LineageName, Version};
 
 use super::attempt::commit_failure;
 use super::deploying::{Deployment, Hooks};
-use super::inventory::{Inventory, blocking, store_failure};
+use super::inventory::{Inventory, store_failure};
 use super::own_settings::OwnSettings;
 use super::prove::{Proof, Which};
 use super::report::{Outcome, Report};
@@ -17,6 +17,7 @@ use super::run::{hook_dir, line, told};
 use super::subject::Subject;
 use super::{Mode, Renewer, Request, RunError};
 use crate::Stop;
+use crate::blocking::blocking;
 use crate::deploy::HookStage;
 
 /// Which version is to be live again.

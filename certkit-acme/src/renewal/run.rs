@@ -11,13 +11,14 @@ use certkit_core::{Failure, FailureClass, Finding, FindingCode, LineageName, Out
 use super::attempt::Workshop;
 use super::deploying::Hooks;
 use super::group::Turns;
-use super::inventory::{Inventory, Saving, blocking, store_failure};
+use super::inventory::{Inventory, Saving, store_failure};
 use super::planning::{cadence, input, machine};
 use super::report::{Outcome, Report, ReportEntry};
 use super::select::{Seen, select};
 use super::subject::Subject;
 use super::{Mode, Renewer, Request, RunError, Selection, Urgency};
 use crate::accounts::{RecoveredRollover, RolloverEnd};
+use crate::blocking::blocking;
 use crate::deploy::HookStage;
 use crate::notify::Beat;
 use crate::{Stop, accounts};

@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
 
-use super::inventory::blocking;
 use super::looking::Looker;
 use super::own_settings::OwnSettings;
 use super::planning::{cadence, input, machine};
@@ -19,6 +18,7 @@ use super::run::hook_dir;
 use super::select::{Seen, select};
 use super::{Renewer, Request, RunError};
 use crate::BoxFuture;
+use crate::blocking::blocking;
 use crate::deploy::HookStage;
 
 /// Looks at endpoints that do not count (yet) take no longer together: monitoring systems give a check ten seconds.

@@ -14,10 +14,10 @@ use certkit_core::{Finding, FindingCode, Notice, NoticeKind, NoticeLevel, Notice
 use chrono::{DateTime, Utc};
 
 use super::hindered::everything;
-use super::inventory::blocking;
 use super::remembering::Remembering;
 use super::to_tell::{Hindrance, ToTell};
 use super::{Renewer, Request, RunError};
+use crate::blocking::blocking;
 use crate::notify::{Delivery, Notifier};
 
 /// What was told.

@@ -8,9 +8,9 @@ use certkit_core::store::LockError;
 use certkit_core::{Finding, FindingCode};
 
 use super::hindered::is_seen_by_somebody;
-use super::inventory::blocking;
 use super::to_tell::Hindrance;
 use super::{Renewer, Request, RunError, Told};
+use crate::blocking::blocking;
 
 impl Renewer {
     /// Tells it by the channels that can be read in spite of it, and calls the heartbeat's URL for failures. What goes wrong
