@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use certkit_core::store::RenewalParams;
+use certkit_core::store::{ConfText, RenewalParams};
 use certkit_core::{Failure, FailureClass, Identifier, IdentifierSet, escape};
 
 use super::manual::kinds;
@@ -205,10 +205,12 @@ fn why_not(name: &str) -> &'static str {
 
 fn webroot(params: &RenewalParams) -> Result<Authenticator, Failure> {
     // A key that is not a name cannot be asked for; certbot ignores it as well.
-    let entry = |(name, path): &(String, PathBuf)| Identifier::parse(name).ok().map(|name| (name, path.clone()));
+    let entry = |(name, path): &(ConfText, ConfText)| {
+        Identifier::parse(name).ok().map(|name| (name, PathBuf::from(path.as_str())))
+    };
     let map: Vec<_> = params.webroot_map.iter().filter_map(entry).collect();
     // certbot uses the last of several paths for every name without an entry of its own.
-    let default = params.webroot_path.last().filter(|path| !path.as_os_str().is_empty()).cloned();
+    let default = params.webroot_path.last().filter(|path| !path.is_empty()).map(|path| PathBuf::from(path.as_str()));
     if map.is_empty() && default.is_none() {
         return Err(settings(
             "the renewal conf names no webroot: certkit reconfigure --cert-name NAME --webroot -w DIR sets one",
@@ -218,7 +220,7 @@ fn webroot(params: &RenewalParams) -> Result<Authenticator, Failure> {
 }
 
 fn manual(params: &RenewalParams) -> Result<Authenticator, Failure> {
-    let hook = |hook: &Option<String>| hook.clone().filter(|hook| !hook.trim().is_empty());
+    let hook = |hook: &Option<ConfText>| hook.clone().filter(|hook| !hook.trim().is_empty()).map(String::from);
     let Some(auth_hook) = hook(&params.manual_auth_hook) else {
         return Ok(Authenticator::Unsupported {
             name: "manual".into(),
@@ -259,7 +261,7 @@ mod tests {
 
     fn params(authenticator: &str) -> RenewalParams {
         let mut params = RenewalParams::default();
-        params.authenticator = Some(authenticator.to_owned());
+        params.authenticator = Some(authenticator.into());
         params
     }
 

@@ -304,7 +304,7 @@ impl<'a> Workshop<'a> {
         if (job.subject.is_new || !edits.is_empty()) && !job.stands_in {
             let mut set = |key: &str, value: &str| {
                 let present = ConfValue::Text(value.to_owned());
-                if job.subject.is_new || job.subject.conf.param(key) != Some(&present) {
+                if job.subject.is_new || job.subject.conf.param(key).as_ref() != Some(&present) {
                     edits.params.retain(|(existing, _)| existing != key);
                     edits.params.push((key.to_owned(), Some(present)));
                 }

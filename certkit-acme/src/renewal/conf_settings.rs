@@ -43,7 +43,7 @@ impl Settings {
                 let edited = |key: &str| request.edits.params.iter().any(|(name, _)| name == key);
                 // The conf's account belongs to the conf's CA: a server from the command line has its own.
                 let conf_account = params.account.clone().filter(|_| !edited("server") || edited("account"));
-                (own_directory, request.account.clone().or(conf_account))
+                (own_directory, request.account.clone().or_else(|| conf_account.map(String::from)))
             }
         };
         let authenticator = Authenticator::from_params(params)?;
@@ -58,8 +58,8 @@ impl ProfileWish {
     /// What a conf says.
     pub(super) fn of(params: &RenewalParams) -> Self {
         match (&params.required_profile, &params.preferred_profile) {
-            (Some(name), _) => Self::Required(name.clone()),
-            (None, Some(name)) => Self::Preferred(name.clone()),
+            (Some(name), _) => Self::Required(name.to_string()),
+            (None, Some(name)) => Self::Preferred(name.to_string()),
             (None, None) => Self::None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use certkit_core::store::{ConfEdits, Expectations, RenewalConf, verify_for_request};
+use certkit_core::store::{ConfEdits, ConfText, Expectations, RenewalConf, verify_for_request};
 use certkit_core::{CertificateRequest, Chain, Failure, FailureClass, KeyMathError};
 
 use super::attempt::{Workshop, verify_failure};
@@ -96,9 +96,9 @@ impl Renewer {
             [HookStage::Pre, HookStage::Deploy, HookStage::Post].map(|stage| hook_dir(self.store.paths(), stage));
         let commands = self.commands_by(&self.settings_for_telling().await);
         let hooks = Hooks::new(self.observer.as_ref(), &commands, directories, &request);
-        let command = |hook: &Option<String>| hook.iter().cloned().collect::<Vec<_>>();
+        let command = |hook: &Option<ConfText>| hook.iter().map(ToString::to_string).collect::<Vec<_>>();
         let pre = hooks.pre(&command(&conf.params().pre_hook)).await;
-        let outcome = match pre.failure_for(conf.params().pre_hook.as_ref()) {
+        let outcome = match pre.failure_for(conf.params().pre_hook.as_deref()) {
             Some(failure) => Err(failure),
             None if stop.reason().is_some() => Err(interrupted()),
             None => {

@@ -265,7 +265,7 @@ impl<'a> Hooks<'a> {
 
 impl PreHooks {
     /// The failure that stops a lineage with this pre hook in its conf.
-    pub(super) fn failure_for(&self, command: Option<&String>) -> Option<Failure> {
+    pub(super) fn failure_for(&self, command: Option<&str>) -> Option<Failure> {
         let own = || {
             let command = command?;
             self.failed_commands.iter().find(|(failed, _)| failed == command).map(|(_, failure)| failure.clone())

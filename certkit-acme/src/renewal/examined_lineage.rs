@@ -309,7 +309,7 @@ fn hook_commands(subject: &Subject) -> Vec<(&'static str, Option<&'static str>, 
     ];
     let mut all: Vec<_> = of_conf
         .into_iter()
-        .filter_map(|(what, flag, stage)| Some((what, Some(flag), subject.hook(stage)?.clone())))
+        .filter_map(|(what, flag, stage)| Some((what, Some(flag), subject.hook(stage)?.to_owned())))
         .collect();
     if let Ok(Authenticator::Manual { auth_hook, cleanup_hook, .. }) = Authenticator::from_params(subject.conf.params())
     {

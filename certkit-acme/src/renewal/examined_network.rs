@@ -129,8 +129,8 @@ fn of(
         .chain(others)
         .map(|(directory, account)| {
             let mut authority = WantedAuthority::new(directory, account);
-            authority.preferred_profile.clone_from(&params.preferred_profile);
-            authority.required_profile.clone_from(&params.required_profile);
+            authority.preferred_profile = params.preferred_profile.clone().map(String::from);
+            authority.required_profile = params.required_profile.clone().map(String::from);
             authority
         })
         .collect();

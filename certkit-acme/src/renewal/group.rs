@@ -168,7 +168,7 @@ impl Group<'_> {
     async fn attempt_all(&self, works: &[Work], progress: &mut Progress) {
         let run = self.run;
         let commands = |stage: HookStage| -> Vec<String> {
-            works.iter().filter_map(|work| work.job.subject.hook(stage).cloned()).collect()
+            works.iter().filter_map(|work| work.job.subject.hook(stage).map(str::to_owned)).collect()
         };
         progress.post_commands = commands(HookStage::Post);
         progress.attempted = works.iter().map(|work| work.job.subject.name.clone()).collect();

@@ -50,7 +50,7 @@ impl Job {
             authenticator: settings.authenticator,
             key: settings.key,
             profile: settings.profile,
-            preferred_chain: subject.conf.params().preferred_chain.clone(),
+            preferred_chain: subject.conf.params().preferred_chain.clone().map(String::from),
             edits: request.edits.clone(),
             may_be_test: request.may_be_test,
             shares_a_name: false,

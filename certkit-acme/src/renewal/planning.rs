@@ -96,7 +96,7 @@ pub(super) fn seed(machine: &[u8], name: &LineageName) -> Seed {
 /// The CAs that may be asked: the conf's with the conf's account, then those of the settings, each once.
 fn scopes(store: &Store, subject: &Subject, request: &Request) -> Vec<OrderScope> {
     let Some(first) = subject.own_directory() else { return Vec::new() };
-    let wanted = request.account.clone().or_else(|| subject.conf.params().account.clone());
+    let wanted = request.account.clone().or_else(|| subject.conf.params().account.clone().map(String::from));
     // Limits count by account: without anybody's choice it is the only one, as for the order itself.
     let account = wanted.or_else(|| only_account(store, &first));
     let mut scopes = vec![order_scope(&first, account.as_deref(), &subject.identifiers)];

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use certkit_core::decision::{DueReason, RenewalWish};
 use certkit_core::settings::DeploySetting;
 use certkit_core::state::{DeployTarget, LineageState};
-use certkit_core::store::{AuthorityKind, ConfValue, Kind, Lineage, RenewalConf};
+use certkit_core::store::{AuthorityKind, Kind, Lineage, RenewalConf};
 use certkit_core::{
     AcmeUrl, Certificate, Endpoint, Failure, Finding, FindingCode, IdentifierSet, KeyType, LineageName, PrivateKey,
     Version,
@@ -194,14 +194,14 @@ impl Subject {
         let params = self.conf.params();
         if let Some(command) = &params.deploy_hook {
             // certbot runs a command once even when it is a directory hook's path as well.
-            if !targets.contains(&DeployTarget::DirectoryHook(command.clone())) {
-                targets.push(DeployTarget::Hook(command.clone()));
+            if !targets.contains(&DeployTarget::DirectoryHook(command.to_string())) {
+                targets.push(DeployTarget::Hook(command.to_string()));
             }
         }
         if let Some(installer) = &params.installer
             && WebServer::from_installer(installer).is_some()
         {
-            targets.push(DeployTarget::Installer(installer.clone()));
+            targets.push(DeployTarget::Installer(installer.to_string()));
         }
         targets.extend(of_settings().filter(|target| !is_file(target)));
         targets
@@ -230,10 +230,7 @@ impl Subject {
     /// How the conf says that its web server is controlled (`nginx_ctl`, `nginx_server_root`, `apache_ctl`).
     pub(super) fn server_control(&self, target: &DeployTarget) -> Option<ServerControl> {
         let DeployTarget::Installer(name) = target else { return None };
-        ServerControl::from_conf(WebServer::from_installer(name)?, |key| match self.conf.param(key) {
-            Some(ConfValue::Text(text)) => Some(text),
-            _ => None,
-        })
+        ServerControl::from_conf(WebServer::from_installer(name)?, |key| self.conf.param_text(key))
     }
 
     pub(super) fn refuse_a_test_certificate(&self, directory: &AcmeUrl, request: &Request) -> Result<(), Failure> {
@@ -261,12 +258,12 @@ impl Subject {
     }
 
     /// The conf's hook of a stage.
-    pub(super) fn hook(&self, stage: HookStage) -> Option<&String> {
+    pub(super) fn hook(&self, stage: HookStage) -> Option<&str> {
         let params = self.conf.params();
         match stage {
-            HookStage::Pre => params.pre_hook.as_ref(),
-            HookStage::Deploy => params.deploy_hook.as_ref(),
-            HookStage::Post => params.post_hook.as_ref(),
+            HookStage::Pre => params.pre_hook.as_deref(),
+            HookStage::Deploy => params.deploy_hook.as_deref(),
+            HookStage::Post => params.post_hook.as_deref(),
         }
     }
 

@@ -133,10 +133,7 @@ fn authenticator_finding(lineage: &Lineage, certificate: &Certificate) -> Option
 }
 
 fn unusable(broken: BrokenLineage) -> Listed {
-    let path = |kind: Kind| match broken.conf.as_ref()?.top(kind.as_str())? {
-        certkit_core::store::ConfValue::Text(path) => Some(path.into()),
-        certkit_core::store::ConfValue::List(_) => None,
-    };
+    let path = |kind: Kind| broken.conf.as_ref()?.live_path(kind).map(Into::into);
     Listed {
         elsewhere: Some(Box::new(Kind::ALL.map(path))),
         is_test: broken.conf.as_ref().is_some_and(is_test),

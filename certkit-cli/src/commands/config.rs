@@ -201,13 +201,11 @@ impl Check<'_> {
             Row::optional("authenticator", params.authenticator.as_deref(), &origin(&["authenticator"])),
         ];
         if !params.webroot_path.is_empty() {
-            let paths: Vec<String> =
-                params.webroot_path.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+            let paths: Vec<String> = params.webroot_path.iter().map(ToString::to_string).collect();
             rows.push(Row::list("webroot_path", &paths, &origin(&["webroot_path"])));
         }
         if !params.webroot_map.is_empty() {
-            let map: Vec<String> =
-                params.webroot_map.iter().map(|(name, path)| format!("{name}: {}", path.to_string_lossy())).collect();
+            let map: Vec<String> = params.webroot_map.iter().map(|(name, path)| format!("{name}: {path}")).collect();
             rows.push(Row::list("webroot_map", &map, &Origin::Conf { name: name.clone() }));
         }
         rows.push(Row::text("key_type", params.effective_key_type(), origin(&["key_type"])));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::files;
 use super::in_use::real;
-use super::{ConfValue, Kind, RenewalConf, StoreError, StorePaths};
+use super::{Kind, RenewalConf, StoreError, StorePaths};
 use crate::{LineageName, Version};
 
 /// The four paths that a conf names, and what is there. Unlike a [`super::Lineage`] it may be broken.
@@ -36,7 +36,7 @@ impl LiveLinks {
     pub(crate) fn read(paths: &StorePaths, name: &LineageName, conf: &RenewalConf) -> Result<Option<Self>, StoreError> {
         let mut found = Vec::with_capacity(4);
         for kind in Kind::ALL {
-            let Some(ConfValue::Text(path)) = conf.top(kind.as_str()) else { return Ok(None) };
+            let Some(path) = conf.live_path(kind) else { return Ok(None) };
             let path = absolute(Path::new(path))?;
             let link = read_link(&path)?;
             found.push((path, link));

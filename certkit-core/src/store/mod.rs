@@ -59,7 +59,7 @@ mod recover;
 pub use recover::Recovered;
 
 mod renewal_config;
-pub use renewal_config::{ConfEdits, ConfError, ConfValue, RenewalConf, RenewalParams};
+pub use renewal_config::{ConfEdits, ConfError, ConfText, ConfValue, RenewalConf, RenewalParams};
 
 mod repair;
 pub use repair::{Diagnosis, Repair, RepairReport};

@@ -67,21 +67,18 @@ pub(super) fn changes_key(
 ) -> Result<bool, CommandError> {
     let params = context.lineage(store, name)?;
     let params = params.conf().params();
-    let is = |key: &str, current: Option<String>| match value(edits, key) {
-        Some(ConfValue::Text(wanted)) => current.is_some_and(|current| !current.eq_ignore_ascii_case(wanted)),
-        _ => false,
-    };
-    let kind = params.key_type.clone().unwrap_or_else(|| "rsa".to_owned());
+    let changes = |key: &str, current: &str| matches!(value(edits, key), Some(ConfValue::Text(wanted)) if !current.eq_ignore_ascii_case(wanted));
+    let kind = params.effective_key_type();
     let size = params.rsa_key_size.unwrap_or(2048).to_string();
-    let curve = params.elliptic_curve.clone().unwrap_or_else(|| "secp256r1".to_owned());
+    let curve = params.elliptic_curve.as_deref().unwrap_or("secp256r1");
     // certbot writes both size and curve into a conf: only the one of the key's kind counts.
     let rsa = match value(edits, "key_type") {
         Some(ConfValue::Text(wanted)) => wanted == "rsa",
         _ => kind.eq_ignore_ascii_case("rsa"),
     };
-    Ok(is("key_type", Some(kind))
-        || (rsa && is("rsa_key_size", Some(size)))
-        || (!rsa && is("elliptic_curve", Some(curve))))
+    Ok(changes("key_type", kind)
+        || (rsa && changes("rsa_key_size", &size))
+        || (!rsa && changes("elliptic_curve", curve)))
 }
 
 /// No CA validates a wildcard by HTTP, so it is not asked.

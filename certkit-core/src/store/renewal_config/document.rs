@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::num::NonZero;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::ConfError;
 use super::grammar::{self, RawValue};
@@ -16,9 +16,8 @@ pub(super) const BOM: char = '\u{feff}';
 /// Shorter the lines of usual confs are not on the average, so that the list of lines has room for all.
 const USUAL_LINE: usize = 24;
 
-/// As many as a KiB holds. Usual confs do not have more, and larger pieces of memory glibc does not keep at hand: getting one
-/// takes it as long as all else that is done for a conf.
-const USUAL_ENTRIES: usize = 1024 / size_of::<Entry<'_>>();
+/// There is room for an entry on each line at once, up to so many.
+const USUAL_ENTRIES: usize = 64;
 
 /// The root, `[renewalparams]` and `[[webroot_map]]`.
 const USUAL_SECTIONS: usize = 3;
@@ -46,16 +45,37 @@ pub(super) struct Section<'a> {
     many: Option<HashSet<&'a str>>,
 }
 
+/// It is small, so that those of a usual conf fit into a KiB: larger pieces of memory glibc does not keep at hand, and getting
+/// one takes it as long as all else that is done for a conf.
 pub(super) struct Entry<'a> {
     pub(super) key: &'a str,
     pub(super) value: RawValue<'a>,
-    /// The first and the last of its lines.
-    pub(super) first: usize,
-    pub(super) last: usize,
+    first: u32,
+    last: u32,
+    value_at: u32,
+    comment_at: Option<NonZero<u32>>,
+}
+
+impl Entry<'_> {
+    /// The first of its lines.
+    pub(super) fn first(&self) -> usize {
+        self.first as usize
+    }
+
+    /// The last of its lines.
+    pub(super) fn last(&self) -> usize {
+        self.last as usize
+    }
+
     /// Where the value begins in the first line, in bytes.
-    pub(super) value_at: usize,
+    pub(super) fn value_at(&self) -> usize {
+        self.value_at as usize
+    }
+
     /// Where the comment begins in the last line, in bytes: never at its beginning.
-    pub(super) comment_at: Option<NonZero<usize>>,
+    pub(super) fn comment_at(&self) -> Option<usize> {
+        self.comment_at.map(|at| at.get() as usize)
+    }
 }
 
 impl<'a> Document<'a> {
@@ -74,15 +94,15 @@ impl<'a> Document<'a> {
         }
         let mut sections = Vec::with_capacity(USUAL_SECTIONS);
         sections.push(Section::new(None, 0, 0, None, 0));
-        let mut document = Self { lines, sections, entries: Vec::with_capacity(USUAL_ENTRIES) };
+        let entries = Vec::with_capacity(lines.len().min(USUAL_ENTRIES));
+        let mut document = Self { lines, sections, entries };
         let mut current = 0;
         let mut index = 0;
         while let Some(line) = document.content(index) {
             let first = index;
             index += 1;
             if let Some((key, value, value_at)) = usual(line) {
-                let entry = Entry { key, value, first, last: first, value_at, comment_at: None };
-                document.push(current, entry)?;
+                document.push(current, key, value, first..=first, value_at, None)?;
                 continue;
             }
             let trimmed = grammar::trim(line);
@@ -107,8 +127,7 @@ impl<'a> Document<'a> {
                     .ok_or_else(|| syntax(first, "the value's quotes or commas do not fit together"))?;
                 (value.value, value.comment_at.map(|at| at + keyword.value_at))
             };
-            let (key, value_at, comment_at) = (keyword.key, keyword.value_at, comment_at.and_then(NonZero::new));
-            document.push(current, Entry { key, value, first, last: index - 1, value_at, comment_at })?;
+            document.push(current, keyword.key, value, first..=index - 1, keyword.value_at, comment_at)?;
         }
         Ok(document)
     }
@@ -160,15 +179,27 @@ impl<'a> Document<'a> {
             at = child;
         }
         let section = self.sections.get(at)?;
-        self.entries(section).last().map(|entry| entry.last).or(section.header)
+        self.entries(section).last().map(Entry::last).or(section.header)
     }
 
     /// Adds an entry to the last section.
-    fn push(&mut self, current: usize, entry: Entry<'a>) -> Result<(), ConfError> {
-        if !self.is_new(current, entry.key) {
-            return Err(syntax(entry.first, "the key stands there twice"));
+    fn push(
+        &mut self,
+        current: usize,
+        key: &'a str,
+        value: RawValue<'a>,
+        lines: RangeInclusive<usize>,
+        value_at: usize,
+        comment_at: Option<usize>,
+    ) -> Result<(), ConfError> {
+        if !self.is_new(current, key) {
+            return Err(syntax(*lines.start(), "the key stands there twice"));
         }
-        self.entries.push(entry);
+        // Nothing of a conf is so far from its beginning.
+        let at = |position: usize| u32::try_from(position).map_err(|_| ConfError::TooLarge);
+        let (first, last, value_at) = (at(*lines.start())?, at(*lines.end())?, at(value_at)?);
+        let comment_at = comment_at.map(at).transpose()?.and_then(NonZero::new);
+        self.entries.push(Entry { key, value, first, last, value_at, comment_at });
         self.sections[current].entries.end = self.entries.len();
         Ok(())
     }

@@ -1,11 +1,10 @@
 //! Changing a conf line by line, with the proof that nothing else moved.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZero;
 use std::path::PathBuf;
 
 use super::document::{BOM, Document, Entry, Section};
-use super::{ConfError, ConfValue, RenewalConf, quote, unresolved};
+use super::{ConfError, ConfText, ConfValue, RenewalConf, quote};
 
 /// Changes to a conf. A later change of a key replaces an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +51,7 @@ impl RenewalConf {
     pub fn edited(&self, edits: &ConfEdits) -> Result<Self, ConfError> {
         let (bom, body) = match self.text.strip_prefix(BOM) {
             Some(body) => (true, body),
-            None => (false, self.text.as_str()),
+            None => (false, &*self.text),
         };
         let document = Document::parse(body)?;
         let mut change = Change::new(&document);
@@ -60,7 +59,7 @@ impl RenewalConf {
         change.entries(Some(0), &[], &edits.top, |key| self.top(key))?;
         let params = document.child(0, "renewalparams");
         let wanted = with_certbots_name_of_the_deploy_hook(&edits.params);
-        let map = edits.webroot_map.as_deref().filter(|map| *map != self.params().webroot_map.as_slice());
+        let map = edits.webroot_map.as_deref().filter(|map| !is_map(map, &self.params().webroot_map));
         if params.is_none() && (wanted.iter().any(|(_, value)| value.is_some()) || map.is_some()) {
             let path = vec!["renewalparams".to_owned()];
             change.new_section(document.lines.len(), "", &path)?;
@@ -95,6 +94,14 @@ fn with_certbots_name_of_the_deploy_hook(edits: &[(String, Option<ConfValue>)]) 
     out
 }
 
+fn is_map(wanted: &[(String, PathBuf)], current: &[(ConfText, ConfText)]) -> bool {
+    wanted.len() == current.len()
+        && wanted
+            .iter()
+            .zip(current)
+            .all(|(wanted, current)| wanted.0 == current.0.as_str() && wanted.1.to_str() == Some(current.1.as_str()))
+}
+
 /// The values of a text by section, as written: what must not change unless it was asked for.
 type Model = BTreeMap<Vec<String>, Vec<(String, ConfValue)>>;
 
@@ -108,7 +115,8 @@ fn model(document: &Document<'_>) -> Model {
             at = &document.sections[at.parent];
         }
         path.reverse();
-        let entries = document.entries(section).iter().map(|entry| (entry.key.to_owned(), unresolved(&entry.value)));
+        let entries =
+            document.entries(section).iter().map(|entry| (entry.key.to_owned(), ConfValue::from(&entry.value)));
         model.insert(path, entries.collect());
     }
     model
@@ -153,12 +161,12 @@ impl<'d, 'a> Change<'d, 'a> {
     }
 
     /// Sets and removes keys of one section; `section` is none when it was just made.
-    fn entries<'v>(
+    fn entries(
         &mut self,
         section: Option<usize>,
         path: &[&str],
         edits: &[(String, Option<ConfValue>)],
-        current: impl Fn(&str) -> Option<&'v ConfValue>,
+        current: impl Fn(&str) -> Option<ConfValue>,
     ) -> Result<(), ConfError> {
         let document = self.document;
         let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
@@ -171,7 +179,7 @@ impl<'d, 'a> Change<'d, 'a> {
             match (entry, value) {
                 (None, None) => {}
                 (Some(entry), None) => self.remove(entry, &path),
-                (Some(_), Some(value)) if current(key) == Some(value) => {}
+                (Some(_), Some(value)) if current(key).as_ref() == Some(value) => {}
                 (Some(entry), Some(value)) => self.replace(entry, &path, value)?,
                 (None, Some(_)) if at.is_some_and(|section| document.contains(section, key)) => {
                     return Err(unwritable(key, "a section has this name"));
@@ -193,7 +201,7 @@ impl<'d, 'a> Change<'d, 'a> {
         &mut self,
         params: Option<usize>,
         wanted: &[(String, PathBuf)],
-        current: &[(String, PathBuf)],
+        current: &[(ConfText, ConfText)],
     ) -> Result<(), ConfError> {
         let document = self.document;
         let path = ["renewalparams".to_owned(), "webroot_map".to_owned()];
@@ -238,9 +246,9 @@ impl<'d, 'a> Change<'d, 'a> {
                 document.entries(section).iter().filter(|entry| !stays(entry.key)).map(|entry| (entry.key, None));
             let edits = gone.chain(values.iter().map(|(name, value)| (*name, Some(value.clone()))));
             let edits: Vec<_> = edits.map(|(name, value)| (name.to_owned(), value)).collect();
-            let current: Vec<_> =
-                current.iter().map(|(name, dir)| (name, ConfValue::Text(dir.to_string_lossy().into_owned()))).collect();
-            let find = |key: &str| current.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
+            let find = |key: &str| {
+                current.iter().find(|(name, _)| *name == *key).map(|(_, folder)| ConfValue::from(folder.as_str()))
+            };
             let index = params.and_then(|params| document.child(params, "webroot_map"));
             return self.entries(index, &["renewalparams", "webroot_map"], &edits, find);
         }
@@ -255,7 +263,7 @@ impl<'d, 'a> Change<'d, 'a> {
     }
 
     fn remove(&mut self, entry: &Entry<'_>, path: &[String]) {
-        self.dropped.extend(entry.first..=entry.last);
+        self.dropped.extend(entry.first()..=entry.last());
         if let Some(entries) = self.expected.get_mut(path) {
             entries.retain(|(key, _)| key != entry.key);
         }
@@ -267,7 +275,7 @@ impl<'d, 'a> Change<'d, 'a> {
         while let Some(section) = below.pop() {
             self.dropped.extend(section.header);
             for entry in document.entries(section) {
-                self.dropped.extend(entry.first..=entry.last);
+                self.dropped.extend(entry.first()..=entry.last());
             }
             below.extend(section.children.iter().filter_map(|&child| document.sections.get(child)));
         }
@@ -277,23 +285,23 @@ impl<'d, 'a> Change<'d, 'a> {
     /// Puts a new value between what stands before the old one and the comment after it.
     fn replace(&mut self, entry: &Entry<'_>, path: &[String], value: &ConfValue) -> Result<(), ConfError> {
         let written = self.written(entry.key, value)?;
-        let first = self.document.content(entry.first).unwrap_or_default();
-        let last = self.document.content(entry.last).unwrap_or_default();
-        let whole = self.document.lines.get(entry.last).copied().unwrap_or_default();
+        let first = self.document.content(entry.first()).unwrap_or_default();
+        let last = self.document.content(entry.last()).unwrap_or_default();
+        let whole = self.document.lines.get(entry.last()).copied().unwrap_or_default();
         let ending = whole.get(last.len()..).unwrap_or_default();
-        let before = first.get(..entry.value_at).unwrap_or_default();
+        let before = first.get(..entry.value_at()).unwrap_or_default();
         let gap = if before.ends_with('=') { " " } else { "" };
         let mut line = format!("{before}{gap}{written}");
-        if let Some(comment) = entry.comment_at.map(NonZero::get) {
-            let from = if entry.first == entry.last { entry.value_at } else { 0 };
+        if let Some(comment) = entry.comment_at() {
+            let from = if entry.first() == entry.last() { entry.value_at() } else { 0 };
             let old = last.get(from..comment).unwrap_or_default();
             let blanks = old.get(super::grammar::trim_end(old).len()..).filter(|blanks| !blanks.is_empty());
             line.push_str(blanks.unwrap_or(" "));
             line.push_str(last.get(comment..).unwrap_or_default());
         }
         line.push_str(ending);
-        self.dropped.extend(entry.first..=entry.last);
-        self.replaced.insert(entry.first, line);
+        self.dropped.extend(entry.first()..=entry.last());
+        self.replaced.insert(entry.first(), line);
         if let Some((_, old)) =
             self.expected.get_mut(path).and_then(|entries| entries.iter_mut().find(|(key, _)| key == entry.key))
         {
@@ -333,7 +341,7 @@ impl<'d, 'a> Change<'d, 'a> {
     fn end_of_entries(&self, section: &Section<'_>) -> (usize, String) {
         let document = self.document;
         if let Some(entry) = document.entries(section).last() {
-            return (entry.last + 1, self.indent_of(entry.first));
+            return (entry.last() + 1, self.indent_of(entry.first()));
         }
         if let Some(header) = section.header {
             return (header + 1, self.indent_of(header));

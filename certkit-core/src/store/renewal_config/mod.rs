@@ -2,7 +2,7 @@
 //!
 //! [`grammar`] reads one line as `configobj` does, [`usual_line`] the same of those that certbot writes, [`document`] puts
 //! lines into sections, [`names`] knows the keys of one, [`interpolate`] resolves `%(name)s`, [`params`] gives
-//! `[renewalparams]` its types, [`edit`] changes lines and proves that nothing else moved, [`quote`] writes values.
+//! `[renewalparams]` its types, [`mod@read`] makes a conf of all that, [`text`] are the texts that it keeps, [`edit`] changes lines and proves that nothing else moved, [`quote`] writes values.
 
 mod document;
 mod edit;
@@ -11,28 +11,30 @@ mod interpolate;
 mod names;
 mod params;
 mod quote;
+mod read;
+mod text;
 mod usual_line;
 
 pub use edit::ConfEdits;
 pub use params::RenewalParams;
+pub use text::ConfText;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Kind;
-use document::Document;
 use grammar::RawValue;
-use interpolate::Interpolation;
+use read::{Kept, KeptValue, Known, find};
 
 /// A conf that was read.
 #[derive(Clone, Debug)]
 pub struct RenewalConf {
-    text: String,
+    text: Arc<str>,
     /// The values at the top level, names in them resolved.
-    top: Vec<(String, ConfValue)>,
+    top: Vec<Kept>,
     /// Those of `[renewalparams]`; none without the section.
-    values: Option<Vec<(String, ConfValue)>>,
+    values: Option<Vec<Kept>>,
     params: RenewalParams,
-    renew_before_expiry: Option<String>,
+    known: Known,
 }
 
 /// A value as the grammar knows it.
@@ -121,78 +123,14 @@ impl RenewalConf {
     /// The largest conf that is read, in bytes: a thousand times the usual size.
     pub const MAX_BYTES: usize = 1 << 20;
 
-    /// Reads a conf. What a lineage needs beyond the grammar ([`RenewalConf::check_complete`]) may be missing.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ConfError> {
-        if bytes.len() > Self::MAX_BYTES {
-            return Err(ConfError::TooLarge);
-        }
-        let text = std::str::from_utf8(bytes).map_err(|error| ConfError::NotUtf8 {
-            line: 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count(),
-        })?;
-        let document = Document::parse(text.strip_prefix(document::BOM).unwrap_or(text))?;
-        let mut interpolation = Interpolation::new(&document);
-        let root = document.entries(document.root());
-        let mut top = Vec::with_capacity(root.len());
-        for entry in root {
-            let value = match resolved(&mut interpolation, 0, entry) {
-                Ok(value) => value,
-                // A key that nobody reads may hold anything, as far as certbot is concerned.
-                Err(_) if !is_top_key(entry.key) => unresolved(&entry.value),
-                Err(error) => return Err(error),
-            };
-            top.push((entry.key.to_owned(), value));
-        }
-        let mut values = None;
-        let mut webroot_map = Vec::new();
-        if let Some(section) = document.child(0, "renewalparams") {
-            let entries = document.sections.get(section).map_or(&[][..], |section| document.entries(section));
-            let list: Result<Vec<_>, _> = entries
-                .iter()
-                .map(|entry| Ok((entry.key.to_owned(), resolved(&mut interpolation, section, entry)?)))
-                .collect();
-            values = Some(list?);
-            if let Some(map) = document.child(section, "webroot_map") {
-                for entry in document.sections.get(map).map_or(&[][..], |section| document.entries(section)) {
-                    match resolved(&mut interpolation, map, entry)? {
-                        ConfValue::Text(path) => webroot_map.push((entry.key.to_owned(), PathBuf::from(path))),
-                        ConfValue::List(_) => {
-                            return Err(ConfError::UnexpectedList { key: crate::escape(entry.key).into_owned() });
-                        }
-                    }
-                }
-            }
-        }
-        let params = RenewalParams::read(values.as_deref().unwrap_or_default(), webroot_map)?;
-        for key in Kind::ALL.map(Kind::as_str).into_iter().chain(["archive_dir", "version"]) {
-            if let Some((_, ConfValue::List(_))) = top.iter().find(|(name, _)| name == key) {
-                return Err(ConfError::UnexpectedList { key: key.to_owned() });
-            }
-            if document.child(0, key).is_some() {
-                return Err(ConfError::BadValue {
-                    key: key.to_owned(),
-                    expected: "a value",
-                    found: "a section".into(),
-                });
-            }
-        }
-        let renew_before_expiry = top.iter().find(|(name, _)| name == "renew_before_expiry").map(|(_, value)| {
-            match value {
-                ConfValue::Text(text) => text.clone(),
-                // `1 month, 2 days`: what the owner means is plain enough.
-                ConfValue::List(parts) => parts.join(", "),
-            }
-        });
-        Ok(Self { text: text.to_owned(), top, values, params, renew_before_expiry })
-    }
-
     /// A conf for a new lineage, empty but for what `edits` set.
     pub fn new(edits: &ConfEdits) -> Result<Self, ConfError> {
         let empty = Self {
-            text: String::new(),
+            text: "".into(),
             top: Vec::new(),
             values: None,
             params: RenewalParams::default(),
-            renew_before_expiry: None,
+            known: Known::default(),
         };
         empty.edited(edits)
     }
@@ -200,7 +138,7 @@ impl RenewalConf {
     /// Whether everything is there that certbot demands of a lineage: the four paths and `[renewalparams]`.
     pub fn check_complete(&self) -> Result<(), ConfError> {
         for kind in Kind::ALL {
-            if self.top(kind.as_str()).is_none() {
+            if self.live_path(kind).is_none() {
                 return Err(ConfError::MissingPath { key: kind.as_str() });
             }
         }
@@ -213,18 +151,24 @@ impl RenewalConf {
     }
 
     /// A top-level value.
-    pub fn top(&self, key: &str) -> Option<&ConfValue> {
-        self.top.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    pub fn top(&self, key: &str) -> Option<ConfValue> {
+        find(&self.top, key, &self.text).map(|value| value.copy(&self.text))
     }
 
     /// A value of `[renewalparams]`.
-    pub fn param(&self, key: &str) -> Option<&ConfValue> {
-        self.values.as_ref()?.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    pub fn param(&self, key: &str) -> Option<ConfValue> {
+        self.in_params(key).map(|value| value.copy(&self.text))
+    }
+
+    /// The same where it is one text.
+    pub fn param_text(&self, key: &str) -> Option<&str> {
+        self.in_params(key)?.as_text(&self.text)
     }
 
     /// All values of `[renewalparams]` in their order.
-    pub fn param_values(&self) -> impl Iterator<Item = (&str, &ConfValue)> {
-        self.values.iter().flatten().map(|(name, value)| (name.as_str(), value))
+    pub fn param_values(&self) -> impl Iterator<Item = (&str, ConfValue)> {
+        let kept = self.values.iter().flatten();
+        kept.map(|kept| (kept.key.within(&self.text), kept.value.copy(&self.text)))
     }
 
     /// `[renewalparams]` with certbot's types.
@@ -234,27 +178,21 @@ impl RenewalConf {
 
     /// The path of a live file, as written.
     pub fn live_path(&self, kind: Kind) -> Option<&str> {
-        self.top(kind.as_str())?.as_text()
+        Some(self.known.live[kind as usize].as_ref()?.within(&self.text))
     }
 
     /// `renew_before_expiry`, as written.
     pub fn renew_before_expiry(&self) -> Option<&str> {
-        self.renew_before_expiry.as_deref()
+        Some(self.known.renew_before_expiry.as_ref()?.within(&self.text))
     }
 
     /// `archive_dir`, as written.
     pub fn archive_dir(&self) -> Option<&str> {
-        self.top("archive_dir")?.as_text()
+        Some(self.known.archive_dir.as_ref()?.within(&self.text))
     }
-}
 
-impl ConfValue {
-    /// The text; none for a list.
-    pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::List(_) => None,
-        }
+    fn in_params(&self, key: &str) -> Option<&KeptValue> {
+        find(self.values.as_deref().unwrap_or_default(), key, &self.text)
     }
 }
 
@@ -264,30 +202,13 @@ impl From<&str> for ConfValue {
     }
 }
 
-/// The top-level keys that certbot reads.
-fn is_top_key(key: &str) -> bool {
-    matches!(key, "version" | "archive_dir" | "cert" | "privkey" | "chain" | "fullchain" | "renew_before_expiry")
-}
-
-fn resolved(
-    interpolation: &mut Interpolation<'_, '_>,
-    section: usize,
-    entry: &document::Entry<'_>,
-) -> Result<ConfValue, ConfError> {
-    Ok(match &entry.value {
-        RawValue::Text(text) => ConfValue::Text(interpolation.resolve(section, entry.key, text)?.into_owned()),
-        RawValue::List(items) => {
-            let items: Result<Vec<_>, _> =
-                items.iter().map(|item| Ok(interpolation.resolve(section, entry.key, item)?.into_owned())).collect();
-            ConfValue::List(items?)
+/// As it was written, names in it not resolved.
+impl From<&RawValue<'_>> for ConfValue {
+    fn from(value: &RawValue<'_>) -> Self {
+        match value {
+            RawValue::Text(text) => Self::from(&**text),
+            RawValue::List(items) => Self::List(items.iter().map(|item| (*item).to_owned()).collect()),
         }
-    })
-}
-
-fn unresolved(value: &RawValue<'_>) -> ConfValue {
-    match value {
-        RawValue::Text(text) => ConfValue::Text(text.clone().into_owned()),
-        RawValue::List(items) => ConfValue::List(items.iter().map(|item| (*item).to_owned()).collect()),
     }
 }
 

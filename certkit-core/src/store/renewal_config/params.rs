@@ -1,38 +1,43 @@
 //! `[renewalparams]` with certbot's types, and what `None` means where.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::{ConfError, ConfValue};
+use super::read::{Kept, KeptValue};
+use super::text::Piece;
+use super::{ConfError, ConfText};
 
 /// The directory that certbot silently uses where a conf still names the one of ACME v1, which was switched off in 2021.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 const LETS_ENCRYPT_V1: &str = "https://acme-v01.api.letsencrypt.org/directory";
+
+/// How certbot writes what is not set.
+const NONE: &str = "None";
 
 /// `[renewalparams]` with certbot's types and defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RenewalParams {
     /// The account's id.
-    pub account: Option<String>,
+    pub account: Option<ConfText>,
     /// The CA's directory, as written; see [`RenewalParams::effective_server`].
-    pub server: Option<String>,
+    pub server: Option<ConfText>,
     /// How names are validated.
-    pub authenticator: Option<String>,
+    pub authenticator: Option<ConfText>,
     /// The web server that uses the certificate.
-    pub installer: Option<String>,
+    pub installer: Option<ConfText>,
     /// `pre_hook`.
-    pub pre_hook: Option<String>,
+    pub pre_hook: Option<ConfText>,
     /// `post_hook`.
-    pub post_hook: Option<String>,
+    pub post_hook: Option<ConfText>,
     /// `renew_hook`, the name under which certbot keeps the deploy hook; `deploy_hook` where there is no `renew_hook`.
-    pub deploy_hook: Option<String>,
+    pub deploy_hook: Option<ConfText>,
     /// `key_type`; a missing one means RSA, see [`RenewalParams::effective_key_type`].
-    pub key_type: Option<String>,
+    pub key_type: Option<ConfText>,
     /// `rsa_key_size` in bits.
     pub rsa_key_size: Option<u32>,
     /// `elliptic_curve`, for example `secp384r1`.
-    pub elliptic_curve: Option<String>,
+    pub elliptic_curve: Option<ConfText>,
     /// `reuse_key`.
     pub reuse_key: bool,
     /// `autorenew`; true when missing.
@@ -42,11 +47,11 @@ pub struct RenewalParams {
     /// `allow_subset_of_names`.
     pub allow_subset_of_names: bool,
     /// `preferred_chain`.
-    pub preferred_chain: Option<String>,
+    pub preferred_chain: Option<ConfText>,
     /// `preferred_profile`.
-    pub preferred_profile: Option<String>,
+    pub preferred_profile: Option<ConfText>,
     /// `required_profile`.
-    pub required_profile: Option<String>,
+    pub required_profile: Option<ConfText>,
     /// `pref_challs`, with certbot's short forms `http` and `dns` written out.
     pub preferred_challenges: Vec<String>,
     /// `http01_port`.
@@ -54,15 +59,15 @@ pub struct RenewalParams {
     /// `http01_address`, where the standalone authenticator is used.
     pub http01_address: Option<IpAddr>,
     /// `webroot_path`.
-    pub webroot_path: Vec<PathBuf>,
+    pub webroot_path: Vec<ConfText>,
     /// `[[webroot_map]]` in its order.
-    pub webroot_map: Vec<(String, PathBuf)>,
+    pub webroot_map: Vec<(ConfText, ConfText)>,
     /// `manual_auth_hook`.
-    pub manual_auth_hook: Option<String>,
+    pub manual_auth_hook: Option<ConfText>,
     /// `manual_cleanup_hook`.
-    pub manual_cleanup_hook: Option<String>,
+    pub manual_cleanup_hook: Option<ConfText>,
     /// `user_agent`.
-    pub user_agent: Option<String>,
+    pub user_agent: Option<ConfText>,
 }
 
 impl Default for RenewalParams {
@@ -109,116 +114,141 @@ impl RenewalParams {
         self.key_type.as_deref().unwrap_or("rsa")
     }
 
-    pub(super) fn read(values: &[(String, ConfValue)], webroot_map: Vec<(String, PathBuf)>) -> Result<Self, ConfError> {
-        let values = Values(values);
-        let mut params = Self {
-            account: values.text("account")?,
-            server: values.text("server")?,
-            authenticator: values.text("authenticator")?,
-            installer: values.text("installer")?,
-            pre_hook: values.text("pre_hook")?,
-            post_hook: values.text("post_hook")?,
-            deploy_hook: values.text("deploy_hook")?,
-            key_type: values.text("key_type")?,
-            rsa_key_size: values.number("rsa_key_size")?,
-            elliptic_curve: values.text("elliptic_curve")?,
-            reuse_key: values.truth("reuse_key")?.unwrap_or(false),
-            autorenew: values.truth("autorenew")?.unwrap_or(true),
-            must_staple: values.truth("must_staple")?.unwrap_or(false),
-            allow_subset_of_names: values.truth("allow_subset_of_names")?.unwrap_or(false),
-            preferred_chain: values.text("preferred_chain")?,
-            preferred_profile: values.text("preferred_profile")?,
-            required_profile: values.text("required_profile")?,
-            preferred_challenges: values.challenges("pref_challs")?,
-            http01_port: None,
-            http01_address: None,
-            webroot_path: values.paths("webroot_path"),
-            webroot_map,
-            manual_auth_hook: values.text("manual_auth_hook")?,
-            manual_cleanup_hook: values.text("manual_cleanup_hook")?,
-            user_agent: match values.find("user_agent") {
-                Some(ConfValue::Text(text)) if text != "None" => Some(text.clone()),
-                _ => None,
-            },
-        };
-        if values.find("renew_hook").is_some() {
-            params.deploy_hook = values.text("renew_hook")?;
+    /// Reads the section in one pass.
+    pub(super) fn read<'v>(
+        values: impl Iterator<Item = Value<'v>>,
+        webroot_map: Vec<(ConfText, ConfText)>,
+    ) -> Result<Self, ConfError> {
+        let mut params = Self { webroot_map, ..Self::default() };
+        let (mut renew_hook, mut http01_address) = (None, None);
+        for value in values {
+            match value.key {
+                "account" => params.account = value.text()?,
+                "server" => params.server = value.text()?,
+                "authenticator" => params.authenticator = value.text()?,
+                "installer" => params.installer = value.text()?,
+                "pre_hook" => params.pre_hook = value.text()?,
+                "post_hook" => params.post_hook = value.text()?,
+                "deploy_hook" => params.deploy_hook = value.text()?,
+                "renew_hook" => renew_hook = Some(value.text()?),
+                "key_type" => params.key_type = value.text()?,
+                "rsa_key_size" => params.rsa_key_size = Some(value.number()?),
+                "elliptic_curve" => params.elliptic_curve = value.text()?,
+                "reuse_key" => params.reuse_key = value.truth()?,
+                "autorenew" => params.autorenew = value.truth()?,
+                "must_staple" => params.must_staple = value.truth()?,
+                "allow_subset_of_names" => params.allow_subset_of_names = value.truth()?,
+                "preferred_chain" => params.preferred_chain = value.text()?,
+                "preferred_profile" => params.preferred_profile = value.text()?,
+                "required_profile" => params.required_profile = value.text()?,
+                "pref_challs" => params.preferred_challenges = value.challenges()?,
+                // Old confs have `http01_port = None`; certbot takes its default for it.
+                "http01_port" if !value.is_none() => params.http01_port = Some(value.number()?),
+                "http01_address" => http01_address = Some(value),
+                "webroot_path" => params.webroot_path = value.paths(),
+                "manual_auth_hook" => params.manual_auth_hook = value.text()?,
+                "manual_cleanup_hook" => params.manual_cleanup_hook = value.text()?,
+                // Nothing but a name for the CA's logs: a list is none.
+                "user_agent" => params.user_agent = value.text().unwrap_or_default(),
+                _ => {}
+            }
         }
-        // Old confs have `http01_port = None`; certbot takes its default for it.
-        if values.find("http01_port") != Some(&ConfValue::Text("None".to_owned())) {
-            params.http01_port = values.number("http01_port")?;
+        if let Some(renew_hook) = renew_hook {
+            params.deploy_hook = renew_hook;
         }
         // The other authenticators don't look at it, so what stands there cannot harm them.
         if params.authenticator.as_deref() == Some("standalone") {
-            params.http01_address = values.address("http01_address")?;
+            params.http01_address = http01_address.map_or(Ok(None), |value| value.address())?;
         }
         Ok(params)
     }
 }
 
-struct Values<'a>(&'a [(String, ConfValue)]);
+/// A value and its key.
+#[derive(Clone, Copy)]
+pub(super) struct Value<'a> {
+    pub(super) key: &'a str,
+    value: &'a KeptValue,
+    /// The conf's text.
+    whole: &'a Arc<str>,
+}
 
-impl<'a> Values<'a> {
-    fn find(&self, key: &str) -> Option<&'a ConfValue> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+impl<'a> Value<'a> {
+    pub(super) fn new(kept: &'a Kept, whole: &'a Arc<str>) -> Self {
+        Self { key: kept.key.within(whole), value: &kept.value, whole }
     }
 
-    fn single(&self, key: &'static str) -> Result<Option<&'a str>, ConfError> {
-        match self.find(key) {
-            None => Ok(None),
-            Some(ConfValue::Text(text)) => Ok(Some(text)),
-            Some(ConfValue::List(_)) => Err(ConfError::UnexpectedList { key: key.to_owned() }),
+    /// The text; an error for a list.
+    pub(super) fn piece(&self) -> Result<&'a Piece, ConfError> {
+        match self.value {
+            KeptValue::Text(piece) => Ok(piece),
+            KeptValue::List(_) => Err(ConfError::UnexpectedList { key: self.key.to_owned() }),
         }
     }
 
-    fn text(&self, key: &'static str) -> Result<Option<String>, ConfError> {
-        Ok(self.single(key)?.filter(|text| *text != "None").map(str::to_owned))
+    fn single(&self) -> Result<&'a str, ConfError> {
+        Ok(self.piece()?.within(self.whole))
     }
 
-    fn truth(&self, key: &'static str) -> Result<Option<bool>, ConfError> {
-        match self.single(key)? {
-            None => Ok(None),
-            Some(text) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
-            Some(text) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
-            Some(text) => Err(bad_value(key, "True or False", text)),
+    /// Whether Python's `None` was written there.
+    fn is_none(&self) -> bool {
+        self.value.as_text(self.whole) == Some(NONE)
+    }
+
+    fn text(&self) -> Result<Option<ConfText>, ConfError> {
+        let piece = self.piece()?;
+        Ok((!self.is_none()).then(|| piece.shared(self.whole)))
+    }
+
+    fn truth(&self) -> Result<bool, ConfError> {
+        match self.single()? {
+            text if text.eq_ignore_ascii_case("true") => Ok(true),
+            text if text.eq_ignore_ascii_case("false") => Ok(false),
+            text => Err(self.bad("True or False", text)),
         }
     }
 
-    fn number<N: TryFrom<u64>>(&self, key: &'static str) -> Result<Option<N>, ConfError> {
-        let Some(text) = self.single(key)? else { return Ok(None) };
+    fn number<N: TryFrom<u64>>(&self) -> Result<N, ConfError> {
+        let text = self.single()?;
         let number = python_int(text).and_then(|number| N::try_from(number).ok());
-        number.map(Some).ok_or_else(|| bad_value(key, "a number", text))
+        number.ok_or_else(|| self.bad("a number", text))
     }
 
-    fn address(&self, key: &'static str) -> Result<Option<IpAddr>, ConfError> {
-        match self.single(key)? {
-            None | Some("" | "None") => Ok(None),
-            Some(text) => text.parse().map(Some).map_err(|_| bad_value(key, "an IP address", text)),
+    fn address(&self) -> Result<Option<IpAddr>, ConfError> {
+        match self.single()? {
+            "" | NONE => Ok(None),
+            text => text.parse().map(Some).map_err(|_| self.bad("an IP address", text)),
         }
     }
 
-    fn challenges(&self, key: &'static str) -> Result<Vec<String>, ConfError> {
-        let written = match self.find(key) {
-            None => return Ok(Vec::new()),
-            Some(ConfValue::Text(text)) => std::slice::from_ref(text),
-            Some(ConfValue::List(items)) => items,
-        };
-        let known = written.iter().map(|item| match item.trim() {
+    fn challenges(&self) -> Result<Vec<String>, ConfError> {
+        let known = self.pieces().iter().map(|piece| match piece.within(self.whole).trim() {
             "http" | "http-01" => Ok("http-01".to_owned()),
             "dns" | "dns-01" => Ok("dns-01".to_owned()),
-            other => Err(bad_value(key, "http-01 or dns-01", other)),
+            other => Err(self.bad("http-01 or dns-01", other)),
         });
         known.collect()
     }
 
     /// A plain text counts as one path: certbot before 0.1.0 wrote it so.
-    fn paths(&self, key: &str) -> Vec<PathBuf> {
-        match self.find(key) {
-            None => Vec::new(),
-            Some(ConfValue::Text(text)) if text == "None" => Vec::new(),
-            Some(ConfValue::Text(text)) => vec![text.into()],
-            Some(ConfValue::List(items)) => items.iter().map(PathBuf::from).collect(),
+    fn paths(&self) -> Vec<ConfText> {
+        if self.is_none() {
+            return Vec::new();
         }
+        self.pieces().iter().map(|piece| piece.shared(self.whole)).collect()
+    }
+
+    /// Those of a list; a plain text is one of one.
+    fn pieces(&self) -> &'a [Piece] {
+        match self.value {
+            KeptValue::Text(piece) => std::slice::from_ref(piece),
+            KeptValue::List(pieces) => pieces,
+        }
+    }
+
+    fn bad(&self, expected: &'static str, found: &str) -> ConfError {
+        let found = crate::escape(found).chars().take(100).collect();
+        ConfError::BadValue { key: self.key.to_owned(), expected, found }
     }
 }
 
@@ -230,10 +260,6 @@ fn python_int(text: &str) -> Option<u64> {
         return None;
     }
     digits.replace('_', "").parse().ok()
-}
-
-fn bad_value(key: &str, expected: &'static str, found: &str) -> ConfError {
-    ConfError::BadValue { key: key.to_owned(), expected, found: crate::escape(found).chars().take(100).collect() }
 }
 
 #[cfg(test)]
@@ -253,9 +279,9 @@ mod tests {
 
     #[test]
     fn the_switched_off_directory_stands_for_its_successor() {
-        let mut params = RenewalParams { server: Some(LETS_ENCRYPT_V1.to_owned()), ..RenewalParams::default() };
+        let mut params = RenewalParams { server: Some(LETS_ENCRYPT_V1.into()), ..RenewalParams::default() };
         assert_eq!(params.effective_server(), Some(LETS_ENCRYPT));
-        params.server = Some("https://localhost:14000/dir".to_owned());
+        params.server = Some("https://localhost:14000/dir".into());
         assert_eq!(params.effective_server(), Some("https://localhost:14000/dir"));
     }
 }

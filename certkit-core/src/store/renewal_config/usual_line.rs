@@ -9,13 +9,14 @@ use super::grammar::{Marker, RawValue};
 /// other blanks than the two around `=`, anything beyond ASCII.
 pub(super) fn usual(line: &str) -> Option<(&str, RawValue<'_>, usize)> {
     let bytes = line.as_bytes();
-    let key = bytes.iter().position(|byte| !in_name(byte)).filter(|length| *length > 0)?;
+    let key = memchr::memchr(b' ', bytes).filter(|length| *length > 0)?;
     let value = bytes.get(key..)?.strip_prefix(b" = ")?;
     let (value, is_list) = match value {
         [single @ .., b','] if !single.is_empty() => (single, true),
         text => (text, false),
     };
-    if value.first() == Some(&b' ') || value.last() == Some(&b' ') || !value.iter().all(in_value) {
+    let is_usual = all(bytes.get(..key)?, in_name) && all(value, in_value);
+    if !is_usual || value.first() == Some(&b' ') || value.last() == Some(&b' ') {
         return None;
     }
     let value_at = key + " = ".len();
@@ -29,39 +30,27 @@ pub(super) fn usual_marker(line: &str) -> Option<Marker<'_>> {
     let inside = line.trim_start_matches('[');
     let name = inside.trim_end_matches(']');
     let (open, close) = (line.len() - inside.len(), inside.len() - name.len());
-    let is_usual = open > 0 && close > 0 && !name.is_empty() && name.bytes().all(|byte| in_name(&byte));
+    let is_usual = open > 0 && close > 0 && !name.is_empty() && all(name.as_bytes(), in_name);
     is_usual.then_some(Marker { name, open, close })
 }
 
-fn in_name(byte: &u8) -> bool {
-    IN_NAME[usize::from(*byte)]
+/// Whether all bytes are such. It looks at all of them and takes no table, so that the processor compares many at once.
+fn all(bytes: &[u8], is_such: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, byte| all & is_such(*byte))
 }
 
-fn in_value(byte: &u8) -> bool {
-    IN_VALUE[usize::from(*byte)]
+/// What a name may be made of.
+fn in_name(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let digit = byte.wrapping_sub(b'0') < 10;
+    letter | digit | (byte == b'_') | (byte == b'-') | (byte == b'.')
 }
-
-/// What a name may be made of. Tables, for every byte of thousands of confs is asked about.
-const IN_NAME: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        byte += 1;
-    }
-    table
-};
 
 /// What stands for itself in a value.
-const IN_VALUE: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = b' ';
-    while byte <= b'~' {
-        table[byte as usize] = !matches!(byte, b'"' | b'\'' | b',' | b'#');
-        byte += 1;
-    }
-    table
-};
+fn in_value(byte: u8) -> bool {
+    let printable = byte.wrapping_sub(b' ') < 0x5f;
+    printable & (byte != b'"') & (byte != b'\'') & (byte != b',') & (byte != b'#')
+}
 
 #[cfg(test)]
 mod tests {

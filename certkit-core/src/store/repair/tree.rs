@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use super::Diagnosis;
 use super::plan::RepairPlan;
 use super::step::Step;
-use crate::store::{RenewalConf, Store, StoreError, files, permissions};
+use crate::store::{ConfValue, RenewalConf, Store, StoreError, files, permissions};
 use crate::words::shell_word;
 use crate::{AcmeUrl, Finding, FindingCode, LineageName, Severity};
 
@@ -85,11 +85,11 @@ impl RepairPlan {
     /// The files with credentials for DNS that a conf of certbot's plugins names: they lie where their owner put them.
     pub(super) fn credentials(&mut self, store: &Store, name: &LineageName, conf: &RenewalConf) {
         for (key, value) in conf.param_values().filter(|(key, _)| key.ends_with("_credentials")) {
-            let Some(path) = value.as_text() else { continue };
-            let is_readable = std::fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o004 != 0);
+            let ConfValue::Text(path) = value else { continue };
+            let is_readable = std::fs::metadata(&path).is_ok_and(|meta| meta.mode() & 0o004 != 0);
             if is_readable {
-                let finding = Finding::new(FindingCode::SecretReadable, path, format!("{key} names it"));
-                let finding = finding.with_cure(format!("chmod o-rwx {}", shell_word(path)));
+                let finding = Finding::new(FindingCode::SecretReadable, &path, format!("{key} names it"));
+                let finding = finding.with_cure(format!("chmod o-rwx {}", shell_word(&path)));
                 self.add(store, finding, Some(name), None);
             }
         }
