@@ -259,12 +259,11 @@ impl<'a> Lines<'a> {
         if self.rest.is_some() {
             return;
         }
-        while let Some(rest) = self.text.get(self.position..)
-            && let Some(at) = memchr::memchr3(b'-', b'\n', b'\r', rest)
-            && rest.get(at) == Some(&b'\n')
-        {
-            self.position += at + 1;
-            self.number += 1;
+        let rest = self.text.get(self.position..).unwrap_or_default();
+        let lines = rest.get(..memchr::memchr2(b'-', b'\r', rest).unwrap_or(rest.len())).unwrap_or_default();
+        if let Some(last) = memchr::memrchr(b'\n', lines) {
+            self.number += memchr::memchr_iter(b'\n', lines).count();
+            self.position += last + 1;
         }
     }
 

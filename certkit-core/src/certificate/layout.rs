@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use chrono::DateTime;
+use chrono::{DateTime, NaiveDate};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
@@ -185,6 +185,11 @@ fn validity(fields: &mut Reader<'_>) -> Result<Validity, ReadError> {
 
 pub(super) fn time(fields: &mut Reader<'_>) -> Result<DateTime<chrono::Utc>, DerError> {
     let element = fields.any()?;
+    if element.tag == der::UTC_TIME
+        && let Some(time) = usual_time(element.content)
+    {
+        return Ok(time);
+    }
     let fail = |what| DerError { offset: element.offset, what };
     if !matches!(element.tag, der::UTC_TIME | der::GENERALIZED_TIME) {
         return Err(fail("a time is neither UTCTime nor GeneralizedTime"));
@@ -195,6 +200,19 @@ pub(super) fn time(fields: &mut Reader<'_>) -> Result<DateTime<chrono::Utc>, Der
     }
     let (_, time) = ASN1Time::from_der(element.raw).map_err(|_| fail("a time that does not exist"))?;
     DateTime::from_timestamp(time.timestamp(), 0).ok_or_else(|| fail("a time that does not exist"))
+}
+
+/// A UTCTime as RFC 5280 section 4.1.2.5.1 has it: `YYMMDDHHMMSSZ`, from 50 on in the last century. None for any other form,
+/// and for one that does not exist.
+fn usual_time(content: &[u8]) -> Option<DateTime<chrono::Utc>> {
+    let digits: &[u8; 12] = content.strip_suffix(b"Z")?.try_into().ok()?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = |at: usize| u32::from(digits[at] - b'0') * 10 + u32::from(digits[at + 1] - b'0');
+    let year = number(0) as i32;
+    let date = NaiveDate::from_ymd_opt(year + if year < 50 { 2000 } else { 1900 }, number(2), number(4))?;
+    Some(date.and_hms_opt(number(6), number(8), number(10))?.and_utc())
 }
 
 pub(super) fn extension_list<'a>(wrapped: &Element<'a>) -> Result<Element<'a>, DerError> {
@@ -230,4 +248,29 @@ fn extension<'a>(list: &mut Reader<'a>) -> Result<Extension<'a>, DerError> {
     inside.end("data after an extension")?;
     let critical = flag.is_some_and(|flag| flag.content == [0xff]);
     Ok(Extension { oid: oid.content, critical, value: value.content })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn a_usual_time_is_what_the_whole_reader_finds(
+            text in prop_oneof![
+                "[0-9]{2}(0[0-9]|1[0-3])([0-2][0-9]|3[0-2])([01][0-9]|2[0-5])[0-6][0-9][0-6][0-9]Z",
+                "[0-9Z+-]{11,15}",
+            ],
+        ) {
+            if let Some(time) = usual_time(text.as_bytes()) {
+                let der = der::element(der::UTC_TIME, &[text.as_bytes()]);
+                let (_, whole) = ASN1Time::from_der(&der).unwrap();
+                prop_assert_eq!(time.timestamp(), whole.timestamp());
+            }
+        }
+    }
 }

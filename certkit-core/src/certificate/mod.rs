@@ -171,17 +171,21 @@ impl Certificate {
         };
         let names = self.alternative_names().unwrap_or_default();
         let common_name = name::common_names(self.subject_der()).next();
-        let others = names.dns.iter().filter(|dns| common_name.as_ref() != Some(*dns));
-        let mut listed: Vec<String> = common_name.iter().chain(others).map(|name| folded(name)).collect();
+        let mut listed = Vec::with_capacity(usize::from(common_name.is_some()) + names.dns.len() + names.ip.len());
+        listed.extend(common_name.as_deref().map(folded));
+        listed.extend(names.dns.iter().filter(|dns| common_name.as_deref() != Some(**dns)).map(|dns| folded(dns)));
         // certbot stops at a common name that is an address; here it is not said twice.
-        let first = listed.first().filter(|_| common_name.is_some()).cloned();
-        listed.extend(names.ip.iter().map(ToString::to_string).filter(|ip| first.as_ref() != Some(ip)));
+        for ip in names.ip.iter().map(ToString::to_string) {
+            if common_name.is_none() || listed.first() != Some(&ip) {
+                listed.push(ip);
+            }
+        }
         listed
     }
 
     /// The DNS subject alternative names exactly as they stand in the certificate. Outside text.
     pub fn san_dns(&self) -> Result<Vec<String>, ReadError> {
-        Ok(self.alternative_names()?.dns)
+        Ok(self.alternative_names()?.dns.into_iter().map(str::to_owned).collect())
     }
 
     /// The IP subject alternative names.
@@ -287,7 +291,7 @@ impl Certificate {
         self.layout.signature.of_der(&self.der)
     }
 
-    fn alternative_names(&self) -> Result<AlternativeNames, ReadError> {
+    fn alternative_names(&self) -> Result<AlternativeNames<'_>, ReadError> {
         match self.extension(SUBJECT_ALT_NAME, alternative_names::EXTENSION)? {
             Some(value) => AlternativeNames::read(value),
             None => Ok(AlternativeNames::default()),
