@@ -15,7 +15,7 @@ mod check;
 pub use check::{CheckLevel, Checked, Concern, check};
 
 mod chain;
-pub use chain::{Chain, possible_issuers};
+pub use chain::{Chain, MOST_POSSIBLE_ISSUERS, possible_issuers};
 
 mod crl_url;
 pub use crl_url::{CrlReach, CrlUrl, CrlUrlError};

@@ -206,8 +206,10 @@ fn boundary_in(line: &Line<'_>, kinds: &[&[u8]]) -> Option<usize> {
     // Base64 has no hyphen, so that most lines are done with here.
     let first = memchr::memchr(b'-', line.text)?;
     let rest = line.text.get(first..)?;
-    let starts = |at: &usize| rest.get(*at..).is_some_and(|text| kinds.iter().any(|kind| text.starts_with(kind)));
-    memchr::memmem::find_iter(rest, DASHES).find(starts).map(|at| first + at)
+    if kinds.iter().any(|kind| rest.starts_with(kind)) {
+        return Some(first);
+    }
+    kinds.iter().filter_map(|kind| memchr::memmem::find(rest, kind)).min().map(|at| first + at)
 }
 
 fn is_blank(c: &u8) -> bool {
@@ -215,7 +217,9 @@ fn is_blank(c: &u8) -> bool {
 }
 
 fn shown(label: &str) -> String {
-    escape(label).chars().take(60).collect()
+    let label = escape(label);
+    let end = label.char_indices().nth(60).map_or(label.len(), |(at, _)| at);
+    label.get(..end).unwrap_or_default().to_owned()
 }
 
 #[derive(Clone, Copy)]

@@ -1,12 +1,13 @@
 //! `inspect`: everything about certificates in files, or as a host serves them.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use clap::Args as _;
 
 use certkit_acme::AwsLcKeyMath;
 use certkit_core::settings::{Settings, SettingsProblemCode};
-use certkit_core::{KeyMath as _, escape, read_bundle};
+use certkit_core::{Bundle, KeyMath as _, PrivateKey, escape, read_bundle};
 
 use super::common::named_file;
 use super::inspect_host::host;
@@ -62,7 +63,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         if is_empty(inspected) {
             failed = true;
         } else {
-            context.ui.result(&text(inspected, context.now));
+            context.ui.long_result(|out| out.write_all(text(inspected, context.now).as_bytes()));
         }
     }
     if context.ui.voice().json {
@@ -107,15 +108,7 @@ fn file(source: &str) -> Inspected {
     match named_file(Path::new(source), MAX_BYTES) {
         Ok(bytes) => {
             let bundle = read_bundle(&bytes);
-            let math = AwsLcKeyMath::new();
-            inspected.keys = bundle
-                .keys
-                .iter()
-                .map(|key| {
-                    let spki = key.carried_spki_der().or_else(|| math.public_spki_der(key).ok())?;
-                    bundle.certificates.iter().position(|certificate| certificate.spki_der() == spki)
-                })
-                .collect();
+            inspected.keys = whose(&bundle);
             inspected.certificates = bundle.certificates;
             inspected.problems = bundle
                 .problems
@@ -137,6 +130,21 @@ fn file(source: &str) -> Inspected {
         Err(problem) => inspected.problems.push(escape(&problem.to_string()).into_owned()),
     }
     inspected
+}
+
+/// For which certificate each key is: the first that has it.
+fn whose(bundle: &Bundle) -> Vec<Option<usize>> {
+    let math = AwsLcKeyMath::new();
+    let mut of_public: HashMap<&[u8], usize> = HashMap::new();
+    for (index, certificate) in bundle.certificates.iter().enumerate() {
+        of_public.entry(certificate.spki_der()).or_insert(index);
+    }
+    let certificate_of = |key: &PrivateKey| {
+        // Deriving it takes longer than all else here, and where there is no certificate nobody asks.
+        let derived = || (!of_public.is_empty()).then(|| math.public_spki_der(key).ok()).flatten();
+        of_public.get(key.carried_spki_der().or_else(derived)?.as_slice()).copied()
+    };
+    bundle.keys.iter().map(certificate_of).collect()
 }
 
 /// Anybody may look at a server, but only the owner can read the settings: they are no reason to refuse.

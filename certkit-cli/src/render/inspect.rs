@@ -1,8 +1,10 @@
 //! Everything about certificates, for people and as JSON.
 
+use std::net::IpAddr;
+
 use certkit_core::{Certificate, KeyType, ValidityStatus, escape, possible_issuers};
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 
 use super::{hex, json_time, time, words};
 
@@ -153,67 +155,130 @@ fn key_type(kind: &KeyType) -> String {
     }
 }
 
-/// The document of `inspect --json`.
-pub(crate) fn json(all: &[Inspected]) -> Value {
-    let mut certificates = Vec::new();
-    let mut problems = Vec::new();
-    for inspected in all {
-        let issuers = possible_issuers(&inspected.certificates);
-        for (index, certificate) in inspected.certificates.iter().enumerate() {
-            let signers = issuers.get(index).cloned().unwrap_or_default();
-            let mut row = json_of(&inspected.source, index, certificate, &signers);
-            if !inspected.addresses.is_empty() {
-                row["addresses"] = json!(inspected.addresses);
-            }
-            certificates.push(row);
-            for unreadable in [certificate.san_dns().err(), certificate.san_ip().err()].into_iter().flatten() {
-                problems.push(json!({ "source": inspected.source, "what": unreadable.to_string() }));
-            }
-        }
-        for what in &inspected.problems {
-            problems.push(json!({ "source": inspected.source, "what": what }));
-        }
-        if let Some(Err(why)) = &inspected.verdict {
-            problems
-                .push(json!({ "source": inspected.source, "what": format!("a client that checks refuses it: {why}") }));
-        }
+/// The document of `inspect --json`. It is made while it is written: a file can hold thousands of certificates.
+pub(crate) fn json(all: &[Inspected]) -> impl Serialize {
+    Document {
+        certificates: Rows(all),
+        hosts: all.iter().filter_map(host).collect(),
+        problems: problems(all),
+        schema: 1,
     }
-    let hosts = all.iter().filter(|one| !one.addresses.is_empty()).map(|one| {
-        json!({
-            "source": one.source,
-            "addresses": one.addresses,
-            "accepted": matches!(one.verdict, Some(Ok(()))),
-            "served": one.served,
-        })
-    });
-    let hosts: Vec<Value> = hosts.collect();
-    json!({ "schema": 1, "certificates": certificates, "hosts": hosts, "problems": problems })
 }
 
-fn json_of(source: &str, index: usize, certificate: &Certificate, signers: &[usize]) -> Value {
-    let validity = certificate.validity();
-    let addresses: Vec<String> = certificate.san_ip().unwrap_or_default().iter().map(ToString::to_string).collect();
-    json!({
-        "source": source,
-        "index": index,
-        "subject_cn": certificate.subject_common_name(),
-        "issuer_cn": certificate.issuer_common_name(),
-        "subject": certificate.subject(),
-        "issuer": certificate.issuer(),
-        "serial": certificate.serial().openssl_hex(),
-        "not_before": json_time(validity.not_before),
-        "not_after": json_time(validity.not_after),
-        "san_dns": certificate.san_dns().unwrap_or_default(),
-        "san_ip": addresses,
-        "key_type": key_type(&certificate.key_type()),
-        "key_bits": certificate.key_bits(),
-        "spki_sha256": hex(&certificate.spki_sha256()),
-        "fingerprint_sha256": hex(&certificate.fingerprint_sha256()),
-        "ski_keyid": certificate.subject_key_id().map(|id| hex(&id)),
-        "aki_keyid": certificate.authority_key_id().map(|id| hex(&id)),
-        "ari_cert_id": certificate.ari_id().map(|id| id.as_str().to_owned()),
-        "is_ca": certificate.is_ca(),
-        "self_issued": certificate.is_self_issued(),
-        "possible_issuers": signers,
+#[derive(Serialize)]
+struct Document<'a> {
+    certificates: Rows<'a>,
+    hosts: Vec<Host<'a>>,
+    problems: Vec<Problem<'a>>,
+    schema: u8,
+}
+
+#[derive(Serialize)]
+struct Host<'a> {
+    accepted: bool,
+    addresses: &'a [String],
+    served: &'a [String],
+    source: &'a str,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    source: &'a str,
+    what: String,
+}
+
+fn host(inspected: &Inspected) -> Option<Host<'_>> {
+    (!inspected.addresses.is_empty()).then(|| Host {
+        accepted: matches!(inspected.verdict, Some(Ok(()))),
+        addresses: &inspected.addresses,
+        served: &inspected.served,
+        source: &inspected.source,
     })
+}
+
+fn problems(all: &[Inspected]) -> Vec<Problem<'_>> {
+    let mut problems = Vec::new();
+    for inspected in all {
+        let mut add = |what: String| problems.push(Problem { source: &inspected.source, what });
+        for certificate in &inspected.certificates {
+            let unreadable = [certificate.san_dns().err(), certificate.san_ip().err()];
+            unreadable.into_iter().flatten().for_each(|unreadable| add(unreadable.to_string()));
+        }
+        inspected.problems.iter().cloned().for_each(&mut add);
+        if let Some(Err(why)) = &inspected.verdict {
+            add(format!("a client that checks refuses it: {why}"));
+        }
+    }
+    problems
+}
+
+/// The certificates of all sources.
+struct Rows<'a>(&'a [Inspected]);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let rows = self.0.iter().flat_map(|inspected| {
+            let signed_by = possible_issuers(&inspected.certificates);
+            let certificates = inspected.certificates.iter().enumerate().zip(signed_by);
+            certificates.map(|((index, certificate), signers)| Row::new(inspected, index, certificate, signers))
+        });
+        serializer.collect_seq(rows)
+    }
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    addresses: &'a [String],
+    aki_keyid: Option<String>,
+    ari_cert_id: Option<String>,
+    fingerprint_sha256: String,
+    index: usize,
+    is_ca: bool,
+    issuer: String,
+    issuer_cn: Option<String>,
+    key_bits: Option<u32>,
+    key_type: String,
+    not_after: String,
+    not_before: String,
+    possible_issuers: Vec<usize>,
+    san_dns: Vec<String>,
+    san_ip: Vec<IpAddr>,
+    self_issued: bool,
+    serial: String,
+    ski_keyid: Option<String>,
+    source: &'a str,
+    spki_sha256: String,
+    subject: String,
+    subject_cn: Option<String>,
+}
+
+impl<'a> Row<'a> {
+    fn new(inspected: &'a Inspected, index: usize, certificate: &Certificate, signers: Vec<usize>) -> Self {
+        let validity = certificate.validity();
+        Self {
+            addresses: &inspected.addresses,
+            aki_keyid: certificate.authority_key_id().map(|id| hex(&id)),
+            ari_cert_id: certificate.ari_id().map(|id| id.as_str().to_owned()),
+            fingerprint_sha256: hex(&certificate.fingerprint_sha256()),
+            index,
+            is_ca: certificate.is_ca(),
+            issuer: certificate.issuer(),
+            issuer_cn: certificate.issuer_common_name(),
+            key_bits: certificate.key_bits(),
+            key_type: key_type(&certificate.key_type()),
+            not_after: json_time(validity.not_after),
+            not_before: json_time(validity.not_before),
+            possible_issuers: signers,
+            san_dns: certificate.san_dns().unwrap_or_default(),
+            san_ip: certificate.san_ip().unwrap_or_default(),
+            self_issued: certificate.is_self_issued(),
+            serial: certificate.serial().openssl_hex(),
+            ski_keyid: certificate.subject_key_id().map(|id| hex(&id)),
+            source: &inspected.source,
+            spki_sha256: hex(&certificate.spki_sha256()),
+            subject: certificate.subject(),
+            subject_cn: certificate.subject_common_name(),
+        }
+    }
 }

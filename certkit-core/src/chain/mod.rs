@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::certificate::{is_certificate_label, key_ids_agree};
+use crate::certificate::is_certificate_label;
 use crate::pem_block::blocks;
 use crate::{Certificate, ReadError};
 
@@ -72,22 +72,53 @@ impl Chain {
     }
 }
 
-type KeyId = Option<Vec<u8>>;
+/// So many certificates are named at most as those that could have signed another. A file of some thousand that all could have
+/// signed each other would otherwise have millions of pairs.
+pub const MOST_POSSIBLE_ISSUERS: usize = 100;
 
-/// For each certificate, the indices of those in the slice that could have signed it, itself included when self-issued.
+/// The certificates of one subject, by index.
+#[derive(Default)]
+struct Named {
+    all: Vec<usize>,
+    by_key_id: HashMap<Vec<u8>, Vec<usize>>,
+    without_key_id: Vec<usize>,
+}
+
+impl Named {
+    fn add(&mut self, index: usize, key_id: Option<Vec<u8>>) {
+        self.all.push(index);
+        match key_id {
+            Some(id) => self.by_key_id.entry(id).or_default().push(index),
+            None => self.without_key_id.push(index),
+        }
+    }
+
+    /// Those of the key, in their order: nothing speaks against one that does not name its key.
+    fn of_key(&self, key_id: Option<&[u8]>) -> Vec<usize> {
+        let Some(id) = key_id else { return self.all.iter().copied().take(MOST_POSSIBLE_ISSUERS).collect() };
+        let of_it = self.by_key_id.get(id).map(Vec::as_slice).unwrap_or_default();
+        let mut found: Vec<usize> = [of_it, &self.without_key_id]
+            .into_iter()
+            .flat_map(|indices| indices.iter().copied().take(MOST_POSSIBLE_ISSUERS))
+            .collect();
+        found.sort_unstable();
+        found.truncate(MOST_POSSIBLE_ISSUERS);
+        found
+    }
+}
+
+/// For each certificate, the indices of those in the slice that could have signed it, itself included when self-issued: the
+/// first [`MOST_POSSIBLE_ISSUERS`] of them.
 pub fn possible_issuers(certificates: &[Certificate]) -> Vec<Vec<usize>> {
-    // Looked up by name, with the key ids read once: bundles of CA certificates hold hundreds.
-    let mut by_subject: HashMap<&[u8], Vec<(usize, KeyId)>> = HashMap::new();
+    let mut by_subject: HashMap<&[u8], Named> = HashMap::new();
     for (index, certificate) in certificates.iter().enumerate() {
-        by_subject.entry(certificate.subject_der()).or_default().push((index, certificate.subject_key_id()));
+        by_subject.entry(certificate.subject_der()).or_default().add(index, certificate.subject_key_id());
     }
     let candidates = |certificate: &Certificate| {
-        let Some(named) = by_subject.get(certificate.issuer_der()) else { return Vec::new() };
-        let authority = certificate.authority_key_id();
-        let agreeing = named.iter().filter(|(_, subject)| key_ids_agree(authority.as_deref(), subject.as_deref()));
-        agreeing.map(|(index, _)| *index).collect()
+        let named = by_subject.get(certificate.issuer_der())?;
+        Some(named.of_key(certificate.authority_key_id().as_deref()))
     };
-    certificates.iter().map(candidates).collect()
+    certificates.iter().map(|certificate| candidates(certificate).unwrap_or_default()).collect()
 }
 
 #[cfg(test)]

@@ -52,3 +52,19 @@ fn possible_issuers_are_found_in_any_order() {
         }
     }
 }
+
+#[test]
+fn of_very_many_possible_issuers_the_first_are_named() {
+    let same = vec![Sample::new("CA", "CA").certificate(); 3 * MOST_POSSIBLE_ISSUERS];
+    let first: Vec<usize> = (0..MOST_POSSIBLE_ISSUERS).collect();
+    assert!(possible_issuers(&same).iter().all(|found| *found == first));
+    // Of those with the key id that is asked for and those with none, in their order.
+    let mut mixed = vec![Sample::new("CA", "CA").authority_key_id(b"1").certificate()];
+    for _ in 0..MOST_POSSIBLE_ISSUERS {
+        mixed.push(Sample::new("CA", "CA").subject_key_id(b"2").certificate());
+        mixed.push(Sample::new("CA", "CA").subject_key_id(b"1").certificate());
+        mixed.push(Sample::new("CA", "CA").certificate());
+    }
+    let fitting = (0..mixed.len()).filter(|index| index % 3 != 1).take(MOST_POSSIBLE_ISSUERS);
+    assert_eq!(possible_issuers(&mixed)[0], fitting.collect::<Vec<_>>());
+}
