@@ -141,3 +141,24 @@ fn what_cannot_be_read_and_is_needed_by_nobody_now_is_named_when_it_is_used() {
         assert_eq!((renewal.status, names(&renewal.json(), "not_due")), (0, vec![BAD.into(), GOOD.into()]), "{path}");
     });
 }
+
+#[test]
+fn fsck_tells_what_it_can_see_beside_a_conf_that_it_may_not_read_and_repairs_nothing() {
+    let host = Host::new();
+    let (conf, key) = (host.place.at(OF_BAD[0]), host.place.at("archive/good.example.com/privkey1.pem"));
+    fs::set_permissions(&conf, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    for arguments in [&["fsck"][..], &["fsck", "--repair"]] {
+        let run = host.run(arguments);
+        // Lines are wrapped wherever there is a blank.
+        let words = run.all().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(run.status, 1, "{words}");
+        assert!(words.contains(DENIED) && words.contains(BAD), "{words}");
+        assert!(words.contains("privkey1.pem"), "{words}");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o644, "{arguments:?}");
+    }
+    // The one lineage alone is what is repaired once everything can be read.
+    fs::set_permissions(&conf, fs::Permissions::from_mode(0o644)).unwrap();
+    let run = host.run(&["fsck", "--repair"]);
+    assert_eq!((run.status, fs::metadata(&key).unwrap().permissions().mode() & 0o777), (0, 0o640), "{run:?}");
+}

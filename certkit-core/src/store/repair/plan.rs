@@ -39,7 +39,10 @@ pub(super) struct RepairPlan {
 impl RepairPlan {
     /// Looks at everything. Nothing is written.
     pub(super) fn of(store: &Store, math: &dyn KeyMath, now: DateTime<Utc>) -> Result<Self, StoreError> {
-        let in_use = store.in_use()?;
+        let in_use = match store.in_use() {
+            Ok(in_use) => in_use,
+            Err(error) => return Self::only_told(store, &error),
+        };
         let planner = Planner { store, in_use: &in_use, math, now };
         let mut plan = Self { diagnoses: Vec::new(), jobs: Vec::new(), commits: Vec::new() };
         for Audited { finding, name, path } in store.audited()? {
@@ -74,6 +77,19 @@ impl RepairPlan {
         }
         plan.tree(store)?;
         Ok(plan)
+    }
+
+    /// What is wrong as far as it can be seen, and no step: while `hidden` cannot be read nobody knows what uses what.
+    fn only_told(store: &Store, hidden: &StoreError) -> Result<Self, StoreError> {
+        let told = store.audited()?;
+        let is_told = told.iter().any(|one| one.finding.what().contains(&hidden.source.to_string()));
+        let mut diagnoses: Vec<_> =
+            told.into_iter().map(|Audited { finding, name, .. }| Diagnosis::new(finding, name.as_ref())).collect();
+        if !is_told {
+            let finding = Finding::new(FindingCode::Unreadable, hidden.path.to_string_lossy(), hidden.to_string());
+            diagnoses.push(Diagnosis::new(finding, None));
+        }
+        Ok(Self { diagnoses, jobs: Vec::new(), commits: Vec::new() })
     }
 
     /// One finding with one step, or none.
