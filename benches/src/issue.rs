@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use certkit_acme::dns::ResolverSettings;
 use certkit_acme::protocol::{Authority, NewAccount};
 use certkit_acme::renewal::{Outcome, Renewer, Request};
 use certkit_acme::transport::{Transport, TransportSettings};
@@ -28,9 +27,7 @@ pub(crate) fn print(arguments: &[&str]) -> Result<(), Failure> {
         _ => USUAL,
     };
     let pebble = Pebble::start(PebbleOptions::default());
-    // In memory where that is possible: how fast a disk syncs is not the question.
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
+    let folder = folder()?;
     let tree = Tree::new(folder.path().join("letsencrypt"), testkit::now());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let account = runtime.block_on(register(&pebble, tree.config_dir()))?;
@@ -39,11 +36,7 @@ pub(crate) fn print(arguments: &[&str]) -> Result<(), Failure> {
         lineage.account(&account).standalone(pebble.http_port()).write();
     }
     let before = cpu_of_pebble()?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["issue-all", &pebble.dns_address().to_string()]);
-    command.arg(pebble.ca_bundle()).arg(tree.config_dir()).stderr(Stdio::inherit());
-    let told = String::from_utf8(command.output()?.stdout)?;
-    let Cost { result, cpu, wall, peak_kib } = Cost::parse(&told).ok_or("the run gave no figures")?;
+    let Cost { result, cpu, wall, peak_kib } = run(&pebble.ca_bundle(), tree.config_dir())?;
     let server = cpu_of_pebble()? - before;
     println!("{result} of {count} certificates in one run, {AT_ONCE} at once");
     println!("  wall {:.0} ms, {:.2} of Pebble's CPU time", millis(wall), millis(wall) / server);
@@ -52,14 +45,27 @@ pub(crate) fn print(arguments: &[&str]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The run, in a process of its own.
-pub(crate) fn issue_all(dns: &str, ca_bundle: &str, config_dir: &str) -> Result<(), Failure> {
+/// A folder for a tree; in memory where that is possible, for how fast a disk syncs is not the question.
+pub(crate) fn folder() -> Result<tempfile::TempDir, Failure> {
+    let memory = Path::new("/dev/shm");
+    Ok(if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? })
+}
+
+/// Renews all that is due in a process of its own.
+pub(crate) fn run(ca_bundle: &Path, config_dir: &Path) -> Result<Cost, Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("issue-all").arg(ca_bundle).arg(config_dir).stderr(Stdio::inherit());
+    let told = String::from_utf8(command.output()?.stdout)?;
+    Cost::parse(&told).ok_or_else(|| "the run gave no figures".into())
+}
+
+/// The run in that process.
+pub(crate) fn issue_all(ca_bundle: &str, config_dir: &str) -> Result<(), Failure> {
     let mut transport = TransportSettings::new();
     transport.ca_bundles.push(ca_bundle.into());
     let store = Store::open(StorePaths::within(config_dir))?;
-    let names = ResolverSettings::with_servers(vec![dns.parse()?]);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let renewer = Renewer::builder(store).transport(transport).resolver(names).build()?;
+    let renewer = Renewer::builder(store).transport(transport).build()?;
     let mut request = Request::renew();
     request.parallel_orders = Some(AT_ONCE);
     // No server has these certificates.

@@ -23,7 +23,8 @@ const SMALL_LEDGER_BYTES: usize = 64 * 1024;
 /// A locked store, the states of its lineages, and who is told of their changes.
 pub(super) struct Inventory {
     locked: Arc<LockedStore>,
-    states: Mutex<BTreeMap<LineageName, LineageState>>,
+    /// Shared with whoever looks at one: there may be thousands, and each is looked at again and again.
+    states: Mutex<BTreeMap<LineageName, Arc<LineageState>>>,
     /// Why the last event of a lineage could not be stored.
     unrecorded: Mutex<BTreeMap<LineageName, Failure>>,
     ledger: Mutex<KeptLedger>,
@@ -80,10 +81,14 @@ impl Inventory {
     }
 
     /// The memory of a lineage: from the file at first, from the events of this run afterwards.
-    pub(super) async fn load_state(&self, name: &LineageName) -> Result<(LineageState, Option<Finding>), StoreError> {
+    pub(super) async fn load_state(
+        &self,
+        name: &LineageName,
+    ) -> Result<(Arc<LineageState>, Option<Finding>), StoreError> {
         let (locked, wanted) = (Arc::clone(&self.locked), name.clone());
         let (state, finding) = blocking(move || locked.store().state(&wanted)).await?;
-        self.states().insert(name.clone(), state.clone());
+        let state = Arc::new(state);
+        self.states().insert(name.clone(), Arc::clone(&state));
         Ok((state, finding))
     }
 
@@ -139,7 +144,7 @@ impl Inventory {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn state(&self, name: &LineageName) -> LineageState {
+    pub(super) fn state(&self, name: &LineageName) -> Arc<LineageState> {
         self.states().get(name).cloned().unwrap_or_default()
     }
 
@@ -150,8 +155,8 @@ impl Inventory {
             let state = {
                 let mut states = self.states();
                 let state = states.entry(name.clone()).or_default();
-                state.apply(&event, at);
-                state.clone()
+                Arc::make_mut(state).apply(&event, at);
+                Arc::clone(state)
             };
             let (locked, of, recorded) =
                 (Arc::clone(&self.locked), name.clone(), RecordedEvent::new(at, event.clone()));
@@ -226,7 +231,7 @@ impl Inventory {
         blocking(move || locked.commit(&name, &verified, replaces, &conf)).await
     }
 
-    fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<LineageName, LineageState>> {
+    fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<LineageName, Arc<LineageState>>> {
         // A panic elsewhere leaves whole values behind: every change is one insertion or one apply.
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
