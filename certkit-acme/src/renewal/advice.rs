@@ -86,8 +86,7 @@ pub(super) async fn ask(workshop: &Workshop<'_>, directory: &AcmeUrl, asked: Vec
     for (one, answer) in asked.iter().zip(answers) {
         let state = inventory.state(&one.name);
         let before = state.renewal_information.as_ref();
-        let failures =
-            before.filter(|known| known.certificate == one.id.as_str()).map_or(0, |known| known.failures);
+        let failures = before.filter(|known| known.certificate == one.id.as_str()).map_or(0, |known| known.failures);
         let information = match answer {
             Some(Ok(answer)) => match SuggestedWindow::new(answer.window_start, answer.window_end) {
                 Some(window) => {

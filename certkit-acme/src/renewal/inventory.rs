@@ -152,16 +152,21 @@ impl Inventory {
     pub(super) async fn record(&self, name: &LineageName, event: Event) -> Result<(), StoreError> {
         let at = self.now();
         if !self.is_dry_run() {
-            let state = {
+            let (before, state) = {
                 let mut states = self.states();
                 let state = states.entry(name.clone()).or_default();
+                let before = Arc::clone(state);
                 Arc::make_mut(state).apply(&event, at);
-                Arc::clone(state)
+                (before, Arc::clone(state))
             };
+            // Some events are for the history alone; what could not be stored before still has to be.
+            let is_stored = before == state && self.unrecorded(name).is_none();
             let (locked, of, recorded) =
                 (Arc::clone(&self.locked), name.clone(), RecordedEvent::new(at, event.clone()));
             let stored = blocking(move || {
-                locked.save_state(&of, &state)?;
+                if !is_stored {
+                    locked.save_state(&of, &state)?;
+                }
                 if recorded.event.is_routine() { Ok(()) } else { locked.append_history(&of, &[recorded]) }
             })
             .await;
