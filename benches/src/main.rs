@@ -10,6 +10,7 @@ mod issue;
 mod list;
 mod peers;
 mod start;
+mod thousand;
 mod trees;
 
 use std::error::Error;
@@ -27,8 +28,9 @@ fn main() -> Result<(), Failure> {
     match words.as_slice() {
         ["inspect"] => inspect::print(),
         ["instructions"] => instructions::print(),
-        ["issue-all", dns, ca_bundle, folder] => issue::issue_all(dns, ca_bundle, folder),
+        ["issue-all", ca_bundle, folder] => issue::issue_all(ca_bundle, folder),
         ["issue", rest @ ..] => issue::print(rest),
+        ["thousand", sizes @ ..] => thousand::print(sizes),
         // In a process of its own, for `cost::best` and `instructions`.
         ["do", inspect::WORK, file] => inspect::measure(Path::new(file)),
         ["do", work, folder] => cost::print_of(|| list::perform(work, Path::new(folder))),

@@ -92,6 +92,29 @@ impl Drop for Server {
     }
 }
 
+/// Waits for the end of a process: its status, and the most memory that it had, in KiB. One that is not over after
+/// `hangs` ends the test.
+pub fn peak_memory(mut child: Child, hangs: Duration) -> (Option<i32>, u64) {
+    let (status_file, end) = (format!("/proc/{}/status", child.id()), Instant::now() + hangs);
+    let mut most = 0;
+    loop {
+        // It only grows, and is gone with the process.
+        let status = std::fs::read_to_string(&status_file).unwrap_or_default();
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        most = peak.unwrap_or(0).max(most);
+        if let Some(status) = child.try_wait().unwrap() {
+            return (status.code(), most);
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it hangs");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Where a program is: PATH, then the places that an unprivileged user's PATH may lack.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -25,6 +25,7 @@ struct Inner {
     authority: Authority,
     key: AccountKey,
     url: AcmeUrl,
+    throw_away_key: instant::ThrowAwayKey,
 }
 
 /// What is needed to register.
@@ -66,7 +67,7 @@ impl NewAccount {
 
 impl Account {
     pub(super) fn new(authority: Authority, key: AccountKey, url: AcmeUrl) -> Self {
-        Self { inner: Arc::new(Inner { authority, key, url }) }
+        Self { inner: Arc::new(Inner { authority, key, url, throw_away_key: instant::ThrowAwayKey::default() }) }
     }
 
     /// The CA that it is with.
@@ -76,6 +77,10 @@ impl Account {
 
     pub(super) fn key(&self) -> &AccountKey {
         &self.inner.key
+    }
+
+    pub(super) fn throw_away_key(&self) -> &instant::ThrowAwayKey {
+        &self.inner.throw_away_key
     }
 
     /// Its URL.

@@ -8,7 +8,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use certkit_core::{AcmeUrl, Certificate, Identifier};
@@ -17,6 +17,7 @@ use http::header::LOCATION;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use instant_acme::{BodyWrapper, BytesResponse, CertificateIdentifier, HttpClient};
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use serde_json::{Value, json};
 
 use super::wire::{self, success};
@@ -24,6 +25,20 @@ use super::{Account, AcmeError, Directory, NewOrder, Order, OrderStatus, Revocat
 use crate::transport::HttpAnswer;
 
 type Outcome = Option<Result<HttpAnswer, AcmeError>>;
+
+/// The key that instant-acme signs with. Nothing that it signs is ever sent, so that one is enough for an account.
+#[derive(Default)]
+pub(super) struct ThrowAwayKey(OnceLock<PrivatePkcs8KeyDer<'static>>);
+
+impl ThrowAwayKey {
+    fn get_or_generate(&self) -> Result<PrivatePkcs8KeyDer<'static>, instant_acme::Error> {
+        if let Some(key) = self.0.get() {
+            return Ok(key.clone_key());
+        }
+        let (_, key) = instant_acme::Key::generate_pkcs8()?;
+        Ok(self.0.get_or_init(|| key).clone_key())
+    }
+}
 
 /// newOrder.
 pub(super) async fn new_order(account: &Account, order: &NewOrder, replaces: Option<&str>) -> Result<Order, AcmeError> {
@@ -136,7 +151,7 @@ fn taken(outcome: &Mutex<Outcome>, error: Option<&instant_acme::Error>) -> Resul
 async fn client(adapter: Adapter) -> Result<instant_acme::Account, AcmeError> {
     let account = adapter.account.clone();
     let unusable = |error: instant_acme::Error| AcmeError::Key(error.to_string());
-    let (_, throw_away) = instant_acme::Key::generate_pkcs8().map_err(unusable)?;
+    let throw_away = account.throw_away_key().get_or_generate().map_err(unusable)?;
     let directory = account.authority().directory().url.to_string();
     instant_acme::Account::builder_with_http(Box::new(adapter))
         .from_parts(account.url().to_string(), throw_away, directory)

@@ -84,15 +84,15 @@ pub(super) async fn ask(workshop: &Workshop<'_>, directory: &AcmeUrl, asked: Vec
     let (mut findings, mut unkept) = (Vec::new(), Unkept::default());
     let now = inventory.now();
     for (one, answer) in asked.iter().zip(answers) {
-        let before = inventory.state(&one.name).renewal_information;
-        let failures =
-            before.as_ref().filter(|known| known.certificate == one.id.as_str()).map_or(0, |known| known.failures);
+        let state = inventory.state(&one.name);
+        let before = state.renewal_information.as_ref();
+        let failures = before.filter(|known| known.certificate == one.id.as_str()).map_or(0, |known| known.failures);
         let information = match answer {
             Some(Ok(answer)) => match SuggestedWindow::new(answer.window_start, answer.window_end) {
                 Some(window) => {
                     RenewalInformation::answered(one.id.as_str(), window, answer.explanation_url, answer.retry_after)
                 }
-                None => RenewalInformation::failed(before.as_ref(), one.id.as_str(), now + PAUSE_AFTER_LASTING_ERRORS),
+                None => RenewalInformation::failed(before, one.id.as_str(), now + PAUSE_AFTER_LASTING_ERRORS),
             },
             Some(Err(error)) => {
                 if failures == 0 {
@@ -103,14 +103,14 @@ pub(super) async fn ask(workshop: &Workshop<'_>, directory: &AcmeUrl, asked: Vec
                     continue;
                 }
                 let next = error.next_try(failures, now);
-                RenewalInformation::failed(before.as_ref(), one.id.as_str(), next)
+                RenewalInformation::failed(before, one.id.as_str(), next)
             }
             None => {
                 let pause = certkit_core::state::backoff(failures.saturating_add(1)).min(PAUSE_AFTER_LASTING_ERRORS);
                 let next = now + pause;
                 // What the directory's Retry-After says counts for whatever is asked of that CA.
                 let next = not_before.map_or(next, |at| at.max(next));
-                RenewalInformation::failed(before.as_ref(), one.id.as_str(), next)
+                RenewalInformation::failed(before, one.id.as_str(), next)
             }
         };
         unkept.note(inventory.record(&one.name, Event::RenewalInformationRead { information }).await);
@@ -157,8 +157,8 @@ async fn nothing_to_be_had(
 ) -> Vec<Finding> {
     let (next, mut unkept) = (inventory.now() + pause, Unkept::default());
     for one in asked {
-        let before = inventory.state(&one.name).renewal_information;
-        let information = RenewalInformation::failed(before.as_ref(), one.id.as_str(), next);
+        let state = inventory.state(&one.name);
+        let information = RenewalInformation::failed(state.renewal_information.as_ref(), one.id.as_str(), next);
         unkept.note(inventory.record(&one.name, Event::RenewalInformationRead { information }).await);
     }
     unkept.told(directory).into_iter().collect()

@@ -50,7 +50,7 @@ impl Renewer {
                 continue;
             }
             let mut entry = line(subject, Outcome::Deployed { version });
-            entry.take_deploy_state(state);
+            entry.take_deploy_state(&state);
             tell_unrecorded(&inventory, &subject.name, &mut entry);
             report.entries.push(entry);
         }

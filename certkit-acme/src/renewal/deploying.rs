@@ -180,7 +180,8 @@ impl<'a> Hooks<'a> {
             self.keep(run);
             if is_file(&target) && result.is_ok() && !readers.is_empty() {
                 // Noted before the file counts as deployed: whatever happens from here on, they are told.
-                let pending = inventory.state(name).deploy_pending.into_iter().map(|one| one.target);
+                let state = inventory.state(name);
+                let pending = state.deploy_pending.iter().map(|one| one.target.clone());
                 let targets = pending.chain(readers.iter().cloned()).collect();
                 recorded = recorded.and(inventory.record(name, Event::DeployReplanned { version, targets }).await);
                 queue.extend(readers.drain(..));

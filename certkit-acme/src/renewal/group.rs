@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::attempt::Achieved;
-use super::deploying::Deployment;
+use super::deploying::{Deployment, PreHooks};
 use super::inventory::Saving;
 use super::job::Job;
 use super::report::{Outcome, ReportEntry};
@@ -174,10 +174,9 @@ impl Group<'_> {
         progress.attempted = works.iter().map(|work| work.job.subject.name.clone()).collect();
         let pre = run.hooks.pre(&commands(HookStage::Pre)).await;
         // Boxed one by one and collected first: otherwise the compiler cannot see that the whole run is `Send`.
-        let mut attempts: Vec<BoxFuture<'_, ReportEntry>> = Vec::new();
+        let mut attempts: Vec<BoxFuture<'_, ReportEntry>> = Vec::with_capacity(works.len());
         for work in works {
-            let refused = pre.failure_for(work.job.subject.hook(HookStage::Pre));
-            attempts.push(Box::pin(self.attempt_one(work, refused)));
+            attempts.push(Box::pin(self.attempt_one(work, &pre)));
         }
         for entry in join_all(attempts).await {
             let names = match entry.outcome {
@@ -193,22 +192,22 @@ impl Group<'_> {
     }
 
     /// Waits for its turn. All that an attempt needs room for is made only then, for a thousand may wait.
-    async fn attempt_one(&self, work: &Work, refused: Option<Failure>) -> ReportEntry {
+    async fn attempt_one(&self, work: &Work, pre: &PreHooks) -> ReportEntry {
         let turn = self.run.turns.at(&work.job.directory).await;
-        let attempt: BoxFuture<'_, ReportEntry> = Box::pin(self.attempt_in_turn(work, refused, turn));
+        let attempt: BoxFuture<'_, ReportEntry> = Box::pin(self.attempt_in_turn(work, pre, turn));
         attempt.await
     }
 
     async fn attempt_in_turn(
         &self,
         work: &Work,
-        refused: Option<Failure>,
+        pre: &PreHooks,
         mut turn: Option<OwnedSemaphorePermit>,
     ) -> ReportEntry {
         let run = self.run;
         let subject = &work.job.subject;
         let mut at = work.job.directory.clone();
-        if let Some(failure) = refused {
+        if let Some(failure) = pre.failure_for(subject.hook(HookStage::Pre)) {
             return run.fail(subject, failure).await;
         }
         if run.stop.reason().is_some() {

@@ -23,7 +23,8 @@ const SMALL_LEDGER_BYTES: usize = 64 * 1024;
 /// A locked store, the states of its lineages, and who is told of their changes.
 pub(super) struct Inventory {
     locked: Arc<LockedStore>,
-    states: Mutex<BTreeMap<LineageName, LineageState>>,
+    /// Shared with whoever looks at one: there may be thousands, and each is looked at again and again.
+    states: Mutex<BTreeMap<LineageName, Arc<LineageState>>>,
     /// Why the last event of a lineage could not be stored.
     unrecorded: Mutex<BTreeMap<LineageName, Failure>>,
     ledger: Mutex<KeptLedger>,
@@ -80,10 +81,14 @@ impl Inventory {
     }
 
     /// The memory of a lineage: from the file at first, from the events of this run afterwards.
-    pub(super) async fn load_state(&self, name: &LineageName) -> Result<(LineageState, Option<Finding>), StoreError> {
+    pub(super) async fn load_state(
+        &self,
+        name: &LineageName,
+    ) -> Result<(Arc<LineageState>, Option<Finding>), StoreError> {
         let (locked, wanted) = (Arc::clone(&self.locked), name.clone());
         let (state, finding) = blocking(move || locked.store().state(&wanted)).await?;
-        self.states().insert(name.clone(), state.clone());
+        let state = Arc::new(state);
+        self.states().insert(name.clone(), Arc::clone(&state));
         Ok((state, finding))
     }
 
@@ -139,7 +144,7 @@ impl Inventory {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn state(&self, name: &LineageName) -> LineageState {
+    pub(super) fn state(&self, name: &LineageName) -> Arc<LineageState> {
         self.states().get(name).cloned().unwrap_or_default()
     }
 
@@ -147,16 +152,21 @@ impl Inventory {
     pub(super) async fn record(&self, name: &LineageName, event: Event) -> Result<(), StoreError> {
         let at = self.now();
         if !self.is_dry_run() {
-            let state = {
+            let (before, state) = {
                 let mut states = self.states();
                 let state = states.entry(name.clone()).or_default();
-                state.apply(&event, at);
-                state.clone()
+                let before = Arc::clone(state);
+                Arc::make_mut(state).apply(&event, at);
+                (before, Arc::clone(state))
             };
+            // Some events are for the history alone; what could not be stored before still has to be.
+            let is_stored = before == state && self.unrecorded(name).is_none();
             let (locked, of, recorded) =
                 (Arc::clone(&self.locked), name.clone(), RecordedEvent::new(at, event.clone()));
             let stored = blocking(move || {
-                locked.save_state(&of, &state)?;
+                if !is_stored {
+                    locked.save_state(&of, &state)?;
+                }
                 if recorded.event.is_routine() { Ok(()) } else { locked.append_history(&of, &[recorded]) }
             })
             .await;
@@ -226,7 +236,7 @@ impl Inventory {
         blocking(move || locked.commit(&name, &verified, replaces, &conf)).await
     }
 
-    fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<LineageName, LineageState>> {
+    fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<LineageName, Arc<LineageState>>> {
         // A panic elsewhere leaves whole values behind: every change is one insertion or one apply.
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }

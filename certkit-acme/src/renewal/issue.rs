@@ -101,9 +101,10 @@ impl Exchange<'_> {
             }
             Err(failure) => return Err(failure),
         };
-        let before = self.workshop.inventory.state(&job.subject.name).issued_profile;
+        let state = self.workshop.inventory.state(&job.subject.name);
+        let before = state.issued_profile.as_deref();
         let now = self.workshop.inventory.now();
-        for surprise in surprises(&job.directory, wanted.as_deref(), before.as_deref(), now) {
+        for surprise in surprises(&job.directory, wanted.as_deref(), before, now) {
             self.tell(FindingCode::ProfileEffects, &surprise).await?;
         }
         Ok(wanted)

@@ -66,7 +66,7 @@ impl Run<'_> {
         report.entries.extend(entries);
         for entry in &mut report.entries {
             if let Ok(name) = LineageName::new(entry.name.clone()) {
-                entry.take_deploy_state(self.inventory.state(&name));
+                entry.take_deploy_state(&self.inventory.state(&name));
                 tell_unrecorded(self.inventory, &name, entry);
             }
         }

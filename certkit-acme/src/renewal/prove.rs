@@ -88,8 +88,8 @@ impl<'a> Proof<'a> {
     /// lineage's line of the report.
     pub(super) async fn look_at_all(&self, mut witnesses: Vec<Witness>) {
         let seen = |witness: &Witness| {
-            let served = self.inventory.state(&witness.subject.name).served;
-            served.iter().map(|one| one.checked_at).min()
+            let state = self.inventory.state(&witness.subject.name);
+            state.served.iter().map(|one| one.checked_at).min()
         };
         // What was deployed now first, and then what was not looked at for longest.
         witnesses.sort_by_cached_key(|witness| (!witness.is_deployed_now, seen(witness)));
@@ -136,7 +136,8 @@ impl<'a> Proof<'a> {
         is_deployed_now: bool,
     ) -> Result<(), StoreError> {
         let now = self.inventory.now();
-        let before = self.inventory.state(&subject.name).served;
+        let state = self.inventory.state(&subject.name);
+        let before = &state.served;
         let endpoints = subject.endpoints();
         let is_wanted = |endpoint: &Endpoint| {
             let known = before.iter().find(|one| one.endpoint.is_same_place(endpoint));
@@ -153,7 +154,7 @@ impl<'a> Proof<'a> {
         if (is_as_before || which == Which::Counting) && !endpoints.iter().any(is_wanted) {
             return Ok(());
         }
-        let Some(mut served) = self.looker.look(&subject.name, &endpoints, &before, is_wanted).await else {
+        let Some(mut served) = self.looker.look(&subject.name, &endpoints, before, is_wanted).await else {
             return Ok(());
         };
         if is_deployed_now {
@@ -217,8 +218,8 @@ impl<'a> Proof<'a> {
     /// What the owner should know of what these serve.
     pub(super) fn findings<'n>(&self, names: impl Iterator<Item = &'n LineageName>) -> Vec<Finding> {
         let of = |name: &LineageName| {
-            let served = self.inventory.state(name).served;
-            served.iter().flat_map(|one| one.findings(name)).collect::<Vec<_>>()
+            let state = self.inventory.state(name);
+            state.served.iter().flat_map(|one| one.findings(name)).collect::<Vec<_>>()
         };
         names.flat_map(of).collect()
     }

@@ -191,10 +191,10 @@ impl ReportEntry {
     }
 
     /// Takes over how the deploy stands.
-    pub(super) fn take_deploy_state(&mut self, state: LineageState) {
+    pub(super) fn take_deploy_state(&mut self, state: &LineageState) {
         self.not_served = state.not_served();
-        self.deploy_pending = state.deploy_pending.into_iter().map(|pending| pending.target).collect();
-        self.served = state.served;
+        self.deploy_pending = state.deploy_pending.iter().map(|pending| pending.target.clone()).collect();
+        self.served.clone_from(&state.served);
     }
 }
 

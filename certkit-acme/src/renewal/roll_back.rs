@@ -108,7 +108,7 @@ impl Renewer {
             report.findings.extend(proof.findings(std::iter::once(name)));
         }
         let mut entry = line(&subject, Outcome::Renewed { version, not_after });
-        entry.take_deploy_state(inventory.state(name));
+        entry.take_deploy_state(&inventory.state(name));
         report.entries.push(entry);
         report.stopped = stop.reason();
         Ok(report)

@@ -325,10 +325,13 @@ impl Run<'_> {
     pub(super) async fn inputs(&self, subjects: &[Arc<Subject>]) -> Vec<PlanInput> {
         let (store, request) = (self.renewer.store.clone(), self.request.clone());
         let machine = self.machine.to_vec();
-        let known: Vec<(Arc<Subject>, LineageState)> =
+        let known: Vec<(Arc<Subject>, Arc<LineageState>)> =
             subjects.iter().map(|subject| (Arc::clone(subject), self.inventory.state(&subject.name))).collect();
         blocking(move || {
-            known.into_iter().map(|(subject, state)| input(&store, &subject, &request, state, &machine)).collect()
+            let input = |(subject, state): (Arc<Subject>, Arc<LineageState>)| {
+                input(&store, &subject, &request, Arc::unwrap_or_clone(state), &machine)
+            };
+            known.into_iter().map(input).collect()
         })
         .await
     }

@@ -55,7 +55,11 @@ pub(super) struct Subject {
 impl Subject {
     /// Reads what is stored of a lineage. An error is the reason why it cannot be renewed at all.
     pub(super) fn read(lineage: &Lineage, request: &Request, settings: OwnSettings) -> Result<Self, String> {
-        let conf = lineage.conf().edited(&request.edits).map_err(|error| error.to_string())?;
+        let conf = if request.edits.is_empty() {
+            lineage.conf().clone()
+        } else {
+            lineage.conf().edited(&request.edits).map_err(|error| error.to_string())?
+        };
         let live_version = lineage.live_version();
         // certbot 5.8 passes over a live version that no server can use (an empty fullchain, another key) as "not due".
         let dead = match lineage.check_live(None) {

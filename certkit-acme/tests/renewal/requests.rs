@@ -1,7 +1,14 @@
-//! How much a certificate asks of its CA.
+//! How much a certificate asks of its CA, and of the disk.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use certkit_acme::Stop;
+use certkit_acme::renewal::{Observer, Renewer, Request};
+use certkit_core::LineageName;
+use certkit_core::state::Event;
 use testkit::{PebbleOptions, RequestKind};
 
 use crate::support::World;
@@ -36,4 +43,39 @@ async fn a_certificate_for_one_name_costs_eight_requests_of_a_ca_that_is_quick()
             RequestKind::Certificate,
         ]
     );
+}
+
+/// Which file the state was at each event: whoever replaces a file leaves another inode, and the one before is not free yet.
+struct Inodes {
+    state: PathBuf,
+    seen: Mutex<Vec<(Event, u64)>>,
+}
+
+impl Observer for Inodes {
+    fn event(&self, _: &LineageName, event: &Event) {
+        self.seen.lock().unwrap().push((event.clone(), std::fs::metadata(&self.state).unwrap().ino()));
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_changes_nothing_in_the_state_does_not_write_it() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due("a.example.com").write();
+    let name = LineageName::new("a.example.com").unwrap();
+    let inodes = Arc::new(Inodes { state: world.paths().state_file(&name), seen: Mutex::default() });
+    let observer = Arc::clone(&inodes) as Arc<dyn Observer>;
+    let renewer = Renewer::builder(world.store()).transport(world.transport()).observer(observer).build().unwrap();
+    let mut request = Request::renew();
+    request.probe_endpoints = false;
+    assert!(renewer.run(request, &Stop::new()).await.unwrap().is_success());
+    let seen = inodes.seen.lock().unwrap();
+    let (mut written, mut left) = (0, 0);
+    for pair in seen.windows(2) {
+        let is_for_the_history_alone = matches!(pair[1].0, Event::Validating { .. } | Event::Authorized);
+        assert_eq!(pair[0].1 == pair[1].1, is_for_the_history_alone, "{pair:?}");
+        if is_for_the_history_alone { left += 1 } else { written += 1 }
+    }
+    assert!(left == 2 && written >= 5, "{seen:?}");
+    let kept = world.store().history(&name).unwrap();
+    assert!(kept.iter().any(|recorded| matches!(recorded.event, Event::Authorized)), "{kept:?}");
 }

@@ -13,6 +13,7 @@ mod daemon;
 mod doctor;
 mod fsck;
 mod life;
+mod many;
 mod memory;
 mod metrics;
 mod notify;

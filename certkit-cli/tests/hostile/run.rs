@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use certkit_core::Failure;
 use chrono::{DateTime, TimeDelta, Utc};
 use testkit::RequestKind;
+use testkit::process::peak_memory;
 
 use crate::case::{Case, Ends, First};
 use crate::world::{CANARY, NAME, World};
@@ -52,7 +52,7 @@ pub(crate) fn run_all(cases: Vec<Case>) {
 fn run(case: &Case) {
     let world = World::new(case);
     let before = world.snapshot();
-    let (status, memory) = peak(world.command(case).spawn().unwrap());
+    let (status, memory) = peak_memory(world.command(case).spawn().unwrap(), HANGS);
     let (stdout, stderr) = (text(&world.path("out/stdout")), text(&world.path("out/stderr")));
     let shown = format!("status {status:?}, {memory} KiB\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
     let expected = if matches!(case.ends, Ends::Failed(_) | Ends::Unregistered) { 1 } else { 0 };
@@ -77,28 +77,6 @@ fn run(case: &Case) {
 
 fn registers(case: &Case) -> bool {
     case.setup.first.as_ref().is_some_and(|first| *first != First::WithAccount)
-}
-
-/// Waits for the end: its status, and the most memory that it had, in KiB.
-fn peak(mut child: Child) -> (Option<i32>, u64) {
-    let (status_file, end) = (format!("/proc/{}/status", child.id()), Instant::now() + HANGS);
-    let mut most = 0;
-    loop {
-        // It only grows, and is gone with the process.
-        let status = fs::read_to_string(&status_file).unwrap_or_default();
-        let peak =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-        most = peak.unwrap_or(0).max(most);
-        if let Some(status) = child.try_wait().unwrap() {
-            return (status.code(), most);
-        }
-        if Instant::now() > end {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("it hangs");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Neither terminal nor files get a control character, a line without end, or more of a CA's words than anybody reads.
