@@ -1,6 +1,6 @@
 //! The texts of a conf, which share it.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
@@ -50,12 +50,6 @@ impl AsRef<str> for ConfText {
 impl AsRef<Path> for ConfText {
     fn as_ref(&self) -> &Path {
         Path::new(self.as_str())
-    }
-}
-
-impl Borrow<str> for ConfText {
-    fn borrow(&self) -> &str {
-        self
     }
 }
 
