@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
@@ -19,12 +20,13 @@ pub(crate) struct InUse {
     unread: Vec<(OsString, String)>,
 }
 
+/// Kept for each of what may be thousands of lineages as long as a run goes on: names and folders are shared.
 #[derive(Debug)]
 struct Use {
     /// The conf or the live folder that says so, by the lineage's name.
-    by: OsString,
-    /// The live folder, without links in its path, where it is the one that says so.
-    folder: Option<PathBuf>,
+    by: Arc<OsStr>,
+    /// The live folder, without links in its path, where it alone says so.
+    folder: Option<Arc<Path>>,
     what: Used,
 }
 
@@ -45,7 +47,7 @@ impl Store {
     pub fn sharing(&self, name: &LineageName) -> Result<BTreeSet<String>, StoreError> {
         let in_use = self.in_use()?;
         let mut dirs = BTreeSet::new();
-        for one in in_use.uses.iter().filter(|one| one.by == name.as_str()) {
+        for one in in_use.uses.iter().filter(|one| &*one.by == name.as_str()) {
             match &one.what {
                 Used::Link(path) | Used::File(path) => dirs.extend(path.parent().map(Path::to_owned)),
                 Used::Archive(path) => {
@@ -62,22 +64,21 @@ impl Store {
     pub(crate) fn in_use(&self) -> Result<InUse, StoreError> {
         let paths = self.paths();
         let mut in_use = InUse::default();
-        for file in files::list(&paths.renewal_dir())?.unwrap_or_default() {
-            if let Some(by) = stem(&file) {
-                in_use.add_conf(paths, by, &paths.renewal_dir().join(&file))?;
-            }
+        let confs = files::list(&paths.renewal_dir())?.unwrap_or_default();
+        let live = files::list(&paths.live_dir())?.unwrap_or_default();
+        let names: BTreeSet<&OsStr> = confs.iter().filter_map(|file| stem(file)).collect();
+        let without_conf = live.iter().map(OsString::as_os_str).filter(|by| !names.contains(by));
+        for by in names.iter().copied().chain(without_conf) {
+            in_use.add_lineage(paths, by)?;
         }
-        for by in files::list(&paths.live_dir())?.unwrap_or_default() {
-            in_use.add_live(&by, &paths.live_dir().join(&by))?;
-        }
+        in_use.uses.shrink_to_fit();
         Ok(in_use)
     }
 
     /// What the links in `live/NAME` and of the conf lead to.
     pub(crate) fn files_of(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
-        let (by, mut in_use) = (OsStr::new(name.as_str()), InUse::default());
-        in_use.add_conf(self.paths(), by, &self.paths().conf(name))?;
-        in_use.add_live(by, &self.paths().live(name))?;
+        let mut in_use = InUse::default();
+        in_use.add_lineage(self.paths(), OsStr::new(name.as_str()))?;
         let file = |one: Use| if let Used::File(path) = one.what { Some(path) } else { None };
         Ok(in_use.uses.into_iter().filter_map(file).collect())
     }
@@ -106,9 +107,9 @@ impl InUse {
     /// The other lineages that use this directory (without links in its path) or what is directly in it. Links in the
     /// folders that are `going` do not count by themselves.
     pub(crate) fn users_of(&self, dir: &Path, except: &LineageName, going: &BTreeSet<PathBuf>) -> BTreeSet<String> {
-        let stays = |folder: &PathBuf| !going.contains(folder);
+        let stays = |folder: &Arc<Path>| !going.contains(&**folder);
         let others = self.uses.iter();
-        let others = others.filter(|one| one.by != except.as_str() && one.folder.as_ref().is_none_or(stays));
+        let others = others.filter(|one| &*one.by != except.as_str() && one.folder.as_ref().is_none_or(stays));
         let mut users: BTreeSet<String> = others
             .filter(|one| match &one.what {
                 Used::Link(path) | Used::File(path) => path.parent() == Some(dir),
@@ -123,12 +124,14 @@ impl InUse {
 
     /// Whether another conf says that this directory is where its versions lie.
     pub(crate) fn is_archive_of_another(&self, dir: &Path, except: &LineageName) -> bool {
-        self.uses.iter().any(|one| one.by != except.as_str() && matches!(&one.what, Used::Archive(path) if path == dir))
+        self.uses
+            .iter()
+            .any(|one| &*one.by != except.as_str() && matches!(&one.what, Used::Archive(path) if path == dir))
     }
 
     /// What others lead to in these directories.
     pub(crate) fn files_of_others(&self, dirs: &[PathBuf], except: &LineageName) -> BTreeSet<PathBuf> {
-        let others = self.uses.iter().filter(|one| one.by != except.as_str());
+        let others = self.uses.iter().filter(|one| &*one.by != except.as_str());
         let files = others.filter_map(|one| match &one.what {
             Used::File(path) if dirs.iter().any(|dir| path.parent() == Some(dir)) => Some(path.clone()),
             _ => None,
@@ -136,8 +139,23 @@ impl InUse {
         files.collect()
     }
 
-    fn add_conf(&mut self, paths: &StorePaths, by: &OsStr, path: &Path) -> Result<(), StoreError> {
-        let content = match files::read_if_there(path) {
+    /// What the conf and the live folder of this name say, each once.
+    fn add_lineage(&mut self, paths: &StorePaths, by: &OsStr) -> Result<(), StoreError> {
+        let (first, by) = (self.uses.len(), Arc::from(by));
+        self.add_conf(paths, &by)?;
+        let of_conf = first..self.uses.len();
+        let dir = paths.live_dir().join(&*by);
+        let folder: Option<Arc<Path>> = real(&dir)?.map(Arc::from);
+        for file in files::list(&dir)?.unwrap_or_default() {
+            self.add_link(&by, folder.as_ref(), &dir.join(file), of_conf.clone())?;
+        }
+        Ok(())
+    }
+
+    fn add_conf(&mut self, paths: &StorePaths, by: &Arc<OsStr>) -> Result<(), StoreError> {
+        let mut file = by.to_os_string();
+        file.push(".conf");
+        let content = match files::read_if_there(&paths.renewal_dir().join(file)) {
             Ok(Some(content)) => content,
             Ok(None) => return Ok(()),
             // A directory or a pipe says nothing.
@@ -156,34 +174,37 @@ impl InUse {
                     Kind::ALL.iter().flat_map(|kind| values(kind.as_str())).collect(),
                     values("archive_dir").into_iter().next(),
                 );
-                self.unread.push((by.to_owned(), text));
+                self.unread.push((by.to_os_string(), text));
                 found
             }
         };
         for link in links.iter().filter(|link| !link.is_empty()) {
-            self.add_link(by, None, &absolute(Path::new(link))?)?;
+            self.add_link(by, None, &absolute(Path::new(link))?, 0..0)?;
         }
         let archive = match archive.filter(|dir| !dir.is_empty()) {
             Some(dir) => absolute(Path::new(&dir))?,
-            None => paths.archive_dir().join(by),
+            None => paths.archive_dir().join(&**by),
         };
         if let Some(dir) = real(&archive)? {
-            self.uses.push(Use { by: by.to_owned(), folder: None, what: Used::Archive(dir) });
+            self.uses.push(Use { by: Arc::clone(by), folder: None, what: Used::Archive(dir) });
         }
         Ok(())
     }
 
-    fn add_live(&mut self, by: &OsStr, dir: &Path) -> Result<(), StoreError> {
-        let folder = real(dir)?;
-        for file in files::list(dir)?.unwrap_or_default() {
-            self.add_link(by, folder.as_ref(), &dir.join(file))?;
-        }
-        Ok(())
-    }
-
-    /// A live link: its place, its first step and its end.
-    fn add_link(&mut self, by: &OsStr, folder: Option<&PathBuf>, link: &Path) -> Result<(), StoreError> {
-        let mut add = |what| self.uses.push(Use { by: by.to_owned(), folder: folder.cloned(), what });
+    /// A live link: its place, its first step and its end. What the lineage's conf has `said` counts whatever becomes of the
+    /// folder, and is not said again.
+    fn add_link(
+        &mut self,
+        by: &Arc<OsStr>,
+        folder: Option<&Arc<Path>>,
+        link: &Path,
+        said: Range<usize>,
+    ) -> Result<(), StoreError> {
+        let mut add = |what| {
+            if !self.uses.get(said.clone()).unwrap_or_default().iter().any(|one| one.what == what) {
+                self.uses.push(Use { by: Arc::clone(by), folder: folder.cloned(), what });
+            }
+        };
         let Some(place) = real_place(link)? else { return Ok(()) };
         add(Used::Link(place));
         let Link::To(target) = read_link(link)? else { return Ok(()) };
