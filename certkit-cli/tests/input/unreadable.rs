@@ -146,7 +146,7 @@ fn what_cannot_be_read_and_is_needed_by_nobody_now_is_named_when_it_is_used() {
 fn fsck_tells_what_it_can_see_beside_a_conf_that_it_may_not_read_and_repairs_nothing() {
     let host = Host::new();
     let (conf, key) = (host.place.at(OF_BAD[0]), host.place.at("archive/good.example.com/privkey1.pem"));
-    fs::set_permissions(&conf, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&conf, fs::Permissions::from_mode(0o0)).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     for arguments in [&["fsck"][..], &["fsck", "--repair"]] {
         let run = host.run(arguments);
