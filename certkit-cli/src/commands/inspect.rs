@@ -110,17 +110,9 @@ fn file(source: &str) -> Inspected {
             let bundle = read_bundle(&bytes);
             inspected.keys = whose(&bundle);
             inspected.certificates = bundle.certificates;
-            inspected.problems = bundle
-                .problems
-                .into_iter()
-                .map(|problem| match problem.line {
-                    Some(line) => format!("line {line}: {}", problem.what),
-                    None => problem.what,
-                })
-                .collect();
-            let more = inspected.problems.len().saturating_sub(MOST_PROBLEMS);
+            inspected.problems = bundle.problems.iter().take(MOST_PROBLEMS).map(ToString::to_string).collect();
+            let more = bundle.problems.len() - inspected.problems.len();
             if more > 0 {
-                inspected.problems.truncate(MOST_PROBLEMS);
                 inspected.problems.push(format!("and {more} more problems"));
             }
             if is_empty(&inspected) && inspected.problems.is_empty() {

@@ -74,7 +74,7 @@ impl Chain {
 
 /// So many certificates are named at most as those that could have signed another. A file of some thousand that all could have
 /// signed each other would otherwise have millions of pairs.
-pub const MOST_POSSIBLE_ISSUERS: usize = 100;
+pub const MOST_POSSIBLE_ISSUERS: usize = 20;
 
 /// The certificates of one subject, by index.
 #[derive(Default)]
