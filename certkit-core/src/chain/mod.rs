@@ -28,7 +28,10 @@ impl Chain {
     /// that is not text. Text between the blocks and blocks of other kinds are passed over unread.
     pub fn from_pem(pem: &[u8]) -> Result<Self, ReadError> {
         // A NUL or another control character is not text: what a broken transfer or a reused buffer leaves behind.
-        if let Some(position) = pem.iter().position(|c| c.is_ascii_control() && !c.is_ascii_whitespace()) {
+        // All are looked at, so that the processor compares many at once.
+        if pem.iter().fold(false, |any, c| any | is_no_text(*c))
+            && let Some(position) = pem.iter().position(|c| is_no_text(*c))
+        {
             let before = pem.get(..position).unwrap_or_default();
             let line = 1 + before.iter().filter(|c| **c == b'\n').count();
             return Err(ReadError::Pem { line, what: "a control character in the chain".to_owned() });
@@ -70,6 +73,11 @@ impl Chain {
     pub fn fullchain_pem(&self) -> String {
         self.cert_pem() + &self.chain_pem()
     }
+}
+
+/// Whether it is a control character that is no white space.
+fn is_no_text(c: u8) -> bool {
+    ((c < b' ') | (c == 0x7f)) & (c != b'\t') & (c != b'\n') & (c != 0x0c) & (c != b'\r')
 }
 
 /// So many certificates are named at most as those that could have signed another. A file of some thousand that all could have
