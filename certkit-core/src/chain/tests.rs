@@ -68,3 +68,15 @@ fn of_very_many_possible_issuers_the_first_are_named() {
     let fitting = (0..mixed.len()).filter(|index| index % 3 != 1).take(MOST_POSSIBLE_ISSUERS);
     assert_eq!(possible_issuers(&mixed)[0], fitting.collect::<Vec<_>>());
 }
+
+#[test]
+fn a_control_character_that_is_no_white_space_is_told_with_its_line() {
+    let pem = certificate("a.example", "CA").to_pem();
+    let line = pem.lines().count() + 1;
+    for c in 0..=u8::MAX {
+        let read = Chain::from_pem(&[pem.as_bytes(), &[c]].concat());
+        let told = ReadError::Pem { line, what: "a control character in the chain".to_owned() };
+        let is_told = c.is_ascii_control() && !c.is_ascii_whitespace();
+        assert_eq!(read.err(), is_told.then_some(told), "{c:#04x}");
+    }
+}
