@@ -129,6 +129,20 @@ pub fn require_program(name: &str) -> PathBuf {
     find_program(name).unwrap_or_else(|| panic!("`{name}` is not installed: run `bash .ci/test.sh`, which installs it"))
 }
 
+/// What a line under `unshare -m` ends with when its mount was refused.
+pub const MOUNT_REFUSED: i32 = 77;
+
+/// Fails where this machine refused `unshare -m`, or ended a line with [`MOUNT_REFUSED`]: what cannot be tried is not proved.
+#[track_caller]
+pub fn assert_mounts_permitted(status: Option<i32>, stderr: &[u8]) {
+    let is_refused = status == Some(MOUNT_REFUSED) || stderr.starts_with(b"unshare: ");
+    assert!(
+        !is_refused,
+        "this machine refuses mounts: run the tests as root, in a container with CAP_SYS_ADMIN: {}",
+        String::from_utf8_lossy(stderr)
+    );
+}
+
 /// A program of a virtual environment in the workspace's target folder, or the one that a variable names.
 pub(crate) fn of_venv(peer: &str, program: &str, variable: &str) -> PathBuf {
     let program = std::env::var_os(variable)

@@ -31,18 +31,13 @@ fn assert_passed(output: &Output) {
     assert!(stdout.contains("1 passed"), "{stdout}{stderr}");
 }
 
-/// As [`again`], with mounts of its own, a small file system on the folder among them. False where the machine refuses
-/// mounts, as a container may do even to root.
-fn again_with_mounts(test: &str) -> bool {
+/// As [`again`], with mounts of its own, a small file system on the folder among them.
+fn again_with_mounts(test: &str) {
     let folder = tempfile::tempdir().unwrap();
     let line = format!("mount -t tmpfs -o size=64k tmpfs \"${FOLDER}\" || exit 77; exec \"$@\"");
     let output = again(test, folder.path(), &["unshare", "-m"], &line);
-    let refused = String::from_utf8_lossy(&output.stderr).starts_with("unshare: ");
-    if !is_root() || refused || output.status.code() == Some(77) {
-        return false;
-    }
+    testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
     assert_passed(&output);
-    true
 }
 
 fn mount(arguments: &[&str], folder: &Path) {
@@ -98,11 +93,10 @@ async fn a_group_may_read_a_key_only_once_it_is_the_right_group() {
         Version::new(1).deploy(&copy_for(&folder, access(Some("0"), Some("65534"), Some(0o640)))).await.unwrap();
         return;
     }
-    if is_root() {
-        let calls = calls_for_the_key("a_group_may_read_a_key_only_once_it_is_the_right_group");
-        assert!(call_names(&calls).starts_with("openat fchown fchmod write fsync renameat2"), "{calls:#?}");
-        assert!(calls[0].contains(", 0600) =") && calls[2].ends_with(", 0640) = 0"), "{calls:#?}");
-    }
+    assert!(is_root(), "only root may give files away: run the tests as root");
+    let calls = calls_for_the_key("a_group_may_read_a_key_only_once_it_is_the_right_group");
+    assert!(call_names(&calls).starts_with("openat fchown fchmod write fsync renameat2"), "{calls:#?}");
+    assert!(calls[0].contains(", 0600) =") && calls[2].ends_with(", 0640) = 0"), "{calls:#?}");
 }
 
 #[tokio::test]

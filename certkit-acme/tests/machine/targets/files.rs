@@ -36,9 +36,7 @@ async fn only_the_chosen_files_are_copied() {
 
 #[tokio::test]
 async fn owner_group_and_mode_are_those_of_the_settings() {
-    if !is_root() {
-        return;
-    }
+    assert!(is_root(), "only root may give files away: run the tests as root");
     let (folder, version) = (tempfile::tempdir().unwrap(), Version::new(1));
     let key = folder.path().join("privkey.pem");
     let stat = || fs::metadata(&key).map(|stat| (stat.uid(), stat.gid(), stat.mode() & 0o7777)).unwrap();
