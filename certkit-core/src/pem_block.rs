@@ -206,10 +206,9 @@ fn boundary_in(line: &Line<'_>, kinds: &[&[u8]]) -> Option<usize> {
     // Base64 has no hyphen, so that most lines are done with here.
     let first = memchr::memchr(b'-', line.text)?;
     let rest = line.text.get(first..)?;
-    if kinds.iter().any(|kind| rest.starts_with(kind)) {
-        return Some(first);
-    }
-    kinds.iter().filter_map(|kind| memchr::memmem::find(rest, kind)).min().map(|at| first + at)
+    // What comes first is looked for, of whichever kind: looking for each kind alone would look at what follows again and again.
+    let starts = |at: &usize| rest.get(*at..).is_some_and(|text| kinds.iter().any(|kind| text.starts_with(kind)));
+    memchr::memmem::find_iter(rest, DASHES).find(starts).map(|at| first + at)
 }
 
 fn is_blank(c: &u8) -> bool {

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use certkit_acme::AwsLcKeyMath;
-use certkit_core::LineageName;
 use certkit_core::store::Diagnosis;
+use certkit_core::{FindingCode, LineageName};
 use clap::Args as _;
 
 use super::common::no_such_certificate;
@@ -42,8 +42,10 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let only: Option<BTreeSet<LineageName>> = context.invocation.cert_name()?.map(|name| BTreeSet::from([name]));
     let mut found = store.diagnose(&math, context.now)?;
     if let Some(only) = &only {
-        found.retain(|one| one.name.as_ref().is_some_and(|name| only.contains(name)));
-        for name in only.iter().filter(|_| found.is_empty()) {
+        // What nobody may read keeps each of them from being repaired.
+        let concerns_all = |one: &Diagnosis| one.name.is_none() && one.finding.code == FindingCode::Unreadable;
+        found.retain(|one| one.name.as_ref().map_or_else(|| concerns_all(one), |name| only.contains(name)));
+        for name in only.iter().filter(|_| found.iter().all(concerns_all)) {
             if matches!(store.lineage(name), Ok(None)) {
                 return Err(no_such_certificate(&store, name));
             }

@@ -7,7 +7,7 @@ use clap::Args as _;
 
 use certkit_acme::AwsLcKeyMath;
 use certkit_core::settings::{Settings, SettingsProblemCode};
-use certkit_core::{Bundle, KeyMath as _, PrivateKey, escape, read_bundle};
+use certkit_core::{Bundle, KeyMath as _, escape, read_bundle};
 
 use super::common::named_file;
 use super::inspect_host::host;
@@ -31,6 +31,9 @@ const MOST_PROBLEMS: usize = 100;
 /// holds a certificate for the same names. Nothing is changed.
 #[derive(clap::Args)]
 struct About {}
+
+/// The public halves of so many keys are derived: it takes longer than all else, and a file can be made of such keys.
+const MOST_DERIVED: usize = 200;
 
 /// `inspect`.
 pub(crate) const COMMAND: Command = Command {
@@ -108,12 +111,18 @@ fn file(source: &str) -> Inspected {
     match named_file(Path::new(source), MAX_BYTES) {
         Ok(bytes) => {
             let bundle = read_bundle(&bytes);
-            inspected.keys = whose(&bundle);
+            let (keys, not_compared) = whose(&bundle);
+            inspected.keys = keys;
             inspected.certificates = bundle.certificates;
             inspected.problems = bundle.problems.iter().take(MOST_PROBLEMS).map(ToString::to_string).collect();
             let more = bundle.problems.len() - inspected.problems.len();
             if more > 0 {
                 inspected.problems.push(format!("and {more} more problems"));
+            }
+            if not_compared > 0 {
+                inspected.problems.push(format!(
+                    "and {not_compared} more private keys, which were not compared with the certificates: only the first {MOST_DERIVED} without their public halves are"
+                ));
             }
             if is_empty(&inspected) && inspected.problems.is_empty() {
                 inspected.problems.push("it holds no certificate and no private key".to_owned());
@@ -124,19 +133,27 @@ fn file(source: &str) -> Inspected {
     inspected
 }
 
-/// For which certificate each key is: the first that has it.
-fn whose(bundle: &Bundle) -> Vec<Option<usize>> {
+/// For which certificate each key is: the first that has it. And how many keys nobody looked at.
+fn whose(bundle: &Bundle) -> (Vec<Option<usize>>, usize) {
     let math = AwsLcKeyMath::new();
     let mut of_public: HashMap<&[u8], usize> = HashMap::new();
     for (index, certificate) in bundle.certificates.iter().enumerate() {
         of_public.entry(certificate.spki_der()).or_insert(index);
     }
-    let certificate_of = |key: &PrivateKey| {
-        // Deriving it takes longer than all else here, and where there is no certificate nobody asks.
-        let derived = || (!of_public.is_empty()).then(|| math.public_spki_der(key).ok()).flatten();
-        of_public.get(key.carried_spki_der().or_else(derived)?.as_slice()).copied()
-    };
-    bundle.keys.iter().map(certificate_of).collect()
+    let (mut keys, mut derived) = (Vec::with_capacity(bundle.keys.len()), 0);
+    for key in &bundle.keys {
+        let mut public = key.carried_spki_der();
+        // Where there is no certificate nobody asks.
+        if public.is_none() && !of_public.is_empty() {
+            derived += 1;
+            if derived > MOST_DERIVED {
+                continue;
+            }
+            public = math.public_spki_der(key).ok();
+        }
+        keys.push(public.and_then(|public| of_public.get(public.as_slice()).copied()));
+    }
+    (keys, derived.saturating_sub(MOST_DERIVED))
 }
 
 /// Anybody may look at a server, but only the owner can read the settings: they are no reason to refuse.

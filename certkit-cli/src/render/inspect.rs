@@ -77,21 +77,19 @@ fn lines(certificate: &Certificate, at: usize, signers: &[usize], now: DateTime<
         ("Valid from", time(validity.not_before)),
         ("Valid until", format!("{} ({})", time(validity.not_after), validity_words(certificate, now))),
     ];
-    match certificate.san_dns() {
-        Ok(names) if names.is_empty() => {}
-        Ok(names) => {
-            let names: Vec<_> = names.iter().map(|name| escape(name)).collect();
-            lines.push(("DNS names", names.join(", ")));
+    match certificate.subject_alternative_names() {
+        Ok((names, addresses)) => {
+            if !names.is_empty() {
+                lines.push(("DNS names", names.iter().map(|name| escape(name)).collect::<Vec<_>>().join(", ")));
+            }
+            if !addresses.is_empty() {
+                lines.push(("IP addresses", addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")));
+            }
         }
-        Err(problem) => lines.push(("DNS names", format!("cannot be read: {}", escape(&problem.to_string())))),
-    }
-    match certificate.san_ip() {
-        Ok(addresses) if addresses.is_empty() => {}
-        Ok(addresses) => {
-            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            lines.push(("IP addresses", addresses.join(", ")));
+        Err(problem) => {
+            let unreadable = format!("cannot be read: {}", escape(&problem.to_string()));
+            lines.extend([("DNS names", unreadable.clone()), ("IP addresses", unreadable)]);
         }
-        Err(problem) => lines.push(("IP addresses", format!("cannot be read: {}", escape(&problem.to_string())))),
     }
     lines.push(("Key", key_words(certificate)));
     lines.push(("SPKI SHA-256", hex(&certificate.spki_sha256())));
@@ -201,8 +199,11 @@ fn problems(all: &[Inspected]) -> Vec<Problem<'_>> {
     for inspected in all {
         let mut add = |what: String| problems.push(Problem { source: &inspected.source, what });
         for certificate in &inspected.certificates {
-            let unreadable = [certificate.san_dns().err(), certificate.san_ip().err()];
-            unreadable.into_iter().flatten().for_each(|unreadable| add(unreadable.to_string()));
+            certificate
+                .subject_alternative_names()
+                .err()
+                .into_iter()
+                .for_each(|unreadable| add(unreadable.to_string()));
         }
         inspected.problems.iter().cloned().for_each(&mut add);
         if let Some(Err(why)) = &inspected.verdict {
@@ -256,6 +257,7 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn new(inspected: &'a Inspected, index: usize, certificate: &Certificate, signers: Vec<usize>) -> Self {
         let validity = certificate.validity();
+        let (san_dns, san_ip) = certificate.subject_alternative_names().unwrap_or_default();
         Self {
             addresses: &inspected.addresses,
             aki_keyid: certificate.authority_key_id().map(|id| hex(&id)),
@@ -270,8 +272,8 @@ impl<'a> Row<'a> {
             not_after: json_time(validity.not_after),
             not_before: json_time(validity.not_before),
             possible_issuers: signers,
-            san_dns: certificate.san_dns().unwrap_or_default(),
-            san_ip: certificate.san_ip().unwrap_or_default(),
+            san_dns,
+            san_ip,
             self_issued: certificate.is_self_issued(),
             serial: certificate.serial().openssl_hex(),
             ski_keyid: certificate.subject_key_id().map(|id| hex(&id)),

@@ -2,6 +2,7 @@
 //! the processor time of its children is theirs alone.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod confs;
 mod files;
 mod odd_certificates;
 mod place;

@@ -148,17 +148,52 @@ fn fsck_tells_what_it_can_see_beside_a_conf_that_it_may_not_read_and_repairs_not
     let (conf, key) = (host.place.at(OF_BAD[0]), host.place.at("archive/good.example.com/privkey1.pem"));
     fs::set_permissions(&conf, fs::Permissions::from_mode(0o0)).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    for arguments in [&["fsck"][..], &["fsck", "--repair"]] {
+    let chain = host.place.at("archive/good.example.com/chain1.pem");
+    fs::write(&chain, "").unwrap();
+    let of_one = ["--cert-name", GOOD];
+    for arguments in [
+        &["fsck"][..],
+        &["fsck", "--repair"],
+        &["fsck", of_one[0], of_one[1]],
+        &["fsck", "--repair", of_one[0], of_one[1]],
+    ] {
         let run = host.run(arguments);
         // Lines are wrapped wherever there is a blank.
         let words = run.all().split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(run.status, 1, "{words}");
-        assert!(words.contains(DENIED) && words.contains(BAD), "{words}");
-        assert!(words.contains("privkey1.pem"), "{words}");
+        assert!(
+            words.contains(DENIED) && words.contains(BAD) && words.contains("until then nothing is repaired"),
+            "{words}"
+        );
+        // What is in the files is looked at all the same.
+        assert!(words.contains("privkey1.pem") && words.contains("the version in use is damaged"), "{words}");
+        assert_eq!(fs::read(&chain).unwrap(), b"", "{arguments:?}");
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o644, "{arguments:?}");
     }
     // The one lineage alone is what is repaired once everything can be read.
     fs::set_permissions(&conf, fs::Permissions::from_mode(0o644)).unwrap();
     let run = host.run(&["fsck", "--repair"]);
-    assert_eq!((run.status, fs::metadata(&key).unwrap().permissions().mode() & 0o777), (0, 0o640), "{run:?}");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o640, "{run:?}");
+    assert!(!fs::read(&chain).unwrap().is_empty());
+}
+
+#[test]
+fn fsck_goes_on_where_one_conf_leads_to_what_nobody_may_look_into() {
+    let host = Host::new();
+    let closed = host.place.root.join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let conf = host.place.at(OF_BAD[0]);
+    let of_conf = |line: &str| match line.starts_with("archive_dir") {
+        true => format!("archive_dir = {}/x\n", closed.display()),
+        false => format!("{line}\n"),
+    };
+    let text: String = fs::read_to_string(&conf).unwrap().lines().map(of_conf).collect();
+    fs::write(&conf, text).unwrap();
+    let key = host.place.at("archive/good.example.com/privkey1.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let run = host.run(&["fsck"]);
+    let words = run.all().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(run.status == 1 && words.contains(DENIED) && words.contains("closed/x"), "{words}");
+    assert!(words.contains("good.example.com/privkey1.pem"), "{words}");
 }

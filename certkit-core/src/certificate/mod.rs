@@ -188,6 +188,12 @@ impl Certificate {
         Ok(self.alternative_names()?.dns.into_iter().map(str::to_owned).collect())
     }
 
+    /// Both kinds of subject alternative names, as [`Certificate::san_dns`] and [`Certificate::san_ip`], read once.
+    pub fn subject_alternative_names(&self) -> Result<(Vec<String>, Vec<IpAddr>), ReadError> {
+        let names = self.alternative_names()?;
+        Ok((names.dns.into_iter().map(str::to_owned).collect(), names.ip))
+    }
+
     /// The IP subject alternative names.
     pub fn san_ip(&self) -> Result<Vec<IpAddr>, ReadError> {
         Ok(self.alternative_names()?.ip)

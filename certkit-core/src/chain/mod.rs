@@ -116,17 +116,25 @@ impl Named {
 }
 
 /// For each certificate, the indices of those in the slice that could have signed it, itself included when self-issued: the
-/// first [`MOST_POSSIBLE_ISSUERS`] of them.
+/// first [`MOST_POSSIBLE_ISSUERS`] of them, itself in any case.
 pub fn possible_issuers(certificates: &[Certificate]) -> Vec<Vec<usize>> {
     let mut by_subject: HashMap<&[u8], Named> = HashMap::new();
     for (index, certificate) in certificates.iter().enumerate() {
         by_subject.entry(certificate.subject_der()).or_default().add(index, certificate.subject_key_id());
     }
-    let candidates = |certificate: &Certificate| {
-        let named = by_subject.get(certificate.issuer_der())?;
-        Some(named.of_key(certificate.authority_key_id().as_deref()))
+    let candidates = |(index, certificate): (usize, &Certificate)| {
+        let mut found = by_subject.get(certificate.issuer_der())?.of_key(certificate.authority_key_id().as_deref());
+        // Whoever may have signed itself is named in any case.
+        if found.len() == MOST_POSSIBLE_ISSUERS
+            && !found.contains(&index)
+            && certificate.could_be_issued_by(certificate)
+        {
+            found.pop();
+            found.push(index);
+        }
+        Some(found)
     };
-    certificates.iter().map(|certificate| candidates(certificate).unwrap_or_default()).collect()
+    certificates.iter().enumerate().map(|each| candidates(each).unwrap_or_default()).collect()
 }
 
 #[cfg(test)]

@@ -32,8 +32,7 @@ impl Store {
     }
 
     fn audited_once(&self) -> Result<Vec<Audited>, StoreError> {
-        let looked = self.map_lineages(|lineage| Looked::at(self, &lineage, &[]))?;
-        let mut looked = looked.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut looked = self.map_lineages(|lineage| Looked::at(self, &lineage, &[]))?;
         self.look_again_where_archives_are_shared(&mut looked)?;
         let mut audit = Audit { store: self, findings: Vec::new(), lineages: BTreeMap::new(), used: BTreeSet::new() };
         let mut permissions = Vec::with_capacity(looked.len());
@@ -76,7 +75,7 @@ impl Store {
             if !others.is_empty()
                 && let Some(lineage) = self.lineage(name).transpose()
             {
-                again.push((position, Looked::at(self, &lineage, &others)?));
+                again.push((position, Looked::at(self, &lineage, &others)));
             }
         }
         for (position, anew) in again {

@@ -62,17 +62,23 @@ impl Store {
     }
 
     pub(crate) fn in_use(&self) -> Result<InUse, StoreError> {
+        let (in_use, hidden) = self.readable_in_use()?;
+        hidden.into_iter().next().map_or(Ok(in_use), Err)
+    }
+
+    /// As far as it can be read, and what cannot.
+    pub(crate) fn readable_in_use(&self) -> Result<(InUse, Vec<StoreError>), StoreError> {
         let paths = self.paths();
-        let mut in_use = InUse::default();
+        let (mut in_use, mut hidden) = (InUse::default(), Vec::new());
         let confs = files::list(&paths.renewal_dir())?.unwrap_or_default();
         let live = files::list(&paths.live_dir())?.unwrap_or_default();
         let names: BTreeSet<&OsStr> = confs.iter().filter_map(|file| stem(file)).collect();
         let without_conf = live.iter().map(OsString::as_os_str).filter(|by| !names.contains(by));
         for by in names.iter().copied().chain(without_conf) {
-            in_use.add_lineage(paths, by)?;
+            hidden.extend(in_use.add_lineage(paths, by).err());
         }
         in_use.uses.shrink_to_fit();
-        Ok(in_use)
+        Ok((in_use, hidden))
     }
 
     /// What the links in `live/NAME` and of the conf lead to.

@@ -51,18 +51,21 @@ impl Archives {
 
 impl Looked {
     /// Looks at a lineage. `others` are the lineages whose confs say that their versions lie where its links lead.
-    pub(super) fn at(
-        store: &Store,
-        lineage: &Result<Lineage, BrokenLineage>,
-        others: &[&LineageName],
-    ) -> Result<Self, StoreError> {
+    pub(super) fn at(store: &Store, lineage: &Result<Lineage, BrokenLineage>, others: &[&LineageName]) -> Self {
         let permissions = permissions::of_lineage(store.paths(), lineage);
         let mut look = Look { store, findings: Vec::new(), home: Vec::new(), used: Vec::new() };
         let (name, archives) = match lineage {
-            Ok(lineage) => (Some(lineage.name().clone()), Some(look.lineage(lineage, others)?)),
-            Err(broken) => (look.broken(broken)?, None),
+            Ok(lineage) => (Some(lineage.name().clone()), look.lineage(lineage, others).map(Some)),
+            Err(broken) => match look.broken(broken) {
+                Ok(name) => (name, Ok(None)),
+                Err(error) => (LineageName::new(&broken.name).ok(), Err(error)),
+            },
         };
-        Ok(Self { name, archives, findings: look.findings, used: look.used, permissions })
+        let archives = archives.unwrap_or_else(|error| {
+            look.findings.push(Audited { name: name.clone(), ..Audited::unreadable(store, &error) });
+            None
+        });
+        Self { name, archives, findings: look.findings, used: look.used, permissions }
     }
 }
 

@@ -1,27 +1,34 @@
 //! `%(name)s` in values, resolved as `configobj` resolves it for certbot.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::ConfError;
-use super::document::Document;
+use super::document::{Document, Entry};
 use super::grammar::RawValue;
+use super::names::FEW;
 
-/// No conf needs more; it keeps a value that doubles itself from filling the memory.
+/// No conf needs more, all its values together; it keeps a value that doubles itself, or is named again and again, from filling
+/// the memory.
 const MAX_BYTES: usize = 1 << 20;
-/// Likewise for time: replacements in one conf.
-const MAX_REPLACEMENTS: usize = 1_000;
+/// Likewise for time: names that are looked up in one conf, found or not.
+const MAX_LOOKUPS: usize = 1_000;
 /// Names that lead to names; the original gives up at the interpreter's recursion limit.
 const MAX_DEPTH: usize = 200;
 
 /// Resolves the values of one document.
 pub(super) struct Interpolation<'d, 'a> {
     document: &'d Document<'a>,
-    replacements: usize,
+    lookups: usize,
+    /// Bytes that names were replaced by so far, and that were looked through for it.
+    made: usize,
+    /// Where the keys of a large section stand, once it was asked.
+    places: HashMap<usize, HashMap<&'a str, usize>>,
 }
 
 impl<'d, 'a> Interpolation<'d, 'a> {
     pub(super) fn new(document: &'d Document<'a>) -> Self {
-        Self { document, replacements: 0 }
+        Self { document, lookups: 0, made: 0, places: HashMap::new() }
     }
 
     /// The text of `key` in `section` with every name in it replaced.
@@ -63,12 +70,21 @@ impl<'d, 'a> Interpolation<'d, 'a> {
         let mut from = 0;
         while let Some((begin, end)) = next_name(text, from) {
             let name = text.get(begin + 2..end - 2).unwrap_or_default();
-            self.replacements += 1;
+            self.lookups += 1;
+            if self.lookups > MAX_LOOKUPS {
+                return Err(refuse(name, "is one name too many"));
+            }
             let (value, found_in) = self.fetch(start, name).map_err(|problem| refuse(name, problem))?;
+            // What is looked through counts, too.
+            self.made += value.len();
+            if self.made > MAX_BYTES {
+                return Err(refuse(name, "grows without bound"));
+            }
             let replacement = self.expand(start, asked, name, found_in, value, trail)?;
             out.push_str(text.get(from..begin).unwrap_or_default());
             out.push_str(&replacement);
-            if out.len() > MAX_BYTES || self.replacements > MAX_REPLACEMENTS {
+            self.made += replacement.len();
+            if out.len() > MAX_BYTES {
                 return Err(refuse(name, "grows without bound"));
             }
             from = end;
@@ -79,19 +95,17 @@ impl<'d, 'a> Interpolation<'d, 'a> {
     }
 
     /// Looks in the section, in its `DEFAULT` section, and then likewise in those above it.
-    fn fetch(&self, start: usize, name: &str) -> Result<(&'d str, Option<&'d str>), &'static str> {
+    fn fetch(&mut self, start: usize, name: &str) -> Result<(&'d str, Option<&'d str>), &'static str> {
+        let document = self.document;
         let mut at = start;
         loop {
-            let Some(section) = self.document.sections.get(at) else { return Err("is not defined") };
-            let found = match self.document.entry(section, name) {
+            let Some(section) = document.sections.get(at) else { return Err("is not defined") };
+            let found = match self.entry(at, name) {
                 Some(entry) => Some(entry),
-                None if self.document.entry(section, "DEFAULT").is_some() => {
+                None if self.entry(at, "DEFAULT").is_some() => {
                     return Err("cannot be looked up, because `DEFAULT` is not a section");
                 }
-                None => self
-                    .document
-                    .child(at, "DEFAULT")
-                    .and_then(|at| self.document.entry(self.document.sections.get(at)?, name)),
+                None => document.child(at, "DEFAULT").and_then(|default| self.entry(default, name)),
             };
             match found.map(|entry| &entry.value) {
                 Some(RawValue::Text(text)) => return Ok((text.as_ref(), section.name)),
@@ -100,6 +114,19 @@ impl<'d, 'a> Interpolation<'d, 'a> {
                 None => at = section.parent,
             }
         }
+    }
+
+    /// The entry of a key, which may be one of very many.
+    fn entry(&mut self, section: usize, name: &str) -> Option<&'d Entry<'a>> {
+        let entries = self.document.entries(self.document.sections.get(section)?);
+        if entries.len() <= FEW {
+            return entries.iter().find(|entry| entry.key == name);
+        }
+        let places = self
+            .places
+            .entry(section)
+            .or_insert_with(|| entries.iter().enumerate().map(|(place, entry)| (entry.key, place)).collect());
+        entries.get(*places.get(name)?)
     }
 }
 

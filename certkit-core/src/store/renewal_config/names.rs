@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 /// So few names are compared one by one sooner than one is hashed.
-const FEW: usize = 24;
+pub(super) const FEW: usize = 24;
 
 /// Whether a name is none of those that a section has. `many` keeps them once there are many, the new one with them, so
 /// that a name costs nothing in a section as small as those of usual confs, and little however large it grows.

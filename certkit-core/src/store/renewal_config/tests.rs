@@ -203,8 +203,13 @@ fn names_that_multiply_themselves_end() {
         text.push_str(&format!("k{level} = %(k{next})s%(k{next})s\n", next = level + 1));
     }
     let error = |leaf: &str| RenewalConf::parse(format!("cert = %(k0)s\n{text}k60 = {leaf}\n").as_bytes()).unwrap_err();
-    assert!(error("x").to_string().contains("grows without bound"));
-    assert!(error("''").to_string().contains("grows without bound"));
+    assert!(error("x").to_string().contains("is one name too many"));
+    assert!(error("''").to_string().contains("is one name too many"));
+    // The values of a conf together, not each for itself.
+    let long = "x".repeat(RenewalConf::MAX_BYTES / 3 + 1);
+    let error = |cert: &str| RenewalConf::parse(format!("chain = %(k)s\ncert = {cert}\nk = {long}\n").as_bytes()).err();
+    assert_eq!(error("c"), None);
+    assert!(error("%(k)s").unwrap().to_string().contains("grows without bound"));
     let mut text = String::from("cert = %(k0)s\n");
     for level in 0..3000 {
         text.push_str(&format!("k{level} = %(k{})s\n", level + 1));

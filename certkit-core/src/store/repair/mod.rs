@@ -71,8 +71,8 @@ impl Store {
     /// Everything that is wrong, what is harmless included: what [`Store::audit`] finds, what the certificates and keys
     /// themselves say, and what can be put right. Nothing is written.
     ///
-    /// Nothing can be put right while a conf or a folder below `live/` cannot be read, for then it is not known which lineages
-    /// use what; what is wrong is told all the same. An error when the confs cannot be listed.
+    /// Nothing can be put right while a conf, a folder below `live/` or what they lead to cannot be read, for then it is not known
+    /// which lineages use what; that is told, besides all else that can be seen. An error when the confs cannot be listed.
     pub fn diagnose(&self, math: &dyn KeyMath, now: DateTime<Utc>) -> Result<Vec<Diagnosis>, StoreError> {
         Ok(RepairPlan::of(self, math, now)?.diagnoses)
     }

@@ -39,10 +39,7 @@ pub(super) struct RepairPlan {
 impl RepairPlan {
     /// Looks at everything. Nothing is written.
     pub(super) fn of(store: &Store, math: &dyn KeyMath, now: DateTime<Utc>) -> Result<Self, StoreError> {
-        let in_use = match store.in_use() {
-            Ok(in_use) => in_use,
-            Err(error) => return Self::only_told(store, &error),
-        };
+        let (in_use, hidden) = store.readable_in_use()?;
         let planner = Planner { store, in_use: &in_use, math, now };
         let mut plan = Self { diagnoses: Vec::new(), jobs: Vec::new(), commits: Vec::new() };
         for Audited { finding, name, path } in store.audited()? {
@@ -70,26 +67,36 @@ impl RepairPlan {
         for name in files::list(&store.paths().renewal_dir())?.unwrap_or_default() {
             let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".conf")) else { continue };
             let Ok(name) = LineageName::new(stem) else { continue };
-            if let Err(error) = plan.lineage(&planner, &name) {
+            let is_told =
+                |one: &Diagnosis| one.name.as_ref() == Some(&name) && one.finding.code == FindingCode::Unreadable;
+            if let Err(error) = plan.lineage(&planner, &name)
+                && !plan.diagnoses.iter().any(is_told)
+            {
                 let finding = Finding::new(FindingCode::Unreadable, error.path.to_string_lossy(), error.to_string());
                 plan.diagnoses.push(Diagnosis::new(finding, Some(&name)));
             }
         }
         plan.tree(store)?;
+        if !hidden.is_empty() {
+            plan.only_tell(&hidden);
+        }
         Ok(plan)
     }
 
-    /// What is wrong as far as it can be seen, and no step: while `hidden` cannot be read nobody knows what uses what.
-    fn only_told(store: &Store, hidden: &StoreError) -> Result<Self, StoreError> {
-        let told = store.audited()?;
-        let is_told = told.iter().any(|one| one.finding.what().contains(&hidden.source.to_string()));
-        let mut diagnoses: Vec<_> =
-            told.into_iter().map(|Audited { finding, name, .. }| Diagnosis::new(finding, name.as_ref())).collect();
-        if !is_told {
-            let finding = Finding::new(FindingCode::Unreadable, hidden.path.to_string_lossy(), hidden.to_string());
-            diagnoses.push(Diagnosis::new(finding, None));
+    /// Takes all steps away: while something is `hidden` nobody knows what uses what. That is told of no lineage in particular,
+    /// for it concerns all.
+    fn only_tell(&mut self, hidden: &[StoreError]) {
+        self.jobs.clear();
+        self.commits.clear();
+        self.diagnoses.iter_mut().for_each(|one| one.repair = None);
+        let is_hidden =
+            |one: &Diagnosis| hidden.iter().any(|error| one.finding.subject == error.path.to_string_lossy());
+        self.diagnoses.retain(|one| one.finding.code != FindingCode::Unreadable || !is_hidden(one));
+        for error in hidden {
+            let finding = Finding::new(FindingCode::Unreadable, error.path.to_string_lossy(), error.to_string());
+            let cure = format!("{}; until then nothing is repaired", finding.cure());
+            self.diagnoses.push(Diagnosis::new(finding.with_cure(cure), None));
         }
-        Ok(Self { diagnoses, jobs: Vec::new(), commits: Vec::new() })
     }
 
     /// One finding with one step, or none.
