@@ -15,7 +15,7 @@ use crate::support::Place;
 const HANGS: Duration = Duration::from_secs(120);
 
 /// What a certificate that is due may add, in KiB.
-const MOST_FOR_DUE: f64 = 40.0;
+const MOST_FOR_DUE: f64 = 32.0;
 /// What a certificate in a listing may add, in KiB.
 const MOST_FOR_LISTED: f64 = 3.0;
 
