@@ -19,11 +19,13 @@ fuzz_target!(|bytes: &[u8]| {
     // A conf can be such that no line can be added to it safely; then nothing is changed.
     let Ok(edited) = conf.edited(&edits) else { return };
     assert_eq!(edited.param_text("server"), Some("https://ca.example/dir?a=1,2#3 '\""));
-    assert!(params(&edited, "server").eq(params(&conf, "server")));
+    // Whatever names another key says what that says now.
+    let names_others = conf.text().contains("%(");
+    assert!(names_others || params(&edited, "server").eq(params(&conf, "server")));
     edits.param("server", None);
     if let Ok(removed) = edited.edited(&edits) {
         assert!(removed.param("server").is_none());
-        assert!(params(&removed, "server").eq(params(&conf, "server")));
+        assert!(names_others || params(&removed, "server").eq(params(&conf, "server")));
     }
 });
 
