@@ -37,8 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
             _ => told.push_str(&String::from_utf8_lossy(content)),
         }
     }
-    // What stands in the other files as well is no secret of the key's.
-    let is_secret = secret.len() >= 30 && !told.contains(&secret);
+    // What stands in the other files as well is no secret of the key's, nor are the words of a message, which a fuzzer learns.
+    let is_secret = secret.len() >= 30 && !secret.contains(' ') && !told.contains(&secret);
     let (accounts, findings) = PLACE.store.accounts(&PLACE.directory).expect("our own folder can be read");
     assert!(accounts.len() == 1 || !findings.is_empty());
     for finding in &findings {
