@@ -13,7 +13,7 @@ use certkit_faults::call::Call;
 use certkit_faults::crowd;
 use certkit_faults::matrix;
 use certkit_faults::operation::{Operation, Progress};
-use certkit_faults::power::{self, Disk, Journal, Moment, PowerTrials};
+use certkit_faults::power::{self, Disk, Hook, Journal, Moment, PowerTrials};
 use certkit_faults::reader::CertbotReader;
 use certkit_faults::space::{self, Room};
 use certkit_faults::trial::{Fault, Trials};
@@ -217,8 +217,8 @@ fn cut(world: &World, wanted: &Wanted) -> usize {
             let calls = trials.calls(&disk);
             let mut moments = wanted.of(calls.iter().map(|call| Moment::Call(call.number)));
             moments.push(Moment::End);
-            if operation == Operation::Renewal {
-                moments.push(Moment::DeployHook);
+            if matches!(operation, Operation::FirstSave | Operation::Renewal) {
+                moments.extend(Hook::ALL.map(Moment::Hook));
             }
             for journal in [Journal::Lost, Journal::Written] {
                 let (mut old, mut new, mut bad) = (0, 0, 0);

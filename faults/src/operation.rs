@@ -196,6 +196,21 @@ impl Operation {
             }
         }
     }
+
+    /// Whether deploy hooks ran for the version that is live, going by what they noted.
+    pub fn hooks_ran(self, tree: &Path, hooked: &str) -> Result<(), String> {
+        let name = match self {
+            Self::FirstSave | Self::FurtherLineage => MADE,
+            Self::Renewal | Self::RenewalWithTheSameKey | Self::Rollback => DUE,
+            _ => return Ok(()),
+        };
+        let link = fs::read_link(tree.join("live").join(name).join("cert.pem")).map_err(|error| error.to_string())?;
+        if hooked.lines().any(|line| line == link.to_str().unwrap_or_default()) {
+            Ok(())
+        } else {
+            Err(format!("no deploy hook ran for {}: {hooked:?}", link.display()))
+        }
+    }
 }
 
 /// The run that comes next, by itself.

@@ -13,6 +13,9 @@ use crate::operation::{DUE, MADE, Operation, Progress, RENEW};
 use crate::tracer::Answer;
 use crate::world::{Place, World, copy_tree};
 
+/// The file that a hook makes before it cuts the power.
+const HOOK_HAS_CUT: &str = "cut";
+
 /// A kind of file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -36,10 +39,21 @@ pub enum Journal {
 pub enum Moment {
     /// In place of this call.
     Call(usize),
-    /// When the deploy hook begins.
-    DeployHook,
+    /// When this hook begins.
+    Hook(Hook),
     /// When the command has ended.
     End,
+}
+
+/// A hook, in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Before anything is asked of the CA.
+    Pre,
+    /// When the new version is live.
+    Deploy,
+    /// At the end.
+    Post,
 }
 
 /// A file system in an image.
@@ -123,6 +137,20 @@ impl Drop for Disk {
     }
 }
 
+impl Hook {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Pre, Self::Deploy, Self::Post];
+
+    /// Its option on the command line and its key in a conf.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Pre => ("--pre-hook", "pre_hook"),
+            Self::Deploy => ("--deploy-hook", "renew_hook"),
+            Self::Post => ("--post-hook", "post_hook"),
+        }
+    }
+}
+
 impl<'w> PowerTrials<'w> {
     /// Prepares them.
     pub fn new(world: &'w World, operation: Operation) -> Self {
@@ -135,7 +163,7 @@ impl<'w> PowerTrials<'w> {
     pub fn calls(&self, disk: &Disk) -> Vec<Call> {
         let (tree, around) = self.lay(disk);
         let mut calls = Vec::new();
-        self.trace(&tree, &around, &mut |call| {
+        self.trace(&tree, &around, &self.arguments(&around), &mut |call| {
             if call.kind.shape() == Shape::Sync || call.kind.name.starts_with("rename") {
                 calls.push(call.clone());
             }
@@ -148,10 +176,17 @@ impl<'w> PowerTrials<'w> {
     pub fn cut(&self, disk: &Disk, moment: Moment, journal: Journal) -> Result<Progress, String> {
         let (tree, around) = self.lay(disk);
         let mut met = String::new();
-        if moment == Moment::DeployHook {
-            self.cut_in_hook(disk, &tree, &around, journal);
+        let mut arguments = self.arguments(&around);
+        if let Moment::Hook(hook) = moment {
+            let text = cutting_hook(disk, &around, hook, journal);
+            if self.operation == Operation::FirstSave {
+                set_option(&mut arguments, hook.names().0, text);
+            } else {
+                set_in_conf(&tree, hook.names().1, &text);
+                disk.sync();
+            }
         }
-        let run = self.trace(&tree, &around, &mut |call| {
+        let run = self.trace(&tree, &around, &arguments, &mut |call| {
             if moment != Moment::Call(call.number) {
                 return Answer::Pass;
             }
@@ -178,9 +213,19 @@ impl<'w> PowerTrials<'w> {
             Ok(progress) => progress,
             Err(what) => return wrong(what),
         };
-        let reported = moment == Moment::DeployHook || (moment == Moment::End && run.code == Some(0));
+        let reported = match moment {
+            Moment::Hook(hook) if !around.path().join(HOOK_HAS_CUT).exists() => {
+                return wrong(format!("the {hook:?} hook did not run"));
+            }
+            Moment::Hook(hook) => hook != Hook::Pre,
+            Moment::End => run.code == Some(0),
+            Moment::Call(_) => false,
+        };
         if reported && progress == Progress::Old {
             return wrong("what was reported as saved is not there".into());
+        }
+        if moment == Moment::Hook(Hook::Pre) && progress == Progress::New {
+            return wrong("the pre hook ran after what it comes before".into());
         }
         match self.finish(&tree, &around) {
             Ok(()) => Ok(progress),
@@ -196,14 +241,17 @@ impl<'w> PowerTrials<'w> {
             return Err(format!("the next run fails: {next:?}"));
         }
         if self.operation.progress(tree, &self.before)? == Progress::Old {
-            let again = run(&self.operation.arguments(self.world, around.path()));
+            let again = run(&self.arguments(around));
             if !again.status.success() || self.operation.progress(tree, &self.before)? == Progress::Old {
                 return Err(format!("it cannot be done afterwards: {again:?}"));
             }
         }
         look::live(tree)?;
         let left = look::leftovers(tree);
-        if left.is_empty() { Ok(()) } else { Err(format!("left behind: {left:?}")) }
+        if !left.is_empty() {
+            return Err(format!("left behind: {left:?}"));
+        }
+        self.operation.hooks_ran(tree, &around.hooked())
     }
 
     /// The tree on the disk, durable, and a place for everything else.
@@ -216,24 +264,50 @@ impl<'w> PowerTrials<'w> {
         (tree, around)
     }
 
-    /// Lets the deploy hook of the due lineage cut the power when it runs for the first time.
-    fn cut_in_hook(&self, disk: &Disk, tree: &Path, around: &Place, journal: Journal) {
-        let conf = tree.join(format!("renewal/{DUE}.conf"));
-        let text = fs::read_to_string(&conf).unwrap();
-        let cutting = disk.cutting(journal).iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
-        let done = around.path().join("cut");
-        let hook = format!("[ -e {0} ] || {{ touch {0}; {cutting}; }}", done.display());
-        let lines = text.lines().map(|line| {
-            if line.starts_with("renew_hook") { format!("renew_hook = \"{hook}\"\n") } else { format!("{line}\n") }
-        });
-        fs::write(&conf, lines.collect::<String>()).unwrap();
-        disk.sync();
+    fn arguments(&self, around: &Place) -> Vec<String> {
+        self.operation.arguments(self.world, around.path())
     }
 
-    fn trace(&self, tree: &Path, around: &Place, decide: &mut dyn FnMut(&Call) -> Answer) -> crate::tracer::Run {
-        let command = self.world.command_at(tree, around.path(), &self.operation.arguments(self.world, around.path()));
+    fn trace(
+        &self,
+        tree: &Path,
+        around: &Place,
+        arguments: &[String],
+        decide: &mut dyn FnMut(&Call) -> Answer,
+    ) -> crate::tracer::Run {
+        let command = self.world.command_at(tree, around.path(), arguments);
         crate::tracer::trace(&command, tree, around.path(), decide)
     }
+}
+
+/// The text of a hook that cuts the power when it runs for the first time. A deploy hook does besides what it did.
+fn cutting_hook(disk: &Disk, around: &Place, hook: Hook, journal: Journal) -> String {
+    let cutting = disk.cutting(journal).iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+    let done = around.path().join(HOOK_HAS_CUT);
+    let text = format!("[ -e {0} ] || {{ touch {0}; {cutting}; exit 1; }}", done.display());
+    if hook == Hook::Deploy { format!("{text}; {}", around.deploy_hook()) } else { text }
+}
+
+/// Gives an option of the command line this value.
+fn set_option(arguments: &mut Vec<String>, option: &str, value: String) {
+    match arguments.iter().position(|argument| argument == option) {
+        Some(at) => arguments[at + 1] = value,
+        None => arguments.extend([option.to_owned(), value]),
+    }
+}
+
+/// Gives a key of the due lineage's conf this value.
+fn set_in_conf(tree: &Path, key: &str, value: &str) {
+    let conf = tree.join(format!("renewal/{DUE}.conf"));
+    let text = fs::read_to_string(&conf).unwrap();
+    let mut changed = String::new();
+    for line in text.lines().filter(|line| !line.starts_with(key)) {
+        changed += &format!("{line}\n");
+        if line == "[renewalparams]" {
+            changed += &format!("{key} = \"{value}\"\n");
+        }
+    }
+    fs::write(&conf, changed).unwrap();
 }
 
 /// What certbot has saved when the power goes right after it succeeded: the four live files with their sizes.

@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs;
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 
 use crate::call::Call;
 use crate::look::{self, Live};
-use crate::operation::{DUE, MADE, OTHER, Operation, Progress, RENEW};
+use crate::operation::{DUE, OTHER, Operation, Progress, RENEW};
 use crate::reader::CertbotReader;
 use crate::tracer::{Answer, Run};
 use crate::world::{Place, World};
@@ -245,23 +244,7 @@ impl<'w> Trials<'w> {
         if document["problems"].as_array().is_none_or(|problems| !problems.is_empty()) {
             return Err(format!("problems remain: {}", document["problems"]));
         }
-        self.hooks_ran(place)
-    }
-
-    fn hooks_ran(&self, place: &Place) -> Result<(), String> {
-        let name = match self.operation {
-            Operation::FirstSave | Operation::FurtherLineage => MADE,
-            Operation::Renewal | Operation::RenewalWithTheSameKey | Operation::Rollback => DUE,
-            _ => return Ok(()),
-        };
-        let link =
-            fs::read_link(place.tree().join("live").join(name).join("cert.pem")).map_err(|error| error.to_string())?;
-        let hooked = place.hooked();
-        if hooked.lines().any(|line| line == link.to_str().unwrap_or_default()) {
-            Ok(())
-        } else {
-            Err(format!("no deploy hook ran for {}: {hooked:?}", link.display()))
-        }
+        self.operation.hooks_ran(&tree, &place.hooked())
     }
 }
 
