@@ -15,6 +15,7 @@ use crate::LineageName;
 /// Everything that is in use, and by whom.
 #[derive(Debug, Default)]
 pub(crate) struct InUse {
+    /// By the folders that they are in, so that asking about each of thousands does not cost the square of their number.
     uses: Vec<Use>,
     /// Confs that cannot be parsed. What their text mentions counts as used.
     unread: Vec<(OsString, String)>,
@@ -38,6 +39,16 @@ enum Used {
     File(PathBuf),
     /// A conf's `archive_dir`.
     Archive(PathBuf),
+}
+
+impl Use {
+    /// The folder that it is in, or is.
+    fn dir(&self) -> &OsStr {
+        match &self.what {
+            Used::Link(path) | Used::File(path) => path.parent().unwrap_or(path).as_os_str(),
+            Used::Archive(path) => path.as_os_str(),
+        }
+    }
 }
 
 impl Store {
@@ -77,6 +88,7 @@ impl Store {
         for by in names.iter().copied().chain(without_conf) {
             hidden.extend(in_use.add_lineage(paths, by).err());
         }
+        in_use.uses.sort_unstable_by(|one, other| one.dir().cmp(other.dir()));
         in_use.uses.shrink_to_fit();
         Ok((in_use, hidden))
     }
@@ -114,15 +126,8 @@ impl InUse {
     /// folders that are `going` do not count by themselves.
     pub(crate) fn users_of(&self, dir: &Path, except: &LineageName, going: &BTreeSet<PathBuf>) -> BTreeSet<String> {
         let stays = |folder: &Arc<Path>| !going.contains(&**folder);
-        let others = self.uses.iter();
-        let others = others.filter(|one| &*one.by != except.as_str() && one.folder.as_ref().is_none_or(stays));
-        let mut users: BTreeSet<String> = others
-            .filter(|one| match &one.what {
-                Used::Link(path) | Used::File(path) => path.parent() == Some(dir),
-                Used::Archive(path) => path == dir,
-            })
-            .map(|one| shown(&one.by))
-            .collect();
+        let others = self.others_in(dir, except).filter(|one| one.folder.as_ref().is_none_or(stays));
+        let mut users: BTreeSet<String> = others.map(|one| shown(&one.by)).collect();
         let unread = self.unread.iter().filter(|(by, text)| by != except.as_str() && mentions(text, dir));
         users.extend(unread.map(|(by, _)| shown(by)));
         users
@@ -130,19 +135,23 @@ impl InUse {
 
     /// Whether another conf says that this directory is where its versions lie.
     pub(crate) fn is_archive_of_another(&self, dir: &Path, except: &LineageName) -> bool {
-        self.uses
-            .iter()
-            .any(|one| &*one.by != except.as_str() && matches!(&one.what, Used::Archive(path) if path == dir))
+        self.others_in(dir, except).any(|one| matches!(one.what, Used::Archive(_)))
     }
 
     /// What others lead to in these directories.
     pub(crate) fn files_of_others(&self, dirs: &[PathBuf], except: &LineageName) -> BTreeSet<PathBuf> {
-        let others = self.uses.iter().filter(|one| &*one.by != except.as_str());
-        let files = others.filter_map(|one| match &one.what {
-            Used::File(path) if dirs.iter().any(|dir| path.parent() == Some(dir)) => Some(path.clone()),
-            _ => None,
-        });
+        let others = dirs.iter().flat_map(|dir| self.others_in(dir, except));
+        let files = others.filter_map(|one| if let Used::File(path) = &one.what { Some(path.clone()) } else { None });
         files.collect()
+    }
+
+    /// What others use of this directory, or as it.
+    fn others_in<'a>(&'a self, dir: &Path, except: &'a LineageName) -> impl Iterator<Item = &'a Use> {
+        // Spelled as all of these are: by the bytes they are in order.
+        let dir: PathBuf = dir.components().collect();
+        let start = self.uses.partition_point(|one| one.dir() < dir.as_os_str());
+        let here = self.uses.iter().skip(start).take_while(move |one| one.dir() == dir.as_os_str());
+        here.filter(|one| &*one.by != except.as_str())
     }
 
     /// What the conf and the live folder of this name say, each once.
