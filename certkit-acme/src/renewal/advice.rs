@@ -187,10 +187,10 @@ pub(super) async fn look_for_revoked(
     lists: &RevocationLists,
     subjects: &[&Subject],
 ) -> (Vec<LineageName>, Option<StoreError>) {
-    let mut looking: Vec<BoxFuture<'_, Looked>> = Vec::new();
-    for subject in subjects {
-        looking.push(Box::pin(look_up(inventory, lists, subject)));
-    }
+    let look_up = |subject| -> BoxFuture<'_, Looked> { Box::pin(look_up(inventory, lists, subject)) };
+    // Each is made when its turn comes, for there may be thousands. Boxed, so that the compiler sees that a run is `Send`.
+    let looking: Box<dyn Iterator<Item = BoxFuture<'_, Looked>> + Send> =
+        Box::new(subjects.iter().copied().map(look_up));
     let (mut revoked, mut unkept) = (Vec::new(), Unkept::default());
     let mut found = stream::iter(looking).buffer_unordered(LISTS_AT_ONCE);
     let deadline = tokio::time::Instant::now() + LONGEST_LOOK;

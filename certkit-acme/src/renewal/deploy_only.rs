@@ -34,6 +34,7 @@ impl Renewer {
             workshop: &workshop,
             outlook: &outlook,
             machine: &[],
+            directory: self.directory_targets(&request).await,
             turns: Turns::new(1),
         };
         let made_live = run.recover(&mut report).await?;

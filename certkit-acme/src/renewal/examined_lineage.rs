@@ -77,7 +77,7 @@ pub(super) fn look(
         Ok(selected) => selected,
         Err(RunError::Store(error)) => {
             known.findings.push(unreadable(&error));
-            Vec::new()
+            Box::new(std::iter::empty())
         }
         Err(error) => return Err(error),
     };

@@ -47,7 +47,7 @@ pub(super) struct Progress {
     pub(super) renewed: Vec<String>,
     /// Identifiers.
     pub(super) failed: Vec<String>,
-    pub(super) attempted: Vec<LineageName>,
+    pub(super) attempted: BTreeSet<LineageName>,
 }
 
 /// A lineage whose turn it is, with what has to receive its new version.

@@ -80,16 +80,11 @@ impl Inventory {
         blocking(move || locked.recover(math.as_ref(), now)).await
     }
 
-    /// The memory of a lineage: from the file at first, from the events of this run afterwards.
-    pub(super) async fn load_state(
-        &self,
-        name: &LineageName,
-    ) -> Result<(Arc<LineageState>, Option<Finding>), StoreError> {
-        let (locked, wanted) = (Arc::clone(&self.locked), name.clone());
-        let (state, finding) = blocking(move || locked.store().state(&wanted)).await?;
+    /// Takes what is remembered of a lineage from its file; the events of this run change it.
+    pub(super) fn take_state(&self, name: &LineageName, state: LineageState) -> Arc<LineageState> {
         let state = Arc::new(state);
         self.states().insert(name.clone(), Arc::clone(&state));
-        Ok((state, finding))
+        state
     }
 
     /// Reads what was asked of the CAs in earlier runs. A dry run asks other CAs, or for nothing that counts.

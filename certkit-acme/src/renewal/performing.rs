@@ -39,30 +39,25 @@ impl Run<'_> {
                 .filter(|subject| revoked.contains(&subject.name) && !progress.has_attempted(&subject.name))
                 .cloned()
                 .collect();
-            for name in again.iter().map(|subject| subject.name.as_str()) {
-                progress.entries.retain(|entry| entry.name != name);
-            }
+            let names: BTreeSet<&str> = again.iter().map(|subject| subject.name.as_str()).collect();
+            progress.entries.retain(|entry| !names.contains(entry.name.as_str()));
             for one in self.by_authority(&again, &shared).await {
                 progress.merge(one);
             }
         }
         // What was renewed has been deployed just now, as far as that went.
-        let renewed = |subject: &Subject| {
-            let is_renewed = |entry: &ReportEntry| matches!(entry.outcome, Outcome::Renewed { .. });
-            progress.entries.iter().any(|entry| entry.name == subject.name.as_str() && is_renewed(entry))
-        };
-        let left: Vec<Arc<Subject>> = soon.into_iter().filter(|subject| !renewed(subject)).collect();
+        let is_renewed = |entry: &&ReportEntry| matches!(entry.outcome, Outcome::Renewed { .. });
+        let done: BTreeSet<String> =
+            progress.entries.iter().filter(is_renewed).map(|entry| entry.name.clone()).collect();
+        let is_renewed = |subject: &Subject| done.contains(subject.name.as_str());
+        let left: Vec<Arc<Subject>> = soon.into_iter().filter(|subject| !is_renewed(subject)).collect();
         self.deploy_what_is_pending(&left).await;
         let Progress { entries, findings, post_commands, renewed, failed, attempted } = progress;
         if !attempted.is_empty() {
             self.hooks.post(&post_commands, &renewed, &failed).await;
         }
         report.findings.extend(findings);
-        let renewed = |subject: &Subject| {
-            let is_renewed = |entry: &ReportEntry| matches!(entry.outcome, Outcome::Renewed { .. });
-            entries.iter().any(|entry| entry.name == subject.name.as_str() && is_renewed(entry))
-        };
-        self.prove(&subjects, renewed, Repeating::OncePerVersion, &mut report.findings).await;
+        self.prove(&subjects, is_renewed, Repeating::OncePerVersion, &mut report.findings).await;
         report.entries.extend(entries);
         for entry in &mut report.entries {
             if let Ok(name) = LineageName::new(entry.name.clone()) {

@@ -39,7 +39,7 @@ impl Renewer {
                     inputs.push(input(&store, &subject, &request, state, &machine));
                 }
             }
-            let plan = plan(inputs.iter().cloned(), &outlook, now);
+            let plan = plan(&inputs, &outlook, now);
             Ok((plan, inputs, outlook))
         })
         .await

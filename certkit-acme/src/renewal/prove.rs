@@ -97,10 +97,10 @@ impl<'a> Proof<'a> {
         let patience = deployed.map(|witness| witness.subject.settings.proof_patience).max().unwrap_or_default();
         let first = |witness: &Witness| if witness.is_deployed_now { Which::All } else { Which::Counting };
         let looks = witnesses.iter().map(|witness| self.look_of(witness, first(witness)));
-        if self.within(LONGEST_LOOK + patience, looks).await {
+        if self.within(LONGEST_LOOK + patience, Box::new(looks)).await {
             let others = witnesses.iter().filter(|witness| !witness.is_deployed_now);
             let looks = others.map(|witness| self.look_of(witness, Which::Others));
-            self.within(LONGEST_LOOK_AT_OTHERS, looks).await;
+            self.within(LONGEST_LOOK_AT_OTHERS, Box::new(looks)).await;
         }
     }
 
@@ -111,10 +111,13 @@ impl<'a> Proof<'a> {
     }
 
     /// Whether the run goes on after all that could be done within the time.
-    async fn within<'w>(&'w self, limit: Duration, looks: impl Iterator<Item = BoxFuture<'w, ()>>) -> bool {
+    async fn within<'w>(
+        &'w self,
+        limit: Duration,
+        // Each is made when its turn comes, for there may be thousands. Boxed, so that the compiler sees that a run is `Send`.
+        looks: Box<dyn Iterator<Item = BoxFuture<'w, ()>> + Send + 'w>,
+    ) -> bool {
         let deadline = Instant::now() + limit;
-        // Collected first: otherwise the compiler cannot see that a run is `Send`.
-        let looks: Vec<BoxFuture<'_, ()>> = looks.collect();
         let mut looks = stream::iter(looks).buffer_unordered(LINEAGES_AT_ONCE);
         loop {
             tokio::select! {

@@ -61,16 +61,16 @@ impl Renewer {
         let mut request = Request::renew().only(name.clone());
         request.directory_hooks = *directory_hooks;
         request.probe_endpoints = *probe_endpoints;
-        let lineage = {
+        let (lineage, state) = {
             let (store, name) = (self.store.clone(), name.clone());
-            blocking(move || store.lineage(&name).map_err(Box::new)).await
+            blocking(move || (store.lineage(&name).map_err(Box::new), store.state(&name))).await
         };
         let lineage = match lineage {
             Ok(Some(lineage)) => lineage,
             Ok(None) => return Err(RunError::NoSuchLineage(name.clone())),
             Err(broken) => return Err(RunError::Broken { name: name.clone(), reason: broken.reason.to_string() }),
         };
-        inventory.load_state(name).await?;
+        inventory.take_state(name, state?.0);
         let old = match to {
             Some(version) => *version,
             None => previous(&lineage)?,
@@ -81,7 +81,7 @@ impl Renewer {
         let own = OwnSettings::resolve(&self.store, own, name, lineage.conf().params().effective_server())
             .map_err(unusable)?;
         let subject = Subject::read(&lineage, &request, own).map_err(unusable)?;
-        let targets = subject.deploy_targets(&request, &hook_dir(self.store.paths(), HookStage::Deploy));
+        let targets = subject.deploy_targets(&self.directory_targets(&request).await);
         let verified = self.verify_old(lineage, old, inventory.now()).await?;
         let not_after = verified.chain().leaf.validity().not_after;
         let committed = inventory

@@ -15,7 +15,7 @@ use super::inventory::{Inventory, Saving, store_failure};
 use super::planning::{cadence, input, machine};
 use super::report::{Outcome, Report, ReportEntry};
 use super::select::{Seen, select};
-use super::subject::Subject;
+use super::subject::{Subject, directory_targets};
 use super::{Mode, Renewer, Request, RunError, Selection, Urgency};
 use crate::accounts::{RecoveredRollover, RolloverEnd};
 use crate::blocking::blocking;
@@ -76,6 +76,7 @@ impl Renewer {
             workshop: &workshop,
             outlook: &outlook,
             machine: &machine,
+            directory: self.directory_targets(request).await,
             turns: Turns::new(request.parallel_orders.unwrap_or(settings.parallel_orders.value)),
         };
         let made_live = run.recover(&mut report).await?;
@@ -145,6 +146,11 @@ impl Renewer {
         Ok(Outlook::new(ledger, cadence))
     }
 
+    pub(super) async fn directory_targets(&self, request: &Request) -> Vec<DeployTarget> {
+        let (store, request) = (self.store.clone(), request.clone());
+        blocking(move || directory_targets(&request, store.paths())).await
+    }
+
     /// What differs between machines. Where there is no id of the machine a random number is stored, once.
     async fn machine(&self, inventory: &Inventory) -> Result<Vec<u8>, RunError> {
         let store = self.store.clone();
@@ -176,6 +182,8 @@ pub(super) struct Run<'a> {
     pub(super) workshop: &'a Workshop<'a>,
     pub(super) outlook: &'a Outlook,
     pub(super) machine: &'a [u8],
+    /// The deploy hooks of the directory.
+    pub(super) directory: Vec<DeployTarget>,
     pub(super) turns: Turns,
 }
 
@@ -237,13 +245,23 @@ impl Run<'_> {
         report: &mut Report,
     ) -> Result<Vec<Arc<Subject>>, RunError> {
         let (store, request, settings) = (self.renewer.store.clone(), self.request.clone(), settings.clone());
-        let seen = blocking(move || select(&store, &request, &settings)).await?;
+        // With their memory: going to another thread for that of each would take longer than reading it.
+        let remembered = move || -> Result<Vec<(Seen, _)>, RunError> {
+            let seen = select(&store, &request, &settings)?.map(|seen| {
+                let state = match &seen {
+                    Seen::Usable(subject) => store.state(&subject.name),
+                    Seen::Broken(_) => Ok(Default::default()),
+                };
+                (seen, state)
+            });
+            Ok(seen.collect())
+        };
         let mut subjects = Vec::new();
-        for one in seen {
-            match one {
+        for (seen, state) in blocking(remembered).await? {
+            match seen {
                 Seen::Usable(mut subject) => {
                     let by_recovery = made_live.contains(&subject.name);
-                    match self.remember(&mut subject, by_recovery).await {
+                    match self.remember(&mut subject, state, by_recovery).await {
                         Ok(finding) => {
                             report.findings.extend(finding);
                             report.findings.extend(subject.findings());
@@ -262,9 +280,11 @@ impl Run<'_> {
     async fn remember(
         &self,
         subject: &mut Subject,
+        read: Result<(LineageState, Option<Finding>), StoreError>,
         made_live_by_recovery: bool,
     ) -> Result<Option<Finding>, StoreError> {
-        let (state, finding) = self.inventory.load_state(&subject.name).await?;
+        let (state, finding) = read?;
+        let state = self.inventory.take_state(&subject.name, state);
         self.notice_foreign_changes(subject, &state, made_live_by_recovery).await?;
         let now = self.inventory.now();
         if !self.inventory.is_dry_run() {
@@ -318,7 +338,7 @@ impl Run<'_> {
     }
 
     pub(super) fn targets(&self, subject: &Subject) -> Vec<DeployTarget> {
-        subject.deploy_targets(self.request, &hook_dir(self.renewer.store.paths(), HookStage::Deploy))
+        subject.deploy_targets(&self.directory)
     }
 
     /// What a plan has to know of these lineages.

@@ -16,19 +16,26 @@ pub(super) enum Seen {
     Broken(Box<ReportEntry>),
 }
 
-/// Reads the lineages that a request is about, in listing order.
-pub(super) fn select(store: &Store, request: &Request, settings: &Settings) -> Result<Vec<Seen>, RunError> {
+/// The lineages that a request is about, in listing order: each is read when its turn comes, for there may be thousands.
+pub(super) fn select<'a>(
+    store: &'a Store,
+    request: &'a Request,
+    settings: &'a Settings,
+) -> Result<Box<dyn Iterator<Item = Seen> + 'a>, RunError> {
     let read = |lineage: &Lineage| read(store, lineage, request, settings);
-    match &request.selection {
-        Selection::All => Ok(store.lineages()?.map(|lineage| lineage.map_or_else(broken, |one| read(&one))).collect()),
+    let one = match &request.selection {
+        Selection::All => {
+            let all = store.lineages()?;
+            return Ok(Box::new(all.map(move |lineage| lineage.map_or_else(broken, |one| read(&one)))));
+        }
         Selection::One(name) => match store.lineage(name) {
-            Ok(Some(lineage)) => Ok(vec![read(&lineage)]),
-            Ok(None) => Err(RunError::NoSuchLineage(name.clone())),
-            Err(lineage) => Ok(vec![broken(lineage)]),
+            Ok(Some(lineage)) => read(&lineage),
+            Ok(None) => return Err(RunError::NoSuchLineage(name.clone())),
+            Err(lineage) => broken(lineage),
         },
         Selection::Obtain { name, identifiers } => match store.lineage(name) {
-            Ok(Some(_)) if request.must_be_new => Err(RunError::MadeMeanwhile(name.clone())),
-            Ok(Some(lineage)) => Ok(vec![read(&lineage)]),
+            Ok(Some(_)) if request.must_be_new => return Err(RunError::MadeMeanwhile(name.clone())),
+            Ok(Some(lineage)) => read(&lineage),
             Ok(None) => {
                 let unusable = |reason: String| RunError::Broken { name: name.clone(), reason };
                 let conf = RenewalConf::new(&request.edits).map_err(|error| unusable(error.to_string()))?;
@@ -37,7 +44,7 @@ pub(super) fn select(store: &Store, request: &Request, settings: &Settings) -> R
                 let settings = OwnSettings::resolve(store, own, name, server).map_err(unusable)?;
                 let paths = store.paths();
                 let live_dir = paths.live(name);
-                Ok(vec![Seen::Usable(Box::new(Subject {
+                Seen::Usable(Box::new(Subject {
                     name: name.clone(),
                     conf_path: paths.conf(name),
                     fullchain: live_dir.join(Kind::Fullchain.live_file()),
@@ -55,11 +62,14 @@ pub(super) fn select(store: &Store, request: &Request, settings: &Settings) -> R
                     settings,
                     changed_since: None,
                     postponed: None,
-                }))])
+                }))
             }
-            Err(lineage) => Err(RunError::Broken { name: name.clone(), reason: lineage.reason.to_string() }),
+            Err(lineage) => {
+                return Err(RunError::Broken { name: name.clone(), reason: lineage.reason.to_string() });
+            }
         },
-    }
+    };
+    Ok(Box::new(std::iter::once(one)))
 }
 
 fn read(store: &Store, lineage: &Lineage, request: &Request, settings: &Settings) -> Seen {

@@ -1,11 +1,11 @@
 //! A lineage as a run sees it: what its conf, its certificate, the owner's settings and the command line say together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use certkit_core::decision::{DueReason, RenewalWish};
 use certkit_core::settings::DeploySetting;
 use certkit_core::state::{DeployTarget, LineageState};
-use certkit_core::store::{AuthorityKind, Kind, Lineage, RenewalConf};
+use certkit_core::store::{AuthorityKind, Kind, Lineage, RenewalConf, StorePaths};
 use certkit_core::{
     AcmeUrl, Certificate, Endpoint, Failure, Finding, FindingCode, IdentifierSet, KeyType, LineageName, PrivateKey,
     Version,
@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::conf_settings::{ProfileWish, authority_kind, key_spec, unusable};
 use super::own_settings::OwnSettings;
+use super::run::hook_dir;
 use super::{Mode, Request, Selection, Urgency};
 use crate::challenge::Authenticator;
 use crate::deploy::{HookStage, ServerControl, WebServer, directory_hooks, is_file};
@@ -180,21 +181,10 @@ impl Subject {
 
     /// What has to receive a new version: files first, because what follows may read them; then certbot's order (the
     /// directory's hooks, the conf's, the web server), then the commands and reloads of the settings.
-    pub(super) fn deploy_targets(&self, request: &Request, deploy_dir: &std::path::Path) -> Vec<DeployTarget> {
+    pub(super) fn deploy_targets(&self, of_directory: &[DeployTarget]) -> Vec<DeployTarget> {
         let of_settings = || self.settings.deploy.iter().map(DeploySetting::target);
         let mut targets: Vec<DeployTarget> = of_settings().filter(is_file).collect();
-        if request.directory_hooks {
-            match directory_hooks(deploy_dir) {
-                Ok(hooks) => {
-                    targets.extend(
-                        hooks.iter().map(|hook| DeployTarget::DirectoryHook(hook.to_string_lossy().into_owned())),
-                    );
-                }
-                // A directory whose hooks are refused must not keep a certificate from being renewed: it stands for
-                // them, fails to be run, and stays pending until the owner has put it right.
-                Err(_) => targets.push(DeployTarget::DirectoryHook(deploy_dir.to_string_lossy().into_owned())),
-            }
-        }
+        targets.extend_from_slice(of_directory);
         let params = self.conf.params();
         if let Some(command) = &params.deploy_hook {
             // certbot runs a command once even when it is a directory hook's path as well.
@@ -292,6 +282,21 @@ impl Subject {
             KeySpec::Rsa3072 => certificate.key_type() == KeyType::Rsa && certificate.key_bits() == Some(3072),
             KeySpec::Rsa4096 => certificate.key_type() == KeyType::Rsa && certificate.key_bits() == Some(4096),
         }
+    }
+}
+
+/// The deploy hooks of the directory, which are every lineage's. It asks the file system: once for all lineages.
+pub(super) fn directory_targets(request: &Request, paths: &StorePaths) -> Vec<DeployTarget> {
+    let deploy_dir = hook_dir(paths, HookStage::Deploy);
+    if !request.directory_hooks {
+        return Vec::new();
+    }
+    let target = |path: &Path| DeployTarget::DirectoryHook(path.to_string_lossy().into_owned());
+    match directory_hooks(&deploy_dir) {
+        Ok(hooks) => hooks.iter().map(|hook| target(hook)).collect(),
+        // A directory whose hooks are refused must not keep a certificate from being renewed: it stands for them, fails to
+        // be run, and stays pending until the owner has put it right.
+        Err(_) => vec![target(&deploy_dir)],
     }
 }
 

@@ -14,12 +14,11 @@ use tokio::time::{Instant, timeout_at};
 use super::looking::Looker;
 use super::own_settings::OwnSettings;
 use super::planning::{cadence, input, machine};
-use super::run::hook_dir;
 use super::select::{Seen, select};
+use super::subject::directory_targets;
 use super::{Renewer, Request, RunError};
 use crate::BoxFuture;
 use crate::blocking::blocking;
-use crate::deploy::HookStage;
 
 /// Looks at endpoints that do not count (yet) take no longer together: monitoring systems give a check ten seconds.
 const LONGEST_LOOK_AT_OTHERS: Duration = Duration::from_secs(5);
@@ -119,7 +118,7 @@ pub(super) fn survey(
     ledger.prune(now);
     let outlook = Outlook::new(ledger.clone(), cadence(request, settings, &ledger));
     let machine = machine(store)?;
-    let deploy_dir = hook_dir(store.paths(), HookStage::Deploy);
+    let directory = directory_targets(request, store.paths());
     let mut inputs = Vec::new();
     // Each lineage's place; what can be planned gets its summary from the plan.
     let mut places: Vec<Place> = Vec::new();
@@ -133,7 +132,7 @@ pub(super) fn survey(
                     identifiers: subject.identifiers.clone(),
                     certificate: subject.certificate.clone(),
                     fullchain: subject.fullchain.clone(),
-                    targets: subject.deploy_targets(request, &deploy_dir),
+                    targets: subject.deploy_targets(&directory),
                     endpoints: subject.endpoints(),
                 });
             }

@@ -118,6 +118,18 @@ fn a_lineage_of_which_something_cannot_be_read_is_told_and_the_other_one_goes_on
 }
 
 #[test]
+fn who_may_not_read_something_is_told_to_be_somebody_else() {
+    let host = Host::new();
+    for path in OF_BAD {
+        host.place.restore();
+        fs::set_permissions(host.place.at(path), fs::Permissions::from_mode(0o0)).unwrap();
+        let run = host.run(&["certificates"]);
+        let cure = "What to do: run as the user who owns it (usually root)";
+        assert!(run.status == 0 && run.all().contains(cure), "{path}: {run:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_and_is_needed_by_all_is_named_and_is_no_absence() {
     everywhere(&OF_ALL, |path, _, rehearsal, renewal| {
         let is_told = |run: &Run| {
