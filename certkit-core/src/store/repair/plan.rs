@@ -189,22 +189,17 @@ impl RepairPlan {
         if !steps.is_empty() {
             self.jobs.push(Job { name: Some(name.clone()), steps });
         }
-        let cure = stuck.map(|why| {
-            format!(
-                "restore the files from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again: nothing that is stored can take its place ({why})"
-            )
-        });
         let mut any = false;
         for told in self.told(name, &OF_LINKS) {
             any = true;
             told.repair.clone_from(&repair);
-            if let Some(cure) = &cure {
+            if let Some(cure) = &stuck {
                 told.finding = told.finding.clone().with_cure(cure);
             }
         }
         if let Some((code, why)) = wrong.filter(|_| !any) {
             let mut finding = Finding::new(code, name.as_str(), why);
-            if let Some(cure) = cure {
+            if let Some(cure) = stuck {
                 finding = finding.with_cure(cure);
             }
             self.diagnoses.push(Diagnosis { repair, ..Diagnosis::new(finding, Some(name)) });
