@@ -53,8 +53,9 @@ impl Planner<'_> {
             }
             return Ok(plan);
         }
-        let mut going = vec![conf_path];
-        for dir in [paths.live(name), paths.archive(name)] {
+        // The conf last: without it nobody would know any more what the rest was.
+        let mut going = Vec::new();
+        for dir in [paths.archive(name), paths.live(name)] {
             let Some(dir_now) = real(&dir)? else { continue };
             let others = self.in_use.users_of(&dir_now, name, &[dir_now.clone()].into());
             if !others.is_empty() {
@@ -64,6 +65,7 @@ impl Planner<'_> {
             }
             going.push(dir);
         }
+        going.push(conf_path);
         let steps = vec![Step::TakeAway { paths: going, why: ", since no version of it is whole" }];
         Ok(LineagePlan { wrong: plan.wrong, steps, ..LineagePlan::default() })
     }
