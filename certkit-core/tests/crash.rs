@@ -43,7 +43,8 @@ enum Scenario {
     /// certbot was interrupted in the middle of its switch, and the repair is interrupted too.
     Repair,
     /// Much that `fsck` repairs at once: the newest version has an empty fullchain, one link leads to it and three do not,
-    /// the conf lacks a path, a damaged version waits to be linked, a key can be read by all.
+    /// the conf lacks a path, a damaged version waits to be linked, a key can be read by all. certbot was killed while it
+    /// made another lineage.
     Fsck,
 }
 
@@ -88,6 +89,11 @@ impl Scenario {
             let without: String =
                 text.lines().filter(|line| !line.starts_with("chain = ")).map(|line| format!("{line}\n")).collect();
             fs::write(conf, without).unwrap();
+            lay_lineage(dir, &begun(), &["more-names"]);
+            fs::write(dir.join("renewal/b.example.org.conf"), "").unwrap();
+            for kind in [Kind::Cert, Kind::Chain, Kind::Fullchain] {
+                fs::remove_file(dir.join("archive/b.example.org").join(kind.archive_file(Version(1)))).unwrap();
+            }
         }
     }
 
@@ -111,6 +117,11 @@ impl Scenario {
     fn new_version(self) -> Version {
         Version(self.old_version().map_or(1, |version| version.0 + 1))
     }
+}
+
+/// Of which there is a key, and nothing that it could belong to.
+fn begun() -> certkit_core::LineageName {
+    certkit_core::LineageName::new("b.example.org").unwrap()
 }
 
 fn main() -> ExitCode {
@@ -255,7 +266,7 @@ fn fsck_again(dir: &Path, call: &Call) {
     let key = |version| dir.join("archive/a.example.org").join(Kind::Privkey.archive_file(Version(version)));
     let contents: Vec<_> =
         walk(dir).iter().filter(|path| path.is_file()).filter_map(|path| fs::read(path).ok()).collect();
-    for original in ["v1.key.pem", "v2.key.pem", "v3.key.pem", "v4.cert.pem"] {
+    for original in ["v1.key.pem", "v2.key.pem", "v3.key.pem", "v4.cert.pem", "more-names.key.pem"] {
         assert!(contents.contains(&data(original).into_bytes()), "{original} is lost: {call:?}");
     }
     let authenticator = "authenticator = standalone\n";
@@ -279,6 +290,9 @@ fn fsck_again(dir: &Path, call: &Call) {
     assert_eq!(whole_version(dir, &name()), (Version(7), chain("v3").leaf), "{call:?}");
     assert!(conf().contains("\nchain = ") && conf().contains(authenticator), "{call:?}: {}", conf());
     assert!(!key(8).with_file_name("cert8.pem").exists(), "{call:?}");
+    for path in ["archive/b.example.org", "live/b.example.org", "renewal/b.example.org.conf"] {
+        assert!(!dir.join(path).exists(), "{path}: {call:?}");
+    }
     assert_keys_are_private(dir);
     let recovered = store.recover(&TestMath::default(), now()).unwrap();
     let hooks = recovered.iter().any(|one| one.made_live == Some(Version(7)));

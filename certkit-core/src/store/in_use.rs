@@ -138,6 +138,12 @@ impl InUse {
         self.others_in(dir, except).any(|one| matches!(one.what, Used::Archive(_)))
     }
 
+    /// The lineages whose confs name live links in this directory (without links in its path).
+    pub(crate) fn confs_leading_into(&self, dir: &Path) -> BTreeSet<&OsStr> {
+        let of_conf = |one: &&Use| one.folder.is_none() && matches!(one.what, Used::Link(_));
+        self.in_dir(dir).filter(of_conf).map(|one| &*one.by).collect()
+    }
+
     /// What others lead to in these directories.
     pub(crate) fn files_of_others(&self, dirs: &[PathBuf], except: &LineageName) -> BTreeSet<PathBuf> {
         let others = dirs.iter().flat_map(|dir| self.others_in(dir, except));
@@ -147,11 +153,14 @@ impl InUse {
 
     /// What others use of this directory, or as it.
     fn others_in<'a>(&'a self, dir: &Path, except: &'a LineageName) -> impl Iterator<Item = &'a Use> {
+        self.in_dir(dir).filter(|one| &*one.by != except.as_str())
+    }
+
+    fn in_dir<'a>(&'a self, dir: &Path) -> impl Iterator<Item = &'a Use> + use<'a> {
         // Spelled as all of these are: by the bytes they are in order.
         let dir: PathBuf = dir.components().collect();
         let start = self.uses.partition_point(|one| one.dir() < dir.as_os_str());
-        let here = self.uses.iter().skip(start).take_while(move |one| one.dir() == dir.as_os_str());
-        here.filter(|one| &*one.by != except.as_str())
+        self.uses.iter().skip(start).take_while(move |one| one.dir() == dir.as_os_str())
     }
 
     /// What the conf and the live folder of this name say, each once.

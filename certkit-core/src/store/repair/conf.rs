@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::lineage::{LineagePlan, Planner};
+use super::lineage::{LineagePlan, Planner, nothing_fits};
 use super::step::Step;
 use crate::store::files::{self, Attributes};
 use crate::store::first_version::first_conf;
@@ -32,8 +32,16 @@ impl Planner<'_> {
         let Ok(bare) = first_conf(paths, name, &ConfPlan::default()) else {
             return Ok(LineagePlan::stuck(FindingCode::BrokenLineage, "its paths cannot be written into a conf"));
         };
+        let wrong = Some((FindingCode::BrokenLineage, "the renewal configuration is empty".to_owned()));
+        if let Some(live) = LiveLinks::read(paths, name, &bare)?
+            && let Some(first) = self.led_by_another(name, &live)?
+        {
+            let (conf, first) = (self.shown(&conf_path), self.shown(&paths.renewal_dir().join(first + ".conf")));
+            let cure = format!("{first} names its live links: copy that to {conf}, or remove {conf}");
+            return Ok(LineagePlan { wrong, stuck: Some(cure), ..LineagePlan::default() });
+        }
         let mut plan = self.lineage(name, &bare)?;
-        plan.wrong = Some((FindingCode::BrokenLineage, "the renewal configuration is empty".to_owned()));
+        plan.wrong = wrong;
         if plan.stuck.is_none() {
             let leaf = plan.steps.iter().find_map(|step| match step {
                 Step::Links { decision: Decision::GoForward { leaf, .. }, .. } => Some(leaf.as_ref().clone()),
@@ -45,17 +53,19 @@ impl Planner<'_> {
             }
             return Ok(plan);
         }
-        let mut going = vec![conf_path];
-        for dir in [paths.live(name), paths.archive(name)] {
+        // The conf last: without it nobody would know any more what the rest was.
+        let mut going = Vec::new();
+        for dir in [paths.archive(name), paths.live(name)] {
             let Some(dir_now) = real(&dir)? else { continue };
             let others = self.in_use.users_of(&dir_now, name, &[dir_now.clone()].into());
             if !others.is_empty() {
                 let others = others.into_iter().collect::<Vec<_>>().join(", ");
-                plan.stuck = Some(format!("{} is used by {others} too", self.shown(&dir)));
+                plan.stuck = Some(nothing_fits(&format!("{} is used by {others} too", self.shown(&dir))));
                 return Ok(plan);
             }
             going.push(dir);
         }
+        going.push(conf_path);
         let steps = vec![Step::TakeAway { paths: going, why: ", since no version of it is whole" }];
         Ok(LineagePlan { wrong: plan.wrong, steps, ..LineagePlan::default() })
     }

@@ -11,7 +11,7 @@ use super::mend::{Mending, Text, holds_key, mend};
 use super::step::Step;
 use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files::{self, Attributes};
-use crate::store::in_use::InUse;
+use crate::store::in_use::{InUse, real};
 use crate::store::links::{Link, LiveLinks};
 use crate::store::recover::{Decision, Found};
 use crate::store::switch::lags_behind;
@@ -29,7 +29,7 @@ pub(super) struct LineagePlan {
     pub(super) wrong: Option<(FindingCode, String)>,
     /// What is done about that, in this order.
     pub(super) steps: Vec<Step>,
-    /// Why nothing is done.
+    /// What its owner has to do, since nothing is done.
     pub(super) stuck: Option<String>,
     /// What else was found, with what is done about it.
     pub(super) more: Vec<(Finding, Option<Step>)>,
@@ -41,8 +41,15 @@ impl LineagePlan {
     /// Nothing is done, because of this.
     pub(super) fn stuck(code: FindingCode, why: impl Into<String>) -> Self {
         let why = why.into();
-        Self { wrong: Some((code, why.clone())), stuck: Some(why), ..Self::default() }
+        Self { stuck: Some(nothing_fits(&why)), wrong: Some((code, why)), ..Self::default() }
     }
+}
+
+/// The cure where nothing that is stored can take the place of what is damaged.
+pub(super) fn nothing_fits(why: &str) -> String {
+    format!(
+        "restore the files from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again: nothing that is stored can take its place ({why})"
+    )
 }
 
 /// What a plan is made from.
@@ -57,6 +64,13 @@ impl Planner<'_> {
     /// Looks at a lineage.
     pub(super) fn lineage(&self, name: &LineageName, conf: &RenewalConf) -> Result<LineagePlan, StoreError> {
         let Some(live) = LiveLinks::read(self.store.paths(), name, conf)? else { return Ok(LineagePlan::default()) };
+        if let Some(first) = self.led_by_another(name, &live)? {
+            let conf = self.shown(&self.store.paths().conf(name));
+            let cure = format!(
+                "it is put right with {first}, whose live links it names too; remove {conf} if {first} is the certificate that you want"
+            );
+            return Ok(LineagePlan { stuck: Some(cure), ..LineagePlan::default() });
+        }
         let copies: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| *live.link(*kind) == Link::Other).collect();
         for kind in &copies {
             if !files::lstat(live.path(*kind))?.is_some_and(|meta| meta.is_file()) {
@@ -75,6 +89,21 @@ impl Planner<'_> {
         }
         let found = Found::read(live, archive)?;
         self.versions(name, found, read)
+    }
+
+    /// The lineage that is put right in place of this one, where several confs name the same live links, such as a copy of
+    /// a conf that was kept in `renewal/`: the one that the folder is named after, else the first.
+    pub(super) fn led_by_another(&self, name: &LineageName, live: &LiveLinks) -> Result<Option<String>, StoreError> {
+        for dir in Kind::ALL.iter().filter_map(|kind| live.path(*kind).parent()) {
+            let Some(dir) = real(dir)? else { continue };
+            let confs = self.in_use.confs_leading_into(&dir);
+            let namesake = dir.file_name().filter(|folder| confs.contains(folder));
+            let first = namesake.or_else(|| confs.first().copied());
+            if let Some(first) = first.filter(|first| *first != name.as_str()) {
+                return Ok(Some(first.to_string_lossy().into_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// The links with the directory of their versions. Where they lead nowhere, or not into one directory, they are taken
@@ -187,7 +216,7 @@ impl Planner<'_> {
                     let code = *code;
                     decision = Decision::GoForward { version, leaf: Box::new(leaf), code };
                 }
-                None => plan.stuck = Some(why.clone()),
+                None => plan.stuck = Some(nothing_fits(why)),
             }
         }
         let leave = matches!(decision, Decision::Leave | Decision::Stuck { .. });

@@ -8,8 +8,11 @@ use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
 use crate::store::Kind;
-use crate::store::version_texts::{UnfitError, VersionTexts};
+use crate::store::version_texts::{RUN_TOGETHER, UnfitError, VersionTexts};
 use crate::{Certificate, KeyMath, PrivateKey};
+
+/// How a certificate in PEM ends.
+const END: &[u8] = b"-----END CERTIFICATE-----";
 
 /// The content of a file; none when it is missing or cannot be read.
 pub(super) type Text = Option<Zeroizing<Vec<u8>>>;
@@ -43,12 +46,14 @@ pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn Ke
         }
     };
     // What fullchain says comes first: it is what most servers send.
-    let from_fullchain =
-        fullchain.as_ref().and_then(|text| split(text).map(|[cert, chain]| [cert, chain, text.clone()]));
-    let from_parts = cert.as_ref().zip(chain.as_ref()).map(|(cert, chain)| {
-        let joined = Zeroizing::new([cert.as_slice(), chain.as_slice()].concat());
-        [cert.clone(), chain.clone(), joined]
-    });
+    let joined = |cert: Zeroizing<Vec<u8>>, chain: Zeroizing<Vec<u8>>| {
+        let fullchain = Zeroizing::new([cert.as_slice(), chain.as_slice()].concat());
+        [cert, chain, fullchain]
+    };
+    let from_fullchain = fullchain.as_ref().and_then(|text| split(&on_lines_of_their_own(text)));
+    let from_fullchain = from_fullchain.map(|[cert, chain]| joined(cert, chain));
+    let from_parts = cert.as_ref().zip(chain.as_ref());
+    let from_parts = from_parts.map(|(cert, chain)| joined(on_lines_of_their_own(cert), on_lines_of_their_own(chain)));
     let mut mended: Option<(Certificate, VersionTexts)> = None;
     for [cert, chain, fullchain] in from_fullchain.into_iter().chain(from_parts) {
         for key in key.iter().chain(keys) {
@@ -84,9 +89,26 @@ fn is_about_the_key(error: &UnfitError) -> bool {
     matches!(error, UnfitError::Key(_) | UnfitError::Verify(VerifyError::KeyMismatch | VerifyError::KeyMath(_)))
 }
 
+/// The same with a line end behind each certificate. Where an editor took the last one of `cert.pem` away, `chain.pem`
+/// would go on in the same line, which OpenSSL cannot read.
+fn on_lines_of_their_own(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+    let mut rest = text;
+    while let Some(at) = memchr::memmem::find(rest, RUN_TOGETHER) {
+        let (before, after) = rest.split_at(at + END.len());
+        out.extend_from_slice(before);
+        out.push(b'\n');
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    if out.ends_with(END) {
+        out.push(b'\n');
+    }
+    out
+}
+
 /// The first certificate of a PEM text, and the rest of it.
 fn split(fullchain: &[u8]) -> Option<[Zeroizing<Vec<u8>>; 2]> {
-    const END: &[u8] = b"-----END CERTIFICATE-----";
     let end = fullchain.windows(END.len()).position(|window| window == END)? + END.len();
     let line = fullchain.get(end..)?.iter().position(|octet| *octet == b'\n')? + 1;
     let (cert, chain) = fullchain.split_at(end + line);

@@ -115,20 +115,28 @@ impl LockedStore {
             (Some(_), None) => false,
         };
         let mut failed = Vec::new();
+        // What was wrong may look different after the steps before one that failed; it is not put right.
+        let mut undone: Vec<(Option<LineageName>, Repair)> = Vec::new();
         let mut made_live = Vec::new();
         let mut planned: Vec<Diagnosis> = Vec::new();
         let mut saved = Saved::new(self, now);
         // What certkit itself was interrupted in comes first: its temporary files are not damage.
         let interrupted = RepairPlan::of(self.store(), math, now)?;
+        let mut unfinished = BTreeSet::new();
         for name in interrupted.commits.iter().filter(|name| concerned(Some(name))) {
             match self.finish_commit(name, math, now) {
                 Ok(done) => {
                     made_live.extend(done.and_then(|done| done.made_live).map(|version| (name.clone(), version)));
                 }
-                Err(error) => failed.push(cannot(&error)),
+                Err(error) => {
+                    failed.push(cannot(&error));
+                    unfinished.insert(name);
+                }
             }
         }
-        let of_commit = |one: &Diagnosis| one.name.as_ref().is_some_and(|name| interrupted.commits.contains(name));
+        let of_commit = |one: &Diagnosis| {
+            one.name.as_ref().is_some_and(|name| interrupted.commits.contains(name) && !unfinished.contains(name))
+        };
         planned.extend(interrupted.diagnoses.iter().filter(|one| one.repair.is_some() && of_commit(one)).cloned());
         planned.retain(|one| concerned(one.name.as_ref()));
         // What is behind a damaged conf or link is seen once that is repaired.
@@ -147,6 +155,7 @@ impl LockedStore {
                         Ok(version) => made_live.extend(job.name.clone().zip(version)),
                         Err(error) => {
                             failed.push(cannot(&error));
+                            undone.push((job.name.clone(), job.repair.clone()));
                             break;
                         }
                     }
@@ -156,7 +165,10 @@ impl LockedStore {
         let mut left = self.store().diagnose(math, now)?;
         left.retain(|diagnosis| concerned(diagnosis.name.as_ref()));
         let is_left = |one: &Diagnosis| left.iter().any(|other| other.finding == one.finding);
-        let repaired = planned.into_iter().filter(|one| !is_left(one)).collect();
+        let is_undone = |one: &Diagnosis| {
+            undone.iter().any(|(name, repair)| *name == one.name && Some(repair) == one.repair.as_ref())
+        };
+        let repaired = planned.into_iter().filter(|one| !is_left(one) && !is_undone(one)).collect();
         Ok(RepairReport { repaired, left, failed, saved: saved.into_dir(), made_live })
     }
 }

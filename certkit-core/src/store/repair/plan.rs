@@ -26,6 +26,8 @@ const OF_LINKS: [FindingCode; 5] = [
 pub(super) struct Job {
     pub(super) name: Option<LineageName>,
     pub(super) steps: Vec<Step>,
+    /// The same as the diagnoses tell it.
+    pub(super) repair: Repair,
 }
 
 /// All that is wrong, and what is done about it.
@@ -103,10 +105,16 @@ impl RepairPlan {
     pub(super) fn add(&mut self, store: &Store, finding: Finding, name: Option<&LineageName>, step: Option<Step>) {
         let mut diagnosis = Diagnosis::new(finding, name);
         if let Some(step) = step {
-            diagnosis.repair = Some(in_words(std::slice::from_ref(&step), store.paths()));
-            self.jobs.push(Job { name: name.cloned(), steps: vec![step] });
+            diagnosis.repair = Some(self.push(store, name, vec![step]));
         }
         self.diagnoses.push(diagnosis);
+    }
+
+    /// Another job, in words.
+    fn push(&mut self, store: &Store, name: Option<&LineageName>, steps: Vec<Step>) -> Repair {
+        let repair = in_words(&steps, store.paths());
+        self.jobs.push(Job { name: name.cloned(), steps, repair: repair.clone() });
+        repair
     }
 
     fn lineage(&mut self, planner: &Planner<'_>, name: &LineageName) -> Result<(), StoreError> {
@@ -185,26 +193,18 @@ impl RepairPlan {
         steps: Vec<Step>,
         stuck: Option<String>,
     ) {
-        let repair = (!steps.is_empty()).then(|| in_words(&steps, store.paths()));
-        if !steps.is_empty() {
-            self.jobs.push(Job { name: Some(name.clone()), steps });
-        }
-        let cure = stuck.map(|why| {
-            format!(
-                "restore the files from a backup, or remove the certificate (certkit delete --cert-name NAME) and obtain it again: nothing that is stored can take its place ({why})"
-            )
-        });
+        let repair = (!steps.is_empty()).then(|| self.push(store, Some(name), steps));
         let mut any = false;
         for told in self.told(name, &OF_LINKS) {
             any = true;
             told.repair.clone_from(&repair);
-            if let Some(cure) = &cure {
+            if let Some(cure) = &stuck {
                 told.finding = told.finding.clone().with_cure(cure);
             }
         }
         if let Some((code, why)) = wrong.filter(|_| !any) {
             let mut finding = Finding::new(code, name.as_str(), why);
-            if let Some(cure) = cure {
+            if let Some(cure) = stuck {
                 finding = finding.with_cure(cure);
             }
             self.diagnoses.push(Diagnosis { repair, ..Diagnosis::new(finding, Some(name)) });
@@ -212,14 +212,9 @@ impl RepairPlan {
     }
 
     fn repair_of(&mut self, store: &Store, name: &LineageName, code: FindingCode, step: Step) {
-        let repair = in_words(std::slice::from_ref(&step), store.paths());
-        let mut any = false;
-        for told in self.told(name, &[code]) {
-            any = true;
-            told.repair = Some(repair.clone());
-        }
-        if any {
-            self.jobs.push(Job { name: Some(name.clone()), steps: vec![step] });
+        if self.told(name, &[code]).next().is_some() {
+            let repair = self.push(store, Some(name), vec![step]);
+            self.told(name, &[code]).for_each(|told| told.repair = Some(repair.clone()));
         }
     }
 

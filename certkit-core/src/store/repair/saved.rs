@@ -1,13 +1,15 @@
 //! `certkit/saved/DATE/`: what a repair changes or removes, as it was before, under its path in the config dir.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
 use crate::store::files::{self, Attributes};
+use crate::store::targets::absolute;
 use crate::store::{LockedStore, StoreError};
 
 /// So many repairs are told apart within a second.
@@ -21,11 +23,13 @@ pub(super) struct Saved<'s> {
     store: &'s LockedStore,
     now: DateTime<Utc>,
     dir: Option<PathBuf>,
+    /// What was saved, `..` resolved by name.
+    done: BTreeSet<PathBuf>,
 }
 
 impl<'s> Saved<'s> {
     pub(super) fn new(store: &'s LockedStore, now: DateTime<Utc>) -> Self {
-        Self { store, now, dir: None }
+        Self { store, now, dir: None, done: BTreeSet::new() }
     }
 
     /// Where it is; none when nothing was saved.
@@ -33,7 +37,8 @@ impl<'s> Saved<'s> {
         self.dir
     }
 
-    /// Saves a file, a link or a folder, durably. What is not there needs no saving.
+    /// Saves a file, a link or a folder, durably. What is not there needs no saving, and what was saved before is not saved
+    /// again: what an earlier step of the repair made of it is not what its owner had.
     pub(super) fn save(&mut self, path: &Path) -> Result<(), StoreError> {
         self.save_below(path, 0)
     }
@@ -47,11 +52,16 @@ impl<'s> Saved<'s> {
 
     fn save_below(&mut self, path: &Path, depth: usize) -> Result<(), StoreError> {
         let Some(meta) = files::lstat(path)? else { return Ok(()) };
-        let to = self.place(path)?;
+        let refused = |why| StoreError::new("save", path, std::io::Error::other(why));
+        // The rest of the path may lead through links; where the copy lies must not.
+        let by_name = absolute(path)?;
+        if self.done.contains(&by_name) {
+            return Ok(());
+        }
+        let to = self.place(&by_name)?.ok_or_else(|| refused("its path cannot be one in a folder"))?;
         if meta.is_dir() {
             if depth >= MAX_DEPTH {
-                let error = std::io::Error::other("there are too many folders in each other");
-                return Err(StoreError::new("save", path, error));
+                return Err(refused("there are too many folders in each other"));
             }
             files::ensure_own_dir(&self.store.paths().own_dir(), &to)?;
             for name in files::list(path)?.unwrap_or_default() {
@@ -59,29 +69,36 @@ impl<'s> Saved<'s> {
             }
             return Ok(());
         }
+        if files::exists(&to)? {
+            return Err(refused("its copy would take the place of another"));
+        }
         if meta.is_symlink() {
             let target = fs::read_link(path).map_err(|error| StoreError::new("read", path, error))?;
-            files::remove_file(&to)?;
             symlink(target, &to).map_err(|error| StoreError::new("create", &to, error))?;
-            return files::sync_parent(&to);
+            files::sync_parent(&to)?;
+        } else {
+            let content = Zeroizing::new(files::read(path)?);
+            let mode = if holds_secret(path, &content) { 0o600 } else { meta.mode() & 0o777 };
+            files::replace(&to, &content, &Attributes::mode(mode).owned_like(path))?;
         }
-        let content = Zeroizing::new(files::read(path)?);
-        let mode = if holds_secret(path, &content) { 0o600 } else { meta.mode() & 0o777 };
-        files::replace(&to, &content, &Attributes::mode(mode).owned_like(path))
+        self.done.insert(by_name);
+        Ok(())
     }
 
-    /// The path under which it is saved, in folders that exist.
-    fn place(&mut self, path: &Path) -> Result<PathBuf, StoreError> {
-        let dir = self.dir()?;
-        let relative = match path.strip_prefix(&self.store.paths().config_dir) {
+    /// The path under which it is saved, in folders that exist; none when it would lead out of them.
+    fn place(&mut self, path: &Path) -> Result<Option<PathBuf>, StoreError> {
+        let relative = match path.strip_prefix(absolute(&self.store.paths().config_dir)?) {
             Ok(inside) => inside.to_owned(),
             Err(_) => Path::new("outside").join(path.strip_prefix("/").unwrap_or(path)),
         };
-        let to = dir.join(relative);
+        if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+            return Ok(None);
+        }
+        let to = self.dir()?.join(relative);
         if let Some(parent) = to.parent() {
             files::ensure_own_dir(&self.store.paths().own_dir(), parent)?;
         }
-        Ok(to)
+        Ok(Some(to))
     }
 
     fn dir(&mut self) -> Result<PathBuf, StoreError> {

@@ -117,6 +117,55 @@ fn a_conf_that_stops_certbot_for_all_certificates_is_completed() {
     repair(dir.path());
 }
 
+#[test]
+fn a_copy_of_a_conf_that_was_kept_beside_it_does_not_cost_the_copy_of_a_key() {
+    for kept in ["a.example.org-old", "a.example.org.bak", "zz"] {
+        let dir = laid(&["v1", "v2"]);
+        fs::copy(conf(dir.path()), dir.path().join(format!("renewal/{kept}.conf"))).unwrap();
+        let link = live(dir.path(), Kind::Privkey);
+        fs::remove_file(&link).unwrap();
+        fs::write(&link, data("v4.key.pem")).unwrap();
+        chmod(&link, 0o600);
+        let copy = LineageName::new(kept).unwrap();
+        for one in diagnose(dir.path()) {
+            assert_eq!(one.repair.is_some(), one.name == Some(name()), "{kept}: {one:#?}");
+            let cure = format!("remove renewal/{kept}.conf if a.example.org is the certificate that you want");
+            assert!(one.name != Some(copy.clone()) || one.finding.cure().contains(&cure), "{kept}: {one:#?}");
+        }
+        let report = repair(dir.path());
+        assert_eq!(report.made_live, [(name(), Version(2))], "{kept}");
+        let key = saved(&report, "live/a.example.org/privkey.pem");
+        assert_eq!(fs::read_to_string(key).unwrap(), data("v4.key.pem"), "{kept}");
+    }
+}
+
+#[test]
+fn an_empty_conf_beside_another_for_the_same_links_is_not_written_anew() {
+    let dir = laid(&["v1", "v2"]);
+    fs::rename(conf(dir.path()), dir.path().join("renewal/a.example.org.bak.conf")).unwrap();
+    fs::write(conf(dir.path()), "").unwrap();
+    let report = repair(dir.path());
+    assert!(report.repaired.is_empty() && report.saved.is_none(), "{report:#?}");
+    let of_name = |one: &&Diagnosis| one.name == Some(name());
+    let cure = report.left.iter().find(of_name).unwrap().finding.cure();
+    assert!(cure.contains("copy that to renewal/a.example.org.conf"), "{cure}");
+}
+
+#[test]
+fn a_conf_that_is_written_twice_is_saved_as_it_was_at_first() {
+    let dir = laid(&["v1", "v2"]);
+    let text = fs::read_to_string(conf(dir.path())).unwrap();
+    let damaged: String =
+        text.lines().filter(|line| !line.starts_with("chain = ")).map(|line| line.to_owned() + "\n").collect();
+    let damaged = damaged.replace("/archive/a.example.org", "/archive/gone");
+    fs::write(conf(dir.path()), &damaged).unwrap();
+    let report = repair(dir.path());
+    assert!(report.is_success(), "{report:#?}");
+    assert_eq!(fs::read_to_string(saved(&report, "renewal/a.example.org.conf")).unwrap(), damaged);
+    let repaired = fs::read_to_string(conf(dir.path())).unwrap();
+    assert!(repaired.contains("\nchain = ") && repaired.contains("/archive/a.example.org\n"), "{repaired}");
+}
+
 /// The config dir that a conf was written for.
 fn text_dir(text: &str) -> &str {
     let line = text.lines().find_map(|line| line.strip_prefix("archive_dir = ")).unwrap();

@@ -51,7 +51,7 @@ fn a_deletion_that_was_interrupted_is_told_as_that_and_ended_without_a_copy_of_t
     assert_eq!(told(&diagnose(dir.path())), [(FindingCode::InterruptedDeletion, true)]);
     let audit = store(dir.path()).audit().unwrap();
     assert_eq!(audit.iter().map(|one| one.code).collect::<Vec<_>>(), [FindingCode::InterruptedDeletion]);
-    let report = repair(dir.path());
+    let report = repair_and_forget(dir.path());
     assert_eq!(report.repaired[0].repair.as_ref().unwrap().steps, ["remove what is left of a.example.org"]);
     assert_eq!((report.left.len(), report.saved), (0, None));
     for path in ["live/a.example.org", "archive/a.example.org", "certkit/deleting/a.example.org"] {
@@ -196,4 +196,17 @@ fn a_repair_that_fails_says_so_and_stops_no_other() {
     assert!(!report.is_success());
     assert_eq!(report.failed[0].code, FindingCode::RepairFailed, "{report:#?}");
     assert_eq!(whole_version(dir.path(), &other).0, Version(2));
+}
+
+#[test]
+fn what_failed_after_its_first_step_is_not_told_as_repaired() {
+    let dir = laid(&["v1", "v2"]);
+    fs::write(archive(dir.path(), Kind::Fullchain, 2), "").unwrap();
+    // The file can be written; that its hooks have to run cannot be noted.
+    fs::create_dir_all(dir.path().join("certkit/commit")).unwrap();
+    let locked = lock(dir.path());
+    let in_the_way = dir.path().join("certkit/commit/.a.example.org.json.certkit-tmp");
+    fs::create_dir_all(in_the_way.join("x")).unwrap();
+    let report = locked.repair(None, &TestMath::default(), now()).unwrap();
+    assert!(!report.failed.is_empty() && report.repaired.is_empty(), "{report:#?}");
 }

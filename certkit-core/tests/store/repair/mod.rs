@@ -52,8 +52,29 @@ fn told(diagnoses: &[Diagnosis]) -> Vec<(FindingCode, bool)> {
     diagnoses.iter().map(|one| (one.finding.code, one.repair.is_some())).collect()
 }
 
-/// Repairs, having seen that looking changes nothing; then once more, which has to find nothing to do.
+/// What a tree holds, wherever it is: the contents of its files and links, but for what certkit had not finished writing.
+fn contents(dir: &Path) -> BTreeSet<Vec<u8>> {
+    let finished = |path: &PathBuf| !path.to_str().unwrap().ends_with(".certkit-tmp");
+    let content = |path: PathBuf| match fs::read_link(&path) {
+        Ok(target) => Some(format!("-> {}", target.display()).into_bytes()),
+        Err(_) => path.is_file().then(|| fs::read(&path).unwrap()),
+    };
+    walk(dir).into_iter().filter(finished).filter_map(content).collect()
+}
+
+/// Repairs, having seen that looking changes nothing; then once more, which has to find nothing to do. Whatever the tree
+/// held is still somewhere in it.
 fn repair(dir: &Path) -> RepairReport {
+    let before = contents(dir);
+    let report = repair_and_forget(dir);
+    let after = contents(dir);
+    let lost: Vec<_> = before.difference(&after).map(|content| String::from_utf8_lossy(content)).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}\n{report:#?}");
+    report
+}
+
+/// The same, where something is meant to be lost.
+fn repair_and_forget(dir: &Path) -> RepairReport {
     let before = snapshot(dir);
     let planned = diagnose(dir);
     assert_eq!(snapshot(dir), before, "looking changed something");

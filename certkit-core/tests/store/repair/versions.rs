@@ -86,3 +86,36 @@ fn what_is_sent_to_clients_decides_where_files_disagree() {
     let issuers = data("intermediate.pem") + &data("root.pem");
     assert_eq!(fs::read_to_string(archive(dir.path(), Kind::Chain, 1)).unwrap(), issuers);
 }
+
+#[test]
+fn a_line_end_that_is_missing_does_not_run_two_certificates_together() {
+    let file = |dir: &tempfile::TempDir, kind| archive(dir.path(), kind, 1);
+    let (cert, issuer) = (data("v2.cert.pem"), data("intermediate.pem"));
+    let glued = format!("{}{issuer}", cert.trim_end());
+    // OpenSSL reads cert.pem without its last line end, and no line with two certificates in it.
+    for (cert_now, fullchain) in [
+        (cert.trim_end(), String::new()),
+        (cert.trim_end(), glued.clone()),
+        (cert.as_str(), glued.clone()),
+        ("", glued.clone()),
+    ] {
+        let dir = laid(&["v2"]);
+        fs::write(file(&dir, Kind::Cert), cert_now).unwrap();
+        fs::write(file(&dir, Kind::Fullchain), &fullchain).unwrap();
+        let report = repair(dir.path());
+        assert!(report.is_success(), "{report:#?}");
+        assert_eq!(fs::read_to_string(file(&dir, Kind::Fullchain)).unwrap(), format!("{cert}{issuer}"));
+        assert_eq!(fs::read_to_string(file(&dir, Kind::Cert)).unwrap(), cert);
+    }
+    // Among issuers as well; and a version that no server could load does not go live.
+    let dir = laid(&["v1", "v2"]);
+    let issuers = format!("{}{}", issuer.trim_end(), data("root.pem"));
+    fs::write(archive(dir.path(), Kind::Chain, 2), &issuers).unwrap();
+    fs::write(archive(dir.path(), Kind::Fullchain, 2), format!("{cert}{issuers}")).unwrap();
+    point_links(dir.path(), &name(), 1);
+    let recovered = lock(dir.path()).recover(&TestMath::default(), now()).unwrap();
+    assert!(recovered.iter().all(|one| one.made_live.is_none()), "{recovered:?}");
+    repair(dir.path());
+    let fullchain = fs::read_to_string(live(dir.path(), Kind::Fullchain)).unwrap();
+    assert_eq!(fullchain, format!("{cert}{issuer}{}", data("root.pem")));
+}
