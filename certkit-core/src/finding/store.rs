@@ -97,7 +97,7 @@ pub(super) const INTERRUPTED_SWITCH: Words = Words {
 pub(super) const LEFT_OVER: Words = Words {
     severity: Severity::Notice,
     what: "an interrupted run left files that belong to nothing",
-    why: "they are in nobody's way, but may hold a key",
+    why: "they may hold a key, or say that a certificate is to be deleted; otherwise they are in nobody's way",
     cure: "certkit fsck --repair",
 };
 

@@ -53,6 +53,11 @@ impl RepairPlan {
                 FindingCode::StateDamaged | FindingCode::LiveWithoutConf | FindingCode::ArchiveWithoutConf => {
                     plan.of_a_path(store, finding, name, path)?;
                 }
+                FindingCode::LeftOver if path.is_some() => {
+                    let why = ", so that nothing of this certificate is deleted";
+                    let step = Step::TakeAway { paths: path.into_iter().collect(), why };
+                    plan.add(store, finding, name, Some(step));
+                }
                 FindingCode::InterruptedDeletion => {
                     let folders = |name| [store.paths().live(name), store.paths().archive(name)];
                     let step = name.map(|name| Step::FinishDeletion {

@@ -73,11 +73,15 @@ fn the_next_run_ends_a_deletion_and_does_not_call_it_a_commit() {
 #[test]
 fn a_certificate_that_was_obtained_again_is_not_taken_for_a_deleted_one() {
     let dir = laid(&["v1"]);
+    let text = fs::read(conf(dir.path())).unwrap();
     killed_while_deleting(dir.path());
-    let again = laid(&["v1"]);
-    fs::copy(conf(again.path()), conf(dir.path())).unwrap();
-    assert!(!told(&diagnose(dir.path())).iter().any(|(code, _)| *code == FindingCode::InterruptedDeletion));
-    lock(dir.path()).repair(None, &TestMath::default(), now()).unwrap();
+    fs::write(conf(dir.path()), text).unwrap();
+    assert_eq!(told(&diagnose(dir.path())), [(FindingCode::LeftOver, true)]);
+    let report = repair(dir.path());
+    assert!(report.is_success() && !dir.path().join("certkit/deleting/a.example.org").exists(), "{report:#?}");
+    // Nor when its owner takes the conf away afterwards.
+    fs::remove_file(conf(dir.path())).unwrap();
+    lock(dir.path()).recover(&TestMath::default(), now()).unwrap();
     assert!(dir.path().join("archive/a.example.org/privkey1.pem").exists());
 }
 
