@@ -41,6 +41,9 @@ pub use forecast::{
     AssumedLifetime, Forecast, ForecastDay, ForecastLimit, ForecastRenewal, Obstacle, forecast, obstacles,
 };
 
+mod hindrance;
+pub use hindrance::Hindrance;
+
 mod identifier;
 pub use identifier::{DnsName, Identifier, IdentifierError, IdentifierSet};
 

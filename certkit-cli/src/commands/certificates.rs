@@ -102,7 +102,8 @@ fn usable(store: &Store, lineage: &Lineage, now: DateTime<Utc>, findings: &mut V
         ..Listed::default()
     };
     let broken = |reason: BrokenReason| {
-        Box::new(Broken { conf_path: lineage.conf_path().to_owned(), reason: reason.to_string() })
+        let hindrance = reason.hindrance();
+        Box::new(Broken { conf_path: lineage.conf_path().to_owned(), reason: reason.to_string(), hindrance })
     };
     match lineage.checked_certificate(Some(&AwsLcKeyMath::new())) {
         Ok((certificate, checked)) => {
@@ -137,7 +138,11 @@ fn unusable(broken: BrokenLineage) -> Listed {
     Listed {
         elsewhere: Some(Box::new(Kind::ALL.map(path))),
         is_test: broken.conf.as_ref().is_some_and(is_test),
-        broken: Some(Box::new(Broken { reason: broken.reason.to_string(), conf_path: broken.conf_path })),
+        broken: Some(Box::new(Broken {
+            reason: broken.reason.to_string(),
+            hindrance: broken.reason.hindrance(),
+            conf_path: broken.conf_path,
+        })),
         name: broken.name.into(),
         ..Listed::default()
     }

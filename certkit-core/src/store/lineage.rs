@@ -12,7 +12,9 @@ use super::shared::Shared;
 use super::targets;
 use super::usual_links::OpenFolders;
 use super::{ConfError, Kind, RenewalConf, Store, StoreError, files};
-use crate::{Certificate, Chain, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version};
+use crate::{
+    Certificate, Chain, Hindrance, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version,
+};
 
 /// A lineage whose conf and live links can be used. The certificate files are read when asked for.
 #[derive(Clone, Debug)]
@@ -141,8 +143,14 @@ impl BrokenReason {
     /// Whether nothing is known but that a file cannot be read for now, for want of rights or by a failing disk: what it
     /// holds may be well. Unlike damage and absence that is no reason to put something else in its place.
     pub fn is_unknown(&self) -> bool {
-        let is_known = |error: &StoreError| files::is_damage(&error.source) || files::is_absence(&error.source);
-        matches!(self, Self::Unreadable(error) if !is_known(error))
+        self.hindrance().is_some()
+    }
+
+    /// What keeps it from being read, where nothing else is known ([`BrokenReason::is_unknown`]).
+    pub fn hindrance(&self) -> Option<Hindrance> {
+        let Self::Unreadable(error) = self else { return None };
+        let is_known = files::is_damage(&error.source) || files::is_absence(&error.source);
+        (!is_known).then(|| Hindrance::of(&error.source).unwrap_or(Hindrance::Below))
     }
 }
 
