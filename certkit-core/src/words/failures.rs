@@ -35,7 +35,7 @@ pub fn broken_cure(reason: &str, hindrance: Option<Hindrance>) -> &'static str {
 pub fn failure_cure(failure: &Failure) -> &'static str {
     match failure.class {
         FailureClass::Settings if failure.detail.contains("only be validated with dns-01") => FindingCode::DNS_BY_HOOKS,
-        _ => failure.hindrance.map_or(failure.cure(), Hindrance::cure),
+        _ => failure.hindrance.map_or_else(|| failure.cure(), Hindrance::cure),
     }
 }
 
