@@ -201,3 +201,15 @@ fn a_repair_that_fails_says_so_and_stops_no_other() {
     assert_eq!(report.failed[0].code, FindingCode::RepairFailed, "{report:#?}");
     assert_eq!(whole_version(dir.path(), &other).0, Version(2));
 }
+
+#[test]
+fn a_key_that_was_copied_into_live_for_everybody_is_told() {
+    let dir = laid(&["v1"]);
+    let key = live(dir.path(), Kind::Privkey);
+    let content = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    fs::write(&key, content).unwrap();
+    chmod(&key, 0o644);
+    let told = told(&diagnose(dir.path()));
+    assert!(told.contains(&(FindingCode::PrivateKeyReadable, true)), "{told:?}");
+}
