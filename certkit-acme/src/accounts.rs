@@ -46,8 +46,7 @@ pub struct Saved {
 /// certbot's choice: the account that the conf or `--account` names, which must exist (`wanted`); else the only one of
 /// this CA; several without a wish are a failure that lists them. Reads the store: call it on a blocking thread.
 pub fn choose_account(store: &Store, directory: &AcmeUrl, wanted: Option<&str>) -> Result<Choice, Failure> {
-    let (accounts, findings) =
-        store.accounts(directory).map_err(|error| Failure::new(FailureClass::Store, error.to_string()))?;
+    let (accounts, findings) = store.accounts(directory).map_err(|error| error.failure())?;
     if let Some(wanted) = wanted {
         let found = accounts.into_iter().find(|account| account.id == wanted);
         return found.map(Choice::Account).ok_or_else(|| {
@@ -196,7 +195,7 @@ impl From<AccountError> for Failure {
                 Self::new(reason.class, error.to_string()).with_retry(reason.retry)
             }
             AccountError::KeysUnknown { .. } => Self::new(FailureClass::AccountUnknown, error.to_string()),
-            AccountError::Store(error) => Self::new(FailureClass::Store, error.to_string()),
+            AccountError::Store(error) => error.failure(),
         }
     }
 }

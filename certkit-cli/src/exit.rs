@@ -163,9 +163,9 @@ impl From<RunError> for CommandError {
             RunError::Transport(error) => error.into(),
             RunError::Failed(failure) => failure.into(),
             RunError::Settings(error) => error.into(),
-            broken @ RunError::Broken { .. } => {
+            ref broken @ RunError::Broken { hindrance, .. } => {
                 let text = broken.to_string();
-                Self::failed(escape(&text)).with_cure(words::broken_cure(&text))
+                Self::failed(escape(&text)).with_cure(words::broken_cure(&text, hindrance))
             }
             made @ RunError::MadeMeanwhile(_) => Self::failed(escape(&made.to_string()))
                 .with_cure("nothing was ordered; run the same command again: it goes by what is stored now"),
@@ -198,7 +198,10 @@ impl From<BrokenLineage> for CommandError {
             broken.name,
             escape(&broken.reason.to_string())
         ))
-        .with_cure(words::cure_for(words::broken_cure(&broken.reason.to_string()), &escape(&broken.name)))
+        .with_cure(words::cure_for(
+            words::broken_cure(&broken.reason.to_string(), broken.reason.hindrance()),
+            &escape(&broken.name),
+        ))
     }
 }
 

@@ -152,7 +152,10 @@ fn is_temporary(path: &Path) -> bool {
 #[test]
 fn nothing_is_ordered_when_there_is_no_room_for_the_result() {
     let world = World::start(Path::new(env!("CARGO_BIN_EXE_certkit")));
-    assert!(space::can_mount(), "this machine refuses mounts: run the tests as root, in a container with CAP_SYS_ADMIN");
+    assert!(
+        space::can_mount(),
+        "this machine refuses mounts: run the tests as root, in a container with CAP_SYS_ADMIN"
+    );
     for operation in [Operation::FirstSave, Operation::Renewal] {
         for room in
             [Room::Pages(0), Room::Pages(9), Room::Pages(30), Room::Inodes(0), Room::Inodes(12), Room::Inodes(30)]

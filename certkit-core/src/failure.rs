@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{Identifier, IdentifierSet};
+use crate::{Hindrance, Identifier, IdentifierSet};
 
 /// A failed step. State keeps the codes; the words for them stand in this file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Failure {
     pub per_identifier: Vec<IdentifierFailure>,
     /// What happened, in a sentence fragment, escaped and at most [`Failure::MAX_DETAIL_CHARS`] long.
     pub detail: String,
+    /// What kept something from being read or written, where that was it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hindrance: Option<Hindrance>,
 }
 
 /// The kinds of failure, each with its own consequence.
@@ -128,7 +131,15 @@ impl Failure {
             problem: None,
             per_identifier: Vec::new(),
             detail: clean(detail.as_ref()),
+            hindrance: None,
         }
+    }
+
+    /// The same with what kept something from being read or written.
+    #[must_use]
+    pub fn with_hindrance(mut self, hindrance: Option<Hindrance>) -> Self {
+        self.hindrance = hindrance;
+        self
     }
 
     /// The same with another retry rule.

@@ -41,6 +41,9 @@ pub use forecast::{
     AssumedLifetime, Forecast, ForecastDay, ForecastLimit, ForecastRenewal, Obstacle, forecast, obstacles,
 };
 
+mod hindrance;
+pub use hindrance::Hindrance;
+
 mod identifier;
 pub use identifier::{DnsName, Identifier, IdentifierError, IdentifierSet};
 
@@ -59,6 +62,9 @@ pub use notice::{
 };
 
 mod pem_block;
+
+#[cfg(feature = "store")]
+mod pem_strict;
 
 mod plan;
 pub use plan::{HeldBy, Outlook, Plan, PlanEntry, PlanInput, Step, decide, plan};

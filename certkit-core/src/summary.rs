@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Cadence, DueReason};
 use crate::notice::grace;
 use crate::state::{DeployTarget, EndpointMemory, LineageState, ServedLeaf, Serving};
+use crate::words::broken_cure;
 use crate::{
-    Certificate, Endpoint, FindingCode, HeldBy, IdentifierSet, PlanEntry, PlanInput, Step, Validity, ValidityStatus,
+    Certificate, Endpoint, FindingCode, HeldBy, Hindrance, IdentifierSet, PlanEntry, PlanInput, Step, Validity,
+    ValidityStatus,
 };
 
 /// How a certificate is.
@@ -46,6 +48,8 @@ pub struct BrokenSummary {
     pub reason: String,
     /// Whether nothing but its own settings (`certkit/lineages/NAME.toml`) stand in the way.
     pub by_settings: bool,
+    /// What keeps it from being read, where that is all that is known: it may be well.
+    pub hindrance: Option<Hindrance>,
     /// What to do about it, where that is known better than by the reason.
     pub exact_cure: Option<String>,
 }
@@ -225,11 +229,20 @@ impl Summary {
             certificate: None,
             conditions: std::iter::once(first).chain(expired.then_some(Condition::Expired)).collect(),
             planned: None,
-            broken: Some(BrokenSummary { reason: reason.into(), by_settings, exact_cure: None }),
+            broken: Some(BrokenSummary { reason: reason.into(), by_settings, hindrance: None, exact_cure: None }),
             fullchain: None,
             targets: Vec::new(),
             endpoints: Vec::new(),
         }
+    }
+
+    /// The same for a lineage of which nothing is known but what keeps it from being read.
+    #[must_use]
+    pub fn hindered_by(mut self, hindrance: Option<Hindrance>) -> Self {
+        if let Some(broken) = &mut self.broken {
+            broken.hindrance = hindrance;
+        }
+        self
     }
 
     /// The same with what its endpoints were found to serve, at `now`.
@@ -309,18 +322,10 @@ impl Summary {
 impl BrokenSummary {
     /// What to do about it.
     pub fn cure(&self) -> &str {
-        // EACCES and EPERM, as the standard library writes them.
-        let is_denied = ["(os error 13)", "(os error 1)"].iter().any(|code| self.reason.contains(code));
-        match &self.exact_cure {
-            _ if is_denied => FindingCode::Unreadable.cure(),
-            Some(cure) => cure,
-            None if self.by_settings => FindingCode::SettingsUnusable.cure(),
-            None if self.reason.starts_with("the renewal configuration cannot be used")
-                && self.reason.contains("line ") =>
-            {
-                "correct the line that the message names"
-            }
-            None => FindingCode::BrokenLineage.cure(),
+        match (&self.exact_cure, self.hindrance) {
+            (Some(cure), _) => cure,
+            (None, None) if self.by_settings => FindingCode::SettingsUnusable.cure(),
+            (None, hindrance) => broken_cure(&self.reason, hindrance),
         }
     }
 }
@@ -400,14 +405,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_renewed_has_the_cure_for_what_stands_in_its_way() {
-        let cure = |reason: &str, by_settings: bool| {
-            Summary::of_broken("x", reason, by_settings, None, now()).broken.unwrap().cure().to_owned()
+        let cure = |reason: &str, by_settings: bool, hindrance| {
+            let summary = Summary::of_broken("x", reason, by_settings, None, now());
+            summary.hindered_by(hindrance).broken.unwrap().cure().to_owned()
         };
-        assert_eq!(cure("/x is empty", false), FindingCode::BrokenLineage.cure());
-        assert_eq!(cure("nobody knows `x`", true), FindingCode::SettingsUnusable.cure());
-        assert_eq!(cure("Permission denied (os error 13)", true), FindingCode::Unreadable.cure());
+        assert_eq!(cure("/x is empty", false, None), FindingCode::BrokenLineage.cure());
+        assert_eq!(cure("nobody knows `x`", true, None), FindingCode::SettingsUnusable.cure());
+        assert_eq!(cure("Permission denied", false, Some(Hindrance::Rights)), FindingCode::Unreadable.cure());
         let line = "the renewal configuration cannot be used: line 3: no value";
-        assert_eq!(cure(line, false), "correct the line that the message names");
+        assert_eq!(cure(line, false, None), "correct the line that the message names");
     }
 
     #[test]

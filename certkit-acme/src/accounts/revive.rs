@@ -172,7 +172,7 @@ impl From<ReviveError> for Failure {
             ReviveError::Caa(_) => Self::new(FailureClass::Network, text),
             ReviveError::Acme(error) => error.into(),
             ReviveError::Account(error) => error.into(),
-            ReviveError::Store(_) => Self::new(FailureClass::Store, text),
+            ReviveError::Store(error) => error.failure(),
         }
     }
 }

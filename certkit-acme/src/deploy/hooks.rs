@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use certkit_core::{Failure, FailureClass, escape};
+use certkit_core::{Failure, FailureClass, Hindrance, escape};
 use rustix::fs::{Access, access};
 
 use crate::command::extended_path;
@@ -44,7 +44,8 @@ impl HookStage {
 /// left to the administrator.
 pub fn directory_hooks(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let unreadable = |error: io::Error| {
-        Failure::new(FailureClass::Store, format!("the hook directory {} cannot be read: {error}", directory.display()))
+        let what = format!("the hook directory {} cannot be read: {error}", directory.display());
+        Failure::new(FailureClass::Store, what).with_hindrance(Hindrance::of(&error))
     };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,

@@ -437,9 +437,9 @@ pub(super) fn verify_failure(error: &VerifyError) -> Failure {
 }
 
 pub(super) fn commit_failure(error: CommitError) -> Failure {
-    let class = match error {
-        CommitError::Conf(_) => FailureClass::Settings,
-        _ => FailureClass::Store,
-    };
-    Failure::new(class, error.to_string())
+    match error {
+        CommitError::Store(error) => error.failure(),
+        CommitError::Conf(_) => Failure::new(FailureClass::Settings, error.to_string()),
+        _ => Failure::new(FailureClass::Store, error.to_string()),
+    }
 }

@@ -40,7 +40,7 @@ fn what_failed(report: &Report) -> String {
     for entry in &report.entries {
         match &entry.outcome {
             Outcome::Failed { failure, .. } => lines.push(format!("{}: {}", entry.name, failure.detail)),
-            Outcome::Broken { reason } => lines.push(format!("{}: {}", entry.name, escape(reason))),
+            Outcome::Broken { reason, .. } => lines.push(format!("{}: {}", entry.name, escape(reason))),
             Outcome::Held { by: certkit_core::HeldBy::Failure(failure), .. } => {
                 lines.push(format!("{}: {}", entry.name, words::remembered(failure)));
             }

@@ -92,9 +92,10 @@ pub(super) fn look(
                 subjects.push(subject);
             }
             Seen::Broken(entry) => {
-                let Outcome::Broken { reason } = &entry.outcome else { continue };
+                let Outcome::Broken { reason, hindrance } = &entry.outcome else { continue };
                 let name = certkit_core::escape(&entry.name).into_owned();
-                known.broken.push((name, Finding::new(FindingCode::BrokenLineage, &entry.name, reason)));
+                let finding = Finding::new(FindingCode::BrokenLineage, &entry.name, reason);
+                known.broken.push((name, finding.hindered_by(*hindrance)));
             }
         }
     }

@@ -8,7 +8,7 @@ use certkit_core::store::{
     CommitError, Committed, ConfPlan, LiveSwitch, LockError, LockedStore, Pending, PendingOrder, Recovered, Store,
     StoreError, VerifiedVersion,
 };
-use certkit_core::{Failure, FailureClass, Finding, KeyMath, LineageName, PrivateKey, Version};
+use certkit_core::{Failure, Finding, KeyMath, LineageName, PrivateKey, Version};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Mode, Observer};
@@ -168,7 +168,7 @@ impl Inventory {
             match &stored {
                 // A state is stored as a whole, and so with what could not be stored before.
                 Ok(()) => self.kept_unrecorded().remove(name),
-                Err(error) => self.kept_unrecorded().insert(name.clone(), store_failure(error)),
+                Err(error) => self.kept_unrecorded().insert(name.clone(), error.failure()),
             };
             stored?;
         }
@@ -247,6 +247,7 @@ pub(super) enum Saving {
 }
 
 /// A store error as the failure of a lineage.
-pub(super) fn store_failure(error: impl std::fmt::Display) -> Failure {
-    Failure::new(FailureClass::Store, error.to_string())
+#[allow(clippy::needless_pass_by_value, reason = "as the end of a chain of results")]
+pub(super) fn store_failure(error: StoreError) -> Failure {
+    error.failure()
 }

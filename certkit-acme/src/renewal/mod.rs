@@ -92,7 +92,7 @@ use std::time::Duration;
 use certkit_core::settings::{Settings, SettingsError};
 use certkit_core::state::Event;
 use certkit_core::store::{LiveSwitch, LockError, SpareMemory, Store, StoreError};
-use certkit_core::{Failure, KeyMath, LineageName};
+use certkit_core::{Failure, Hindrance, KeyMath, LineageName};
 
 use crate::command::CommandSettings;
 use crate::dns::ResolverSettings;
@@ -332,6 +332,8 @@ pub enum RunError {
         name: LineageName,
         /// Why.
         reason: String,
+        /// What keeps it from being read, where that is all that is known.
+        hindrance: Option<Hindrance>,
     },
     /// What was asked for failed.
     #[error(transparent)]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, EndpointMemory, LineageState, Refusal, ServedLeaf};
-use certkit_core::{Failure, Finding, HeldBy, IdentifierSet, LineageName, Version};
+use certkit_core::{Failure, Finding, HeldBy, Hindrance, IdentifierSet, LineageName, Version};
 use chrono::{DateTime, Utc};
 
 use crate::command::CommandOutcome;
@@ -64,6 +64,8 @@ pub enum Outcome {
     Broken {
         /// Why.
         reason: String,
+        /// What keeps it from being read, where that is all that is known.
+        hindrance: Option<Hindrance>,
     },
     /// The version in use was given to targets that did not have it, as far as [`ReportEntry::deploy_pending`] is empty.
     Deployed {

@@ -14,7 +14,7 @@ use super::own_settings::OwnSettings;
 use super::prove::{Proof, Which};
 use super::report::{Outcome, Report};
 use super::run::{hook_dir, line, told};
-use super::subject::Subject;
+use super::subject::{Subject, Unusable};
 use super::{Mode, Renewer, Request, RunError};
 use crate::Stop;
 use crate::blocking::blocking;
@@ -68,19 +68,19 @@ impl Renewer {
         let lineage = match lineage {
             Ok(Some(lineage)) => lineage,
             Ok(None) => return Err(RunError::NoSuchLineage(name.clone())),
-            Err(broken) => return Err(RunError::Broken { name: name.clone(), reason: broken.reason.to_string() }),
+            Err(broken) => return Err(Unusable::from(broken.reason).of(name)),
         };
         inventory.take_state(name, state?.0);
         let old = match to {
             Some(version) => *version,
             None => previous(&lineage)?,
         };
-        let unusable = |reason: String| RunError::Broken { name: name.clone(), reason };
+        let unusable = |reason: String| Unusable::from(reason).of(name);
         let settings = self.effective_settings().await?;
         let own = self.store.lineage_settings(&settings, name).map_err(|error| unusable(error.to_string()))?;
         let own = OwnSettings::resolve(&self.store, own, name, lineage.conf().params().effective_server())
             .map_err(unusable)?;
-        let subject = Subject::read(&lineage, &request, own).map_err(unusable)?;
+        let subject = Subject::read(&lineage, &request, own).map_err(|unusable| unusable.of(name))?;
         let targets = subject.deploy_targets(&self.directory_targets(&request).await);
         let verified = self.verify_old(lineage, old, inventory.now()).await?;
         let not_after = verified.chain().leaf.validity().not_after;

@@ -11,7 +11,7 @@ use certkit_core::{Failure, FailureClass, Finding, FindingCode, LineageName, Out
 use super::attempt::Workshop;
 use super::deploying::Hooks;
 use super::group::Turns;
-use super::inventory::{Inventory, Saving, store_failure};
+use super::inventory::{Inventory, Saving};
 use super::planning::{cadence, input, machine};
 use super::report::{Outcome, Report, ReportEntry};
 use super::select::{Seen, select};
@@ -268,7 +268,7 @@ impl Run<'_> {
                             subjects.push(Arc::from(subject));
                         }
                         // Without its memory a lineage could be ordered again and again. The others go on.
-                        Err(error) => report.entries.push(self.failed(&subject, store_failure(error))),
+                        Err(error) => report.entries.push(self.failed(&subject, error.failure())),
                     }
                 }
                 Seen::Broken(entry) => report.entries.push(*entry),

@@ -7,7 +7,7 @@ use certkit_core::store::{AuthorityKind, BrokenLineage, Kind, Lineage, RenewalCo
 
 use super::own_settings::OwnSettings;
 use super::report::{Outcome, ReportEntry};
-use super::subject::Subject;
+use super::subject::{Subject, Unusable};
 use super::{Request, RunError, Selection};
 
 /// A lineage as it was found.
@@ -37,7 +37,7 @@ pub(super) fn select<'a>(
             Ok(Some(_)) if request.must_be_new => return Err(RunError::MadeMeanwhile(name.clone())),
             Ok(Some(lineage)) => read(&lineage),
             Ok(None) => {
-                let unusable = |reason: String| RunError::Broken { name: name.clone(), reason };
+                let unusable = |reason: String| Unusable::from(reason).of(name);
                 let conf = RenewalConf::new(&request.edits).map_err(|error| unusable(error.to_string()))?;
                 let own = store.lineage_settings(settings, name).map_err(|error| unusable(error.to_string()))?;
                 let server = conf.params().effective_server();
@@ -64,9 +64,7 @@ pub(super) fn select<'a>(
                     postponed: None,
                 }))
             }
-            Err(lineage) => {
-                return Err(RunError::Broken { name: name.clone(), reason: lineage.reason.to_string() });
-            }
+            Err(lineage) => return Err(Unusable::from(lineage.reason).of(name)),
         },
     };
     Ok(Box::new(std::iter::once(one)))
@@ -78,18 +76,19 @@ fn read(store: &Store, lineage: &Lineage, request: &Request, settings: &Settings
         .lineage_settings(settings, lineage.name())
         .map_err(|error| format!("{error}; {}", error.cure()))
         .and_then(|own| OwnSettings::resolve(store, own, lineage.name(), lineage.conf().params().effective_server()));
-    match own.and_then(|own| Subject::read(lineage, request, own)) {
+    match own.map_err(Unusable::from).and_then(|own| Subject::read(lineage, request, own)) {
         Ok(subject) => Seen::Usable(Box::new(subject)),
-        Err(reason) => {
-            Seen::Broken(Box::new(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), reason)))
+        Err(unusable) => {
+            Seen::Broken(Box::new(broken_entry(lineage.name().to_string(), lineage.conf_path().to_owned(), unusable)))
         }
     }
 }
 
 fn broken(lineage: BrokenLineage) -> Seen {
-    Seen::Broken(Box::new(broken_entry(lineage.name, lineage.conf_path, lineage.reason.to_string())))
+    Seen::Broken(Box::new(broken_entry(lineage.name, lineage.conf_path, lineage.reason.into())))
 }
 
-fn broken_entry(name: String, conf_path: PathBuf, reason: String) -> ReportEntry {
-    ReportEntry::new(name, conf_path, Outcome::Broken { reason })
+fn broken_entry(name: String, conf_path: PathBuf, unusable: Unusable) -> ReportEntry {
+    let Unusable { reason, hindrance } = unusable;
+    ReportEntry::new(name, conf_path, Outcome::Broken { reason, hindrance })
 }

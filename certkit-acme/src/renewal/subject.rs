@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use certkit_core::decision::{DueReason, RenewalWish};
 use certkit_core::settings::DeploySetting;
 use certkit_core::state::{DeployTarget, LineageState};
-use certkit_core::store::{AuthorityKind, Kind, Lineage, RenewalConf, StorePaths};
+use certkit_core::store::{AuthorityKind, BrokenReason, Kind, Lineage, RenewalConf, StorePaths};
 use certkit_core::{
-    AcmeUrl, Certificate, Endpoint, Failure, Finding, FindingCode, IdentifierSet, KeyType, LineageName, PrivateKey,
-    Version,
+    AcmeUrl, Certificate, Endpoint, Failure, Finding, FindingCode, Hindrance, IdentifierSet, KeyType, LineageName,
+    PrivateKey, Version,
 };
 use chrono::{DateTime, Utc};
 
 use super::conf_settings::{ProfileWish, authority_kind, key_spec, unusable};
 use super::own_settings::OwnSettings;
 use super::run::hook_dir;
-use super::{Mode, Request, Selection, Urgency};
+use super::{Mode, Request, RunError, Selection, Urgency};
 use crate::challenge::Authenticator;
 use crate::deploy::{HookStage, ServerControl, WebServer, directory_hooks, is_file};
 use crate::keys::KeySpec;
@@ -53,9 +53,34 @@ pub(super) struct Subject {
     pub(super) postponed: Option<Finding>,
 }
 
+/// Why a lineage cannot be renewed at all.
+pub(super) struct Unusable {
+    pub(super) reason: String,
+    /// What keeps it from being read, where that is all that is known.
+    pub(super) hindrance: Option<Hindrance>,
+}
+
+impl Unusable {
+    pub(super) fn of(self, name: &LineageName) -> RunError {
+        RunError::Broken { name: name.clone(), reason: self.reason, hindrance: self.hindrance }
+    }
+}
+
+impl From<String> for Unusable {
+    fn from(reason: String) -> Self {
+        Self { reason, hindrance: None }
+    }
+}
+
+impl From<BrokenReason> for Unusable {
+    fn from(reason: BrokenReason) -> Self {
+        Self { reason: reason.to_string(), hindrance: reason.hindrance() }
+    }
+}
+
 impl Subject {
     /// Reads what is stored of a lineage. An error is the reason why it cannot be renewed at all.
-    pub(super) fn read(lineage: &Lineage, request: &Request, settings: OwnSettings) -> Result<Self, String> {
+    pub(super) fn read(lineage: &Lineage, request: &Request, settings: OwnSettings) -> Result<Self, Unusable> {
         let conf = if request.edits.is_empty() {
             lineage.conf().clone()
         } else {
@@ -65,7 +90,7 @@ impl Subject {
         // certbot 5.8 passes over a live version that no server can use (an empty fullchain, another key) as "not due".
         let dead = match lineage.check_live(None) {
             // An error is not an absence: whoever may not read a certificate would order it at every run.
-            Err(reason) if reason.is_unknown() => return Err(reason.to_string()),
+            Err(reason) if reason.is_unknown() => return Err(reason.into()),
             checked => checked.err().map(|reason| reason.to_string()),
         };
         let (certificate, identifiers) = match (&request.selection, lineage.certificate()) {
@@ -75,17 +100,17 @@ impl Subject {
                 (Some(certificate), identifiers)
             }
             // What is live cannot be read: the newest version that can tells which names are wanted.
-            (_, Err(error)) => (None, names_of_newest_readable(lineage).ok_or_else(|| error.to_string())?),
+            (_, Err(error)) => (None, names_of_newest_readable(lineage).ok_or(error)?),
         };
         if let Some(dead) = &dead
             && !conf.params().autorenew
             && !matches!(request.selection, Selection::Obtain { .. })
         {
-            return Err(format!("{dead}; autorenew = False keeps it from being renewed"));
+            return Err(format!("{dead}; autorenew = False keeps it from being renewed").into());
         }
         let certificate = certificate.filter(|_| dead.is_none());
         if identifiers.is_empty() {
-            return Err("the certificate covers no DNS name and no IP address".into());
+            return Err("the certificate covers no DNS name and no IP address".to_owned().into());
         }
         let key_in_use = if conf.params().reuse_key {
             live_version.and_then(|version| lineage.read_version(version).ok()).map(|files| files.key)

@@ -171,18 +171,20 @@ enum Place {
 
 /// No run would renew it: by its own settings, or by its conf or what is live.
 fn broken(store: &Store, settings: &Settings, entry: &super::ReportEntry, now: DateTime<Utc>) -> Summary {
-    let super::Outcome::Broken { reason } = &entry.outcome else {
+    let super::Outcome::Broken { reason, hindrance } = &entry.outcome else {
         return Summary::of_broken(&entry.name, "it cannot be used", false, None, now);
     };
     let lineage = LineageName::new(entry.name.clone()).ok().and_then(|name| store.lineage(&name).ok()?);
-    let Some(lineage) = lineage else { return Summary::of_broken(&entry.name, reason, false, None, now) };
+    let Some(lineage) = lineage else {
+        return Summary::of_broken(&entry.name, reason, false, None, now).hindered_by(*hindrance);
+    };
     let certificate = lineage.certificate().ok();
     let validity = certificate.as_ref().map(|one| one.validity());
     let mut summary = match store.lineage_settings(settings, lineage.name()) {
         Ok(own) => {
             let server = lineage.conf().params().effective_server();
             let by_settings = OwnSettings::resolve(store, own, lineage.name(), server).is_err();
-            Summary::of_broken(&entry.name, reason, by_settings, validity, now)
+            Summary::of_broken(&entry.name, reason, by_settings, validity, now).hindered_by(*hindrance)
         }
         Err(error) => {
             let mut summary = Summary::of_broken(&entry.name, error.to_string(), true, validity, now);

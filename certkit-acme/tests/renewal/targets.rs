@@ -114,7 +114,7 @@ async fn settings_that_are_wrong_keep_their_lineage_from_being_ordered_and_no_ot
     world.due("b.example.com").write();
     world.set(NAME, "fallback_server = [\"zerossl\"]\n");
     let report = world.run().await;
-    let Outcome::Broken { reason } = &entry(&report, NAME).outcome else { panic!("{report:?}") };
+    let Outcome::Broken { reason, .. } = &entry(&report, NAME).outcome else { panic!("{report:?}") };
     assert!(reason.contains("fallback_servers") && reason.contains("line 1"), "{reason}");
     assert!(entry(&report, "b.example.com").outcome.is_success());
     std::fs::write(world.store().paths().settings_file(), "parallel = 2\n").unwrap();

@@ -151,7 +151,7 @@ impl Check<'_> {
             key: String::new(),
             code: "broken-lineage",
             what: escape(&reason).into_owned(),
-            cure: words::cure_for(words::broken_cure(&reason), &broken.name),
+            cure: words::cure_for(words::broken_cure(&reason, broken.reason.hindrance()), &broken.name),
         });
         if let Ok(name) = LineageName::new(broken.name.as_str()) {
             self.own(&name, None);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use certkit_core::store::Kind;
-use certkit_core::{Finding, Validity, ValidityStatus, Version, escape};
+use certkit_core::{Finding, Hindrance, Validity, ValidityStatus, Version, escape};
 use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
@@ -55,6 +55,8 @@ pub(crate) struct Broken {
     pub(crate) conf_path: PathBuf,
     /// Unescaped.
     pub(crate) reason: String,
+    /// What keeps it from being read, where that is all that is known.
+    pub(crate) hindrance: Option<Hindrance>,
 }
 
 /// When a lineage is due.
@@ -124,7 +126,7 @@ pub(crate) fn write_text(listing: &Listing, now: DateTime<Utc>, out: &mut dyn Wr
         for (one, broken) in broken() {
             let (name, reason) = (escape(&one.name), broken.reason.as_str());
             writeln!(out, "  {name}: {}", escape(reason))?;
-            writeln!(out, "    What to do: {}.", words::cure_for(words::broken_cure(reason), &name))?;
+            writeln!(out, "    What to do: {}.", words::cure_for(words::broken_cure(reason, broken.hindrance), &name))?;
         }
     }
     if !listing.findings.is_empty() {
@@ -307,7 +309,7 @@ mod tests {
     }
 
     fn broken(conf_path: &str, reason: &str) -> Option<Box<Broken>> {
-        Some(Box::new(Broken { conf_path: conf_path.into(), reason: reason.to_owned() }))
+        Some(Box::new(Broken { conf_path: conf_path.into(), reason: reason.to_owned(), hindrance: None }))
     }
 
     #[test]

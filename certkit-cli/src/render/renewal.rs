@@ -60,16 +60,16 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
     let name = escape(&entry.name);
     match &entry.outcome {
         // The reason begins with the path of the file; the renewal configuration may be well.
-        Outcome::Broken { reason } if words::is_of_settings(reason) => vec![Piece::Err(format!(
+        Outcome::Broken { reason, hindrance } if words::is_of_settings(reason) => vec![Piece::Err(format!(
             "The settings of {name} cannot be used.\nThe error was: {}\nSkipping.\nWhat to do: {}.\n",
             escape(reason),
-            words::broken_cure(reason),
+            words::broken_cure(reason, *hindrance),
         ))],
-        Outcome::Broken { reason } => vec![Piece::Err(format!(
+        Outcome::Broken { reason, hindrance } => vec![Piece::Err(format!(
             "Renewal configuration file {} is broken.\nThe error was: {}\nSkipping.\nWhat to do: {}.\n",
             shown(&entry.conf_path),
             escape(reason),
-            words::cure_for(words::broken_cure(reason), &name),
+            words::cure_for(words::broken_cure(reason, *hindrance), &name),
         ))],
         Outcome::Failed { failure, next_attempt } => {
             let mut text = format!("Failed to renew certificate {name} with error: {failure}\n");
@@ -174,11 +174,11 @@ fn summary(report: &Report, hooks_named: bool) -> Vec<Piece> {
     let failed =
         list(report, "failure", |entry| matches!(entry.outcome, Outcome::Failed { .. }).then(|| subject(entry)));
     let broken = list(report, "parsefail", |entry| match &entry.outcome {
-        Outcome::Broken { reason } if !words::is_of_settings(reason) => Some(shown(&entry.conf_path)),
+        Outcome::Broken { reason, .. } if !words::is_of_settings(reason) => Some(shown(&entry.conf_path)),
         _ => None,
     });
     let unset = list(report, "parsefail", |entry| match &entry.outcome {
-        Outcome::Broken { reason } if words::is_of_settings(reason) => Some(settings_file(reason)),
+        Outcome::Broken { reason, .. } if words::is_of_settings(reason) => Some(settings_file(reason)),
         _ => None,
     });
     if !skipped.is_empty() {

@@ -112,11 +112,13 @@ impl Checked {
 /// What is wrong whatever the time.
 fn about_the_lineage(checked: &mut Checked, summary: &Summary) {
     if let Some(broken) = &summary.broken {
-        let (level, code) = match broken.by_settings {
-            true => (CheckLevel::Warning, FindingCode::SettingsUnusable),
-            false => (CheckLevel::Critical, FindingCode::BrokenLineage),
+        let (level, code) = match (broken.by_settings, broken.hindrance) {
+            (true, _) => (CheckLevel::Warning, FindingCode::SettingsUnusable),
+            // Whoever may not read it cannot tell; it is not damaged by that.
+            (false, Some(_)) => (CheckLevel::Unknown, FindingCode::Unreadable),
+            (false, None) => (CheckLevel::Critical, FindingCode::BrokenLineage),
         };
-        checked.add(level, format!("{}: {}", code.what(), crate::escape(&broken.reason)), code.cure());
+        checked.add(level, format!("{}: {}", code.what(), crate::escape(&broken.reason)), broken.cure());
     }
     let has = |condition: Condition| summary.conditions.contains(&condition);
     if summary.broken.is_none() && has(Condition::Broken) {

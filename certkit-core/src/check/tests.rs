@@ -2,7 +2,7 @@ use super::*;
 use crate::decision::limits::OrderKind;
 use crate::decision::{DueDecision, DueReason, RenewalWish};
 use crate::state::{AddressMemory, Event, ServedLeaf, ServedTrouble};
-use crate::{Endpoint, Failure, FailureClass, LineageName, PlanEntry, PlanInput, Version};
+use crate::{Endpoint, Failure, FailureClass, Hindrance, LineageName, PlanEntry, PlanInput, Version};
 
 fn at(hours: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::hours(hours)
@@ -94,6 +94,10 @@ fn what_is_served_where_it_counts_is_critical_and_elsewhere_it_is_nothing() {
 
 #[test]
 fn what_cannot_be_used_is_critical_and_what_its_settings_stop_is_a_warning() {
+    let unread = Summary::of_broken("a", "read /x: no\u{1b}", false, None, at(0)).hindered_by(Some(Hindrance::Rights));
+    let unread = check(&unread, at(0));
+    assert_eq!((unread.level, unread.concerns[0].cure.as_str()), (CheckLevel::Unknown, Hindrance::Rights.cure()));
+    assert_eq!(unread.concerns[0].what, "it cannot be read: read /x: no\\u{1b}");
     let of = |by_settings| check(&Summary::of_broken("a", "no\u{1b}", by_settings, None, at(0)), at(0));
     assert_eq!((of(false).level, of(true).level), (CheckLevel::Critical, CheckLevel::Warning));
     assert!(!of(false).concerns[0].what.contains('\u{1b}'));

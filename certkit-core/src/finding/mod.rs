@@ -18,6 +18,8 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Hindrance;
+
 /// Something that the owner should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -67,6 +69,15 @@ impl Finding {
         self
     }
 
+    /// The same with the cure for what keeps it from being read, where something does: what it holds may be well.
+    #[must_use]
+    pub fn hindered_by(self, hindrance: Option<Hindrance>) -> Self {
+        match hindrance {
+            Some(hindrance) => self.with_cure(hindrance.cure()),
+            None => self,
+        }
+    }
+
     /// The same with another severity than the code's own.
     #[must_use]
     pub fn with_severity(mut self, severity: Severity) -> Self {
@@ -91,14 +102,6 @@ impl Finding {
             return cure;
         }
         match self.code {
-            FindingCode::AccountUnusable
-            | FindingCode::BrokenLineage
-            | FindingCode::SettingsUnusable
-            | FindingCode::StateDamaged
-                if self.evidence.contains("(os error 13)") =>
-            {
-                FindingCode::Unreadable.cure()
-            }
             FindingCode::AuthenticatorUnsupported if self.evidence.contains("dns-01") => {
                 "certkit reconfigure --cert-name NAME --manual --preferred-challenges dns --manual-auth-hook COMMAND --manual-cleanup-hook COMMAND"
             }
@@ -113,12 +116,12 @@ mod tests {
 
     #[test]
     fn what_may_not_be_read_is_not_to_be_restored_from_a_backup() {
-        let finding = Finding::new(FindingCode::AccountUnusable, "accounts/x", "Permission denied (os error 13)");
-        assert_eq!(finding.cure(), FindingCode::Unreadable.cure());
-        let finding = Finding::new(FindingCode::AccountUnusable, "accounts/x", "no such field");
-        assert_eq!(finding.cure(), FindingCode::AccountUnusable.cure());
-        let finding = Finding::new(FindingCode::SettingsUnusable, "settings.toml", "Permission denied (os error 13)");
-        assert_eq!(finding.cure(), FindingCode::Unreadable.cure());
+        let finding = || Finding::new(FindingCode::AccountUnusable, "accounts/x", "x (os error 13)");
+        for hindrance in [Hindrance::Rights, Hindrance::Below] {
+            assert_eq!(finding().hindered_by(Some(hindrance)).cure(), hindrance.cure());
+        }
+        // What is known of it, and not what the text says.
+        assert_eq!(finding().hindered_by(None).cure(), FindingCode::AccountUnusable.cure());
     }
 
     #[test]

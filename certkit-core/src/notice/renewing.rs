@@ -13,7 +13,8 @@ use crate::words::{
     revoked as revoked_words, shell_word, time,
 };
 use crate::{
-    BrokenSummary, Condition, FailureClass, FindingCode, HeldBy, Outlook, PlanEntry, PlanInput, Step, Summary, Validity,
+    BrokenSummary, Condition, FailureClass, FindingCode, HeldBy, Hindrance, Outlook, PlanEntry, PlanInput, Step,
+    Summary, Validity,
 };
 
 const LONGEST_LIMIT: TimeDelta = TimeDelta::days(7);
@@ -125,10 +126,10 @@ fn of_broken(summary: &Summary, broken: &BrokenSummary) -> Cause {
         true => ("settings", "certkit config check".to_owned()),
         false => ("broken", format!("certkit certificates --cert-name {name}")),
     };
-    let cure = cure_for(broken_cure(&broken.reason), &name);
+    let cure = cure_for(broken_cure(&broken.reason, broken.hindrance), &name);
     let mut cause = Cause::new(code, crate::escape(&broken.reason), cure, command).and(&format!("{code}:reason"));
     // Each is broken in its own way, but for what cannot be read at all.
-    if !broken.reason.contains("(os error 13)") {
+    if broken.hindrance != Some(Hindrance::Rights) {
         cause.key = format!("{code}:{}", summary.name);
     }
     cause

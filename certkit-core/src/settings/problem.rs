@@ -87,8 +87,8 @@ impl SettingsError {
     /// The file with everything that is wrong with it, as one finding.
     pub fn finding(&self) -> Finding {
         let problems: Vec<String> = self.problems.iter().map(ToString::to_string).collect();
-        let finding = Finding::new(FindingCode::SettingsUnusable, self.path.to_string_lossy(), problems.join("; "));
-        if finding.cure() == FindingCode::SettingsUnusable.cure() { finding.with_cure(self.cure()) } else { finding }
+        Finding::new(FindingCode::SettingsUnusable, self.path.to_string_lossy(), problems.join("; "))
+            .with_cure(self.cure())
     }
 }
 

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::files::{self, Attributes};
 use super::{LockedStore, Store, StoreError, folder_names, read};
-use crate::{AcmeUrl, Finding, FindingCode};
+use crate::{AcmeUrl, Finding, FindingCode, Hindrance};
 
 const KEY_FILE: &str = "private_key.json";
 const REGISTRATION_FILE: &str = "regr.json";
@@ -124,18 +124,18 @@ impl Store {
             if !path.is_dir() || !looks_like_account(&path) {
                 continue;
             }
-            let mut unusable = |path: &Path, why: String| {
+            let mut unusable = |path: &Path, Unusable { why, hindrance }: Unusable| {
                 let subject = self.paths.relative(path).to_string_lossy().into_owned();
-                findings.push(Finding::new(FindingCode::AccountUnusable, subject, why));
+                findings.push(Finding::new(FindingCode::AccountUnusable, subject, why).hindered_by(hindrance));
             };
             let Some(id) = name.to_str() else {
-                unusable(&path, "its name is not UTF-8".to_owned());
+                unusable(&path, "its name is not UTF-8".into());
                 continue;
             };
             match read_account(&path, id) {
                 Ok((account, incomplete)) => {
                     if let Some(why) = incomplete {
-                        unusable(&path.join(META_FILE), why.to_owned());
+                        unusable(&path.join(META_FILE), why.into());
                     }
                     accounts.push(account);
                 }
@@ -166,19 +166,37 @@ struct Meta {
     creation_host: Option<String>,
 }
 
+/// Why an account cannot be used.
+struct Unusable {
+    why: String,
+    /// What keeps it from being read, where it is that.
+    hindrance: Option<Hindrance>,
+}
+
+impl<T: Into<String>> From<T> for Unusable {
+    fn from(why: T) -> Self {
+        Self { why: why.into(), hindrance: None }
+    }
+}
+
 /// The account in a directory, and what is wrong with its `meta.json`; or the file that makes it unusable, and why.
-fn read_account(path: &Path, id: &str) -> Result<(StoredAccount, Option<&'static str>), (&'static str, String)> {
-    let read = |file| read::regular_file(&path.join(file)).map_err(|error| (file, error.source.to_string()));
+fn read_account(path: &Path, id: &str) -> Result<(StoredAccount, Option<&'static str>), (&'static str, Unusable)> {
+    let read = |file| {
+        read::regular_file(&path.join(file)).map_err(|error| {
+            let hindrance = Hindrance::of(&error.source);
+            (file, Unusable { why: error.source.to_string(), hindrance })
+        })
+    };
     let registration: Registration = serde_json::from_slice(&read(REGISTRATION_FILE)?)
-        .map_err(|error| (REGISTRATION_FILE, format!("it is not a registration: {error}")))?;
-    let uri = AcmeUrl::parse(&registration.uri).map_err(|error| (REGISTRATION_FILE, error.to_string()))?;
+        .map_err(|error| (REGISTRATION_FILE, format!("it is not a registration: {error}").into()))?;
+    let uri = AcmeUrl::parse(&registration.uri).map_err(|error| (REGISTRATION_FILE, error.to_string().into()))?;
 
     let key = Zeroizing::new(read(KEY_FILE)?);
-    let text = std::str::from_utf8(&key).map_err(|_| (KEY_FILE, "it is not UTF-8".to_owned()))?;
+    let text = std::str::from_utf8(&key).map_err(|_| (KEY_FILE, "it is not UTF-8".into()))?;
     // Nothing of the content may be in the message, not even what the parser stumbled over.
     let json = serde_json::from_str::<serde::de::IgnoredAny>(text);
     if json.is_err() || !text.trim_start().starts_with('{') {
-        return Err((KEY_FILE, "it is not a JSON web key".to_owned()));
+        return Err((KEY_FILE, "it is not a JSON web key".into()));
     }
     let jwk = Zeroizing::new(text.to_owned());
 
@@ -340,7 +358,7 @@ pub(crate) fn read_if_there(dir: &Path, id: &str) -> Result<Option<StoredAccount
     }
     match read_account(dir, id) {
         Ok((account, _)) => Ok(Some(account)),
-        Err((file, why)) => Err(StoreError::new("read", dir.join(file), std::io::Error::other(why))),
+        Err((file, unusable)) => Err(StoreError::new("read", dir.join(file), std::io::Error::other(unusable.why))),
     }
 }
 

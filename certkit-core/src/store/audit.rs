@@ -140,13 +140,25 @@ struct Audit<'s> {
 }
 
 impl Audit<'_> {
-    /// Removals that did not end, and whose they are.
+    /// Removals that did not end, and whose they are. Those of lineages that have a conf never will.
     fn deletions(&mut self) -> Vec<LineageName> {
-        let going = self.store.deletions().unwrap_or_else(|error| {
+        let begun = self.store.deletions().unwrap_or_else(|error| {
             self.unreadable(&error);
             Vec::new()
         });
-        going.iter().for_each(|name| self.add(FindingCode::InterruptedDeletion, name, ""));
+        let mut going = Vec::new();
+        for (name, has_conf) in begun {
+            if has_conf {
+                let note = self.store.paths.deletion(&name);
+                let evidence = format!("{}, although there is a renewal configuration", self.shown(&note));
+                let finding = Finding::new(FindingCode::LeftOver, name.as_str(), evidence);
+                let finding = finding.with_severity(Severity::Warning);
+                self.findings.push(Audited { finding, name: Some(name), path: Some(note) });
+            } else {
+                self.add(FindingCode::InterruptedDeletion, &name, "");
+                going.push(name);
+            }
+        }
         going
     }
 

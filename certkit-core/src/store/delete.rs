@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{self, Attributes};
+use super::files;
 use super::first_version::Staging;
 use super::in_use::{InUse, real};
 use super::links::{Link, LiveLinks, read_link};
@@ -14,9 +14,14 @@ use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
 
 impl StorePaths {
-    /// `certkit/deleting`: the lineages whose removal has begun.
+    /// `certkit/deleting`: the confs of the lineages whose removal has begun.
     fn deletions_dir(&self) -> PathBuf {
         self.own_dir().join("deleting")
+    }
+
+    /// `certkit/deleting/NAME`: its removal has begun.
+    pub(crate) fn deletion(&self, name: &LineageName) -> PathBuf {
+        self.deletions_dir().join(name.as_str())
     }
 }
 
@@ -24,17 +29,16 @@ impl StorePaths {
 type FinishedDeletion = (LineageName, Result<(), StoreError>);
 
 impl Store {
-    /// The lineages whose removal was interrupted. Where there is a conf the removal had not begun, or somebody has obtained
-    /// the certificate again: those are not among them.
-    pub(crate) fn deletions(&self) -> Result<Vec<LineageName>, StoreError> {
-        let mut names = Vec::new();
+    /// The lineages that a removal was begun of, each with whether there is a conf: that was put back, or somebody has obtained
+    /// the certificate again, and nothing of it is to be removed.
+    pub(crate) fn deletions(&self) -> Result<Vec<(LineageName, bool)>, StoreError> {
+        let mut found = Vec::new();
         for file in files::list_own(&self.paths().deletions_dir())? {
             let Some(Ok(name)) = file.to_str().map(LineageName::new) else { continue };
-            if !files::exists(&self.paths().conf(&name))? {
-                names.push(name);
-            }
+            let has_conf = files::exists(&self.paths().conf(&name))?;
+            found.push((name, has_conf));
         }
-        Ok(names)
+        Ok(found)
     }
 }
 
@@ -48,14 +52,14 @@ impl LockedStore {
     ///
     /// The conf goes first: what an interruption leaves is then an orphan that [`super::Store::audit`] reports, and not a
     /// lineage that fails at every renewal. The links go last, because they lead to the versions that are left. The next
-    /// [`LockedStore::recover`] removes the rest.
+    /// [`LockedStore::recover`] removes the rest. Where the conf cannot be removed, nothing is, then or later.
     pub fn delete(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
         let _writing = self.writing();
         self.remove_lineage(name)
     }
 
     /// Removes what is left of the lineages whose removal was interrupted, and returns their names with what came of it.
-    /// Where there is a conf the removal had not begun, or somebody has obtained the certificate again: nothing is removed.
+    /// Where there is a conf, which was put back or is that of a certificate obtained again, nothing is removed.
     pub(crate) fn finish_deletions(&self) -> Result<Vec<FinishedDeletion>, StoreError> {
         let mut finished = Vec::new();
         for file in files::list(&self.paths().deletions_dir())?.unwrap_or_default() {
@@ -77,7 +81,9 @@ impl LockedStore {
         self.forget_in_use();
         let paths = self.paths();
         let conf_path = paths.conf(name);
-        let conf = match files::read_if_there(&conf_path) {
+        // Of one whose removal was interrupted, what the note says of its folders.
+        let said = if files::exists(&conf_path)? { conf_path.clone() } else { paths.deletion(name) };
+        let conf = match files::read_if_there(&said) {
             Ok(content) => content.and_then(|content| RenewalConf::parse(&content).ok()),
             // A directory or something else of that name; it is an error below if it cannot be removed.
             Err(error) if error.source.kind() == io::ErrorKind::InvalidInput => None,
@@ -105,10 +111,7 @@ impl LockedStore {
         let archives = self.own_archives(name, archives, &going, &in_use)?;
 
         let mut removed = Vec::new();
-        // A disk that is too full for this note must not keep anybody from making room.
-        let _ = self.note_deletion(name);
-        if files::remove_file(&conf_path)? {
-            files::sync_parent(&conf_path)?;
+        if self.take_conf_away(name, &conf_path)? {
             removed.push(conf_path);
         }
         self.delete_archives(archives, &mut removed)?;
@@ -124,15 +127,38 @@ impl LockedStore {
         Ok(removed)
     }
 
-    /// `certkit/deleting/NAME`: its removal has begun.
-    fn note_deletion(&self, name: &LineageName) -> Result<(), StoreError> {
-        let dir = self.paths().deletions_dir();
-        files::ensure_own_dir(&self.paths().own_dir(), &dir)?;
-        files::replace(&dir.join(name.as_str()), b"", &Attributes::mode(0o600))
+    /// Takes the conf away, with which the removal begins, and tells whether there was one. It becomes the note of the removal in
+    /// one step: a note beside a conf that could not be removed had the next run delete the keys, once the owner had moved
+    /// that conf elsewhere.
+    fn take_conf_away(&self, name: &LineageName, conf: &Path) -> Result<bool, StoreError> {
+        let Some(meta) = files::lstat(conf)? else { return Ok(false) };
+        if !meta.is_dir() && self.make_note(name, conf).is_ok() {
+            files::sync_parent(&self.paths().deletion(name))?;
+        } else if let Err(error) = files::remove_file(conf) {
+            // Of an earlier removal, whose conf was put back.
+            let Err(note) = self.forget_deletion(name) else { return Err(error) };
+            let both = format!(
+                "{}; nor {note}: with this file there, the certificate is deleted once its conf is gone",
+                error.source
+            );
+            return Err(StoreError::new(error.operation, error.path, io::Error::new(error.source.kind(), both)));
+        }
+        files::sync_parent(conf)?;
+        Ok(true)
     }
 
+    /// A disk that is too full for it, or another file system, must not keep anybody from making room: the conf is then
+    /// removed without a note.
+    fn make_note(&self, name: &LineageName, conf: &Path) -> Result<(), StoreError> {
+        let paths = self.paths();
+        files::ensure_own_dir(&paths.own_dir(), &paths.deletions_dir())?;
+        files::rename(conf, &paths.deletion(name))
+    }
+
+    /// Durable, for a note that a power cut brings back counts again.
     fn forget_deletion(&self, name: &LineageName) -> Result<(), StoreError> {
-        files::remove_file(&self.paths().deletions_dir().join(name.as_str())).map(|_| ())
+        let note = self.paths().deletion(name);
+        if files::remove_file(&note)? { files::sync_parent(&note) } else { Ok(()) }
     }
 
     /// The links that are the lineage's alone, by directory; a directory of which nothing may go is not among them.

@@ -30,7 +30,7 @@ mod layout;
 pub use layout::{Kind, StorePaths};
 
 mod lineage;
-pub use lineage::{BrokenLineage, BrokenReason, Lineage, Lineages, VersionFiles};
+pub use lineage::{BrokenLineage, BrokenReason, CheckedCertificate, Lineage, Lineages, VersionFiles};
 
 mod links;
 
@@ -93,6 +93,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::{Failure, FailureClass, Hindrance};
+
 /// A certbot tree that is read. Nothing here writes: no directory is made, no link repaired, no log rotated.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -152,5 +154,10 @@ pub struct StoreError {
 impl StoreError {
     pub(crate) fn new(operation: &'static str, path: impl AsRef<Path>, source: impl Into<std::io::Error>) -> Self {
         Self { operation, path: path.as_ref().to_owned(), source: source.into() }
+    }
+
+    /// It as the failure of an attempt.
+    pub fn failure(&self) -> Failure {
+        Failure::new(FailureClass::Store, self.to_string()).with_hindrance(Hindrance::of(&self.source))
     }
 }

@@ -14,7 +14,7 @@ use crate::settings::{
     DeploySetting, LineageSettings, MailAddress, Settings, SettingsError, SettingsProblem, SettingsProblemCode as Code,
     Sourced, with_email,
 };
-use crate::{LineageName, escape};
+use crate::{Hindrance, LineageName, escape};
 
 impl Store {
     /// What the owner set for all certificates. Without `certkit/settings.toml` the defaults apply; one that cannot be read
@@ -104,11 +104,11 @@ impl Store {
             }
             Err(error) if error.source.kind() == io::ErrorKind::NotFound && self.is_absent(path) => Ok(None),
             Err(error) => {
-                let cure = match error.source.kind() {
-                    io::ErrorKind::PermissionDenied if error.source.raw_os_error().is_some() => RUN_AS_OWNER,
-                    io::ErrorKind::PermissionDenied => CORRECT_WRITERS,
-                    io::ErrorKind::FileTooLarge => "keep settings only in it",
-                    _ => "put a file of settings there, or remove it",
+                let cure = match (error.source.kind(), Hindrance::of(&error.source)) {
+                    (io::ErrorKind::PermissionDenied, _) if error.source.raw_os_error().is_none() => CORRECT_WRITERS,
+                    (_, Some(hindrance)) => hindrance.cure(),
+                    (io::ErrorKind::FileTooLarge, None) => "keep settings only in it",
+                    (_, None) => "put a file of settings there, or remove it",
                 };
                 Err(unreadable(&error.source.to_string(), cure))
             }

@@ -2,7 +2,7 @@
 
 use super::{names::cure_for, time};
 use crate::state::RememberedFailure;
-use crate::{Failure, FailureClass, FindingCode, HeldBy, Problem, Retry, escape};
+use crate::{Failure, FailureClass, FindingCode, HeldBy, Hindrance, Problem, Retry, escape};
 
 /// What to do about a pre or post hook: unlike a deploy hook it is not pending afterwards.
 pub const HOOK_CURE: &str = "run the command by hand as the same user and put right what it says";
@@ -18,10 +18,10 @@ pub fn is_of_settings(reason: &str) -> bool {
         || (reason.starts_with("certkit/") && reason.contains(".toml, line "))
 }
 
-/// What to do about a lineage that cannot be used, by what is wrong with it.
-pub fn broken_cure(reason: &str) -> &'static str {
-    if is_denied(reason) {
-        FindingCode::Unreadable.cure()
+/// What to do about a lineage that cannot be used, by what keeps it from being read, or else what is wrong with it.
+pub fn broken_cure(reason: &str, hindrance: Option<Hindrance>) -> &'static str {
+    if let Some(hindrance) = hindrance {
+        hindrance.cure()
     } else if is_of_settings(reason) {
         FindingCode::SettingsUnusable.cure()
     } else if reason.starts_with("the renewal configuration cannot be used") && reason.contains("line ") {
@@ -35,23 +35,12 @@ pub fn broken_cure(reason: &str) -> &'static str {
 pub fn failure_cure(failure: &Failure) -> &'static str {
     match failure.class {
         FailureClass::Settings if failure.detail.contains("only be validated with dns-01") => FindingCode::DNS_BY_HOOKS,
-        FailureClass::Store if failure.detail.contains("(os error 1)") => NOT_PERMITTED,
-        FailureClass::Store if is_denied(&failure.detail) => FindingCode::Unreadable.cure(),
-        _ => failure.cure(),
+        _ => failure.hindrance.map_or_else(|| failure.cure(), Hindrance::cure),
     }
 }
 
 /// What became of the certificate when something could not be read or written.
 pub const STILL_THE_OLD_ONE: &str = "the certificate in use is still the old one";
-
-/// EPERM: root meets it where something is immutable, others where only its owner may.
-const NOT_PERMITTED: &str = "lsattr -d PATH tells whether it, or its folder, is immutable, which keeps even root from it: chattr -i \
-    PATH; otherwise run as the user who owns it (usually root)";
-
-/// EACCES and EPERM, as the standard library writes them.
-fn is_denied(reason: &str) -> bool {
-    ["(os error 13)", "(os error 1)"].iter().any(|code| reason.contains(code))
-}
 
 /// A failure of an earlier run.
 pub fn remembered(failure: &RememberedFailure) -> String {
@@ -137,20 +126,22 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_not_to_be_deleted() {
-        let denied = broken_cure("the renewal configuration cannot be used: Permission denied (os error 13)");
+        let denied = broken_cure("read /x: Permission denied", Some(Hindrance::Rights));
         assert!(denied.contains("usually root") && !denied.contains("backup"), "{denied}");
-        let syntax = broken_cure("the renewal configuration cannot be used: line 3: no value");
+        let syntax = broken_cure("the renewal configuration cannot be used: line 3: no value", None);
         assert_eq!(syntax, "correct the line that the message names");
-        assert_eq!(broken_cure("/x is empty"), FindingCode::BrokenLineage.cure());
+        assert_eq!(broken_cure("/x is empty", None), FindingCode::BrokenLineage.cure());
         for settings in [
             "/etc/letsencrypt/certkit/lineages/a.toml cannot be used: line 1: nobody knows `x`",
             "a cannot be used: /etc/letsencrypt/certkit/lineages/a.toml cannot be used: line 1: nobody knows `x`",
             "certkit/settings.toml, line 2: nobody knows the CA `x`; write a URL",
         ] {
-            assert_eq!(broken_cure(settings), "correct the line; `certkit config check` tells all that is wrong");
+            assert_eq!(broken_cure(settings, None), "correct the line; `certkit config check` tells all that is wrong");
         }
-        let denied = broken_cure("/x/certkit/lineages/a.toml cannot be used: Permission denied (os error 13)");
-        assert_eq!(denied, FindingCode::Unreadable.cure());
+        let mut failure = Failure::new(FailureClass::Store, "read /x: Input/output error (os error 5)");
+        assert_eq!(failure_cure(&failure), FailureClass::Store.cure());
+        failure.hindrance = Some(Hindrance::Below);
+        assert_eq!(failure_cure(&failure), Hindrance::Below.cure());
     }
 
     #[test]

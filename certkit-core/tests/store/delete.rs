@@ -204,3 +204,54 @@ fn nothing_is_removed_where_the_uses_of_others_cannot_be_read() {
     whole_version(dir.path(), &name());
     assert!(dir.path().join("renewal/a.example.org.conf").exists());
 }
+
+#[test]
+fn a_removal_that_failed_at_the_conf_removes_nothing_later_either() {
+    // Whatever the disk, what is immutable stays.
+    let dir = tempfile::tempdir().unwrap();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    let conf = dir.path().join("renewal/a.example.org.conf");
+    let elsewhere = dir.path().join("kept.conf");
+    let chattr = |how: &str| {
+        let status = std::process::Command::new("chattr").arg(how).arg(&conf).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "chattr is missing (install e2fsprogs), or this is not root"
+        );
+    };
+    let store = lock(dir.path());
+    // With a note of an earlier removal, whose conf was put back, and without one.
+    for note in [true, false] {
+        if note {
+            fs::create_dir_all(dir.path().join("certkit/deleting")).unwrap();
+            fs::write(dir.path().join("certkit/deleting/a.example.org"), "").unwrap();
+        }
+        chattr("+i");
+        let error = store.delete(&name()).unwrap_err();
+        chattr("-i");
+        assert_eq!((error.operation, &error.path), ("remove", &conf));
+        // Its owner edits it elsewhere.
+        fs::rename(&conf, &elsewhere).unwrap();
+        store.repair(None, &TestMath::default(), now()).unwrap();
+        store.recover(&TestMath::default(), now()).unwrap();
+        fs::rename(&elsewhere, &conf).unwrap();
+        whole_version(dir.path(), &name());
+    }
+}
+
+#[test]
+fn a_removal_that_was_interrupted_after_the_conf_had_gone_ends_in_the_folders_that_the_conf_named() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    let (conf, elsewhere) = (dir.path().join("renewal/a.example.org.conf"), dir.path().join("keys/mine"));
+    fs::create_dir(dir.path().join("keys")).unwrap();
+    fs::rename(dir.path().join("archive/a.example.org"), &elsewhere).unwrap();
+    fs::remove_dir_all(dir.path().join("live/a.example.org")).unwrap();
+    let text = fs::read_to_string(&conf).unwrap();
+    let text = text.replace(dir.path().join("archive/a.example.org").to_str().unwrap(), elsewhere.to_str().unwrap());
+    fs::create_dir_all(dir.path().join("certkit/deleting")).unwrap();
+    fs::write(dir.path().join("certkit/deleting/a.example.org"), text).unwrap();
+    fs::remove_file(conf).unwrap();
+    lock(dir.path()).recover(&TestMath::default(), now()).unwrap();
+    assert!(!elsewhere.exists() && !dir.path().join("certkit/deleting/a.example.org").exists());
+}

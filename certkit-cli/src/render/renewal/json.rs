@@ -67,12 +67,12 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
             row["next_attempt"] = json!(next_attempt.map(json_time));
             ("failed", row)
         }
-        Outcome::Broken { reason } => (
+        Outcome::Broken { reason, hindrance } => (
             "failed",
             json!({
                 "name": name,
                 "what": reason,
-                "cure": words::cure_for(words::broken_cure(reason), name),
+                "cure": words::cure_for(words::broken_cure(reason, *hindrance), name),
                 "next_attempt": null,
                 "class": if words::is_of_settings(reason) { "settings" } else { "broken" },
                 "identifiers": [],

@@ -132,6 +132,7 @@ impl Look<'_> {
             }
         }
         let finding = Finding::new(FindingCode::BrokenLineage, &broken.name, broken.reason.to_string());
+        let finding = finding.hindered_by(broken.reason.hindrance());
         self.findings.push(Audited { finding, name: name.clone(), path: Some(broken.conf_path.clone()) });
         Ok(name)
     }

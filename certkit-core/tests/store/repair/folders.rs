@@ -73,11 +73,15 @@ fn the_next_run_ends_a_deletion_and_does_not_call_it_a_commit() {
 #[test]
 fn a_certificate_that_was_obtained_again_is_not_taken_for_a_deleted_one() {
     let dir = laid(&["v1"]);
+    let text = fs::read(conf(dir.path())).unwrap();
     killed_while_deleting(dir.path());
-    let again = laid(&["v1"]);
-    fs::copy(conf(again.path()), conf(dir.path())).unwrap();
-    assert!(!told(&diagnose(dir.path())).iter().any(|(code, _)| *code == FindingCode::InterruptedDeletion));
-    lock(dir.path()).repair(None, &TestMath::default(), now()).unwrap();
+    fs::write(conf(dir.path()), text).unwrap();
+    assert_eq!(told(&diagnose(dir.path())), [(FindingCode::LeftOver, true)]);
+    let report = repair(dir.path());
+    assert!(report.is_success() && !dir.path().join("certkit/deleting/a.example.org").exists(), "{report:#?}");
+    // Nor when its owner takes the conf away afterwards.
+    fs::remove_file(conf(dir.path())).unwrap();
+    lock(dir.path()).recover(&TestMath::default(), now()).unwrap();
     assert!(dir.path().join("archive/a.example.org/privkey1.pem").exists());
 }
 
@@ -209,4 +213,16 @@ fn what_failed_after_its_first_step_is_not_told_as_repaired() {
     fs::create_dir_all(in_the_way.join("x")).unwrap();
     let report = locked.repair(None, &TestMath::default(), now()).unwrap();
     assert!(!report.failed.is_empty() && report.repaired.is_empty(), "{report:#?}");
+}
+
+#[test]
+fn a_key_that_was_copied_into_live_for_everybody_is_told() {
+    let dir = laid(&["v1"]);
+    let key = live(dir.path(), Kind::Privkey);
+    let content = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    fs::write(&key, content).unwrap();
+    chmod(&key, 0o644);
+    let told = told(&diagnose(dir.path()));
+    assert!(told.contains(&(FindingCode::PrivateKeyReadable, true)), "{told:?}");
 }

@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                     println!("  {}: {}", one.identifier, one.problem.cure());
                 }
             }
-            Outcome::Broken { reason } => println!("{}: call somebody: {reason}", entry.name),
+            Outcome::Broken { reason, .. } => println!("{}: call somebody: {reason}", entry.name),
             other => println!("{}: nothing to do ({other:?})", entry.name),
         }
     }
