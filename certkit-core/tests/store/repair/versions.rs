@@ -97,7 +97,7 @@ fn a_line_end_that_is_missing_does_not_run_two_certificates_together() {
         (cert.trim_end(), String::new()),
         (cert.trim_end(), glued.clone()),
         (cert.as_str(), glued.clone()),
-        ("", glued.clone()),
+        ("", glued),
     ] {
         let dir = laid(&["v2"]);
         fs::write(file(&dir, Kind::Cert), cert_now).unwrap();
