@@ -214,15 +214,3 @@ fn what_failed_after_its_first_step_is_not_told_as_repaired() {
     let report = locked.repair(None, &TestMath::default(), now()).unwrap();
     assert!(!report.failed.is_empty() && report.repaired.is_empty(), "{report:#?}");
 }
-
-#[test]
-fn a_key_that_was_copied_into_live_for_everybody_is_told() {
-    let dir = laid(&["v1"]);
-    let key = live(dir.path(), Kind::Privkey);
-    let content = fs::read(&key).unwrap();
-    fs::remove_file(&key).unwrap();
-    fs::write(&key, content).unwrap();
-    chmod(&key, 0o644);
-    let told = told(&diagnose(dir.path()));
-    assert!(told.contains(&(FindingCode::PrivateKeyReadable, true)), "{told:?}");
-}
