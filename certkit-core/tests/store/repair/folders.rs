@@ -212,5 +212,7 @@ fn what_failed_after_its_first_step_is_not_told_as_repaired() {
     let in_the_way = dir.path().join("certkit/commit/.a.example.org.json.certkit-tmp");
     fs::create_dir_all(in_the_way.join("x")).unwrap();
     let report = locked.repair(None, &TestMath::default(), now()).unwrap();
-    assert!(!report.failed.is_empty() && report.repaired.is_empty(), "{report:#?}");
+    // The mode of the folder that was made here is another matter.
+    let others = report.repaired.iter().filter(|one| one.finding.code != FindingCode::FolderOpen);
+    assert!(!report.failed.is_empty() && others.count() == 0, "{report:#?}");
 }

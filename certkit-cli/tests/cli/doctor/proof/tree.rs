@@ -38,6 +38,13 @@ pub(super) const FAULTS: &[Fault] = &[
     .says(&["old.example", "not all of it is gone"])
     .cure("certkit fsck --repair")
     .seen(Look::Here),
+    Fault::warning(Code::LeftOver, |sound| {
+        fs::create_dir_all(sound.in_store("certkit/deleting")).unwrap();
+        sound.host.write("etc/certkit/deleting/a.example", "");
+    })
+    .says(&["a.example", "although there is a renewal configuration"])
+    .cure("certkit fsck --repair")
+    .seen(Look::Here),
     Fault::warning(Code::ForeignLink, |sound| {
         let elsewhere = sound.in_store("archive/a.example/mine.pem");
         fs::copy(sound.in_store("archive/a.example/chain1.pem"), &elsewhere).unwrap();
