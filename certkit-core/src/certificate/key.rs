@@ -42,6 +42,14 @@ const CURVES: &[(&[u8], &str, u32)] = &[
     (&[0x2b, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x0e], "brainpoolP512t1", 512),
 ];
 
+impl KeyType {
+    /// The kind of the key in a SubjectPublicKeyInfo in DER.
+    #[cfg(feature = "store")]
+    pub(crate) fn of_spki(spki: &[u8]) -> Self {
+        describe(spki).0
+    }
+}
+
 /// The kind of the key in a SubjectPublicKeyInfo, and its size in bits where that is known.
 pub(super) fn describe(spki: &[u8]) -> (KeyType, Option<u32>) {
     parts(spki).map_or_else(

@@ -51,6 +51,8 @@ codes! {
     AccountUnusable => store::ACCOUNT_UNUSABLE,
     /// A name leads to an address that a public CA cannot reach.
     AddressNotPublic => network::ADDRESS_NOT_PUBLIC,
+    /// The live links or versions of a lineage lie in another tree.
+    AnotherTree => store::ANOTHER_TREE,
     /// The conf's `archive_dir` is not where the live links lead.
     ArchiveDirDiffers => store::ARCHIVE_DIR_DIFFERS,
     /// `archive/NAME` without a conf.

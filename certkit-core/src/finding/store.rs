@@ -31,6 +31,13 @@ pub(super) const ACCOUNT_UNUSABLE: Words = Words {
     cure: "restore the file from a backup, or move the account's directory away",
 };
 
+pub(super) const ANOTHER_TREE: Words = Words {
+    severity: Severity::Warning,
+    what: "the renewal configuration leads into another tree of certificates, as in a copy of that tree",
+    why: "a renewal here changes the other tree, whose lock it does not hold, and leaves this one as it is",
+    cure: "when this tree is a copy, let the paths in renewal/NAME.conf name it; otherwise remove renewal/NAME.conf here, and work on the other tree with --config-dir",
+};
+
 pub(super) const ARCHIVE_DIR_DIFFERS: Words = Words {
     severity: Severity::Warning,
     what: "`archive_dir` in the renewal configuration is not where the live links lead",

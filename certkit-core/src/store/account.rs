@@ -84,11 +84,21 @@ impl Store {
 
     /// The CA directories for which there are account directories, as certbot names them (`HOST[:PORT]/PATH`), sorted.
     pub fn account_servers(&self) -> Result<Vec<String>, StoreError> {
-        let mut servers = Vec::new();
+        let (servers, hidden) = self.readable_account_servers();
+        hidden.into_iter().next().map_or(Ok(servers), Err)
+    }
+
+    /// As far as they can be read, and what cannot.
+    pub(crate) fn readable_account_servers(&self) -> (Vec<String>, Vec<StoreError>) {
+        let (mut servers, mut hidden) = (Vec::new(), Vec::new());
         let mut todo = vec![(self.accounts_dir(), String::new(), 0)];
         while let Some((dir, server, depth)) = todo.pop() {
             let mut holds_accounts = false;
-            for name in folder_names(&dir)? {
+            let names = folder_names(&dir).unwrap_or_else(|error| {
+                hidden.push(error);
+                Vec::new()
+            });
+            for name in names {
                 let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else { continue };
                 let path = dir.join(name);
                 if !path.is_dir() {
@@ -107,7 +117,7 @@ impl Store {
             }
         }
         servers.sort_unstable();
-        Ok(servers)
+        (servers, hidden)
     }
 
     pub(crate) fn accounts_dir(&self) -> PathBuf {

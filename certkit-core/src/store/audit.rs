@@ -4,7 +4,7 @@ mod of_lineage;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::permissions::{self, OfLineage};
@@ -171,7 +171,7 @@ impl Audit<'_> {
             }
             let lineage = name.to_str().and_then(|name| LineageName::new(name).ok());
             let is_known = |name: &LineageName| self.lineages.contains_key(name) || going.contains(name);
-            if lineage.as_ref().is_some_and(is_known) {
+            if lineage.as_ref().is_some_and(is_known) || self.has_refused_conf(&name, lineage.as_ref()) {
                 continue;
             }
             let held = match folder_names(&path) {
@@ -182,6 +182,13 @@ impl Audit<'_> {
             let finding = Finding::new(code, self.shown(&path), held);
             self.findings.push(Audited { finding, name: lineage, path: Some(path) });
         }
+    }
+
+    /// Whether a conf has this name although no lineage can: that is told of it, and what it uses is no orphan.
+    fn has_refused_conf(&self, name: &OsStr, lineage: Option<&LineageName>) -> bool {
+        let mut file = name.to_os_string();
+        file.push(".conf");
+        lineage.is_none() && self.store.paths.renewal_dir().join(file).symlink_metadata().is_ok()
     }
 
     fn pending(&mut self) {

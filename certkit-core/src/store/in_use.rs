@@ -170,7 +170,9 @@ impl InUse {
         let of_conf = first..self.uses.len();
         let dir = paths.live_dir().join(&*by);
         let folder: Option<Arc<Path>> = real(&dir)?.map(Arc::from);
-        for file in files::list(&dir)?.unwrap_or_default() {
+        // Where it is links in a circle there is nothing in it.
+        let files = if folder.is_some() { files::list(&dir)? } else { None };
+        for file in files.unwrap_or_default() {
             self.add_link(&by, folder.as_ref(), &dir.join(file), of_conf.clone())?;
         }
         Ok(())
@@ -182,8 +184,8 @@ impl InUse {
         let content = match files::read_if_there(&paths.renewal_dir().join(file)) {
             Ok(Some(content)) => content,
             Ok(None) => return Ok(()),
-            // A directory or a pipe says nothing.
-            Err(error) if error.source.kind() == std::io::ErrorKind::InvalidInput => return Ok(()),
+            // A directory, a pipe or links in a circle say nothing; what is too large to be read may say anything.
+            Err(error) if files::is_damage(&error.source) && !is_too_large(&error.source) => return Ok(()),
             Err(error) => return Err(error),
         };
         let (links, archive) = match RenewalConf::parse(&content) {
@@ -255,6 +257,10 @@ pub(crate) fn real(path: &Path) -> Result<Option<PathBuf>, StoreError> {
 fn real_place(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else { return Ok(None) };
     Ok(real(parent)?.map(|parent| parent.join(file)))
+}
+
+fn is_too_large(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::FileTooLarge
 }
 
 fn is_loop(error: &std::io::Error) -> bool {

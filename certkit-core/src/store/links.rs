@@ -208,9 +208,10 @@ pub(crate) fn relative_archive(live: &Path, archive: &Path) -> PathBuf {
     else {
         return archive.to_owned();
     };
-    // Where `live` is a link to elsewhere, `..` leads elsewhere too.
+    // Where `live` or the folder in it is a link to elsewhere, `..` leads elsewhere too.
     let real = |path: &Path| fs::canonicalize(path).ok();
-    let way_up = live.parent().and_then(real).and_then(|dir| Some(dir.parent()?.to_owned()));
+    let real_live = real(live).or_else(|| Some(live.parent().and_then(real)?.join(live.file_name()?)));
+    let way_up = real_live.and_then(|live| Some(live.parent()?.parent()?.to_owned()));
     match parent.file_name() {
         Some(folder) if parent.parent() == Some(tree) && way_up.is_some() && way_up == real(tree) => {
             Path::new("../..").join(folder).join(name)

@@ -7,6 +7,8 @@ pub use account::{AccountMeta, NewStoredAccount, StoredAccount};
 
 mod all_cores;
 
+mod another_tree;
+
 mod aside;
 
 mod audit;

@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use super::super::another_tree::{another_tree, another_tree_of};
 use super::super::in_use::real;
 use super::super::permissions::{self, OfLineage};
 use super::super::targets::absolute;
 use super::super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
 use super::Audited;
-use crate::{Finding, FindingCode, LineageName};
+use crate::{Finding, FindingCode, LineageName, Severity};
 
 /// What was seen of a lineage, broken or not.
 pub(super) struct Looked {
@@ -85,6 +86,7 @@ impl Look<'_> {
         targets.iter().filter_map(|target| target.parent()).for_each(|folder| self.uses(folder));
 
         self.journal_links(name.as_str(), Some(name), Kind::ALL.map(|kind| lineage.live_path(kind)));
+        self.another_tree(name.as_str(), Some(name), another_tree_of(&self.store.paths, lineage));
         let own = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
             Some(dir) => absolute(Path::new(dir))?,
             None => self.store.paths.archive(name),
@@ -122,6 +124,9 @@ impl Look<'_> {
         if let Some(conf) = &broken.conf {
             let links = Kind::ALL.map(|kind| Path::new(conf.live_path(kind).unwrap_or_default()));
             self.journal_links(&broken.name, name.as_ref(), links);
+            let tree = links.iter().filter(|link| link.is_absolute());
+            let tree = tree.filter_map(|link| another_tree(&self.store.paths, link)).next();
+            self.another_tree(&broken.name, name.as_ref(), tree);
             // What its links point to belongs to it, whatever is wrong with the others.
             for link in links.iter().filter(|link| !link.as_os_str().is_empty()) {
                 let Ok(target) = std::fs::read_link(link) else { continue };
@@ -161,6 +166,13 @@ impl Look<'_> {
         Ok(())
     }
 
+    fn another_tree(&mut self, shown: &str, name: Option<&LineageName>, tree: Option<PathBuf>) {
+        if let Some(tree) = tree {
+            let finding = Finding::new(FindingCode::AnotherTree, shown, tree.to_string_lossy());
+            self.findings.push(Audited { finding, name: name.cloned(), path: None });
+        }
+    }
+
     /// A conf speaks of its own folders, of `archive_dir`, and of those of its live links.
     fn uses_those_of(&mut self, name: Option<&LineageName>, conf: Option<&RenewalConf>) -> Result<(), StoreError> {
         let paths = &self.store.paths;
@@ -189,8 +201,17 @@ impl Look<'_> {
             let journal = format!("previous_{}.pem", kind.as_str());
             link.with_file_name(journal)
         });
-        let found: Vec<_> = journals.filter(|path| path.symlink_metadata().is_ok()).collect();
-        if let Some(first) = found.first() {
+        let there = journals.filter_map(|path| path.symlink_metadata().ok().map(|meta| (meta.is_symlink(), path)));
+        let (found, others): (Vec<_>, Vec<_>) = there.partition(|(is_link, _)| *is_link);
+        for (_, path) in others {
+            let evidence = format!(
+                "{} is no link, but certbot takes it for one of its journal, and removes it or fails",
+                self.shown(&path)
+            );
+            let finding = Finding::new(FindingCode::LeftOver, shown, evidence).with_severity(Severity::Warning);
+            self.findings.push(Audited { finding, name: name.cloned(), path: Some(path) });
+        }
+        if let Some((_, first)) = found.first() {
             let evidence = format!("{} of 4 journal links, such as {}", found.len(), self.shown(first));
             let finding = Finding::new(FindingCode::InterruptedSwitch, shown, evidence);
             self.findings.push(Audited { finding, name: name.cloned(), path: None });

@@ -1,7 +1,7 @@
 //! Renewal configurations that are empty, lack something, or say where the versions are not.
 //!
-//! Only what is certain is written: where the links and versions lie, the key's type, and CA and account where certkit
-//! remembers them. How names are validated stands nowhere else, so it is left to the owner to say again.
+//! Only what is certain is written: where the links and versions lie, the key's type where certificate or key can be read, and
+//! CA and account where certkit remembers them. How names are validated stands nowhere else, so it is left to the owner to say again.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::store::links::LiveLinks;
 use crate::store::recover::Decision;
 use crate::store::targets::absolute;
 use crate::store::{ConfEdits, ConfPlan, Kind, RenewalConf, StoreError};
-use crate::{Certificate, FindingCode, KeyType, LineageName};
+use crate::{Certificate, FindingCode, KeyType, LineageName, PrivateKey};
 
 /// Whether there is nothing in a conf: certbot was killed before it wrote it, or the disk lost what it wrote.
 pub(super) fn is_blank(content: &[u8]) -> bool {
@@ -142,10 +142,22 @@ impl Planner<'_> {
             }
             edits.param("server", Some(directory.as_str()));
         }
-        let read = || Certificate::from_pem(&files::read(cert).ok()?).ok();
-        let is_rsa = leaf.cloned().or_else(read).is_some_and(|leaf| leaf.key_type() == KeyType::Rsa);
-        edits.param("key_type", Some(if is_rsa { "rsa" } else { "ecdsa" }));
+        let of_certificate = || Some(Certificate::from_pem(&files::read(cert).ok()?).ok()?.key_type());
+        let of_key = || self.key_type_of(&cert.with_file_name(Kind::Privkey.live_file()));
+        // certbot has no word for other kinds, and takes a conf without one for RSA.
+        let word = match leaf.map(Certificate::key_type).or_else(of_certificate).or_else(of_key) {
+            Some(KeyType::Rsa) => "rsa",
+            Some(KeyType::Ec(_)) => "ecdsa",
+            Some(_) | None => return edits,
+        };
+        edits.param("key_type", Some(word));
         edits
+    }
+
+    fn key_type_of(&self, path: &Path) -> Option<KeyType> {
+        let text = Zeroizing::new(files::read(path).ok()?);
+        let key = PrivateKey::from_pem(&text).ok()?;
+        Some(KeyType::of_spki(&self.math.public_spki_der(&key).ok()?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The plan of a repair: what is wrong, and the steps that put it right.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -8,10 +9,12 @@ use super::conf::is_blank;
 use super::lineage::{LineagePlan, Planner};
 use super::step::Step;
 use super::{Diagnosis, Repair};
+use crate::store::another_tree::another_tree;
 use crate::store::audit::Audited;
 use crate::store::files;
 use crate::store::{RenewalConf, Store, StoreError, StorePaths};
-use crate::{Finding, FindingCode, KeyMath, LineageName};
+use crate::words::shell_word;
+use crate::{Finding, FindingCode, Hindrance, KeyMath, LineageName};
 
 /// What is told of a lineage's links and conf, and put right together.
 const OF_LINKS: [FindingCode; 5] = [
@@ -56,7 +59,8 @@ impl RepairPlan {
                     plan.of_a_path(store, finding, name, path)?;
                 }
                 FindingCode::LeftOver if path.is_some() => {
-                    let why = ", so that nothing of this certificate is deleted";
+                    let is_note = path.as_ref().is_some_and(|path| path.starts_with(store.paths().own_dir()));
+                    let why = if is_note { ", so that nothing of this certificate is deleted" } else { "" };
                     let step = Step::TakeAway { paths: path.into_iter().collect(), why };
                     plan.add(store, finding, name, Some(step));
                 }
@@ -74,52 +78,73 @@ impl RepairPlan {
         for name in files::list(&store.paths().renewal_dir())?.unwrap_or_default() {
             let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".conf")) else { continue };
             let Ok(name) = LineageName::new(stem) else { continue };
-            let is_told =
-                |one: &Diagnosis| one.name.as_ref() == Some(&name) && one.finding.code == FindingCode::Unreadable;
-            if let Err(error) = plan.lineage(&planner, &name)
-                && !plan.diagnoses.iter().any(is_told)
-            {
-                let finding = Finding::new(FindingCode::Unreadable, error.path.to_string_lossy(), error.to_string());
-                plan.diagnoses.push(Diagnosis::new(finding, Some(&name)));
+            if let Err(error) = plan.lineage(&planner, &name) {
+                plan.unreadable(store, &error, Some(&name));
             }
         }
-        plan.tree(store)?;
+        plan.tree(store);
         if !hidden.is_empty() {
-            plan.only_tell(&hidden);
+            plan.only_tell(store, &hidden);
         }
         Ok(plan)
     }
 
     /// Takes all steps away: while something is `hidden` nobody knows what uses what. That is told of no lineage in particular,
     /// for it concerns all.
-    fn only_tell(&mut self, hidden: &[StoreError]) {
+    fn only_tell(&mut self, store: &Store, hidden: &[StoreError]) {
         self.jobs.clear();
         self.commits.clear();
-        self.diagnoses.iter_mut().for_each(|one| one.repair = None);
-        let is_hidden =
-            |one: &Diagnosis| hidden.iter().any(|error| one.finding.subject == error.path.to_string_lossy());
-        self.diagnoses.retain(|one| one.finding.code != FindingCode::Unreadable || !is_hidden(one));
+        let waits_for = hidden.iter().map(|error| error.path.display().to_string()).collect::<Vec<_>>().join(", ");
+        for one in self.diagnoses.iter_mut().filter(|one| one.repair.is_some()) {
+            one.repair = None;
+            let cure = format!("certkit fsck --repair, once it can read {waits_for}");
+            one.finding = one.finding.clone().with_cure(cure);
+        }
+        self.diagnoses.retain(|one| !hidden.iter().any(|error| tells_of(one, store, error)));
         for error in hidden {
             let finding = Finding::new(FindingCode::Unreadable, error.path.to_string_lossy(), error.to_string());
-            let cure = format!("{}; until then nothing is repaired", finding.cure());
+            let finding = finding.hindered_by(Hindrance::of(&error.source));
+            let cure = match error.source.kind() {
+                ErrorKind::FileTooLarge => {
+                    "move it away, or restore it from a backup: no renewal configuration is so large"
+                }
+                _ => finding.cure(),
+            };
+            let cure = format!("{cure}; until then nothing is repaired");
             self.diagnoses.push(Diagnosis::new(finding.with_cure(cure), None));
+        }
+    }
+
+    /// What could not be looked at, once.
+    pub(super) fn unreadable(&mut self, store: &Store, error: &StoreError, name: Option<&LineageName>) {
+        let is_told_of_it = |one: &Diagnosis| {
+            one.finding.code == FindingCode::Unreadable && name.is_some() && one.name.as_ref() == name
+        };
+        if !self.diagnoses.iter().any(|one| is_told_of_it(one) || tells_of(one, store, error)) {
+            let finding = Finding::new(FindingCode::Unreadable, error.path.to_string_lossy(), error.to_string());
+            self.diagnoses.push(Diagnosis::new(finding.hindered_by(Hindrance::of(&error.source)), name));
         }
     }
 
     /// One finding with one step, or none.
     pub(super) fn add(&mut self, store: &Store, finding: Finding, name: Option<&LineageName>, step: Option<Step>) {
         let mut diagnosis = Diagnosis::new(finding, name);
-        if let Some(step) = step {
-            diagnosis.repair = Some(self.push(store, name, vec![step]));
+        match step.map(|step| self.push(store, name, vec![step])) {
+            Some(Ok(repair)) => diagnosis.repair = Some(repair),
+            Some(Err(cure)) => diagnosis.finding = diagnosis.finding.with_cure(cure),
+            None => {}
         }
         self.diagnoses.push(diagnosis);
     }
 
-    /// Another job, in words.
-    fn push(&mut self, store: &Store, name: Option<&LineageName>, steps: Vec<Step>) -> Repair {
+    /// Another job, in words; where it would change another tree there is none, and the error is what to do.
+    fn push(&mut self, store: &Store, name: Option<&LineageName>, steps: Vec<Step>) -> Result<Repair, String> {
         let repair = in_words(&steps, store.paths());
+        if let Some(tree) = repair.paths.iter().find_map(|path| another_tree(store.paths(), path)) {
+            return Err(in_its_own_tree(&tree));
+        }
         self.jobs.push(Job { name: name.cloned(), steps, repair: repair.clone() });
-        repair
+        Ok(repair)
     }
 
     fn lineage(&mut self, planner: &Planner<'_>, name: &LineageName) -> Result<(), StoreError> {
@@ -196,9 +221,15 @@ impl RepairPlan {
         name: &LineageName,
         wrong: Option<(FindingCode, String)>,
         steps: Vec<Step>,
-        stuck: Option<String>,
+        mut stuck: Option<String>,
     ) {
-        let repair = (!steps.is_empty()).then(|| self.push(store, Some(name), steps));
+        let repair = match (!steps.is_empty()).then(|| self.push(store, Some(name), steps)).transpose() {
+            Ok(repair) => repair,
+            Err(cure) => {
+                stuck = Some(cure);
+                None
+            }
+        };
         let mut any = false;
         for told in self.told(name, &OF_LINKS) {
             any = true;
@@ -219,7 +250,10 @@ impl RepairPlan {
     fn repair_of(&mut self, store: &Store, name: &LineageName, code: FindingCode, step: Step) {
         if self.told(name, &[code]).next().is_some() {
             let repair = self.push(store, Some(name), vec![step]);
-            self.told(name, &[code]).for_each(|told| told.repair = Some(repair.clone()));
+            self.told(name, &[code]).for_each(|told| match &repair {
+                Ok(repair) => told.repair = Some(repair.clone()),
+                Err(cure) => told.finding = told.finding.clone().with_cure(cure),
+            });
         }
     }
 
@@ -256,6 +290,18 @@ impl RepairPlan {
 
 /// certbot orders a certificate, finds the folder in its way and loses the certificate; certkit refuses before it orders.
 const ORPHAN_CURE: &str = "if nothing uses it, move it away or remove it with certkit delete --cert-name NAME; otherwise copy it elsewhere first, remove it, and obtain the certificate again: certkit certonly -d NAME …";
+
+/// Whether this says that what the error is about cannot be read.
+fn tells_of(one: &Diagnosis, store: &Store, error: &StoreError) -> bool {
+    let shown = |path: &Path| crate::escape(&path.to_string_lossy()) == one.finding.subject.as_str();
+    one.finding.code == FindingCode::Unreadable && (shown(&error.path) || shown(store.paths().relative(&error.path)))
+}
+
+/// The cure where what is wrong lies in another tree, whose lock is not held.
+pub(super) fn in_its_own_tree(tree: &Path) -> String {
+    let tree = shell_word(&tree.to_string_lossy());
+    format!("what is wrong lies in another tree; there: certkit fsck --repair --config-dir {tree}")
+}
 
 /// Steps for the owner to read.
 fn in_words(steps: &[Step], paths: &StorePaths) -> Repair {

@@ -2,21 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 
 use super::Diagnosis;
-use super::plan::RepairPlan;
+use super::plan::{RepairPlan, in_its_own_tree};
 use super::step::Step;
-use crate::store::{ConfValue, RenewalConf, Store, StoreError, files, permissions};
+use crate::store::another_tree::another_tree;
+use crate::store::links::LiveLinks;
+use crate::store::{ConfValue, Kind, RenewalConf, Store, StoreError, files, permissions};
 use crate::words::shell_word;
 use crate::{AcmeUrl, Finding, FindingCode, LineageName, Severity};
 
 impl RepairPlan {
-    /// Looks at it.
-    pub(super) fn tree(&mut self, store: &Store) -> Result<(), StoreError> {
-        self.commits(store)?;
-        self.leftovers(store)?;
-        self.permissions(store)?;
-        self.accounts(store)
+    /// Looks at it, and tells what cannot be looked at.
+    pub(super) fn tree(&mut self, store: &Store) {
+        // The temporary files of commits that did not end are told from others by the journals.
+        let interrupted = self.commits(store).and_then(|()| self.leftovers(store));
+        let permissions = self.permissions(store);
+        for error in [interrupted, permissions].into_iter().filter_map(Result::err).chain(self.accounts(store)) {
+            self.unreadable(store, &error, None);
+        }
     }
 
     /// Commits of certkit: those that did not end, and those whose hooks have not run.
@@ -26,16 +31,23 @@ impl RepairPlan {
             let live = store.lineage(&name).ok().flatten().and_then(|lineage| lineage.live_version());
             let is_recorded = store.state(&name).is_ok_and(|(state, _)| journal.is_recorded(&state));
             if live == Some(journal.version) && !is_recorded {
-                let evidence = format!("version {} is live, and its deploy hooks have not run", journal.version);
-                let finding = Finding::new(FindingCode::InterruptedCommit, name.as_str(), evidence);
-                let finding =
-                    finding.with_cure("certkit deploy --cert-name NAME, or wait for the next `certkit renew`");
+                // A run was ended before it ran them, or a repair made the version live.
+                let evidence = format!("the deploy hooks of version {} have not run", journal.version);
+                let finding = Finding::new(FindingCode::DeployPending, name.as_str(), evidence);
+                let finding = finding
+                    .with_severity(Severity::Notice)
+                    .with_cure("certkit deploy --cert-name NAME, or wait for the next `certkit renew`");
                 self.diagnoses.push(Diagnosis::new(finding, Some(&name)));
                 continue;
             }
             let evidence = format!("version {} was being stored", journal.version);
             let finding = Finding::new(FindingCode::InterruptedCommit, name.as_str(), evidence);
             let finding = finding.with_severity(Severity::Warning).with_cure("certkit fsck --repair");
+            if let Some(tree) = places(store, &name)?.iter().find_map(|path| another_tree(store.paths(), path)) {
+                let finding = finding.with_cure(in_its_own_tree(&tree));
+                self.diagnoses.push(Diagnosis::new(finding, Some(&name)));
+                continue;
+            }
             let steps = vec![format!("finish storing version {} if all of it is there, else undo it", journal.version)];
             let paths = vec![store.paths().live(&name), store.paths().archive(&name)];
             let repair = Some(super::Repair { steps, paths });
@@ -95,16 +107,33 @@ impl RepairPlan {
         }
     }
 
-    /// An account that cannot be read stops every command of certbot that uses accounts.
-    fn accounts(&mut self, store: &Store) -> Result<(), StoreError> {
-        for server in store.account_servers()? {
+    /// An account that cannot be read stops every command of certbot that uses accounts. Returns what could not be looked at.
+    fn accounts(&mut self, store: &Store) -> Vec<StoreError> {
+        let (servers, mut hidden) = store.readable_account_servers();
+        for server in servers {
             let Ok(directory) = AcmeUrl::parse(&format!("https://{server}")) else { continue };
-            for finding in store.accounts(&directory)?.1 {
-                self.diagnoses.push(Diagnosis::new(finding, None));
+            match store.accounts(&directory) {
+                Ok((_, findings)) => {
+                    self.diagnoses.extend(findings.into_iter().map(|finding| Diagnosis::new(finding, None)));
+                }
+                Err(error) => hidden.push(error),
             }
         }
-        Ok(())
+        hidden
     }
+}
+
+/// Where a commit of a lineage puts its files and links.
+fn places(store: &Store, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
+    let paths = store.paths();
+    let conf = files::read_if_there(&paths.conf(name))?.and_then(|content| RenewalConf::parse(&content).ok());
+    let live = match &conf {
+        Some(conf) => LiveLinks::read(paths, name, conf)?,
+        None => None,
+    };
+    let Some(live) = live else { return Ok(vec![paths.live(name), paths.archive(name)]) };
+    let of_links = Kind::ALL.iter().flat_map(|kind| [Some(live.path(*kind).to_owned()), live.target(*kind)]);
+    Ok(of_links.flatten().chain([live.written_archive().to_owned()]).collect())
 }
 
 fn shown(store: &Store, path: &std::path::Path) -> String {

@@ -4,6 +4,7 @@
 mod confs;
 mod folders;
 mod links;
+mod trees;
 mod versions;
 
 use std::collections::BTreeSet;

@@ -66,6 +66,23 @@ pub(super) const FAULTS: &[Fault] = &[
     .says(&["a.example", "archive/elsewhere"])
     .cure("certkit fsck --repair")
     .seen(Look::Here),
+    Fault::warning(Code::AnotherTree, |sound| {
+        // A copy of a tree, whose renewal configuration names the original.
+        let (path, other) = (sound.in_store("renewal/a.example.conf"), sound.in_store("../other"));
+        fs::create_dir_all(other.join("renewal")).unwrap();
+        fs::create_dir_all(other.join("live/a.example")).unwrap();
+        let (live, archive) = (sound.in_store("live/a.example"), sound.in_store("archive/a.example"));
+        for kind in ["cert", "chain", "fullchain", "privkey"] {
+            let target = archive.join(fs::read_link(live.join(format!("{kind}.pem"))).unwrap().file_name().unwrap());
+            symlink(target, other.join(format!("live/a.example/{kind}.pem"))).unwrap();
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let other_live = other.join("live/a.example");
+        fs::write(&path, text.replace(live.to_str().unwrap(), other_live.to_str().unwrap())).unwrap();
+    })
+    .says(&["a.example", "/other"])
+    .cure("let the paths in renewal/a.example.conf name it")
+    .seen(Look::Here),
     Fault::warning(Code::OwnedByAnother, |sound| chown(sound.in_store("renewal/a.example.conf"), Some(65534), None).unwrap())
         .says(&["renewal/a.example.conf", "user 65534"])
         .cure("chown root /")
