@@ -20,6 +20,7 @@ mod notify;
 mod reading;
 mod refusals;
 mod report;
+mod rights;
 mod secrets;
 mod serving;
 mod signals;

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
 use testkit::{Pebble, PebbleOptions, Smtp, SmtpOptions, WebSink};
 
@@ -233,22 +232,12 @@ fn a_user_who_may_not_write_tells_it_once_by_mail_and_webhook_and_root_tells_tha
     for (folder, mode) in open {
         fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
     }
-    let binary = place.folder().join("certkit");
-    fs::copy(env!("CARGO_BIN_EXE_certkit"), &binary).unwrap();
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-    let as_nobody = |arguments: &[&str]| {
-        let inner = place.command(arguments);
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary).args(inner.get_args());
-        command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        Run::of(command.output().expect("setpriv is missing: install util-linux"))
-    };
     for _ in 0..3 {
-        let run = as_nobody(&["renew", "-q"]).ends_with(1);
+        let run = place.run_as_nobody(&["renew", "-q"]).ends_with(1);
         assert_eq!(run.stderr.matches("Permission denied").count(), 1, "{run:?}");
         assert!(run.stderr.contains("run as the user who owns it"), "{run:?}");
     }
-    let run = as_nobody(&["notify"]).ends_with(1);
+    let run = place.run_as_nobody(&["notify"]).ends_with(1);
     assert!(run.stderr.contains("may not write to the store") && run.stderr.contains("ls -ld"), "{run:?}");
     let (told, mails) = (sink.take(), server.mails());
     assert_eq!((told.len(), mails.len()), (1, 1), "{told:?} {mails:?}");

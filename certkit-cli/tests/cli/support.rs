@@ -1,5 +1,7 @@
 //! Running the binary on a tree of its own.
 
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -56,6 +58,11 @@ impl Place {
         Run::of(self.command(arguments).output().unwrap())
     }
 
+    /// The same as a user who is not root, with a copy of the binary that this user can start.
+    pub(crate) fn run_as_nobody(&self, arguments: &[&str]) -> Run {
+        as_nobody(self.folder(), &self.command(arguments))
+    }
+
     /// With the CA's URL and its root.
     pub(crate) fn run_at(&self, ca: &Pebble, arguments: &[&str]) -> Run {
         let mut command = self.command(arguments);
@@ -69,6 +76,28 @@ impl Place {
         command.env("SSL_CERT_FILE", ca.ca_bundle());
         Run::of(command.output().unwrap())
     }
+}
+
+/// Runs the binary as `command` says, as a user who is not root, from a copy in this folder, which is opened for it.
+pub(crate) fn as_nobody(folder: &Path, command: &Command) -> Run {
+    let binary = folder.join("certkit");
+    if !binary.exists() {
+        fs::copy(env!("CARGO_BIN_EXE_certkit"), &binary).unwrap();
+    }
+    for path in [folder, &binary] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let is_root = fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
+    let mut as_nobody = if is_root {
+        let mut setpriv = Command::new("setpriv");
+        setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
+        setpriv
+    } else {
+        Command::new(&binary)
+    };
+    as_nobody.args(command.get_args()).env_clear().stdin(Stdio::null());
+    as_nobody.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    Run::of(as_nobody.output().expect("setpriv is missing: install util-linux"))
 }
 
 impl Run {

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use crate::support::{Place, Run};
+use crate::support::{Place, Run, as_nobody};
 
 /// A machine.
 struct Host {
@@ -293,21 +293,12 @@ fn what_cannot_be_done_is_refused() {
 #[test]
 fn whoever_is_not_root_gets_the_line_for_the_crontab() {
     let machine = Host::new();
-    fs::set_permissions(machine.place.folder(), fs::Permissions::from_mode(0o755)).unwrap();
-    let program = machine.at("certkit");
-    fs::copy(env!("CARGO_BIN_EXE_certkit"), &program).unwrap();
     let run = |more: &[&str]| {
-        let is_root = fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
-        let mut command = if is_root {
-            let mut setpriv = Command::new("setpriv");
-            setpriv.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
-            setpriv
-        } else {
-            Command::new(&program)
-        };
-        command.args(["timer", "install", "--config-dir", "/srv/my certs"]).args(more).stdin(Stdio::null()).env_clear();
-        Run::of(command.output().expect("setpriv is missing: install util-linux"))
+        let mut command = Command::new("certkit");
+        command.args(["timer", "install", "--config-dir", "/srv/my certs"]).args(more);
+        as_nobody(machine.place.folder(), &command)
     };
+    let program = machine.at("certkit");
     let line = format!(" CERTKIT_TIMER=6h {} renew -q --config-dir '/srv/my certs'\n", program.display());
     assert!(run(&["--dry-run"]).ends_with(0).stdout.ends_with(&line));
     let refused = run(&[]).ends_with(1);

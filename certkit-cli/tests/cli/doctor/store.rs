@@ -10,7 +10,7 @@ use chrono::Utc;
 use testkit::CertbotLock;
 
 use super::host::{Host, Problems};
-use crate::support::Run;
+use crate::support::{Run, as_nobody};
 
 /// Runs the doctor with mounts of its own.
 fn with_mounts(host: &Host, mounts: &str) -> Problems {
@@ -64,14 +64,7 @@ fn who_may_not_write_is_told_so() {
     ] {
         fs::set_permissions(host.at(path), fs::Permissions::from_mode(mode)).unwrap();
     }
-    let binary = host.at("certkit");
-    fs::copy(env!("CARGO_BIN_EXE_certkit"), &binary).unwrap();
-    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
-    let inner = host.command(&["--json"]);
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary).args(inner.get_args());
-    command.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let run = Run::of(command.output().expect("setpriv is missing: install util-linux"));
+    let run = as_nobody(host.place.folder(), &host.command(&["--json"]));
     Problems::of(&run).says("store-not-writable", "error", "nobody", "as root");
 }
 
