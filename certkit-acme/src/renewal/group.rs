@@ -50,14 +50,8 @@ pub(super) struct Progress {
     pub(super) attempted: BTreeSet<LineageName>,
 }
 
-/// A lineage whose turn it is, with what has to receive its new version.
-struct Work {
-    job: Job,
-    targets: Vec<DeployTarget>,
-}
-
 enum Settled {
-    Work(Box<Work>),
+    Attempt(Box<Job>),
     Done(Box<ReportEntry>),
 }
 
@@ -108,7 +102,7 @@ impl Group<'_> {
         for (entry, subject) in entries {
             progress.findings.extend(entry.due.findings.iter().cloned());
             match self.settle(entry, subject).await {
-                Settled::Work(work) => works.push(*work),
+                Settled::Attempt(work) => works.push(*work),
                 Settled::Done(entry) => progress.entries.push(*entry),
             }
         }
@@ -142,7 +136,7 @@ impl Group<'_> {
         let outcome = match entry.step {
             Step::Attempt { because, .. } => {
                 return match self.prepare(Arc::clone(&subject), because) {
-                    Ok(work) => Settled::Work(Box::new(work)),
+                    Ok(job) => Settled::Attempt(Box::new(job)),
                     Err(failure) => Settled::Done(Box::new(run.fail(&subject, failure).await)),
                 };
             }
@@ -157,21 +151,20 @@ impl Group<'_> {
         Settled::Done(Box::new(line(&subject, outcome)))
     }
 
-    fn prepare(&self, subject: Arc<Subject>, because: DueReason) -> Result<Work, Failure> {
-        let targets = self.run.targets(&subject);
+    fn prepare(&self, subject: Arc<Subject>, because: DueReason) -> Result<Job, Failure> {
         let mut job = Job::resolve(subject, because, self.run.request)?;
         job.shares_a_name = job.subject.identifiers.iter().any(|name| self.shared.contains(&name.to_string()));
-        Ok(Work { job, targets })
+        Ok(job)
     }
 
     /// Pre hooks, then all attempts, a bounded number at once; and what the CA says of the new certificates.
-    async fn attempt_all(&self, works: &[Work], progress: &mut Progress) {
+    async fn attempt_all(&self, works: &[Job], progress: &mut Progress) {
         let run = self.run;
         let commands = |stage: HookStage| -> Vec<String> {
-            works.iter().filter_map(|work| work.job.subject.hook(stage).map(str::to_owned)).collect()
+            works.iter().filter_map(|work| work.subject.hook(stage).map(str::to_owned)).collect()
         };
         progress.post_commands = commands(HookStage::Post);
-        progress.attempted = works.iter().map(|work| work.job.subject.name.clone()).collect();
+        progress.attempted = works.iter().map(|work| work.subject.name.clone()).collect();
         let pre = run.hooks.pre(&commands(HookStage::Pre)).await;
         // Boxed one by one and collected first: otherwise the compiler cannot see that the whole run is `Send`.
         let mut attempts: Vec<BoxFuture<'_, ReportEntry>> = Vec::with_capacity(works.len());
@@ -192,27 +185,24 @@ impl Group<'_> {
     }
 
     /// Waits for its turn. All that an attempt needs room for is made only then, for a thousand may wait.
-    async fn attempt_one(&self, work: &Work, pre: &PreHooks) -> ReportEntry {
-        let turn = self.run.turns.at(&work.job.directory).await;
+    async fn attempt_one(&self, work: &Job, pre: &PreHooks) -> ReportEntry {
+        let turn = self.run.turns.at(&work.directory).await;
         let attempt: BoxFuture<'_, ReportEntry> = Box::pin(self.attempt_in_turn(work, pre, turn));
         attempt.await
     }
 
-    async fn attempt_in_turn(
-        &self,
-        work: &Work,
-        pre: &PreHooks,
-        mut turn: Option<OwnedSemaphorePermit>,
-    ) -> ReportEntry {
+    async fn attempt_in_turn(&self, work: &Job, pre: &PreHooks, mut turn: Option<OwnedSemaphorePermit>) -> ReportEntry {
         let run = self.run;
-        let subject = &work.job.subject;
-        let mut at = work.job.directory.clone();
+        let subject = &work.subject;
+        let mut at = work.directory.clone();
         if let Some(failure) = pre.failure_for(subject.hook(HookStage::Pre)) {
             return run.fail(subject, failure).await;
         }
         if run.stop.reason().is_some() {
             return run.failed(subject, crate::issuing::interrupted());
         }
+        // Looked for now: a pre hook may have put a hook into the directory, which certbot would run, too.
+        let targets = subject.deploy_targets(&run.renewer.directory_targets(run.request).await);
         let mut last: Option<(AcmeUrl, Failure)> = None;
         loop {
             // Asked again right before: other lineages may have used up what there was, and a CA that failed a moment ago
@@ -240,9 +230,9 @@ impl Group<'_> {
                     return run.failed(subject, crate::issuing::interrupted());
                 }
             }
-            let job = work.job.at(&directory, kind);
-            match run.workshop.attempt(&job, &work.targets).await {
-                Ok(achieved) => return self.deploy(work, achieved).await,
+            let job = work.at(&directory, kind);
+            match run.workshop.attempt(&job, &targets).await {
+                Ok(achieved) => return self.deploy(work, &targets, achieved).await,
                 Err(mut failure) => {
                     if let Err(error) = run.inventory.save_ledger(Saving::WhenSmall).await {
                         failure.detail = format!("{}; it could not be recorded either: {error}", failure.detail);
@@ -259,19 +249,19 @@ impl Group<'_> {
     }
 
     /// Which CA is asked now, and what the ledger is to know of it.
-    async fn choose(&self, work: &Work) -> Result<(AcmeUrl, OrderKind), Outcome> {
+    async fn choose(&self, work: &Job) -> Result<(AcmeUrl, OrderKind), Outcome> {
         let run = self.run;
         if run.request.mode != Mode::Real {
-            return Ok((work.job.directory.clone(), OrderKind::New));
+            return Ok((work.directory.clone(), OrderKind::New));
         }
-        let inputs = run.inputs(std::slice::from_ref(&work.job.subject)).await;
-        let Some(input) = inputs.first() else { return Ok((work.job.directory.clone(), OrderKind::New)) };
+        let inputs = run.inputs(std::slice::from_ref(&work.subject)).await;
+        let Some(input) = inputs.first() else { return Ok((work.directory.clone(), OrderKind::New)) };
         let (outlook, now) = (run.outlook, run.inventory.now());
         run.inventory.ledger(|ledger| {
             let entry = decide(input, ledger, outlook, now);
             match entry.step {
                 Step::Attempt { directory, kind, .. } => {
-                    let directory = directory.unwrap_or_else(|| work.job.directory.clone());
+                    let directory = directory.unwrap_or_else(|| work.directory.clone());
                     let scope = input.authorities.iter().find(|scope| scope.directory == directory);
                     if let Some(scope) = scope.filter(|_| !input.order_under_way) {
                         ledger.ordered(scope, kind, now);
@@ -280,25 +270,25 @@ impl Group<'_> {
                 }
                 Step::Held { until, by, .. } => Err(Outcome::Held { until, by }),
                 // It was due a moment ago: what made it so holds for this attempt.
-                _ => Ok((work.job.directory.clone(), OrderKind::New)),
+                _ => Ok((work.directory.clone(), OrderKind::New)),
             }
         })
     }
 
     /// What cannot be recorded of it is kept for the lineage's line of the report.
-    async fn deploy(&self, work: &Work, achieved: Achieved) -> ReportEntry {
+    async fn deploy(&self, work: &Job, targets: &[DeployTarget], achieved: Achieved) -> ReportEntry {
         let run = self.run;
-        let subject = &work.job.subject;
+        let subject = &work.subject;
         match achieved {
             Achieved::Committed { version, not_after } => {
                 let deployment = Deployment { inventory: run.inventory, subject, version };
-                let _ = run.hooks.deploy(&deployment, &work.targets).await;
+                let _ = run.hooks.deploy(&deployment, targets).await;
                 line(subject, Outcome::Renewed { version, not_after })
             }
             Achieved::Simulated => {
                 let run_hooks = matches!(run.request.mode, Mode::DryRun { run_deploy_hooks: true });
                 // Hooks can be tried; files that servers read are not written for a trial.
-                let hooks: Vec<DeployTarget> = work.targets.iter().filter(|target| !is_file(target)).cloned().collect();
+                let hooks: Vec<DeployTarget> = targets.iter().filter(|target| !is_file(target)).cloned().collect();
                 if let Some(version) = subject.live_version.filter(|_| run_hooks) {
                     let deployment = Deployment { inventory: run.inventory, subject, version };
                     let _ = run.hooks.deploy(&deployment, &hooks).await;

@@ -182,7 +182,7 @@ pub(super) struct Run<'a> {
     pub(super) workshop: &'a Workshop<'a>,
     pub(super) outlook: &'a Outlook,
     pub(super) machine: &'a [u8],
-    /// The deploy hooks of the directory.
+    /// The deploy hooks of the directory, as they were when the run began.
     pub(super) directory: Vec<DeployTarget>,
     pub(super) turns: Turns,
 }

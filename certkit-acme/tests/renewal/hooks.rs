@@ -63,6 +63,28 @@ async fn hooks_run_in_certbots_order_with_certbots_variables() {
 }
 
 #[tokio::test]
+async fn a_deploy_hook_that_a_pre_hook_puts_into_the_directory_runs_for_what_is_renewed_then() {
+    let world = World::new(PebbleOptions::default()).await;
+    let (log, folder) = (world.file("log"), world.tree.config_dir().join("renewal-hooks/deploy"));
+    let hook = folder.join("late");
+    let script = format!("#!/bin/sh\necho \"$RENEWED_DOMAINS\" >> {}\n", log.display());
+    let made = world.file("made");
+    std::fs::write(&made, script).unwrap();
+    directory_hook(
+        &world,
+        "pre",
+        "make",
+        &format!("mkdir -p {0} && install -m 755 {1} {2}", folder.display(), made.display(), hook.display()),
+    );
+    world.due("a.example.com").write();
+    let report = world.run().await;
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(lines(&log), ["a.example.com"]);
+    assert!(world.run().await.is_success());
+    assert_eq!(lines(&log), ["a.example.com"], "and once");
+}
+
+#[tokio::test]
 async fn no_hook_runs_when_nothing_is_due() {
     let world = World::new(PebbleOptions::default()).await;
     world

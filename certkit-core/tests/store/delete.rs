@@ -240,6 +240,33 @@ fn a_removal_that_failed_at_the_conf_removes_nothing_later_either() {
 }
 
 #[test]
+fn a_conf_that_is_a_relative_link_goes_with_its_lineage_and_what_it_leads_to_stays() {
+    for interrupted in [false, true] {
+        let dir = temp_dir();
+        lay_lineage(dir.path(), &name(), &["v1"]);
+        let (conf, kept) = (dir.path().join("renewal/a.example.org.conf"), dir.path().join("kept/a.conf"));
+        fs::create_dir(dir.path().join("kept")).unwrap();
+        fs::rename(&conf, &kept).unwrap();
+        std::os::unix::fs::symlink("../kept/a.conf", &conf).unwrap();
+        whole_version(dir.path(), &name());
+        let store = lock(dir.path());
+        if interrupted {
+            // The link is the note, and leads nowhere from there: the folders are those that certbot gives.
+            fs::create_dir_all(dir.path().join("certkit/deleting")).unwrap();
+            fs::rename(&conf, dir.path().join("certkit/deleting/a.example.org")).unwrap();
+            store.recover(&TestMath::default(), now()).unwrap();
+        } else {
+            store.delete(&name()).unwrap();
+        }
+        for gone in ["renewal/a.example.org.conf", "archive/a.example.org", "live/a.example.org"] {
+            assert!(dir.path().join(gone).symlink_metadata().is_err(), "{gone}");
+        }
+        assert!(dir.path().join("certkit/deleting/a.example.org").symlink_metadata().is_err());
+        assert!(kept.exists());
+    }
+}
+
+#[test]
 fn a_removal_that_was_interrupted_after_the_conf_had_gone_ends_in_the_folders_that_the_conf_named() {
     let dir = temp_dir();
     lay_lineage(dir.path(), &name(), &["v1"]);
