@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use certkit_acme::challenge::{ChallengeKind, SolveError, Solver as _, StandaloneServers, WebrootSolver};
 use certkit_core::{Identifier, IdentifierSet};
+use testkit::process::{MOUNT_REFUSED, assert_mounts_permitted};
 
 use crate::{challenge, http01};
 
@@ -299,13 +300,15 @@ async fn a_read_only_webroot_says_so() {
     // Read-only for a child alone, which has mounts of its own.
     let Some(root) = std::env::var_os("CERTKIT_TEST_READ_ONLY") else {
         let (root, program) = (tempfile::tempdir().unwrap(), std::env::current_exe().unwrap());
-        let line = "mount --bind \"$CERTKIT_TEST_READ_ONLY\" \"$CERTKIT_TEST_READ_ONLY\" \
-            && mount -o remount,bind,ro \"$CERTKIT_TEST_READ_ONLY\" || exit 77
-            exec \"$0\" --exact webroot::a_read_only_webroot_says_so";
+        let line = format!(
+            "mount --bind \"$CERTKIT_TEST_READ_ONLY\" \"$CERTKIT_TEST_READ_ONLY\" \
+            && mount -o remount,bind,ro \"$CERTKIT_TEST_READ_ONLY\" || exit {MOUNT_REFUSED}
+            exec \"$0\" --exact webroot::a_read_only_webroot_says_so"
+        );
         let mut child = std::process::Command::new("unshare");
-        child.args(["-m", "/bin/sh", "-c", line]).arg(program).env("CERTKIT_TEST_READ_ONLY", root.path());
+        child.args(["-m", "/bin/sh", "-c", &line]).arg(program).env("CERTKIT_TEST_READ_ONLY", root.path());
         let output = child.output().expect("unshare is missing: install util-linux (bash .ci/test.sh does)");
-        testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
+        assert_mounts_permitted(output.status.code(), &output.stderr);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         return;
     };

@@ -10,6 +10,7 @@ use certkit_core::FindingCode;
 use certkit_core::store::LockError;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
+use testkit::process::{MOUNT_REFUSED, assert_mounts_permitted};
 use testkit::{HttpRequest, PebbleOptions, WebSink};
 
 use crate::clock::TestClock;
@@ -24,11 +25,12 @@ fn has_mounts_of_its_own(test: &str) -> bool {
         return true;
     }
     let mut child = Command::new(testkit::process::require_program("unshare"));
-    child.args(["-m", "/bin/sh", "-c", "mount -t tmpfs tmpfs /mnt && umount /mnt || exit 77; exec \"$@\"", "sh"]);
+    let line = format!("mount -t tmpfs tmpfs /mnt && umount /mnt || exit {MOUNT_REFUSED}; exec \"$@\"");
+    child.args(["-m", "/bin/sh", "-c", &line, "sh"]);
     child.arg(std::env::current_exe().unwrap()).args(["--exact", &format!("unwritable::{test}")]).env(AGAIN, "yes");
     let output = child.output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
+    assert_mounts_permitted(output.status.code(), &output.stderr);
     assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");
     false
 }

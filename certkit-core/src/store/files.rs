@@ -23,9 +23,6 @@ const TEMP_SUFFIX: &str = ".certkit-tmp";
 /// How a folder that is being made, or was exchanged, ends; it begins with a dot, so it is no lineage.
 const FOLDER_SUFFIX: &str = ".certkit-new";
 
-/// More than any file of a lineage holds (a certificate with 10,000 names is below 1 MiB), and little enough for memory.
-pub(crate) const MAX_FILE_BYTES: usize = 8 * 1024 * 1024;
-
 /// So many are set aside under one name: more means that something keeps damaging it.
 const MAX_SET_ASIDE: u32 = 99;
 
@@ -310,7 +307,7 @@ pub(crate) fn list(path: &Path) -> Result<Option<Vec<OsString>>, StoreError> {
 
 /// Reads a regular file of bounded size. A FIFO does not hang it, a directory or device is an error.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
-    super::read::bounded(path, MAX_FILE_BYTES)
+    super::read::regular_file(path)
 }
 
 /// As [`read`]; none when there is no such file.
@@ -320,6 +317,11 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> 
         Err(error) if is_absence(&error.source) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Absolute, with `..` in it as it is: the system follows links in the path before it goes up.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path).map_err(|error| StoreError::new("read", path, error))
 }
 
 /// What `lstat(2)` says; none when there is nothing. An error is not an absence.

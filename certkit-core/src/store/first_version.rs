@@ -179,7 +179,7 @@ impl LockedStore {
         files::sync_parent(&staging.staged_archive)?;
 
         files::make_dir(&staging.staged_live, 0o755)?;
-        let archive = relative_archive(&paths.live(name), &absolute(&staging.archive)?);
+        let archive = relative_archive(&paths.live(name), &files::absolute(&staging.archive)?);
         for kind in Kind::ALL {
             let link = staging.staged_live.join(kind.live_file());
             symlink(archive.join(kind.archive_file(Version(1))), &link)
@@ -194,7 +194,7 @@ impl LockedStore {
 
 /// certbot's conf for a new lineage.
 pub(crate) fn first_conf(paths: &StorePaths, name: &LineageName, plan: &ConfPlan) -> Result<RenewalConf, CommitError> {
-    let text = |path: &Path| match absolute(path)?.to_str() {
+    let text = |path: &Path| match files::absolute(path)?.to_str() {
         Some(text) => Ok(Some(ConfValue::Text(text.to_owned()))),
         None => Err(CommitError::Refused(format!("{} is not UTF-8, and a conf has to be", shown(path)))),
     };
@@ -208,10 +208,6 @@ pub(crate) fn first_conf(paths: &StorePaths, name: &LineageName, plan: &ConfPlan
     edits.params.clone_from(&plan.edits.params);
     edits.webroot_map.clone_from(&plan.edits.webroot_map);
     Ok(RenewalConf::new(&edits)?)
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
-    std::path::absolute(path).map_err(|error| StoreError::new("read", path, error))
 }
 
 impl StorePaths {

@@ -205,10 +205,10 @@ impl InUse {
             }
         };
         for link in links.iter().filter(|link| !link.is_empty()) {
-            self.add_link(by, None, &absolute(Path::new(link))?, 0..0)?;
+            self.add_link(by, None, &files::absolute(Path::new(link))?, 0..0)?;
         }
         let archive = match archive.filter(|dir| !dir.is_empty()) {
-            Some(dir) => absolute(Path::new(&dir))?,
+            Some(dir) => files::absolute(Path::new(&dir))?,
             None => paths.archive_dir().join(&**by),
         };
         if let Some(dir) = real(&archive)? {
@@ -295,8 +295,4 @@ fn mentions(text: &str, dir: &Path) -> bool {
 
 fn shown(by: &OsStr) -> String {
     crate::escape(&by.to_string_lossy()).into_owned()
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
-    std::path::absolute(path).map_err(|error| StoreError::new("read", path, error))
 }

@@ -37,12 +37,12 @@ impl LiveLinks {
         let mut found = Vec::with_capacity(4);
         for kind in Kind::ALL {
             let Some(path) = conf.live_path(kind) else { return Ok(None) };
-            let path = absolute(Path::new(path))?;
+            let path = files::absolute(Path::new(path))?;
             let link = read_link(&path)?;
             found.push((path, link));
         }
         let conf_archive = match conf.archive_dir() {
-            Some(dir) if !dir.is_empty() => absolute(Path::new(dir))?,
+            Some(dir) if !dir.is_empty() => files::absolute(Path::new(dir))?,
             _ => paths.archive(name),
         };
         let (all_paths, links): (Vec<_>, Vec<_>) = found.into_iter().unzip();
@@ -88,7 +88,7 @@ impl LiveLinks {
     pub(crate) fn mean_the_same_by_name(&self) -> Result<bool, StoreError> {
         for kind in Kind::ALL {
             let Some(target) = self.target(kind) else { continue };
-            let by_name = super::targets::absolute(&target)?;
+            let by_name = super::targets::by_name(&target)?;
             let (Some(dir), Some(by_name)) = (target.parent(), by_name.parent()) else { continue };
             if dir != by_name && real(dir)? != real(by_name)? {
                 return Ok(false);
@@ -218,8 +218,4 @@ pub(crate) fn relative_archive(live: &Path, archive: &Path) -> PathBuf {
         }
         _ => archive.to_owned(),
     }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
-    std::path::absolute(path).map_err(|error| StoreError::new("read", path, error))
 }

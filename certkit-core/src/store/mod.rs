@@ -108,9 +108,9 @@ impl Store {
     /// Opens the tree. A config dir that does not exist yet is an empty store; one that cannot be read is an error.
     pub fn open(paths: StorePaths) -> Result<Self, StoreError> {
         let paths = StorePaths {
-            config_dir: targets::absolute(&paths.config_dir)?,
-            work_dir: targets::absolute(&paths.work_dir)?,
-            logs_dir: targets::absolute(&paths.logs_dir)?,
+            config_dir: targets::by_name(&paths.config_dir)?,
+            work_dir: targets::by_name(&paths.work_dir)?,
+            logs_dir: targets::by_name(&paths.logs_dir)?,
         };
         // An error is not an absence: a store that cannot be looked into must not look empty.
         folder_names(&paths.config_dir)?;

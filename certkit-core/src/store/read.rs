@@ -9,8 +9,9 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::StoreError;
 
-/// Far above any certificate file, far below what would hurt: a link to something huge is an error, not a full memory.
-pub(crate) const MAX_BYTES: usize = 10 << 20;
+/// Far above any file of a lineage (a certificate with 10,000 names is below 1 MiB), far below what would hurt: a link to
+/// something huge is an error, not a full memory.
+const MAX_BYTES: usize = 8 << 20;
 
 /// Reads a file that others may have put there: a regular one (links to one are followed) of at most `max` bytes. A pipe, a
 /// socket, a device or a larger file is an error, and nothing is waited for.

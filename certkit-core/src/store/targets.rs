@@ -61,7 +61,7 @@ fn target(folders: &mut Folders, link: &Path) -> Result<PathBuf, BrokenReason> {
     };
     let target = match below(parent, written.to_bytes()) {
         Some(target) => target,
-        None => absolute(&parent.join(OsString::from_vec(written.into_bytes())))?,
+        None => by_name(&parent.join(OsString::from_vec(written.into_bytes())))?,
     };
     let dangling = || BrokenReason::Dangling { link: link.to_owned(), target: target.clone() };
     let (parent, name) = split(&target).ok_or_else(dangling)?;
@@ -139,7 +139,7 @@ pub(super) fn is_plain(path: &[u8]) -> bool {
 }
 
 /// Absolute, with `.` and `..` resolved by name alone.
-pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+pub(super) fn by_name(path: &Path) -> Result<PathBuf, StoreError> {
     let plain = |component| matches!(component, Component::RootDir | Component::Normal(_));
     if is_plain(path.as_os_str().as_bytes()) || (path.is_absolute() && path.components().all(plain)) {
         return Ok(path.to_owned());
@@ -245,7 +245,7 @@ mod tests {
                 let (parent, name) = split(&whole).unwrap();
                 let expected = (whole.parent().unwrap().as_os_str(), whole.file_name().unwrap());
                 prop_assert_eq!((parent.as_os_str(), name), expected);
-                prop_assert_eq!(absolute(&whole).unwrap(), whole);
+                prop_assert_eq!(by_name(&whole).unwrap(), whole);
             }
         }
     }

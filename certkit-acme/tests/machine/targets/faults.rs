@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use testkit::process::{MOUNT_REFUSED, assert_mounts_permitted};
+
 use super::{FOUR, Version, access, copy, copy_for, is_root, mode, names};
 
 const FOLDER: &str = "CERTKIT_TEST_TARGET";
@@ -34,9 +36,9 @@ fn assert_passed(output: &Output) {
 /// As [`again`], with mounts of its own, a small file system on the folder among them.
 fn again_with_mounts(test: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let line = format!("mount -t tmpfs -o size=64k tmpfs \"${FOLDER}\" || exit 77; exec \"$@\"");
+    let line = format!("mount -t tmpfs -o size=64k tmpfs \"${FOLDER}\" || exit {MOUNT_REFUSED}; exec \"$@\"");
     let output = again(test, folder.path(), &["unshare", "-m"], &line);
-    testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
+    assert_mounts_permitted(output.status.code(), &output.stderr);
     assert_passed(&output);
 }
 

@@ -8,6 +8,7 @@ use certkit_core::LineageName;
 use certkit_core::state::LineageState;
 use chrono::Utc;
 use testkit::CertbotLock;
+use testkit::process::{MOUNT_REFUSED, assert_mounts_permitted};
 
 use super::host::{Host, Problems};
 use crate::support::{Run, as_nobody};
@@ -16,11 +17,13 @@ use crate::support::{Run, as_nobody};
 fn with_mounts(host: &Host, mounts: &str) -> Problems {
     let inner = host.command(&["--json"]);
     let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", &format!("{mounts} || exit 77; exec \"$@\""), "sh"]).arg(inner.get_program());
+    command
+        .args(["-m", "sh", "-c", &format!("{mounts} || exit {MOUNT_REFUSED}; exec \"$@\""), "sh"])
+        .arg(inner.get_program());
     command.args(inner.get_args()).env_clear();
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
     let run = Run::of(command.output().expect("unshare is missing: install util-linux"));
-    testkit::process::assert_mounts_permitted(run.status, run.stderr.as_bytes());
+    assert_mounts_permitted(run.status, run.stderr.as_bytes());
     Problems::of(&run)
 }
 

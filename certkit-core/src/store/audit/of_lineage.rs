@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::super::another_tree::{another_tree, another_tree_of};
 use super::super::in_use::real;
 use super::super::permissions::{self, OfLineage};
-use super::super::targets::absolute;
+use super::super::targets::by_name;
 use super::super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
 use super::Audited;
 use crate::{Finding, FindingCode, LineageName, Severity};
@@ -88,7 +88,7 @@ impl Look<'_> {
         self.journal_links(name.as_str(), Some(name), Kind::ALL.map(|kind| lineage.live_path(kind)));
         self.another_tree(name.as_str(), Some(name), another_tree_of(&self.store.paths, lineage));
         let own = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
-            Some(dir) => absolute(Path::new(dir))?,
+            Some(dir) => by_name(Path::new(dir))?,
             None => self.store.paths.archive(name),
         };
         self.archive_of_another(lineage, &own, others)?;
@@ -130,7 +130,7 @@ impl Look<'_> {
             // What its links point to belongs to it, whatever is wrong with the others.
             for link in links.iter().filter(|link| !link.as_os_str().is_empty()) {
                 let Ok(target) = std::fs::read_link(link) else { continue };
-                let folder = link.parent().map(|parent| parent.join(target)).and_then(|path| absolute(&path).ok());
+                let folder = link.parent().map(|parent| parent.join(target)).and_then(|path| by_name(&path).ok());
                 if let Some(folder) = folder.as_deref().and_then(Path::parent) {
                     self.uses(folder);
                 }
@@ -179,10 +179,10 @@ impl Look<'_> {
         self.home.extend(name.iter().flat_map(|name| [paths.live(name), paths.archive(name)]));
         let Some(conf) = conf else { return Ok(()) };
         for dir in conf.archive_dir().into_iter().filter(|dir| !dir.is_empty()) {
-            self.uses(&absolute(Path::new(dir))?);
+            self.uses(&by_name(Path::new(dir))?);
         }
         for link in Kind::ALL.iter().filter_map(|kind| Path::new(conf.live_path(*kind)?).parent()) {
-            self.uses(&absolute(link)?);
+            self.uses(&by_name(link)?);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::store::first_version::first_conf;
 use crate::store::in_use::real;
 use crate::store::links::LiveLinks;
 use crate::store::recover::Decision;
-use crate::store::targets::absolute;
+use crate::store::targets::by_name;
 use crate::store::{ConfEdits, ConfPlan, Kind, RenewalConf, StoreError};
 use crate::{Certificate, FindingCode, KeyType, LineageName, PrivateKey};
 
@@ -117,7 +117,7 @@ impl Planner<'_> {
             return Ok(Some(Err(why)));
         }
         // As the links write it, where that is the same.
-        let written = live.target(Kind::Cert).and_then(|target| absolute(&target).ok()?.parent().map(Path::to_owned));
+        let written = live.target(Kind::Cert).and_then(|target| by_name(&target).ok()?.parent().map(Path::to_owned));
         let written = written.filter(|written| real(written).ok().flatten().as_ref() == Some(led));
         let written = written.unwrap_or_else(|| led.clone());
         let Some(text) = written.to_str() else { return Ok(None) };

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
 use crate::store::files::{self, Attributes};
-use crate::store::targets::absolute;
+use crate::store::targets::by_name;
 use crate::store::{LockedStore, StoreError};
 
 /// So many repairs are told apart within a second.
@@ -54,7 +54,7 @@ impl<'s> Saved<'s> {
         let Some(meta) = files::lstat(path)? else { return Ok(()) };
         let refused = |why| StoreError::new("save", path, std::io::Error::other(why));
         // The rest of the path may lead through links; where the copy lies must not.
-        let by_name = absolute(path)?;
+        let by_name = by_name(path)?;
         if self.done.contains(&by_name) {
             return Ok(());
         }
@@ -87,7 +87,7 @@ impl<'s> Saved<'s> {
 
     /// The path under which it is saved, in folders that exist; none when it would lead out of them.
     fn place(&mut self, path: &Path) -> Result<Option<PathBuf>, StoreError> {
-        let relative = match path.strip_prefix(absolute(&self.store.paths().config_dir)?) {
+        let relative = match path.strip_prefix(by_name(&self.store.paths().config_dir)?) {
             Ok(inside) => inside.to_owned(),
             Err(_) => Path::new("outside").join(path.strip_prefix("/").unwrap_or(path)),
         };

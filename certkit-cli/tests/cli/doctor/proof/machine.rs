@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use certkit_core::FindingCode as Code;
 use testkit::CertbotLock;
+use testkit::process::MOUNT_REFUSED;
 
 use super::fault::{Fault, Look};
 use super::sound::Sound;
@@ -18,7 +19,7 @@ fn mounted(sound: &Sound<'_>, options: &str, kind: &str) {
 
 /// The folder of logs is a small file system.
 fn with_small_logs(sound: &mut Sound<'_>, options: &str) {
-    let script = format!("mount -t tmpfs -o {options} tmpfs {} || exit 77; exec \"$@\"", sound.host.at("log").display());
+    let script = format!("mount -t tmpfs -o {options} tmpfs {} || exit {MOUNT_REFUSED}; exec \"$@\"", sound.host.at("log").display());
     sound.around = ["unshare", "-m", "sh", "-c", &script, "sh"].map(str::to_owned).into();
 }
 
