@@ -10,7 +10,9 @@ use super::json_time;
 use super::lines::{cure_field, field, wrapped};
 
 /// A list of certificates is cut here; `--json` has all of it.
-const MOST_NAMED: usize = 10;
+pub(super) const MOST_NAMED: usize = 10;
+/// Below the cure of what several certificates have.
+pub(super) const FOR_EACH: &str = "              (NAME stands for each of these certificates)\n";
 /// And one of what was not looked at here.
 const MOST_NOT_CHECKED: usize = 3;
 
@@ -69,7 +71,7 @@ fn problem_text(problem: &ExaminedProblem) -> String {
     text.push_str(&field("Why", finding.why()));
     text.push_str(&cure_field("To do", &problem.cure()));
     if problem.is_for_each() {
-        text.push_str("              (NAME stands for each of these certificates)\n");
+        text.push_str(FOR_EACH);
     }
     text
 }
@@ -82,7 +84,7 @@ fn not_checked_text(one: &NotChecked) -> String {
     )
 }
 
-fn list(names: &[String], most: usize) -> String {
+pub(super) fn list(names: &[String], most: usize) -> String {
     let mut text = names.iter().take(most).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > most {
         // Writing to a String never fails.

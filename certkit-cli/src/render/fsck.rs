@@ -1,18 +1,20 @@
 //! What `certkit fsck` shows: what was repaired, then what is wrong, the worst first.
 
+use std::collections::HashMap;
+
 use certkit_core::store::{Diagnosis, RepairReport, StorePaths};
 use certkit_core::words::cure_for;
 use certkit_core::{Finding, escape};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::doctor::{counted, severity};
+use super::doctor::{FOR_EACH, MOST_NAMED, counted, list, severity};
 use super::json_time;
 use super::lines::{cure_field, field, wrapped};
 
 /// What is wrong, for people.
 pub(crate) fn found_text(found: &[Diagnosis]) -> String {
-    let mut text: String = sorted(found).into_iter().map(|one| diagnosis_text(one) + "\n").collect();
+    let mut text = diagnoses_text(found);
     let repairable = found.iter().filter(|one| one.repair.is_some()).count();
     let mut summary = counted(found.iter().map(|one| one.finding.severity));
     if repairable > 0 {
@@ -27,7 +29,7 @@ pub(crate) fn found_text(found: &[Diagnosis]) -> String {
 pub(crate) fn repaired_text(report: &RepairReport, paths: &StorePaths) -> String {
     let mut text: String = sorted(&report.repaired).into_iter().map(|one| repaired_one(one) + "\n").collect();
     text.extend(report.failed.iter().map(|finding| failed_text(finding) + "\n"));
-    text.extend(sorted(&report.left).into_iter().map(|one| diagnosis_text(one) + "\n"));
+    text.push_str(&diagnoses_text(&report.left));
     let left = counted(report.left.iter().map(|one| one.finding.severity));
     let left = if report.left.is_empty() { "nothing is left".to_owned() } else { format!("{left} left") };
     text.push_str(&wrapped("", &format!("{} repaired; {left}.", report.repaired.len()), 0));
@@ -83,14 +85,48 @@ fn sorted(all: &[Diagnosis]) -> Vec<&Diagnosis> {
     sorted
 }
 
-fn diagnosis_text(one: &Diagnosis) -> String {
+/// Each, and what several certificates have in the same way once, as the doctor does.
+fn diagnoses_text(all: &[Diagnosis]) -> String {
+    let mut groups: Vec<(&Diagnosis, Vec<String>)> = Vec::new();
+    let mut places: HashMap<_, usize> = HashMap::new();
+    for one in sorted(all) {
+        match own_name(one) {
+            Some(name) if one.repair.is_none() => {
+                let finding = &one.finding;
+                let place = *places.entry((finding.code, &finding.evidence, finding.cure())).or_insert(groups.len());
+                match groups.get_mut(place) {
+                    Some((_, names)) => names.push(name.to_owned()),
+                    None => groups.push((one, vec![name.to_owned()])),
+                }
+            }
+            _ => groups.push((one, Vec::new())),
+        }
+    }
+    groups.iter().map(|(one, names)| diagnosis_text(one, names) + "\n").collect()
+}
+
+/// The name of the certificate, where all of it is what the finding is about.
+fn own_name(one: &Diagnosis) -> Option<&str> {
+    one.name.as_ref().map(|name| name.as_str()).filter(|name| *name == one.finding.subject)
+}
+
+fn diagnosis_text(one: &Diagnosis, names: &[String]) -> String {
     let finding = &one.finding;
     let mut text = wrapped("", &format!("{}: {}", severity(finding.severity), finding.what()), 2);
-    text.push_str(&about(one));
+    match names {
+        [_, _, ..] => text.push_str(&field("For", &list(names, MOST_NAMED))),
+        _ => text.push_str(&about(one)),
+    }
     text.push_str(&field("Why", finding.why()));
-    match &one.repair {
-        Some(planned) => text.push_str(&field("Repair", &planned.steps.join("; "))),
-        None => text.push_str(&cure_field("To do", &cure(one))),
+    match (&one.repair, names) {
+        (Some(planned), _) => text.push_str(&field("Repair", &planned.steps.join("; "))),
+        (None, [_, _, ..]) => {
+            text.push_str(&cure_field("To do", finding.cure()));
+            if finding.cure().contains("NAME") {
+                text.push_str(FOR_EACH);
+            }
+        }
+        (None, _) => text.push_str(&cure_field("To do", &cure(one))),
     }
     text
 }

@@ -228,3 +228,26 @@ fn a_sound_tree_is_left_alone_and_a_damaged_one_is_told() {
     assert!(run.stdout.contains("certkit deploy --cert-name b.example"), "{}", run.stdout);
     assert!(fs::read_to_string(place.log()).unwrap().contains("live/b.example/cert.pem"));
 }
+
+#[test]
+fn a_copy_of_a_tree_is_told_once_for_all_its_certificates_and_the_original_stays_as_it_is() {
+    let place = Place::new();
+    let lineages = ["a.example", "b.example"].map(|name| place.tree.lineage(name).versions(2).write());
+    point(&lineages[0], "privkey", 1);
+    let (original, copy) = (place.tree.config_dir(), place.folder().join("copy"));
+    assert!(std::process::Command::new("cp").arg("-a").args([original, &copy]).status().unwrap().success());
+    let before = testkit::snapshot(original);
+    // The flag that comes last counts.
+    let at_copy = ["--config-dir", copy.to_str().unwrap()];
+    let run = place.run(&[&["fsck"], &at_copy[..]].concat()).ends_with(1);
+    assert_eq!(run.stdout.matches("leads into another tree").count(), 1, "{run:?}");
+    assert!(run.stdout.contains("For:        a.example, b.example\n"), "{run:?}");
+    assert!(run.stdout.contains("NAME stands for each of these certificates"), "{run:?}");
+    let there = format!("certkit fsck --repair --config-dir {}", original.display());
+    let words = run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains(&there), "{words}");
+    let run = place.run(&[&["fsck", "--repair"], &at_copy[..]].concat()).ends_with(1);
+    assert_eq!(testkit::snapshot(original), before, "{run:?}");
+    let run = place.run(&["fsck", "--repair"]).ends_with(0);
+    assert!(run.stdout.contains("For:        a.example\n"), "{run:?}");
+}

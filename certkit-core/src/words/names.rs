@@ -18,7 +18,7 @@ pub fn names_in_short(names: &[String]) -> String {
 pub fn cure_for(cure: &str, name: &str) -> String {
     let plain = unquoted(name).unwrap_or_else(|| name.to_owned());
     let mut cure = cure.replace("--cert-name NAME", &format!("--cert-name {}", shell_word(&plain)));
-    for folder in ["live", "lineages"] {
+    for folder in ["live", "lineages", "renewal"] {
         cure = cure.replace(&format!("{folder}/NAME"), &format!("{folder}/{plain}"));
     }
     cure
@@ -69,8 +69,11 @@ mod tests {
     #[test]
     fn a_cure_names_the_certificate_wherever_it_stands() {
         assert_eq!(
-            cure_for("see live/NAME and certkit/lineages/NAME.toml; certkit renew --cert-name NAME", "a.example"),
-            "see live/a.example and certkit/lineages/a.example.toml; certkit renew --cert-name a.example"
+            cure_for(
+                "see live/NAME, renewal/NAME.conf and certkit/lineages/NAME.toml; certkit renew --cert-name NAME",
+                "a.example"
+            ),
+            "see live/a.example, renewal/a.example.conf and certkit/lineages/a.example.toml; certkit renew --cert-name a.example"
         );
     }
 
