@@ -115,9 +115,9 @@ fn decided(inputs: impl IntoIterator<Item = Result<PlanInput, BrokenReason>>) ->
 /// Everything that `certificates` looks at; with `math` also what certbot checks by computation.
 fn check(lineage: Result<Lineage, BrokenLineage>, math: Option<&dyn KeyMath>) -> Result<usize, BrokenReason> {
     let lineage = lineage.map_err(|broken| broken.reason)?;
-    let (certificate, checked) = lineage.checked_certificate(math)?;
-    checked?;
-    Ok(certificate.listed_names().len())
+    let live = lineage.checked_certificate(math)?;
+    live.checked?;
+    Ok(live.certificate.listed_names().len())
 }
 
 /// How many names they have.

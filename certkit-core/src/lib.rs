@@ -63,6 +63,9 @@ pub use notice::{
 
 mod pem_block;
 
+#[cfg(feature = "store")]
+mod pem_strict;
+
 mod plan;
 pub use plan::{HeldBy, Outlook, Plan, PlanEntry, PlanInput, Step, decide, plan};
 

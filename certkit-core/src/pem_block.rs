@@ -211,6 +211,14 @@ fn boundary_in(line: &Line<'_>, kinds: &[&[u8]]) -> Option<usize> {
     memchr::memmem::find_iter(rest, DASHES).find(starts).map(|at| first + at)
 }
 
+/// Without what stands at its end, a vertical tab included: OpenSSL passes over it, and the standard library does not.
+fn trim_end(mut text: &[u8]) -> &[u8] {
+    while let Some((0x0b, rest)) = text.trim_ascii_end().split_last() {
+        text = rest;
+    }
+    text.trim_ascii_end()
+}
+
 fn is_blank(c: &u8) -> bool {
     matches!(c, b' ' | b'\t')
 }
@@ -302,7 +310,7 @@ impl<'a> Iterator for Lines<'a> {
         let start = self.position + (length - text.len());
         self.position += length + ending;
         self.number += 1;
-        Some(Line { number: self.number, start, text: text.trim_ascii_end(), next: self.position })
+        Some(Line { number: self.number, start, text: trim_end(text), next: self.position })
     }
 }
 
@@ -330,6 +338,7 @@ mod tests {
             GOOD.replace('\n', "\r\n"),
             GOOD.replace('\n', "\r"),
             GOOD.replace('\n', "  \n\t"),
+            GOOD.replace('\n', "\u{b} \u{b}\n"),
             GOOD.trim_end().to_owned(),
             GOOD.replace("AQID", "\nA\nQ\n\nID\n"),
             GOOD.replace("AQID", "A Q\tI  D"),

@@ -6,7 +6,7 @@ use certkit_acme::AwsLcKeyMath;
 use certkit_acme::authorities::is_test_authority;
 use certkit_acme::challenge::Authenticator;
 use certkit_core::decision::RenewalWish;
-use certkit_core::store::{BrokenLineage, BrokenReason, Kind, Lineage, RenewalConf, Store};
+use certkit_core::store::{BrokenLineage, BrokenReason, CheckedCertificate, Kind, Lineage, RenewalConf, Store};
 use certkit_core::{Certificate, Finding, FindingCode, KeyType, Outlook, PlanInput, plan};
 use chrono::{DateTime, Utc};
 
@@ -106,11 +106,14 @@ fn usable(store: &Store, lineage: &Lineage, now: DateTime<Utc>, findings: &mut V
         Box::new(Broken { conf_path: lineage.conf_path().to_owned(), reason: reason.to_string(), hindrance })
     };
     match lineage.checked_certificate(Some(&AwsLcKeyMath::new())) {
-        Ok((certificate, checked)) => {
+        Ok(CheckedCertificate { certificate, checked, .. }) => {
             listed.due = due(store, lineage, &certificate, now, findings);
             findings.extend(authenticator_finding(lineage, &certificate));
             listed.certificate = Some(facts(&certificate));
-            listed.broken = checked.err().map(broken);
+            match checked {
+                Ok(worth_knowing) => findings.extend(worth_knowing),
+                Err(reason) => listed.broken = Some(broken(reason)),
+            }
         }
         Err(reason) => listed.broken = Some(broken(reason)),
     }

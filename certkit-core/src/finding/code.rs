@@ -203,6 +203,8 @@ codes! {
     PrivateKeyForGroup => machine::PRIVATE_KEY_FOR_GROUP,
     /// A private key belongs to another user.
     PrivateKeyOfAnother => machine::PRIVATE_KEY_OF_ANOTHER,
+    /// A live file that this program reads and servers do not load.
+    PemRefused => store::PEM_REFUSED,
     /// A private key that others may read.
     PrivateKeyReadable => store::PRIVATE_KEY_READABLE,
     /// A certificate profile has effects that surprise.
@@ -255,6 +257,8 @@ codes! {
     ServiceCannotReadKey => machine::SERVICE_CANNOT_READ_KEY,
     /// A certificate was issued but another tool had renewed meanwhile: it is kept aside.
     SetAside => store::SET_ASIDE,
+    /// The signature of the certificate in use is of a kind that is not verified here.
+    SignatureNotVerified => store::SIGNATURE_NOT_VERIFIED,
     /// A setting in a conf has no effect here.
     SettingWithoutEffect => store::SETTING_WITHOUT_EFFECT,
     /// A file of the owner's settings cannot be used.

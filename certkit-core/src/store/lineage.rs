@@ -12,8 +12,10 @@ use super::shared::Shared;
 use super::targets;
 use super::usual_links::OpenFolders;
 use super::{ConfError, Kind, RenewalConf, Store, StoreError, files};
+use crate::pem_strict::{self, Refusal};
 use crate::{
-    Certificate, Chain, Hindrance, KeyMath, KeyMathError, LineageName, PrivateKey, PrivateKeyError, ReadError, Version,
+    Certificate, Chain, Finding, FindingCode, Hindrance, KeyMath, KeyMathError, LineageName, PrivateKey,
+    PrivateKeyError, ReadError, Version,
 };
 
 /// A lineage whose conf and live links can be used. The certificate files are read when asked for.
@@ -152,6 +154,17 @@ impl BrokenReason {
         let is_known = files::is_damage(&error.source) || files::is_absence(&error.source);
         (!is_known).then(|| Hindrance::of(&error.source).unwrap_or(Hindrance::Below))
     }
+}
+
+/// The certificate in use, and what came of looking at all four files.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CheckedCertificate {
+    /// The live certificate (cert.pem).
+    pub certificate: Certificate,
+    /// Why what is live cannot be used; otherwise what is worth knowing of it: files that servers do not load as they are
+    /// written ([`FindingCode::PemRefused`]), and a signature that is not verified here ([`FindingCode::SignatureNotVerified`]).
+    pub checked: Result<Vec<Finding>, BrokenReason>,
 }
 
 /// The files of one version, read.
@@ -367,7 +380,9 @@ impl Lineage {
     /// Leaf, issuers and key of a version, read but not verified.
     pub fn read_version(&self, version: Version) -> Result<VersionFiles, BrokenReason> {
         let chain = self.read_chain(version)?;
-        Ok(VersionFiles { chain, key: key_in(&self.archive_dir().join(Kind::Privkey.archive_file(version)))? })
+        let path = self.archive_dir().join(Kind::Privkey.archive_file(version));
+        let bytes = zeroize::Zeroizing::new(contents(&path)?);
+        Ok(VersionFiles { chain, key: key_in(&path, &bytes)? })
     }
 
     /// Leaf and issuers of a version, read but not verified. Whoever may not read keys can read these.
@@ -381,32 +396,32 @@ impl Lineage {
     /// their public key. Reads the files again when the links change meanwhile, and for two seconds at most while somebody
     /// else who holds the store's lock changes them.
     pub fn check_live(&self, math: Option<&dyn KeyMath>) -> Result<(), BrokenReason> {
-        self.checked_certificate(math).and_then(|(_, checked)| checked)
+        self.checked_certificate(math).and_then(|live| live.checked.map(|_| ()))
     }
 
     /// [`Lineage::certificate`] and [`Lineage::check_live`] at once, for who wants both: each file is read once. The outer
     /// error says that there is no certificate, the inner one what else is wrong.
-    pub fn checked_certificate(
-        &self,
-        math: Option<&dyn KeyMath>,
-    ) -> Result<(Certificate, Result<(), BrokenReason>), BrokenReason> {
+    pub fn checked_certificate(&self, math: Option<&dyn KeyMath>) -> Result<CheckedCertificate, BrokenReason> {
         let places = |_: &_| vec![self.conf_path.clone(), folder_of(self.live_path(Kind::Cert)).to_owned()];
-        let is_sound = |seen: &Result<_, _>| matches!(seen, Ok((_, Ok(()))));
-        settled(&self.paths, places, is_sound, || match self.look(math) {
-            Ok((leaf, Ok(()))) => Ok((leaf, Ok(()))),
-            unsound => match self.moved()? {
+        let is_sound = |seen: &Result<CheckedCertificate, _>| matches!(seen, Ok(live) if live.checked.is_ok());
+        settled(&self.paths, places, is_sound, || {
+            let seen = self.look(math);
+            if is_sound(&seen) {
+                return seen;
+            }
+            match self.moved()? {
                 Some(now) => now.look(math),
-                None => unsound,
-            },
+                None => seen,
+            }
         })
     }
 
-    fn look(&self, math: Option<&dyn KeyMath>) -> Result<(Certificate, Result<(), BrokenReason>), BrokenReason> {
+    fn look(&self, math: Option<&dyn KeyMath>) -> Result<CheckedCertificate, BrokenReason> {
         let cert = self.target(Kind::Cert);
         let bytes = contents(cert)?;
-        let leaf = certificate_in(cert, &bytes)?;
-        let checked = self.check_files(&leaf, &bytes, math);
-        Ok((leaf, checked))
+        let certificate = certificate_in(cert, &bytes)?;
+        let checked = self.check_files(&certificate, &bytes, math);
+        Ok(CheckedCertificate { certificate, checked })
     }
 
     /// The lineage as its links are now, when that is not how they were.
@@ -420,8 +435,9 @@ impl Lineage {
         leaf: &Certificate,
         cert_bytes: &[u8],
         math: Option<&dyn KeyMath>,
-    ) -> Result<(), BrokenReason> {
+    ) -> Result<Vec<Finding>, BrokenReason> {
         let [cert, privkey, chain, fullchain] = &self.targets;
+        let mut findings = Vec::new();
         let (chain_bytes, full_bytes) = (contents(chain)?, contents(fullchain)?);
         let read_chain = |path: &PathBuf, bytes: &[u8]| {
             Chain::from_pem(bytes).map_err(|source| BrokenReason::Certificate { path: path.clone(), source })
@@ -441,7 +457,17 @@ impl Lineage {
                 });
             }
         }
-        let key = key_in(privkey)?;
+        // Of fullchain alone where the others are its parts.
+        let mut written = vec![(Kind::Fullchain, full_bytes.as_slice())];
+        if !same_bytes {
+            written.extend([(Kind::Cert, cert_bytes), (Kind::Chain, chain_bytes.as_slice())]);
+        }
+        let key_bytes = zeroize::Zeroizing::new(contents(privkey)?);
+        written.push((Kind::Privkey, &key_bytes));
+        for (kind, bytes) in written {
+            findings.extend(pem_strict::refusal(bytes).map(|refusal| self.refused(kind, refusal)));
+        }
+        let key = key_in(privkey, &key_bytes)?;
         let public = match math {
             Some(math) => Some(
                 math.public_spki_der(&key)
@@ -453,13 +479,26 @@ impl Lineage {
             return Err(BrokenReason::KeyMismatch { key: privkey.clone(), cert: cert.clone() });
         }
         if let Some(math) = math {
-            math.verify_signature(leaf, &issuers.leaf).map_err(|source| BrokenReason::NotSignedByChain {
-                cert: cert.clone(),
-                chain: chain.clone(),
-                source,
-            })?;
+            match math.verify_signature(leaf, &issuers.leaf) {
+                Ok(()) => {}
+                // Not computed here is not wrong: servers load them.
+                Err(KeyMathError::UnsupportedAlgorithm(what)) => {
+                    let evidence = format!("the algorithm {what}");
+                    findings.push(Finding::new(FindingCode::SignatureNotVerified, self.name.as_str(), evidence));
+                }
+                Err(source) => {
+                    let (cert, chain) = (cert.clone(), chain.clone());
+                    return Err(BrokenReason::NotSignedByChain { cert, chain, source });
+                }
+            }
         }
-        Ok(())
+        Ok(findings)
+    }
+
+    fn refused(&self, kind: Kind, refusal: Refusal) -> Finding {
+        let Refusal { line, what } = refusal;
+        let evidence = format!("{}, line {line}: {what}", kind.live_file());
+        Finding::new(FindingCode::PemRefused, self.name.as_str(), evidence)
     }
 }
 
@@ -481,9 +520,8 @@ fn certificate_in(path: &Path, bytes: &[u8]) -> Result<Certificate, BrokenReason
     Certificate::from_pem(bytes).map_err(|source| BrokenReason::Certificate { path: path.to_owned(), source })
 }
 
-fn key_in(path: &Path) -> Result<PrivateKey, BrokenReason> {
-    let bytes = zeroize::Zeroizing::new(contents(path)?);
-    PrivateKey::from_pem(&bytes).map_err(|source| BrokenReason::Key { path: path.to_owned(), source })
+fn key_in(path: &Path, bytes: &[u8]) -> Result<PrivateKey, BrokenReason> {
+    PrivateKey::from_pem(bytes).map_err(|source| BrokenReason::Key { path: path.to_owned(), source })
 }
 
 /// The folder of an absolute path to a file, which has one.

@@ -32,7 +32,7 @@ mod layout;
 pub use layout::{Kind, StorePaths};
 
 mod lineage;
-pub use lineage::{BrokenLineage, BrokenReason, Lineage, Lineages, VersionFiles};
+pub use lineage::{BrokenLineage, BrokenReason, CheckedCertificate, Lineage, Lineages, VersionFiles};
 
 mod links;
 

@@ -12,7 +12,7 @@ use super::{Diagnosis, Repair};
 use crate::store::another_tree::another_tree;
 use crate::store::audit::Audited;
 use crate::store::files;
-use crate::store::{RenewalConf, Store, StoreError, StorePaths};
+use crate::store::{BrokenReason, RenewalConf, Store, StoreError, StorePaths};
 use crate::words::shell_word;
 use crate::{Finding, FindingCode, Hindrance, KeyMath, LineageName};
 
@@ -178,11 +178,31 @@ impl RepairPlan {
             }
             None => {}
         }
+        self.what_is_live(planner, name);
         self.credentials(store, name, &conf);
         if conf.check_complete().is_ok() && conf.params().authenticator.is_none() {
             self.add(store, Finding::new(FindingCode::ConfIncomplete, name.as_str(), ""), Some(name), None);
         }
         Ok(())
+    }
+
+    /// What the live files say that nothing is planned about: a chain of another CA, files that servers do not load.
+    fn what_is_live(&mut self, planner: &Planner<'_>, name: &LineageName) {
+        let Ok(Some(lineage)) = planner.store.lineage(name) else { return };
+        let live = lineage.checked_certificate(Some(planner.math));
+        match live.and_then(|live| live.checked) {
+            Ok(findings) => self.diagnoses.extend(findings.into_iter().map(|one| Diagnosis::new(one, Some(name)))),
+            Err(reason @ BrokenReason::NotSignedByChain { .. }) => {
+                let is_told =
+                    self.told(name, &[FindingCode::LiveVersionDamaged, FindingCode::BrokenLineage]).next().is_some();
+                if !is_told {
+                    let finding = Finding::new(FindingCode::ChainIncomplete, name.as_str(), reason.to_string());
+                    self.diagnoses.push(Diagnosis::new(finding, Some(name)));
+                }
+            }
+            // Told above, with what is done about it.
+            Err(_) => {}
+        }
     }
 
     /// Joins a plan to what the audit told of the lineage.
