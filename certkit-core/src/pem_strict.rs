@@ -18,15 +18,17 @@ pub(crate) struct Refusal {
 /// What OpenSSL refuses of a text in which this crate found what it looked for; none when it reads all of that, too.
 pub(crate) fn refusal(text: &[u8]) -> Option<Refusal> {
     let mut lines = Lines { rest: text, number: 0 };
-    let mut read = 0;
+    let (mut read, mut is_first) = (0, true);
     while let Some(line) = lines.next() {
-        let line = if lines.number == 1 { line.strip_prefix(BOM).unwrap_or(line) } else { line };
+        // Each block is read by a call of its own, whose first line may begin with it.
+        let line = if is_first { line.strip_prefix(BOM).unwrap_or(line) } else { line };
+        is_first = false;
         let label = line.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(DASHES));
         let Some(label) = label.filter(|label| !label.contains(&b'\r')) else { continue };
         if let Err(refusal) = lines.block(label) {
             return Some(refusal);
         }
-        read += 1;
+        (read, is_first) = (read + 1, true);
     }
     // What stands in the middle of a line is text to OpenSSL, and may be a block to this crate.
     if memchr::memmem::find_iter(text, BEGIN).count() == read || blocks(text).count() == read {
@@ -125,7 +127,7 @@ mod tests {
             GOOD.repeat(3),
             GOOD.replace('\n', "\r\n"),
             GOOD.replace('\n', " \t\u{b}\n"),
-            format!("\u{feff}{GOOD}"),
+            format!("\u{feff}{GOOD}").repeat(2),
             format!("subject=CN = x\n\n{GOOD}# a word\n{GOOD}"),
             format!("# begins with -----BEGIN X-----\n{GOOD}"),
             GOOD.trim_end().to_owned(),
@@ -147,7 +149,7 @@ mod tests {
             (GOOD.replace('\n', "\n\t"), 4, "the END line has something before it"),
             (GOOD.replace("AQID\n", "AQID\n\n"), 3, "a blank line stands within a block"),
             (GOOD.replace("AQID", "Foo: bar\n\nAQID"), 2, "a block has a header"),
-            (format!("{GOOD}\u{feff}{GOOD}"), 5, before_begin),
+            (format!("{GOOD}# a word\n\u{feff}{GOOD}"), 6, before_begin),
         ] {
             assert_eq!(refused(&text), Some((line, what)), "{text:?}");
         }

@@ -10,8 +10,8 @@ use crate::notice::grace;
 use crate::state::{DeployTarget, EndpointMemory, LineageState, ServedLeaf, Serving};
 use crate::words::broken_cure;
 use crate::{
-    Certificate, Endpoint, FindingCode, HeldBy, Hindrance, IdentifierSet, PlanEntry, PlanInput, Step, Validity,
-    ValidityStatus,
+    Certificate, Endpoint, Finding, FindingCode, HeldBy, Hindrance, IdentifierSet, PlanEntry, PlanInput, Step,
+    Validity, ValidityStatus,
 };
 
 /// How a certificate is.
@@ -38,6 +38,8 @@ pub struct Summary {
     pub targets: Vec<DeployTarget>,
     /// Where it is served: as the owner set it, and as its names say.
     pub endpoints: Vec<Endpoint>,
+    /// What is wrong with the files in use and keeps no run from renewing it; empty where nobody has verified them.
+    pub findings: Vec<Finding>,
 }
 
 /// Why no run could renew a certificate.
@@ -209,6 +211,7 @@ impl Summary {
             fullchain: None,
             targets: Vec::new(),
             endpoints: Vec::new(),
+            findings: Vec::new(),
         }
     }
 
@@ -233,6 +236,7 @@ impl Summary {
             fullchain: None,
             targets: Vec::new(),
             endpoints: Vec::new(),
+            findings: Vec::new(),
         }
     }
 

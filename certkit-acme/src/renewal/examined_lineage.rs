@@ -47,8 +47,8 @@ pub(super) struct LookedAt {
     input: PlanInput,
     key: Option<PathBuf>,
     chain: Option<Chain>,
-    /// Why what is live cannot be used.
-    damage: Option<String>,
+    /// What is wrong with the files in use.
+    of_files: Vec<Finding>,
     /// Since when the key is in use, where it is kept at renewals.
     key_since: Option<DateTime<Utc>>,
     /// When the order under way was placed.
@@ -134,10 +134,7 @@ impl LookedAt {
             account,
             unusable_accounts: accounts.map(|(_, findings)| findings).unwrap_or_default(),
             key: lineage.as_ref().map(|lineage| lineage.target(Kind::Privkey).to_owned()),
-            damage: lineage
-                .as_ref()
-                .and_then(|lineage| lineage.check_live(Some(math)).err())
-                .map(|error| error.to_string()),
+            of_files: lineage.as_ref().map(|lineage| of_files(lineage, math)).unwrap_or_default(),
             key_since: lineage.as_ref().filter(|_| subject.conf.params().reuse_key).and_then(key_since),
             chain: live.map(|files| files.chain),
             order_placed: store.pending(&subject.name).ok().flatten().map(|pending| pending.order.placed),
@@ -156,6 +153,15 @@ impl LookedAt {
 
     fn deploy_subject(&self) -> DeploySubject {
         DeploySubject::new(&self.subject.live_dir, self.subject.domains(), self.subject.settings.deploy.clone())
+    }
+}
+
+fn of_files(lineage: &Lineage, math: &dyn KeyMath) -> Vec<Finding> {
+    match lineage.checked_certificate(Some(math)).and_then(|live| live.checked) {
+        Ok(findings) => findings,
+        Err(reason) => {
+            vec![Finding::new(FindingCode::LiveVersionDamaged, lineage.name().as_str(), reason.to_string())]
+        }
     }
 }
 
@@ -184,8 +190,7 @@ pub(super) fn add(checks: &mut Checks, lineage: &LookedAt, known: &Known, machin
     }));
     checks.known(names, Examined::found(Check::Plan, name, of_plan));
 
-    let damage = lineage.damage.as_ref().map(|why| Finding::new(FindingCode::LiveVersionDamaged, name, why));
-    checks.known(names, Examined::found(Check::Store, name, damage.into_iter().collect()));
+    checks.known(names, Examined::found(Check::Store, name, lineage.of_files.clone()));
     let pending = lineage.input.state.deploy_pending.iter().map(|pending| {
         let failed = pending.failed_at.map_or(String::new(), |at| format!(", last at {}", at.format("%F %T UTC")));
         let times = if pending.failures == 1 { "once".to_owned() } else { format!("{} times", pending.failures) };

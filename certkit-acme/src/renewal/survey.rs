@@ -1,12 +1,13 @@
 //! How every certificate is, and what comes: what `status`, `report`, `check`, the metrics and the notices are made of.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::settings::Settings;
 use certkit_core::state::EndpointMemory;
-use certkit_core::store::{Kind, Store};
-use certkit_core::{Endpoint, Finding, LineageName, Outlook, Summary, plan};
+use certkit_core::store::{BrokenReason, Kind, Store};
+use certkit_core::{Endpoint, Finding, FindingCode, KeyMath, LineageName, Outlook, Summary, plan};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout_at};
@@ -66,10 +67,35 @@ impl Renewer {
         Ok(survey)
     }
 
+    /// The same with what is wrong with the files in use of each certificate ([`Summary::findings`]): all are read, and the
+    /// certificates verified under their chains.
+    pub async fn with_verified_files(&self, mut survey: Survey) -> Survey {
+        let (store, math) = (self.store.clone(), Arc::clone(&self.math));
+        blocking(move || {
+            for summary in survey.summaries.iter_mut().filter(|summary| summary.planned.is_some()) {
+                summary.findings = of_files(&store, &summary.name, math.as_ref());
+            }
+            survey
+        })
+        .await
+    }
+
     /// The same by other settings than those of the store: what holds while those of the store cannot be used.
     pub async fn survey_with(&self, request: &Request, settings: Settings) -> Result<Survey, RunError> {
         let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
         blocking(move || survey(&store, &request, &settings, now)).await
+    }
+}
+
+/// What keeps it from being used at all stands in the summary already.
+fn of_files(store: &Store, name: &str, math: &dyn KeyMath) -> Vec<Finding> {
+    let lineage = LineageName::new(name).ok().and_then(|name| store.lineage(&name).ok()?);
+    match lineage.map(|lineage| lineage.checked_certificate(Some(math)).and_then(|live| live.checked)) {
+        Some(Ok(findings)) => findings,
+        Some(Err(reason @ BrokenReason::NotSignedByChain { .. })) => {
+            vec![Finding::new(FindingCode::ChainIncomplete, name, reason.to_string())]
+        }
+        Some(Err(_)) | None => Vec::new(),
     }
 }
 

@@ -29,7 +29,8 @@ pub(crate) const CHECK: &str = "check";
 /// is a warning, and an eighth of its life left is critical. So is a server that serves something else than what is stored,
 /// where that counts: at the `[[endpoint]]` tables of certkit/lineages/NAME.toml, and at port 443 of a name that has served
 /// one of our versions before. Every server is looked at now; with --no-probe, what was seen last counts. Nothing is
-/// changed.
+/// changed. The files in use are verified, too: that servers load them, that key and certificate belong together, and that
+/// the chain is the certificate's own.
 #[derive(clap::Args)]
 struct About {}
 
@@ -55,7 +56,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let renewer = context.renewer(&context.settings()?, &progress)?;
     let looks = !context.invocation.typed.serving.no_probe;
     let survey = runtime::ask(async move {
-        Ok(if looks { renewer.survey_looking(&request).await? } else { renewer.survey(&request).await? })
+        let survey = if looks { renewer.survey_looking(&request).await? } else { renewer.survey(&request).await? };
+        Ok(renewer.with_verified_files(survey).await)
     });
     progress.finish();
     let survey = survey?;

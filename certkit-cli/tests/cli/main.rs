@@ -17,6 +17,7 @@ mod many;
 mod memory;
 mod metrics;
 mod notify;
+mod pem;
 mod reading;
 mod refusals;
 mod report;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::state::{EndpointMemory, Serving};
 use crate::words::not_yet_valid;
 use crate::{
-    Condition, FailureClass, FindingCode, Notice, NoticeFacts, NoticeKind, NoticeLevel, NoticeMemory, Outlook, Step,
-    Summary, Validity, due_notices,
+    Condition, FailureClass, FindingCode, Notice, NoticeFacts, NoticeKind, NoticeLevel, NoticeMemory, Outlook,
+    Severity, Step, Summary, Validity, due_notices,
 };
 
 /// How bad it is, as monitoring plugins say it. The worst is last.
@@ -124,6 +124,14 @@ fn about_the_lineage(checked: &mut Checked, summary: &Summary) {
     if summary.broken.is_none() && has(Condition::Broken) {
         let code = FindingCode::LiveVersionDamaged;
         checked.add(CheckLevel::Critical, code.what(), code.cure());
+    }
+    for finding in &summary.findings {
+        let level = match finding.severity {
+            Severity::Error => CheckLevel::Critical,
+            Severity::Warning => CheckLevel::Warning,
+            Severity::Notice => continue,
+        };
+        checked.add(level, finding.what(), finding.cure());
     }
     if has(Condition::Revoked) {
         let code = FindingCode::CertificateRevoked;

@@ -199,12 +199,12 @@ codes! {
     OtherClient => machine::OTHER_CLIENT,
     /// A part of the store belongs to another user.
     OwnedByAnother => store::OWNED_BY_ANOTHER,
+    /// A live file that this program reads and servers do not load.
+    PemRefused => store::PEM_REFUSED,
     /// A group can read a private key.
     PrivateKeyForGroup => machine::PRIVATE_KEY_FOR_GROUP,
     /// A private key belongs to another user.
     PrivateKeyOfAnother => machine::PRIVATE_KEY_OF_ANOTHER,
-    /// A live file that this program reads and servers do not load.
-    PemRefused => store::PEM_REFUSED,
     /// A private key that others may read.
     PrivateKeyReadable => store::PRIVATE_KEY_READABLE,
     /// A certificate profile has effects that surprise.

@@ -161,7 +161,7 @@ pub(super) const PEM_REFUSED: Words = Words {
     severity: Severity::Warning,
     what: "servers do not load this file as it is written, although all of it is there",
     why: "the next restart or reload of a server that uses it fails, or it sends too few certificates",
-    cure: "certkit renew --cert-name NAME --force-renewal, or wait for the next renewal: it is written anew",
+    cure: "certkit fsck --repair --cert-name NAME, which writes the same anew",
 };
 
 pub(super) const PRIVATE_KEY_READABLE: Words = Words {
@@ -207,7 +207,7 @@ pub(super) const SETTINGS_UNUSABLE: Words = Words {
 };
 
 pub(super) const SIGNATURE_NOT_VERIFIED: Words = Words {
-    severity: Severity::Warning,
+    severity: Severity::Notice,
     what: "the signature of this certificate is of a kind that is not verified here",
     why: "whether its chain is the right one is not known, and no version like it can be stored or made live; servers may well load it",
     cure: "nothing to do if clients accept it; openssl verify -partial_chain -trusted chain.pem cert.pem tells whether it is right",

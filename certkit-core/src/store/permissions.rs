@@ -70,7 +70,10 @@ pub(crate) fn of_lineage(paths: &StorePaths, lineage: &Result<Lineage, BrokenLin
             look.lineage(lineage, &mut parts);
             at_home = look.at_home(lineage, &parts);
         }
-        Err(broken) => look.anything(&broken.conf_path, None),
+        Err(broken) => {
+            look.anything(&broken.conf_path, None);
+            look.copied_key(broken);
+        }
     }
     look.part(None, &mut parts);
     if at_home.is_some() {
@@ -247,6 +250,17 @@ impl<'s> Look<'s> {
             Ok(_) if live.parent() == Some(lineage.archive_dir()) && is_version_of_key(live) => {}
             Ok(meta) => self.key(live, &meta, ProblemKind::KeyReadable, name),
             Err(error) => self.errors.push(StoreError::new("read", live, error)),
+        }
+    }
+
+    /// A tool that follows links leaves the key itself in the place of its link, often for everybody.
+    fn copied_key(&mut self, broken: &BrokenLineage) {
+        let path = broken.conf.as_ref().and_then(|conf| conf.live_path(Kind::Privkey));
+        let Some(path) = path.map(Path::new) else { return };
+        if let Ok(meta) = fs::symlink_metadata(path)
+            && meta.is_file()
+        {
+            self.key(path, &meta, ProblemKind::KeyReadable, None);
         }
     }
 

@@ -7,10 +7,8 @@ use zeroize::Zeroizing;
 
 use super::files::{self, Attributes};
 use super::{AuthorityKind, Expectations, Kind, StoreError, VerifiedVersion, VerifyError};
+use crate::pem_strict::{self, Refusal};
 use crate::{Certificate, Chain, KeyMath, KeyMathError, PrivateKey, PrivateKeyError, ReadError, Version};
-
-/// Two certificates in one line: this program can read them, and OpenSSL cannot.
-pub(crate) const RUN_TOGETHER: &[u8] = b"-----END CERTIFICATE----------BEGIN CERTIFICATE-----";
 
 /// The contents of a version's files, in the order of [`Kind::ALL`].
 pub(crate) struct VersionTexts([Zeroizing<Vec<u8>>; 4]);
@@ -26,8 +24,8 @@ pub(crate) enum UnfitError {
     Key(#[from] PrivateKeyError),
     #[error("fullchain is not cert and chain")]
     Inconsistent,
-    #[error("a line end is missing between two certificates, so that most programs cannot read them")]
-    RunTogether,
+    #[error("servers do not load it as it is written: {file}, line {}: {}", refusal.line, refusal.what)]
+    Refused { file: &'static str, refusal: Refusal },
     #[error(transparent)]
     Verify(#[from] VerifyError),
     #[error("it does not cover all names of the one in use")]
@@ -39,7 +37,7 @@ impl UnfitError {
     pub(crate) fn is_damage(&self) -> bool {
         match self {
             Self::Store(error) => files::is_damage(&error.source) || files::is_absence(&error.source),
-            Self::Certificate(_) | Self::Key(_) | Self::Inconsistent | Self::RunTogether => true,
+            Self::Certificate(_) | Self::Key(_) | Self::Inconsistent | Self::Refused { .. } => true,
             Self::Verify(VerifyError::BadSignature { source, .. }) => *source == KeyMathError::BadSignature,
             Self::Verify(error) => matches!(error, VerifyError::KeyMismatch | VerifyError::NotIssuedByNext { .. }),
             Self::FewerNames => false,
@@ -101,8 +99,10 @@ impl VersionTexts {
         if fullchain.strip_prefix(cert) != Some(chain) || cert.is_empty() || chain.is_empty() {
             return Err(UnfitError::Inconsistent);
         }
-        if memchr::memmem::find(fullchain, RUN_TOGETHER).is_some() {
-            return Err(UnfitError::RunTogether);
+        for kind in [Kind::Fullchain, Kind::Privkey] {
+            if let Some(refusal) = pem_strict::refusal(self.get(kind)) {
+                return Err(UnfitError::Refused { file: kind.as_str(), refusal });
+            }
         }
         let chain = Chain::from_pem(fullchain)?;
         if self.leaf()? != chain.leaf {

@@ -7,9 +7,10 @@
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
+use crate::pem_strict;
 use crate::store::Kind;
-use crate::store::version_texts::{RUN_TOGETHER, UnfitError, VersionTexts};
-use crate::{Certificate, KeyMath, PrivateKey};
+use crate::store::version_texts::{UnfitError, VersionTexts};
+use crate::{Certificate, Chain, KeyMath, PrivateKey};
 
 /// How a certificate in PEM ends.
 const END: &[u8] = b"-----END CERTIFICATE-----";
@@ -50,14 +51,15 @@ pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn Ke
         let fullchain = Zeroizing::new([cert.as_slice(), chain.as_slice()].concat());
         [cert, chain, fullchain]
     };
-    let from_fullchain = fullchain.as_ref().and_then(|text| split(&on_lines_of_their_own(text)));
+    let from_fullchain = fullchain.as_ref().and_then(|text| split(&as_servers_read_it(text)));
     let from_fullchain = from_fullchain.map(|[cert, chain]| joined(cert, chain));
     let from_parts = cert.as_ref().zip(chain.as_ref());
-    let from_parts = from_parts.map(|(cert, chain)| joined(on_lines_of_their_own(cert), on_lines_of_their_own(chain)));
+    let from_parts = from_parts.map(|(cert, chain)| joined(as_servers_read_it(cert), as_servers_read_it(chain)));
     let mut mended: Option<(Certificate, VersionTexts)> = None;
     for [cert, chain, fullchain] in from_fullchain.into_iter().chain(from_parts) {
         for key in key.iter().chain(keys) {
-            let texts = VersionTexts::new([cert.clone(), key.clone(), chain.clone(), fullchain.clone()]);
+            let texts =
+                VersionTexts::new([cert.clone(), key_as_servers_read_it(key), chain.clone(), fullchain.clone()]);
             match (texts.verify_soundness(math, now), &mended) {
                 (Ok(leaf), Some((other, _))) if leaf != *other => {
                     return Mending::Damaged(format!("{why}, and its files hold two certificates of one key"));
@@ -89,22 +91,28 @@ fn is_about_the_key(error: &UnfitError) -> bool {
     matches!(error, UnfitError::Key(_) | UnfitError::Verify(VerifyError::KeyMismatch | VerifyError::KeyMath(_)))
 }
 
-/// The same with a line end behind each certificate. Where an editor took the last one of `cert.pem` away, `chain.pem`
-/// would go on in the same line, which OpenSSL cannot read.
-fn on_lines_of_their_own(text: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut out = Zeroizing::new(Vec::with_capacity(text.len() + 1));
-    let mut rest = text;
-    while let Some(at) = memchr::memmem::find(rest, RUN_TOGETHER) {
-        let (before, after) = rest.split_at(at + END.len());
-        out.extend_from_slice(before);
-        out.push(b'\n');
-        rest = after;
+/// The same certificates as every server reads them: as they stand where OpenSSL does, with a line end behind the last, which
+/// an editor may have taken away before `chain.pem` would go on in the same line; else written anew.
+fn as_servers_read_it(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    if pem_strict::refusal(text).is_some()
+        && let Ok(chain) = Chain::from_pem(text)
+    {
+        return Zeroizing::new(chain.fullchain_pem().into_bytes());
     }
-    out.extend_from_slice(rest);
+    let mut out = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+    out.extend_from_slice(text);
     if out.ends_with(END) {
         out.push(b'\n');
     }
     out
+}
+
+/// The same key, likewise.
+fn key_as_servers_read_it(text: &Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+    match PrivateKey::from_pem(text) {
+        Ok(key) if pem_strict::refusal(text).is_some() => Zeroizing::new(key.to_pem().as_bytes().to_vec()),
+        _ => text.clone(),
+    }
 }
 
 /// The first certificate of a PEM text, and the rest of it.

@@ -190,11 +190,13 @@ impl RepairPlan {
     fn what_is_live(&mut self, planner: &Planner<'_>, name: &LineageName) {
         let Ok(Some(lineage)) = planner.store.lineage(name) else { return };
         let live = lineage.checked_certificate(Some(planner.math));
+        let is_told = self.told(name, &[FindingCode::LiveVersionDamaged, FindingCode::BrokenLineage]).next().is_some();
         match live.and_then(|live| live.checked) {
-            Ok(findings) => self.diagnoses.extend(findings.into_iter().map(|one| Diagnosis::new(one, Some(name)))),
+            Ok(findings) => {
+                let more = findings.into_iter().filter(|one| one.code != FindingCode::PemRefused || !is_told);
+                self.diagnoses.extend(more.map(|one| Diagnosis::new(one, Some(name))));
+            }
             Err(reason @ BrokenReason::NotSignedByChain { .. }) => {
-                let is_told =
-                    self.told(name, &[FindingCode::LiveVersionDamaged, FindingCode::BrokenLineage]).next().is_some();
                 if !is_told {
                     let finding = Finding::new(FindingCode::ChainIncomplete, name.as_str(), reason.to_string());
                     self.diagnoses.push(Diagnosis::new(finding, Some(name)));

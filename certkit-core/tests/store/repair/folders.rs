@@ -216,3 +216,18 @@ fn what_failed_after_its_first_step_is_not_told_as_repaired() {
     let others = report.repaired.iter().filter(|one| one.finding.code != FindingCode::FolderOpen);
     assert!(!report.failed.is_empty() && others.count() == 0, "{report:#?}");
 }
+
+#[test]
+fn a_key_that_was_copied_into_live_for_everybody_is_told() {
+    let dir = laid(&["v1"]);
+    let key = live(dir.path(), Kind::Privkey);
+    let content = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    fs::write(&key, content).unwrap();
+    chmod(&key, 0o644);
+    let told = told(&diagnose(dir.path()));
+    assert!(told.contains(&(FindingCode::PrivateKeyReadable, true)), "{told:?}");
+    let report = repair(dir.path());
+    assert!(report.is_success(), "{report:#?}");
+    assert_eq!(mode(archive(dir.path(), Kind::Privkey, 1)), 0o600);
+}

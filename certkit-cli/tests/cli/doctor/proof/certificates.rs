@@ -39,8 +39,21 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::error(Code::WeakSignature, |sound| self_signed(sound, "rsa:2048", "-sha1"))
         .says(&["a.example", "SHA-1"])
         .cure("certkit renew --cert-name a.example --force-renewal")
-        .also(&[Code::LiveVersionDamaged])
+        .also(&[Code::SignatureNotVerified])
         .seen(Look::Here),
+    Fault::notice(Code::SignatureNotVerified, |sound| self_signed(sound, "rsa:2048", "-sha224"))
+        .says(&["a.example", "1.2.840.113549.1.1.14"])
+        .cure("openssl verify -partial_chain -trusted chain.pem cert.pem")
+        .seen(Look::Here),
+    Fault::warning(Code::PemRefused, |sound| {
+        // What some editors and tools make of line ends.
+        let path = sound.in_store("archive/a.example/privkey1.pem");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replace('\n', "\r")).unwrap();
+    })
+    .says(&["a.example", "privkey.pem", "line 1"])
+    .cure("certkit fsck --repair --cert-name a.example")
+    .seen(Look::Here),
     Fault::notice(Code::KeyReusedLong, |sound| {
         sound.write_certificate(|lineage| lineage.lifetime_days(700).days_left(250));
     })
