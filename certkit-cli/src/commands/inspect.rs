@@ -1,19 +1,19 @@
 //! `inspect`: everything about certificates in files, or as a host serves them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use clap::Args as _;
 
 use certkit_acme::AwsLcKeyMath;
 use certkit_core::settings::{Settings, SettingsProblemCode};
-use certkit_core::{Bundle, KeyMath as _, escape, read_bundle};
+use certkit_core::{KeyMath as _, KeyType, PrivateKey, escape, read_bundle};
 
 use super::common::named_file;
 use super::inspect_host::host;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::render::inspect::{Inspected, is_empty, json, text};
+use crate::render::inspect::{FoundKey, Inspected, Place, is_empty, json, text};
 
 /// The largest file that is read: no bundle of certificates is larger.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -47,17 +47,22 @@ pub(crate) const COMMAND: Command = Command {
 };
 
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
-    let mut all = Vec::new();
+    let (mut all, mut keys) = (Vec::new(), Vec::new());
     for source in context.invocation.operands() {
         if Path::new(source).is_dir() {
-            all.extend(directory(source));
-        } else {
-            match is_file(source) {
-                true => all.push(file(source)),
-                false => all.extend(host(context, source)?),
+            for (inspected, found) in directory(source) {
+                keys.extend(found.into_iter().map(|key| (all.len(), key)));
+                all.push(inspected);
             }
+        } else if is_file(source) {
+            let (inspected, found) = file(source);
+            keys.extend(found.into_iter().map(|key| (all.len(), key)));
+            all.push(inspected);
+        } else {
+            all.extend(host(context, source)?);
         }
     }
+    tell_of_keys(&mut all, &keys);
     let mut failed = false;
     for inspected in &all {
         for problem in &inspected.problems {
@@ -66,7 +71,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         if is_empty(inspected) {
             failed = true;
         } else {
-            context.ui.long_result(|out| out.write_all(text(inspected, context.now).as_bytes()));
+            context.ui.long_result(|out| out.write_all(text(inspected, &all, context.now).as_bytes()));
         }
     }
     if context.ui.voice().json {
@@ -81,16 +86,16 @@ fn is_file(source: &str) -> bool {
 
 /// The files below a directory that hold certificates or keys, in the order of their paths. Links to files are followed,
 /// links to directories are not.
-fn directory(source: &str) -> Vec<Inspected> {
+fn directory(source: &str) -> Vec<(Inspected, Vec<PrivateKey>)> {
     let mut found = Vec::new();
     let mut unreadable = Inspected { source: source.to_owned(), ..Inspected::default() };
     for entry in walkdir::WalkDir::new(source).sort_by_file_name() {
         match entry {
             // `metadata` follows links.
             Ok(entry) if std::fs::metadata(entry.path()).is_ok_and(|target| target.is_file()) => {
-                let inspected = file(&entry.path().to_string_lossy());
-                if !is_empty(&inspected) {
-                    found.push(inspected);
+                let (inspected, keys) = file(&entry.path().to_string_lossy());
+                if !is_empty(&inspected) || !keys.is_empty() {
+                    found.push((inspected, keys));
                 }
             }
             Ok(_) => {}
@@ -101,59 +106,64 @@ fn directory(source: &str) -> Vec<Inspected> {
         unreadable.problems.push("no file below it holds a certificate or a private key".to_owned());
     }
     if !unreadable.problems.is_empty() {
-        found.push(unreadable);
+        found.push((unreadable, Vec::new()));
     }
     found
 }
 
-fn file(source: &str) -> Inspected {
+fn file(source: &str) -> (Inspected, Vec<PrivateKey>) {
+    let mut keys = Vec::new();
     let mut inspected = Inspected { source: source.to_owned(), ..Inspected::default() };
     match named_file(Path::new(source), MAX_BYTES) {
         Ok(bytes) => {
             let bundle = read_bundle(&bytes);
-            let (keys, not_compared) = whose(&bundle);
-            inspected.keys = keys;
             inspected.certificates = bundle.certificates;
+            keys = bundle.keys;
             inspected.problems = bundle.problems.iter().take(MOST_PROBLEMS).map(ToString::to_string).collect();
             let more = bundle.problems.len() - inspected.problems.len();
             if more > 0 {
                 inspected.problems.push(format!("and {more} more problems"));
             }
-            if not_compared > 0 {
-                inspected.problems.push(format!(
-                    "and {not_compared} more private keys, which were not compared with the certificates: only the first {MOST_DERIVED} without their public halves are"
-                ));
-            }
-            if is_empty(&inspected) && inspected.problems.is_empty() {
+            if is_empty(&inspected) && keys.is_empty() && inspected.problems.is_empty() {
                 inspected.problems.push("it holds no certificate and no private key".to_owned());
             }
         }
         Err(problem) => inspected.problems.push(escape(&problem.to_string()).into_owned()),
     }
-    inspected
+    (inspected, keys)
 }
 
-/// For which certificate each key is: the first that has it. And how many keys nobody looked at.
-fn whose(bundle: &Bundle) -> (Vec<Option<usize>>, usize) {
+/// Says of each key, by the source that it was found in, what it is and for which certificate: the first that has it, in the
+/// same source if one there has.
+fn tell_of_keys(all: &mut [Inspected], keys: &[(usize, PrivateKey)]) {
     let math = AwsLcKeyMath::new();
-    let mut of_public: HashMap<&[u8], usize> = HashMap::new();
-    for (index, certificate) in bundle.certificates.iter().enumerate() {
-        of_public.entry(certificate.spki_der()).or_insert(index);
+    let mut by_public: HashMap<Vec<u8>, Vec<Place>> = HashMap::new();
+    for (source, inspected) in all.iter().enumerate() {
+        for (index, certificate) in inspected.certificates.iter().enumerate() {
+            by_public.entry(certificate.spki_der().to_owned()).or_default().push(Place { source, index });
+        }
     }
-    let (mut keys, mut derived) = (Vec::with_capacity(bundle.keys.len()), 0);
-    for key in &bundle.keys {
+    let (mut derived, mut not_compared) = (0, BTreeMap::<usize, usize>::new());
+    for (source, key) in keys {
         let mut public = key.carried_spki_der();
-        // Where there is no certificate nobody asks.
-        if public.is_none() && !of_public.is_empty() {
+        if public.is_none() {
             derived += 1;
             if derived > MOST_DERIVED {
+                *not_compared.entry(*source).or_default() += 1;
                 continue;
             }
             public = math.public_spki_der(key).ok();
         }
-        keys.push(public.and_then(|public| of_public.get(public.as_slice()).copied()));
+        let places = public.as_ref().and_then(|public| by_public.get(public)).map(Vec::as_slice).unwrap_or_default();
+        let place = places.iter().find(|place| place.source == *source).or_else(|| places.first());
+        let kind = public.map(|public| KeyType::of_spki_der(&public));
+        all[*source].keys.push(FoundKey { kind, belongs_to: place.copied() });
     }
-    (keys, derived.saturating_sub(MOST_DERIVED))
+    for (source, count) in not_compared {
+        all[source].problems.push(format!(
+            "and {count} more private keys, which were not compared with the certificates: only the first {MOST_DERIVED} without their public halves are"
+        ));
+    }
 }
 
 /// Anybody may look at a server, but only the owner can read the settings: they are no reason to refuse.

@@ -15,8 +15,8 @@ pub(crate) struct Inspected {
     pub(crate) source: String,
     /// The certificates in their order.
     pub(crate) certificates: Vec<Certificate>,
-    /// How many private keys stand beside them, and for which certificate each is, by index.
-    pub(crate) keys: Vec<Option<usize>>,
+    /// The private keys in their order.
+    pub(crate) keys: Vec<FoundKey>,
     /// The addresses that answered so, for a host.
     pub(crate) addresses: Vec<String>,
     /// What a client that checks says, for an endpoint.
@@ -27,13 +27,31 @@ pub(crate) struct Inspected {
     pub(crate) problems: Vec<String>,
 }
 
+/// A private key: nothing of it but what anybody may know.
+#[derive(Debug)]
+pub(crate) struct FoundKey {
+    /// Its kind and size; none where its public half cannot be had.
+    pub(crate) kind: Option<(KeyType, Option<u32>)>,
+    /// The certificate that it belongs to, of those that were looked at.
+    pub(crate) belongs_to: Option<Place>,
+}
+
+/// Where a certificate is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The source, by its index.
+    pub(crate) source: usize,
+    /// The certificate in it.
+    pub(crate) index: usize,
+}
+
 /// Whether nothing could be read.
 pub(crate) fn is_empty(inspected: &Inspected) -> bool {
     inspected.certificates.is_empty() && inspected.keys.is_empty()
 }
 
-/// The text for one source.
-pub(crate) fn text(inspected: &Inspected, now: DateTime<Utc>) -> String {
+/// The text for one of all sources.
+pub(crate) fn text(inspected: &Inspected, all: &[Inspected], now: DateTime<Utc>) -> String {
     let mut text = String::new();
     let issuers = possible_issuers(&inspected.certificates);
     let total = inspected.certificates.len();
@@ -57,13 +75,20 @@ pub(crate) fn text(inspected: &Inspected, now: DateTime<Utc>) -> String {
             text.push_str(&format!("    {label}: {value}\n"));
         }
     }
-    for (at, belongs) in inspected.keys.iter().enumerate() {
-        let whose = match belongs {
-            Some(index) => format!("belongs to certificate {}", index + 1),
-            None if total == 0 => "no certificate stands beside it".to_owned(),
+    for (at, key) in inspected.keys.iter().enumerate() {
+        let source = key.belongs_to.and_then(|place| Some((place, all.get(place.source)?)));
+        let whose = match source {
+            Some((place, source)) if std::ptr::eq(source, inspected) => {
+                format!("belongs to certificate {}", place.index + 1)
+            }
+            Some((place, source)) => {
+                format!("belongs to certificate {} of {}", place.index + 1, escape(&source.source))
+            }
+            None if all.iter().all(|one| one.certificates.is_empty()) => "no certificate stands beside it".to_owned(),
             None => "belongs to none of these certificates".to_owned(),
         };
-        text.push_str(&format!("  Private key {}: {whose}\n", at + 1));
+        let kind = key.kind.as_ref().map(|(kind, bits)| format!(" ({})", kind_words(kind, *bits))).unwrap_or_default();
+        text.push_str(&format!("  Private key {}{kind}: {whose}\n", at + 1));
     }
     text
 }
@@ -91,7 +116,7 @@ fn lines(certificate: &Certificate, at: usize, signers: &[usize], now: DateTime<
             lines.extend([("DNS names", unreadable.clone()), ("IP addresses", unreadable)]);
         }
     }
-    lines.push(("Key", key_words(certificate)));
+    lines.push(("Key", kind_words(&certificate.key_type(), certificate.key_bits())));
     lines.push(("SPKI SHA-256", hex(&certificate.spki_sha256())));
     lines.push(("Fingerprint SHA-256", hex(&certificate.fingerprint_sha256())));
     if let Some(id) = certificate.subject_key_id() {
@@ -134,11 +159,11 @@ fn validity_words(certificate: &Certificate, now: DateTime<Utc>) -> String {
     }
 }
 
-fn key_words(certificate: &Certificate) -> String {
-    let bits = certificate.key_bits().map(|bits| format!(", {bits} bits")).unwrap_or_default();
-    match certificate.key_type() {
-        KeyType::Ec(curve) => format!("EC on {}{bits}", escape(&curve)),
-        other => format!("{}{bits}", escape(&key_type(&other))),
+fn kind_words(kind: &KeyType, bits: Option<u32>) -> String {
+    let bits = bits.map(|bits| format!(", {bits} bits")).unwrap_or_default();
+    match kind {
+        KeyType::Ec(curve) => format!("EC on {}{bits}", escape(curve)),
+        other => format!("{}{bits}", escape(&key_type(other))),
     }
 }
 
@@ -158,6 +183,7 @@ pub(crate) fn json(all: &[Inspected]) -> impl Serialize {
     Document {
         certificates: Rows(all),
         hosts: all.iter().filter_map(host).collect(),
+        keys: all.iter().flat_map(|inspected| key_rows(inspected, all)).collect(),
         problems: problems(all),
         schema: 1,
     }
@@ -167,6 +193,7 @@ pub(crate) fn json(all: &[Inspected]) -> impl Serialize {
 struct Document<'a> {
     certificates: Rows<'a>,
     hosts: Vec<Host<'a>>,
+    keys: Vec<KeyRow<'a>>,
     problems: Vec<Problem<'a>>,
     schema: u8,
 }
@@ -183,6 +210,32 @@ struct Host<'a> {
 struct Problem<'a> {
     source: &'a str,
     what: String,
+}
+
+#[derive(Serialize)]
+struct KeyRow<'a> {
+    belongs_to: Option<CertificateOf<'a>>,
+    index: usize,
+    key_bits: Option<u32>,
+    key_type: Option<String>,
+    source: &'a str,
+}
+
+#[derive(Serialize)]
+struct CertificateOf<'a> {
+    index: usize,
+    source: &'a str,
+}
+
+fn key_rows<'a>(inspected: &'a Inspected, all: &'a [Inspected]) -> impl Iterator<Item = KeyRow<'a>> {
+    let of = |place: Place| Some(CertificateOf { index: place.index, source: &all.get(place.source)?.source });
+    inspected.keys.iter().enumerate().map(move |(index, key)| KeyRow {
+        belongs_to: key.belongs_to.and_then(of),
+        index,
+        key_bits: key.kind.as_ref().and_then(|(_, bits)| *bits),
+        key_type: key.kind.as_ref().map(|(kind, _)| key_type(kind)),
+        source: &inspected.source,
+    })
 }
 
 fn host(inspected: &Inspected) -> Option<Host<'_>> {

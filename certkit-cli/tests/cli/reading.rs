@@ -115,7 +115,11 @@ fn inspect_reads_files_of_any_kind_and_says_what_it_cannot_read() {
     let key = fs::read_to_string(lineage.live.join("privkey.pem")).unwrap();
     fs::write(&both, format!("text\r\n{key}{}", fs::read_to_string(&fullchain).unwrap())).unwrap();
     let run = place.run(&["inspect", both.to_str().unwrap()]).ends_with(0);
-    assert!(run.stdout.contains("Private key 1: belongs to certificate 1"), "{}", run.stdout);
+    assert!(
+        run.stdout.contains("Private key 1 (EC on secp256r1, 256 bits): belongs to certificate 1\n"),
+        "{}",
+        run.stdout
+    );
     assert!(!run.stdout.contains("BEGIN"), "no key is shown");
 
     let document = place.run(&["inspect", "--json", both.to_str().unwrap(), "/nonexistent/x.pem"]).ends_with(1).json();
@@ -124,6 +128,20 @@ fn inspect_reads_files_of_any_kind_and_says_what_it_cannot_read() {
     assert_eq!(document["certificates"][0]["san_dns"][0], "e.example.org");
     assert_eq!(document["certificates"][1]["is_ca"], true);
     assert_eq!(document["problems"][0]["source"], "/nonexistent/x.pem");
+
+    // Keys are compared with the certificates of all files that are named, and JSON says so, too.
+    let other = place.tree.lineage("f.example.org").write();
+    let files = [lineage.live.join("cert.pem"), lineage.live.join("privkey.pem"), other.live.join("privkey.pem")];
+    let [cert, own, foreign] = files.each_ref().map(|path| path.to_str().unwrap());
+    let run = place.run(&["inspect", cert, own, foreign]).ends_with(0);
+    assert!(run.stdout.contains(&format!("belongs to certificate 1 of {cert}\n")), "{run:?}");
+    assert!(run.stdout.contains("Private key 1 (EC on secp256r1, 256 bits): belongs to none of these"), "{run:?}");
+    let document = place.run(&["inspect", "--json", cert, own, foreign]).ends_with(0).json();
+    let keys = serde_json::json!([
+        { "source": own, "index": 0, "key_type": "EC", "key_bits": 256, "belongs_to": { "source": cert, "index": 0 } },
+        { "source": foreign, "index": 0, "key_type": "EC", "key_bits": 256, "belongs_to": null },
+    ]);
+    assert_eq!(document["keys"], keys, "{document:#}");
 
     let garbage = place.folder().join("garbage");
     fs::write(&garbage, [0x30, 0x82, 0xff, 0xff, 0, 27]).unwrap();

@@ -43,10 +43,10 @@ const CURVES: &[(&[u8], &str, u32)] = &[
 ];
 
 impl KeyType {
-    /// The kind of the key in a SubjectPublicKeyInfo in DER.
-    #[cfg(feature = "store")]
-    pub(crate) fn of_spki(spki: &[u8]) -> Self {
-        describe(spki).0
+    /// The kind of the key in a SubjectPublicKeyInfo in DER (RFC 5280 section 4.1.2.7), and its size in bits where that is
+    /// known: the modulus for RSA, the field for EC. What cannot be read is [`KeyType::Other`] of an empty OID.
+    pub fn of_spki_der(spki: &[u8]) -> (Self, Option<u32>) {
+        describe(spki)
     }
 }
 

@@ -157,7 +157,7 @@ impl Planner<'_> {
     fn key_type_of(&self, path: &Path) -> Option<KeyType> {
         let text = Zeroizing::new(files::read(path).ok()?);
         let key = PrivateKey::from_pem(&text).ok()?;
-        Some(KeyType::of_spki(&self.math.public_spki_der(&key).ok()?))
+        Some(KeyType::of_spki_der(&self.math.public_spki_der(&key).ok()?).0)
     }
 }
 
