@@ -296,3 +296,32 @@ fn mentions(text: &str, dir: &Path) -> bool {
 fn shown(by: &OsStr) -> String {
     crate::escape(&by.to_string_lossy()).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_uses_a_folder_of_thousands_is_found_without_looking_at_all_of_them() {
+        const MANY: usize = 20_000;
+        let archive = |number: usize| PathBuf::from(format!("/etc/letsencrypt/archive/n{number}.example.org"));
+        let name = |number: usize| LineageName::new(format!("n{number}.example.org")).unwrap();
+        let mut in_use = InUse::default();
+        for number in 0..MANY {
+            let by: Arc<OsStr> = Arc::from(OsStr::new(name(number).as_str()));
+            in_use.uses.push(Use { by: Arc::clone(&by), folder: None, what: Used::Archive(archive(number)) });
+            let file = archive(number).join("cert1.pem");
+            in_use.uses.push(Use { by, folder: None, what: Used::File(file) });
+        }
+        in_use.uses.sort_unstable_by(|one, other| one.dir().cmp(other.dir()));
+        // Looking at all for each takes a minute here, and took one in a store of ten thousand.
+        let start = crate::processor_time::of_this_thread();
+        for number in 0..MANY {
+            assert!(!in_use.is_archive_of_another(&archive(number), &name(number)));
+            assert!(in_use.is_archive_of_another(&archive(number), &name(number + 1)));
+            assert_eq!(in_use.files_of_others(&[archive(number)], &name(number + 1)).len(), 1);
+        }
+        let took = crate::processor_time::of_this_thread() - start;
+        assert!(took.as_secs() < 5, "{took:?}");
+    }
+}
