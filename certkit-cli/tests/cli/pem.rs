@@ -114,6 +114,7 @@ fn what_openssl_does_not_load_is_told_and_repaired_and_what_it_loads_is_not() {
             let repaired = place.run(&["fsck", "--repair", "--cert-name", &name, "--json"]).json();
             let repairable = fsck["problems"].as_array().unwrap().iter().all(|one| !one["repair"].is_null());
             assert!(repairable, "{what}, of the key: {of_key}: {fsck:#}");
+            assert!(fsck.to_string().contains("as servers read it"), "{what}, of the key: {of_key}: {fsck:#}");
             assert!(openssl_loads(&paths), "{what}, of the key: {of_key}: {repaired:#}");
             assert_eq!(fs::read(paths.archive.join("fullchain1.pem")).unwrap(), whole, "{what}");
             assert_eq!(fs::read(paths.archive.join("privkey1.pem")).unwrap(), key, "{what}");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::mend::{Mending, Text, holds_key, mend};
+use super::mend::{Changed, Mending, Text, are_the_same, holds_key, mend};
 use super::step::Step;
 use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files::{self, Attributes};
@@ -147,7 +147,7 @@ impl Planner<'_> {
         let files = version_files(&found.archive)?;
         let mut keys = None;
         let live_now = found.live.version().filter(|_| found.whole);
-        let mut changed: BTreeMap<Version, Vec<Kind>> = BTreeMap::new();
+        let mut changed: BTreeMap<Version, Changed> = BTreeMap::new();
         let mut damaged: BTreeMap<Version, String> = BTreeMap::new();
         let counts = |version: &Version| live_now.is_none_or(|live| *version >= live);
         let mut read: VecDeque<Version> = files.keys().rev().copied().filter(counts).take(MAX_READ).collect();
@@ -162,9 +162,9 @@ impl Planner<'_> {
             }
             match mending {
                 Mending::Whole => {}
-                Mending::Mended(texts, kinds) => {
+                Mending::Mended(texts, made_anew) => {
                     found.mended.insert(version, texts);
-                    changed.insert(version, kinds);
+                    changed.insert(version, made_anew);
                 }
                 Mending::Damaged(why) => {
                     damaged.insert(version, why);
@@ -179,7 +179,8 @@ impl Planner<'_> {
         if !copies.is_empty()
             && let Some((version, texts)) = self.of_copies(&found, &files, &copies)?
         {
-            changed.insert(version, Kind::ALL.to_vec());
+            let why = "it is there as copies in place of the links".to_owned();
+            changed.insert(version, Changed { kinds: Kind::ALL.to_vec(), why });
             found.complete.push(version);
             found.mended.insert(version, texts);
         }
@@ -201,7 +202,7 @@ impl Planner<'_> {
         name: &LineageName,
         found: Found,
         mut decision: Decision,
-        changed: &BTreeMap<Version, Vec<Kind>>,
+        changed: &BTreeMap<Version, Changed>,
         damaged: &BTreeMap<Version, String>,
         copies: &BTreeMap<Kind, PathBuf>,
         plan: &mut LineagePlan,
@@ -273,8 +274,9 @@ impl Planner<'_> {
             }
             Decision::Leave | Decision::Stuck { .. } => {}
             decision => {
-                if let Some((version, kinds)) = chosen.and_then(|chosen| Some((chosen, changed.get(&chosen)?))) {
-                    plan.steps.extend(kinds.iter().filter_map(|kind| self.write(&found, version, *kind, copies)));
+                if let Some((version, made_anew)) = chosen.and_then(|chosen| Some((chosen, changed.get(&chosen)?))) {
+                    plan.steps
+                        .extend(made_anew.kinds.iter().filter_map(|kind| self.write(&found, version, *kind, copies)));
                 }
                 plan.steps.push(Step::Links { name: name.clone(), found: Box::new(found), decision });
             }
@@ -290,17 +292,17 @@ impl Planner<'_> {
         found: &Found,
         version: Version,
         live: Option<Version>,
-        changed: &BTreeMap<Version, Vec<Kind>>,
+        changed: &BTreeMap<Version, Changed>,
         damaged: &BTreeMap<Version, String>,
     ) -> String {
         if let Some(why) = live.and_then(|live| damaged.get(&live)) {
             return why.clone();
         }
         if live == Some(version)
-            && let Some(kinds) = changed.get(&version)
+            && let Some(Changed { kinds, why }) = changed.get(&version)
         {
             let files: Vec<_> = kinds.iter().map(|kind| found.archive.join(kind.archive_file(version))).collect();
-            return format!("{} is missing, empty or damaged", self.list(&files));
+            return format!("{}: {why}", self.list(&files));
         }
         format!("version {version} is whole")
     }
@@ -310,14 +312,14 @@ impl Planner<'_> {
         &self,
         found: &Found,
         chosen: Option<Version>,
-        changed: &BTreeMap<Version, Vec<Kind>>,
+        changed: &BTreeMap<Version, Changed>,
         damaged: &BTreeMap<Version, String>,
     ) -> Vec<(Version, String)> {
         let mut out: Vec<_> = damaged.iter().map(|(version, why)| (*version, why.clone())).collect();
         let unneeded = changed.iter().filter(|(version, _)| Some(**version) != chosen);
-        out.extend(unneeded.map(|(version, kinds)| {
+        out.extend(unneeded.map(|(version, Changed { kinds, why })| {
             let kinds: Vec<_> = kinds.iter().map(|kind| kind.archive_file(*version)).collect();
-            (*version, format!("{} is missing, empty or damaged", kinds.join(", ")))
+            (*version, format!("{}: {why}", kinds.join(", ")))
         }));
         // What is live, and damaged beyond help, is told as that.
         out.retain(|(version, _)| found.live.version() != Some(*version) || !found.whole);
@@ -384,8 +386,13 @@ impl Planner<'_> {
             Kind::Privkey => Attributes::key_like(like.as_deref()),
             Kind::Cert | Kind::Chain | Kind::Fullchain => Attributes::public_like(like.as_deref()),
         };
+        let is_the_same = || {
+            let old = read_text(&path).ok().flatten();
+            old.is_some_and(|old| are_the_same(kind, &old, &content))
+        };
         let how = match (copies.is_empty(), kind) {
             (false, _) => "as the copy in its place holds it",
+            (true, _) if is_the_same() => "anew with the same in it, as servers read it",
             (true, Kind::Privkey) => "with the key of another version, which belongs to the certificate",
             (true, _) => "anew from the other files of the version",
         };

@@ -22,10 +22,17 @@ pub(super) type Text = Option<Zeroizing<Vec<u8>>>;
 pub(super) enum Mending {
     /// They are one version, or one that no file of it can make any better.
     Whole,
-    /// They are, once these are made anew.
-    Mended(VersionTexts, Vec<Kind>),
+    /// They are, once some are made anew.
+    Mended(VersionTexts, Changed),
     /// They are not, and cannot be; why.
     Damaged(String),
+}
+
+/// What is made anew.
+pub(super) struct Changed {
+    pub(super) kinds: Vec<Kind>,
+    /// What was wrong.
+    pub(super) why: String,
 }
 
 /// Looks at the files of a version, in the order of [`Kind::ALL`]. `keys` are the contents of files among which a missing
@@ -77,8 +84,22 @@ pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn Ke
     }
     let Some((_, texts)) = mended else { return Mending::Damaged(why) };
     let differs = |kind: &Kind| found[*kind as usize].as_ref().is_none_or(|text| text.as_slice() != texts.get(*kind));
-    let changed = Kind::ALL.into_iter().filter(differs).collect();
-    Mending::Mended(texts, changed)
+    let kinds = Kind::ALL.into_iter().filter(differs).collect();
+    Mending::Mended(texts, Changed { kinds, why })
+}
+
+/// Whether two texts hold the same certificates or the same key, written differently.
+pub(super) fn are_the_same(kind: Kind, one: &[u8], other: &[u8]) -> bool {
+    match kind {
+        Kind::Privkey => {
+            let der = |text| PrivateKey::from_pem(text).ok().map(|key| key.to_pem());
+            der(one).is_some_and(|one| Some(one) == der(other))
+        }
+        Kind::Cert | Kind::Chain | Kind::Fullchain => {
+            let chain = |text| Chain::from_pem(text).ok().map(|chain| chain.fullchain_pem());
+            chain(one).is_some_and(|one| Some(one) == chain(other))
+        }
+    }
 }
 
 /// Whether a text holds a private key that can be read.
