@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::Renewer;
 use super::advice::{Asked, clock_warning};
 use super::conf_settings::authority_kind;
-use super::inventory::{Inventory, store_failure};
+use super::inventory::Inventory;
 use super::issue::{Exchange, Issued, issue};
 use super::job::Job;
 use super::scope::order_scope;
@@ -114,7 +114,7 @@ impl<'a> Workshop<'a> {
     /// Keeps something for the report, and tells the observers before the attempt goes on.
     pub(super) async fn tell(&self, name: &LineageName, finding: Finding) -> Result<(), Failure> {
         self.keep(finding.clone());
-        self.inventory.record(name, Event::Told { finding }).await.map_err(store_failure)
+        self.inventory.record(name, Event::Told { finding }).await.map_err(Failure::from)
     }
 
     fn keep(&self, finding: Finding) {
@@ -152,7 +152,7 @@ impl<'a> Workshop<'a> {
         blocking(move || authenticator.preflight(&identifiers)).await?;
         let started =
             Event::AttemptStarted { because: job.because.code().to_owned(), directory: job.directory.clone() };
-        inventory.record(name, started).await.map_err(store_failure)?;
+        inventory.record(name, started).await?;
         if let Some(refusal) = self.refusals.lock().await.get(&job.directory) {
             return Err(refusal.clone());
         }
@@ -177,13 +177,13 @@ impl<'a> Workshop<'a> {
             Err(failure) => {
                 // The order would deliver the same certificate again for ever: the next attempt makes a new one.
                 if !inventory.is_dry_run() {
-                    inventory.drop_pending(name).await.map_err(store_failure)?;
+                    inventory.drop_pending(name).await?;
                 }
                 return Err(failure);
             }
         };
         if inventory.is_dry_run() {
-            inventory.record(name, Event::DryRunSucceeded).await.map_err(store_failure)?;
+            inventory.record(name, Event::DryRunSucceeded).await?;
             return Ok(Achieved::Simulated);
         }
         let commit = Commit { verified, replaces: issued.replaces, account_id, profile, left_out };
@@ -323,9 +323,9 @@ impl<'a> Workshop<'a> {
                     profile,
                     left_out,
                 };
-                inventory.record(name, event).await.map_err(store_failure)?;
+                inventory.record(name, event).await?;
                 if inventory.state(name).wish.is_some() && job.subject.postponed.is_none() {
-                    inventory.record(name, Event::WishFulfilled).await.map_err(store_failure)?;
+                    inventory.record(name, Event::WishFulfilled).await?;
                 }
                 if let Some(id) = leaf.ari_id().filter(|_| job.subject.settings.renewal_information) {
                     let asked = Asked { name: name.clone(), id };
@@ -335,7 +335,7 @@ impl<'a> Workshop<'a> {
             }
             Err(CommitError::Overtaken { aside }) => {
                 let path = aside.display().to_string();
-                inventory.record(name, Event::SetAside { path: path.clone() }).await.map_err(store_failure)?;
+                inventory.record(name, Event::SetAside { path: path.clone() }).await?;
                 Err(Failure::new(
                     FailureClass::CertificateUnfit,
                     format!("another tool renewed it meanwhile; the new certificate is kept in {path}"),

@@ -245,9 +245,3 @@ pub(super) enum Saving {
     /// Now, unless that would be too much work at every certificate of thousands.
     WhenSmall,
 }
-
-/// A store error as the failure of a lineage.
-#[allow(clippy::needless_pass_by_value, reason = "as the end of a chain of results")]
-pub(super) fn store_failure(error: StoreError) -> Failure {
-    error.failure()
-}

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::attempt::Workshop;
 use super::conf_settings::ProfileWish;
-use super::inventory::{Saving, store_failure};
+use super::inventory::Saving;
 use super::job::Job;
 use super::scope::order_scope;
 use crate::authorities;
@@ -169,7 +169,7 @@ async fn finish(exchange: &Exchange<'_>, under_way: UnderWay) -> Result<Issued, 
     match &outcome {
         Ok(chain) => {
             exchange.note_issued(is_renewal, chain.leaf.validity().lifetime());
-            inventory.save_ledger(Saving::WhenSmall).await.map_err(store_failure)?;
+            inventory.save_ledger(Saving::WhenSmall).await?;
         }
         Err(failure) => {
             let failures = inventory.state(&exchange.job.subject.name).consecutive_failures;
@@ -221,7 +221,7 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
     if inventory.is_dry_run() {
         return Ok(None);
     }
-    let Some(pending) = inventory.pending(&job.subject.name).await.map_err(store_failure)? else { return Ok(None) };
+    let Some(pending) = inventory.pending(&job.subject.name).await? else { return Ok(None) };
     // Finishing it costs nothing; if it is lost, the order in its place counts.
     exchange.is_one_more.store(true, Ordering::Relaxed);
     let Pending { order: journalled, key, .. } = pending;
@@ -254,7 +254,7 @@ async fn resume(exchange: &Exchange<'_>) -> Result<Option<UnderWay>, Failure> {
     match lost {
         Ok(order) => {
             let resumed = Event::OrderResumed { order_url: order.url.clone() };
-            inventory.record(&job.subject.name, resumed).await.map_err(store_failure)?;
+            inventory.record(&job.subject.name, resumed).await?;
             Ok(Some(UnderWay { order, key, replaces: journalled.replaces, profile: journalled.profile }))
         }
         Err((order, because)) => {
@@ -283,7 +283,7 @@ async fn begin(exchange: &Exchange<'_>, profile: Option<String>) -> Result<Under
     };
     let name = &job.subject.name;
     if !inventory.is_dry_run() {
-        inventory.reserve(name, key.clone()).await.map_err(store_failure)?;
+        inventory.reserve(name, key.clone()).await?;
     }
     // An order that the CA may have accepted is waited for and journalled, also when the run is to stop.
     let placed = async {
@@ -306,9 +306,9 @@ async fn begin(exchange: &Exchange<'_>, profile: Option<String>) -> Result<Under
             )
             .replacing(job.subject.live_version)
             .with_profile(profile.clone());
-            inventory.begin(name, key.clone(), journalled).await.map_err(store_failure)?;
+            inventory.begin(name, key.clone(), journalled).await?;
         }
-        inventory.record(name, Event::OrderPlaced { order_url: order.url.clone() }).await.map_err(store_failure)?;
+        inventory.record(name, Event::OrderPlaced { order_url: order.url.clone() }).await?;
         Ok(order)
     };
     if exchange.is_one_more.swap(true, Ordering::Relaxed) && !inventory.is_dry_run() {
@@ -319,7 +319,7 @@ async fn begin(exchange: &Exchange<'_>, profile: Option<String>) -> Result<Under
         Err(failure) => {
             // A key without an order is of no use to anybody.
             if !inventory.is_dry_run() && inventory.pending(name).await.is_ok_and(|pending| pending.is_none()) {
-                inventory.drop_pending(name).await.map_err(store_failure)?;
+                inventory.drop_pending(name).await?;
             }
             return Err(failure);
         }
@@ -367,9 +367,9 @@ impl Journal for Exchange<'_> {
                 OrderStep::Authorized => Event::Authorized,
                 OrderStep::Finalizing { order } => {
                     if !inventory.is_dry_run()
-                        && let Some(pending) = inventory.pending(name).await.map_err(store_failure)?
+                        && let Some(pending) = inventory.pending(name).await?
                     {
-                        inventory.mark_finalizing(pending).await.map_err(store_failure)?;
+                        inventory.mark_finalizing(pending).await?;
                     }
                     Event::Finalizing { order_url: order.url.clone() }
                 }
@@ -378,7 +378,7 @@ impl Journal for Exchange<'_> {
                     not_after: chain.leaf.validity().not_after,
                 },
             };
-            inventory.record(name, event).await.map_err(store_failure)
+            inventory.record(name, event).await.map_err(Failure::from)
         })
     }
 }
@@ -421,10 +421,10 @@ async fn drop_order(exchange: &Exchange<'_>, because: &str) -> Result<(), Failur
     if inventory.is_dry_run() {
         return Ok(());
     }
-    if let Some(pending) = inventory.pending(name).await.map_err(store_failure)? {
+    if let Some(pending) = inventory.pending(name).await? {
         let dropped = Event::OrderDropped { order_url: pending.order.order_url, because: because.to_owned() };
-        inventory.drop_pending(name).await.map_err(store_failure)?;
-        inventory.record(name, dropped).await.map_err(store_failure)?;
+        inventory.drop_pending(name).await?;
+        inventory.record(name, dropped).await?;
     }
     Ok(())
 }

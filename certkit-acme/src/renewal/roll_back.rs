@@ -9,7 +9,7 @@ use certkit_core::{Failure, FailureClass, IdentifierSet, LineageName, Version};
 
 use super::attempt::commit_failure;
 use super::deploying::{Deployment, Hooks};
-use super::inventory::{Inventory, store_failure};
+use super::inventory::Inventory;
 use super::own_settings::OwnSettings;
 use super::prove::{Proof, Which};
 use super::report::{Outcome, Report};
@@ -157,7 +157,7 @@ impl Renewer {
 }
 
 fn previous(lineage: &Lineage) -> Result<Version, Failure> {
-    let versions = lineage.versions().map_err(store_failure)?;
+    let versions = lineage.versions()?;
     let live = lineage.live_version();
     let complete = versions.iter().filter(|(_, kinds)| kinds.len() == 4).map(|(version, _)| *version);
     complete

@@ -163,3 +163,9 @@ impl StoreError {
         Failure::new(FailureClass::Store, self.to_string()).with_hindrance(Hindrance::of(&self.source))
     }
 }
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        error.failure()
+    }
+}
