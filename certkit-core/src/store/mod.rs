@@ -13,6 +13,9 @@ mod aside;
 
 mod audit;
 
+mod broken;
+pub use broken::{BrokenLineage, BrokenReason};
+
 mod commit;
 pub use commit::{CommitError, Committed, ConfPlan};
 
@@ -32,9 +35,12 @@ mod layout;
 pub use layout::{Kind, StorePaths};
 
 mod lineage;
-pub use lineage::{BrokenLineage, BrokenReason, CheckedCertificate, Lineage, Lineages, VersionFiles};
+pub use lineage::{Lineage, Lineages};
 
 mod links;
+
+mod live_files;
+pub use live_files::{CheckedCertificate, VersionFiles};
 
 mod lock;
 pub use lock::{HeldBySomebody, LockError};
