@@ -158,7 +158,8 @@ impl LookedAt {
 
 fn of_files(lineage: &Lineage, math: &dyn KeyMath) -> Vec<Finding> {
     match lineage.checked_certificate(Some(math)).and_then(|live| live.checked) {
-        Ok(findings) => findings,
+        // What is weak is told with the strength of the key.
+        Ok(findings) => findings.into_iter().filter(|one| one.code != FindingCode::WeakSignature).collect(),
         Err(reason) => {
             vec![Finding::new(FindingCode::LiveVersionDamaged, lineage.name().as_str(), reason.to_string())]
         }

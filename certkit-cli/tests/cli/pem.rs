@@ -141,3 +141,27 @@ fn a_chain_of_another_ca_is_told_wherever_certificates_are_judged() {
     let doctor = place.run(&["doctor", "--no-network", "--json"]).json();
     assert!(codes(&doctor).iter().any(|code| code == "chain-incomplete"), "{doctor:#}");
 }
+
+#[test]
+fn a_certificate_signed_with_sha1_is_weak_wherever_certificates_are_judged_and_not_damaged() {
+    let place = Place::new();
+    let paths = place.tree.lineage("a.example").write();
+    let output = Command::new(require_program("openssl"))
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-sha1", "-nodes", "-days", "60", "-subj", "/CN=a.example"])
+        .args(["-addext", "subjectAltName=DNS:a.example", "-keyout", "privkey1.pem", "-out", "cert1.pem"])
+        .current_dir(&paths.archive)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let cert = fs::read_to_string(paths.archive.join("cert1.pem")).unwrap();
+    fs::write(paths.archive.join("chain1.pem"), &cert).unwrap();
+    fs::write(paths.archive.join("fullchain1.pem"), cert.repeat(2)).unwrap();
+    for command in [&["certificates"][..], &["fsck"], &["doctor", "--no-network"]] {
+        let document = place.run(&[command, &["--json"]].concat()).json();
+        let told = codes(&document);
+        assert!(told.iter().any(|code| code == "weak-signature"), "{command:?}: {document:#}");
+        assert!(!told.iter().any(|code| code == "live-version-damaged"), "{command:?}: {document:#}");
+    }
+    let check = place.run(&["check", "--no-probe"]).ends_with(2);
+    assert!(check.stdout.contains("RSA with SHA-1"), "{check:?}");
+}

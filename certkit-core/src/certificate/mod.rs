@@ -24,6 +24,7 @@ mod revocation_list;
 #[cfg(test)]
 pub(crate) mod sample;
 mod serial;
+mod weak;
 
 use alternative_names::AlternativeNames;
 pub use error::ReadError;
@@ -290,6 +291,11 @@ impl Certificate {
     /// The DER encoding of the signature's AlgorithmIdentifier.
     pub fn signature_algorithm_der(&self) -> &[u8] {
         self.layout.signature_algorithm.of_der(&self.der)
+    }
+
+    /// What the signature is made with, where that is MD5 or SHA-1. Clients refuse it, and OpenSSL 3 loads it from no CA.
+    pub fn weak_signature(&self) -> Option<&'static str> {
+        weak::weak_signature(self.signature_algorithm_der())
     }
 
     /// The signature's octets.

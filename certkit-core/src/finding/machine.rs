@@ -307,6 +307,6 @@ pub(super) const WEAK_KEY: Words = Words {
 pub(super) const WEAK_SIGNATURE: Words = Words {
     severity: Severity::Error,
     what: "the certificate is signed by a method that clients no longer accept",
-    why: "clients refuse the connection",
+    why: "clients refuse the connection, and servers with OpenSSL 3 do not load it from a CA, so they fail to start",
     cure: "certkit renew --cert-name NAME --force-renewal",
 };

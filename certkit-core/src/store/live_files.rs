@@ -17,7 +17,8 @@ pub struct CheckedCertificate {
     /// The live certificate (cert.pem).
     pub certificate: Certificate,
     /// Why what is live cannot be used; otherwise what is worth knowing of it: files that servers do not load as they are
-    /// written ([`FindingCode::PemRefused`]), and a signature that is not verified here ([`FindingCode::SignatureNotVerified`]).
+    /// written ([`FindingCode::PemRefused`]), and signatures that are not verified here, since nobody accepts them any more
+    /// ([`FindingCode::WeakSignature`]) or otherwise ([`FindingCode::SignatureNotVerified`]).
     pub checked: Result<Vec<Finding>, BrokenReason>,
 }
 
@@ -146,10 +147,13 @@ impl Lineage {
             match math.verify_signature(leaf, &issuers.leaf) {
                 Ok(()) => {}
                 // Not computed here is not wrong: servers load them.
-                Err(KeyMathError::UnsupportedAlgorithm(what)) => {
-                    let evidence = format!("the algorithm {what}");
-                    findings.push(Finding::new(FindingCode::SignatureNotVerified, self.name.as_str(), evidence));
-                }
+                Err(KeyMathError::UnsupportedAlgorithm(what)) => findings.push(match leaf.weak_signature() {
+                    Some(weak) => Finding::new(FindingCode::WeakSignature, self.name.as_str(), weak),
+                    None => {
+                        let evidence = format!("the algorithm {what}");
+                        Finding::new(FindingCode::SignatureNotVerified, self.name.as_str(), evidence)
+                    }
+                }),
                 Err(source) => {
                     let (cert, chain) = (cert.clone(), chain.clone());
                     return Err(BrokenReason::NotSignedByChain { cert, chain, source });

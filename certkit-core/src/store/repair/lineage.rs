@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -383,7 +384,11 @@ impl Planner<'_> {
         let like = files::exists(&path).unwrap_or(false).then(|| path.clone());
         let like = like.or_else(|| copies.get(&kind).cloned());
         let attributes = match kind {
-            Kind::Privkey => Attributes::key_like(like.as_deref()),
+            // A copy that everybody may read has its mode from whoever copied it: it says nothing of the key.
+            Kind::Privkey => match like.as_deref() {
+                Some(copy) if *copy != path && is_for_others(copy) => Attributes::mode(0o600).owned_like(copy),
+                like => Attributes::key_like(like),
+            },
             Kind::Cert | Kind::Chain | Kind::Fullchain => Attributes::public_like(like.as_deref()),
         };
         let is_the_same = || {
@@ -454,4 +459,8 @@ fn version_files(archive: &Path) -> Result<BTreeMap<Version, Vec<Kind>>, StoreEr
         }
     }
     Ok(found)
+}
+
+fn is_for_others(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o007 != 0)
 }

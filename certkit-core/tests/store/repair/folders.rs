@@ -230,4 +230,16 @@ fn a_key_that_was_copied_into_live_for_everybody_is_told() {
     let report = repair(dir.path());
     assert!(report.is_success(), "{report:#?}");
     assert_eq!(mode(archive(dir.path(), Kind::Privkey, 1)), 0o600);
+
+    // The mode of a copy says nothing of the key that is made of it.
+    let dir = laid(&["v1"]);
+    for kind in Kind::ALL {
+        let content = fs::read(live(dir.path(), kind)).unwrap();
+        fs::remove_file(live(dir.path(), kind)).unwrap();
+        fs::write(live(dir.path(), kind), content).unwrap();
+        chmod(live(dir.path(), kind), 0o644);
+    }
+    fs::remove_dir_all(dir.path().join("archive")).unwrap();
+    assert!(repair(dir.path()).is_success());
+    assert_eq!(mode(archive(dir.path(), Kind::Privkey, 1)), 0o600);
 }

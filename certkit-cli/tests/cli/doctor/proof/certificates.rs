@@ -39,7 +39,6 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault::error(Code::WeakSignature, |sound| self_signed(sound, "rsa:2048", "-sha1"))
         .says(&["a.example", "SHA-1"])
         .cure("certkit renew --cert-name a.example --force-renewal")
-        .also(&[Code::SignatureNotVerified])
         .seen(Look::Here),
     Fault::notice(Code::SignatureNotVerified, |sound| self_signed(sound, "rsa:2048", "-sha224"))
         .says(&["a.example", "1.2.840.113549.1.1.14"])
