@@ -253,10 +253,19 @@ pub(crate) fn real(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     }
 }
 
-/// The name in its directory, without links in the path of the latter.
+/// The name in its directory, without links in the path of the latter. Where the directory is gone it is the place where it
+/// would be: two confs may name it, and only one of them is put right there.
 fn real_place(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else { return Ok(None) };
-    Ok(real(parent)?.map(|parent| parent.join(file)))
+    Ok(real_or_place(parent)?.map(|parent| parent.join(file)))
+}
+
+/// Without links in its path, whether it is there or not.
+pub(crate) fn real_or_place(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    match real(path)? {
+        Some(path) => Ok(Some(path)),
+        None => real_place(path),
+    }
 }
 
 fn is_too_large(error: &std::io::Error) -> bool {

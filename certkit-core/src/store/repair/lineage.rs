@@ -12,7 +12,7 @@ use super::mend::{Changed, Mending, Text, are_the_same, holds_key, mend};
 use super::step::Step;
 use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files::{self, Attributes};
-use crate::store::in_use::{InUse, real};
+use crate::store::in_use::{InUse, real_or_place};
 use crate::store::links::{Link, LiveLinks};
 use crate::store::recover::{Decision, Found};
 use crate::store::switch::lags_behind;
@@ -96,7 +96,7 @@ impl Planner<'_> {
     /// a conf that was kept in `renewal/`: the one that the folder is named after, else the first.
     pub(super) fn led_by_another(&self, name: &LineageName, live: &LiveLinks) -> Result<Option<String>, StoreError> {
         for dir in Kind::ALL.iter().filter_map(|kind| live.path(*kind).parent()) {
-            let Some(dir) = real(dir)? else { continue };
+            let Some(dir) = real_or_place(dir)? else { continue };
             let confs = self.in_use.confs_leading_into(&dir);
             let namesake = dir.file_name().filter(|folder| confs.contains(folder));
             let first = namesake.or_else(|| confs.first().copied());

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::conf::is_blank;
 use super::lineage::{LineagePlan, Planner};
+use super::saved::unsavable;
 use super::step::Step;
 use super::{Diagnosis, Repair};
 use crate::store::another_tree::another_tree;
@@ -142,6 +143,14 @@ impl RepairPlan {
         let repair = in_words(&steps, store.paths());
         if let Some(tree) = repair.paths.iter().find_map(|path| another_tree(store.paths(), path)) {
             return Err(in_its_own_tree(&tree));
+        }
+        let away =
+            steps.iter().filter_map(|step| if let Step::TakeAway { paths, .. } = step { Some(paths) } else { None });
+        if let Some(path) = away.flatten().find_map(|path| unsavable(path).ok().flatten()) {
+            let shown = shell_word(&path.to_string_lossy());
+            return Err(format!(
+                "remove {shown}, which is neither a file nor a link nor a folder; then certkit fsck --repair"
+            ));
         }
         self.jobs.push(Job { name: name.cloned(), steps, repair: repair.clone() });
         Ok(repair)

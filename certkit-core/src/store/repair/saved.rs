@@ -119,6 +119,20 @@ impl<'s> Saved<'s> {
     }
 }
 
+/// Something at this path or below it that cannot be saved: a pipe, a socket or a device has no content.
+pub(super) fn unsavable(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let Some(meta) = files::lstat(path)? else { return Ok(None) };
+    if !meta.is_dir() {
+        return Ok((!meta.is_file() && !meta.is_symlink()).then(|| path.to_owned()));
+    }
+    for name in files::list(path)?.unwrap_or_default() {
+        if let Some(found) = unsavable(&path.join(name))? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 /// A key by its name or its content, and whatever lies beside the keys of accounts.
 fn holds_secret(path: &Path, content: &[u8]) -> bool {
     const KEY: &[u8] = b"PRIVATE KEY";

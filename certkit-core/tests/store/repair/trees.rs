@@ -225,3 +225,37 @@ fn the_kind_of_key_is_written_where_something_says_it_and_not_guessed() {
     repair(dir.path());
     assert_eq!(written(dir.path()), None);
 }
+
+#[test]
+fn what_cannot_be_saved_is_not_moved_away_by_halves() {
+    let dir = laid(&["v1"]);
+    fs::write(conf(dir.path()), "").unwrap();
+    for kind in Kind::ALL {
+        fs::remove_file(archive(dir.path(), kind, 1)).unwrap();
+    }
+    fs::write(archive(dir.path(), Kind::Privkey, 1), data("v1.key.pem")).unwrap();
+    chmod(archive(dir.path(), Kind::Privkey, 1), 0o600);
+    let pipe = live(dir.path(), Kind::Cert);
+    fs::remove_file(&pipe).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let report = repair(dir.path());
+    assert_eq!(told(&report.left), [(FindingCode::BrokenLineage, false)], "{report:#?}");
+    let cure = report.left[0].finding.cure();
+    assert!(cure.starts_with("remove ") && cure.contains("live/a.example.org/cert.pem"), "{cure}");
+    fs::remove_file(&pipe).unwrap();
+    assert!(repair(dir.path()).is_success());
+}
+
+#[test]
+fn of_two_confs_that_name_a_link_in_a_folder_that_is_gone_one_is_put_right() {
+    let dir = laid(&["v1", "v2"]);
+    let other = LineageName::new("b.example.org").unwrap();
+    lay_lineage(dir.path(), &other, &["v3"]);
+    let path = dir.path().join("renewal/b.example.org.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("live/b.example.org/cert.pem", "live/a.example.org/cert.pem")).unwrap();
+    fs::remove_dir_all(dir.path().join("live/a.example.org")).unwrap();
+    // It says itself that the second repair has nothing to do.
+    repair(dir.path());
+    assert_eq!(whole_version(dir.path(), &name()).0, Version(2));
+}
