@@ -9,7 +9,7 @@ use super::files;
 use super::first_version::Staging;
 use super::in_use::{InUse, real};
 use super::links::{Link, LiveLinks, read_link};
-use super::switch::previous_name;
+use super::switch::is_journal;
 use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
 
@@ -217,8 +217,7 @@ impl LockedStore {
                 continue;
             }
             for name in files::list(&dir)?.unwrap_or_default() {
-                let journal = Kind::ALL.iter().any(|kind| name.as_os_str() == previous_name(*kind).as_str());
-                if name == "README" || journal || files::temp_of(&name).is_some() {
+                if name == "README" || is_journal(&dir, &name) || files::temp_of(&name).is_some() {
                     files::remove_file(&dir.join(name))?;
                 }
             }

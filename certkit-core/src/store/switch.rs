@@ -101,7 +101,7 @@ pub(crate) fn lags_behind(paths: &StorePaths, name: &LineageName, live: &LiveLin
         let file = live.path(*kind).file_name().unwrap_or_default();
         read_link(&dir.join(file)).ok() != Some(Link::To(content.clone()))
     };
-    names.iter().any(|name| is_ours_or_journal(name)) || Kind::ALL.iter().zip(&contents).any(differs)
+    names.iter().any(|name| is_ours_or_journal(&dir, name)) || Kind::ALL.iter().zip(&contents).any(differs)
 }
 
 fn live_contents(live: &LiveLinks) -> Option<[PathBuf; 4]> {
@@ -205,7 +205,7 @@ fn prepare(
 fn entries(live: &LiveLinks, dir: &Path) -> Result<Option<BTreeMap<OsString, Entry>>, StoreError> {
     let mut found = BTreeMap::new();
     for name in files::list(dir)?.unwrap_or_default() {
-        if is_live_name(live, &name) || is_ours_or_journal(&name) {
+        if is_live_name(live, &name) || is_ours_or_journal(dir, &name) {
             continue;
         }
         let path = dir.join(&name);
@@ -226,8 +226,13 @@ fn is_live_name(live: &LiveLinks, name: &OsStr) -> bool {
     Kind::ALL.iter().any(|kind| live.path(*kind).file_name() == Some(name))
 }
 
-fn is_ours_or_journal(name: &OsStr) -> bool {
-    files::temp_of(name).is_some() || Kind::ALL.iter().any(|kind| name == OsStr::new(&previous_name(*kind)))
+fn is_ours_or_journal(dir: &Path, name: &OsStr) -> bool {
+    files::temp_of(name).is_some() || is_journal(dir, name)
+}
+
+/// Whether it is a link of certbot's journal. A file of such a name is its owner's.
+pub(crate) fn is_journal(dir: &Path, name: &OsStr) -> bool {
+    Kind::ALL.iter().any(|kind| name == OsStr::new(&previous_name(*kind))) && dir.join(name).is_symlink()
 }
 
 /// Puts one entry of `dir` into `other`: files as hard links, so that everything about them is the same. False when the
@@ -311,7 +316,10 @@ fn replace_links(live: &LiveLinks, contents: &[PathBuf; 4], leftovers: &mut Vec<
     for dir in live_dirs(live) {
         note(leftovers, files::sync_dir(dir));
         for kind in Kind::ALL {
-            note(leftovers, files::remove_file(&dir.join(previous_name(kind))));
+            let journal = previous_name(kind);
+            if is_journal(dir, OsStr::new(&journal)) {
+                note(leftovers, files::remove_file(&dir.join(journal)));
+            }
         }
     }
     Ok(())
@@ -368,7 +376,7 @@ fn follow(
         note(leftovers, put_link(&dir.join(file), &contents[kind as usize]));
     }
     for stale in files::list(&dir).ok().flatten().unwrap_or_default() {
-        if is_ours_or_journal(&stale) {
+        if is_ours_or_journal(&dir, &stale) {
             note(leftovers, files::remove_file(&dir.join(stale)));
         }
     }

@@ -466,3 +466,21 @@ fn numbers_that_were_never_counted_up_to_are_passed_over() {
     point_links(dir.path(), &name(), u32::MAX);
     assert!(matches!(lock(dir.path()).check_committable(&name()), Err(CommitError::Refused(_))));
 }
+
+#[test]
+fn a_file_with_the_name_of_certbots_journal_is_its_owners_and_stays() {
+    for switch in [LiveSwitch::Exchange, LiveSwitch::Links] {
+        let dir = temp_dir();
+        lay_lineage(dir.path(), &name(), &["v1"]);
+        let live = dir.path().join("live/a.example.org");
+        fs::write(live.join("previous_chain.pem"), "mine").unwrap();
+        symlink("../../archive/a.example.org/cert1.pem", live.join("previous_cert.pem")).unwrap();
+        let store = lock(dir.path()).with_live_switch(switch);
+        renew(&store, "v2", &ConfPlan::default()).unwrap();
+        assert_eq!(whole_version(dir.path(), &name()).0, Version(2));
+        assert_eq!(fs::read_to_string(live.join("previous_chain.pem")).unwrap(), "mine", "{switch:?}");
+        assert!(live.join("previous_cert.pem").symlink_metadata().is_err(), "{switch:?}");
+        store.delete(&name()).unwrap();
+        assert_eq!(fs::read_to_string(live.join("previous_chain.pem")).unwrap(), "mine", "{switch:?}");
+    }
+}
