@@ -72,7 +72,7 @@ pub(crate) fn of_lineage(paths: &StorePaths, lineage: &Result<Lineage, BrokenLin
         }
         Err(broken) => {
             look.anything(&broken.conf_path, None);
-            look.copied_key(broken);
+            look.copied_key_elsewhere(broken);
         }
     }
     look.part(None, &mut parts);
@@ -253,14 +253,25 @@ impl<'s> Look<'s> {
         }
     }
 
-    /// A tool that follows links leaves the key itself in the place of its link, often for everybody.
-    fn copied_key(&mut self, broken: &BrokenLineage) {
+    /// Where a conf names live links outside of `live/`, whose folders are all looked at.
+    fn copied_key_elsewhere(&mut self, broken: &BrokenLineage) {
         let path = broken.conf.as_ref().and_then(|conf| conf.live_path(Kind::Privkey));
-        let Some(path) = path.map(Path::new) else { return };
+        if let Some(path) = path.map(Path::new).filter(|path| !path.starts_with(self.paths.live_dir())) {
+            self.copied_key(path, None);
+        }
+    }
+
+    fn live(&mut self, folder: &Path, name: Option<&LineageName>) {
+        self.anything(folder, name);
+        self.copied_key(&folder.join(Kind::Privkey.live_file()), name);
+    }
+
+    /// A tool that follows links leaves the key itself in the place of its link, often for everybody.
+    fn copied_key(&mut self, path: &Path, name: Option<&LineageName>) {
         if let Ok(meta) = fs::symlink_metadata(path)
             && meta.is_file()
         {
-            self.key(path, &meta, ProblemKind::KeyReadable, None);
+            self.key(path, &meta, ProblemKind::KeyReadable, name);
         }
     }
 
@@ -268,7 +279,7 @@ impl<'s> Look<'s> {
     fn rest(&mut self) {
         for (top, look) in [
             (self.paths.archive_dir(), Self::archive as fn(&mut Self, &Path, Option<&LineageName>)),
-            (self.paths.live_dir(), Self::anything),
+            (self.paths.live_dir(), Self::live),
         ] {
             let mut names = folder_names(&top).unwrap_or_default();
             names.sort_unstable();

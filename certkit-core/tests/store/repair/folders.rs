@@ -231,6 +231,18 @@ fn a_key_that_was_copied_into_live_for_everybody_is_told() {
     assert!(report.is_success(), "{report:#?}");
     assert_eq!(mode(archive(dir.path(), Kind::Privkey, 1)), 0o600);
 
+    // Whether there is a conf or not.
+    let dir = laid(&["v1"]);
+    let key = live(dir.path(), Kind::Privkey);
+    let content = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    fs::write(&key, content).unwrap();
+    chmod(&key, 0o604);
+    fs::remove_file(conf(dir.path())).unwrap();
+    let report = repair(dir.path());
+    assert!(report.repaired.iter().any(|one| one.finding.code == FindingCode::PrivateKeyReadable), "{report:#?}");
+    assert_eq!(mode(&key), 0o600);
+
     // The mode of a copy says nothing of the key that is made of it.
     let dir = laid(&["v1"]);
     for kind in Kind::ALL {

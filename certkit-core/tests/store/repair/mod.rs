@@ -4,6 +4,7 @@
 mod confs;
 mod folders;
 mod links;
+mod random;
 mod trees;
 mod versions;
 

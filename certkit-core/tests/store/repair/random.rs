@@ -1,0 +1,198 @@
+//! Trees with several kinds of damage at once, drawn at random, and always the same ones.
+
+use super::*;
+
+const TREES: u64 = 400;
+const MOST_DAMAGES: u64 = 5;
+const NAMES: [&str; 3] = ["a.example.org", "b.example.org", "c.example.org"];
+
+/// xorshift64: the same everywhere.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize]
+    }
+}
+
+/// Where something is damaged.
+struct Spot {
+    dir: PathBuf,
+    name: &'static str,
+    other: &'static str,
+    kind: Kind,
+    version: Version,
+}
+
+impl Spot {
+    fn draw(dir: &Path, draw: &mut Draw) -> Self {
+        let (name, other, kind) = (draw.of(&NAMES), draw.of(&NAMES), draw.of(&Kind::ALL));
+        Self { dir: dir.to_owned(), name, other, kind, version: Version(1 + draw.below(3) as u32) }
+    }
+
+    fn live(&self) -> PathBuf {
+        self.dir.join("live").join(self.name)
+    }
+
+    fn link(&self) -> PathBuf {
+        self.live().join(self.kind.live_file())
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.dir.join("archive").join(self.name)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.archive().join(self.kind.archive_file(self.version))
+    }
+
+    fn conf(&self) -> PathBuf {
+        self.dir.join("renewal").join(format!("{}.conf", self.name))
+    }
+
+    fn relink(&self, target: impl AsRef<Path>) {
+        if self.live().is_dir() {
+            let _ = fs::remove_file(self.link());
+            let _ = symlink(target, self.link());
+        }
+    }
+
+    fn rewrite(path: &Path, change: impl Fn(&str) -> String) {
+        if let Ok(text) = fs::read_to_string(path) {
+            fs::write(path, change(&text)).unwrap();
+        }
+    }
+
+    /// The folder goes elsewhere in the tree, at another depth, and a link takes its place.
+    fn moved(&self, folder: &Path, to: &str) {
+        let to = self.dir.join(to);
+        fs::create_dir_all(&to).unwrap();
+        let to = to.join(self.name);
+        if folder.is_dir() && !folder.is_symlink() && !to.exists() {
+            fs::rename(folder, &to).unwrap();
+            symlink(to, folder).unwrap();
+        }
+    }
+}
+
+type Damage = fn(&Spot);
+
+/// What certbot, disks, tools and people do to trees. What a damage wants and another one has taken is passed over.
+const DAMAGES: &[(&str, Damage)] = &[
+    ("an empty file", |at| Spot::rewrite(&at.file(), |_| String::new())),
+    ("half a file", |at| Spot::rewrite(&at.file(), |text| text[..text.len() / 2].to_owned())),
+    ("zeros", |at| Spot::rewrite(&at.file(), |_| "\0".repeat(500))),
+    ("lone CR", |at| Spot::rewrite(&at.file(), |text| text.replace('\n', "\r"))),
+    ("glued", |at| Spot::rewrite(&at.file(), |text| text.replace("-----\n-----", "----------"))),
+    ("no file", |at| drop(fs::remove_file(at.file()))),
+    ("another's key", |at| {
+        let key = at.dir.join("archive").join(at.other).join("privkey2.pem");
+        if at.archive().is_dir() && key.is_file() && at.other != at.name {
+            fs::copy(key, at.archive().join(Kind::Privkey.archive_file(at.version))).unwrap();
+        }
+    }),
+    ("an open key", |at| {
+        let key = at.archive().join(Kind::Privkey.archive_file(at.version));
+        if key.is_file() {
+            chmod(key, 0o644);
+        }
+    }),
+    ("a link to a version", |at| {
+        at.relink(format!("../../archive/{}/{}", at.name, at.kind.archive_file(at.version)));
+    }),
+    ("a link to another's", |at| {
+        at.relink(format!("../../archive/{}/{}", at.other, at.kind.archive_file(at.version)));
+    }),
+    ("an absolute link", |at| at.relink(at.file())),
+    ("a link into a tree that is gone", |at| at.relink("/nonexistent/archive/x/cert1.pem")),
+    ("no link", |at| drop(fs::remove_file(at.link()))),
+    ("a copy", |at| {
+        if let (true, Ok(content)) = (at.link().is_symlink(), fs::read(at.link())) {
+            fs::remove_file(at.link()).unwrap();
+            fs::write(at.link(), content).unwrap();
+        }
+    }),
+    ("a pipe", |at| {
+        if at.live().is_dir() {
+            let _ = fs::remove_file(at.link());
+            let mode = rustix::fs::Mode::from_raw_mode(0o644);
+            let _ = rustix::fs::mknodat(rustix::fs::CWD, at.link(), rustix::fs::FileType::Fifo, mode, 0);
+        }
+    }),
+    ("no live folder", |at| drop(fs::remove_dir_all(at.live()))),
+    ("a live folder elsewhere", |at| at.moved(&at.live(), "srv/deep")),
+    ("an archive elsewhere", |at| at.moved(&at.archive(), "disk")),
+    ("certbot's journal", |at| {
+        let journal = at.live().join(format!("previous_{}.pem", at.kind.as_str()));
+        let _ = symlink(at.file(), journal);
+    }),
+    ("a file like certbot's journal", |at| {
+        let journal = at.live().join(format!("previous_{}.pem", at.kind.as_str()));
+        if at.live().is_dir() && !journal.is_symlink() {
+            fs::write(journal, format!("mine {}", at.name)).unwrap();
+        }
+    }),
+    ("an empty conf", |at| Spot::rewrite(&at.conf(), |_| String::new())),
+    ("half a conf", |at| Spot::rewrite(&at.conf(), |text| text[..text.len() / 2].to_owned())),
+    ("no conf", |at| drop(fs::remove_file(at.conf()))),
+    ("a copy of a conf", |at| {
+        let _ = fs::copy(at.conf(), at.dir.join(format!("renewal/copy-of-{}.conf", at.name)));
+    }),
+    ("a conf being written", |at| fs::write(at.conf().with_extension("conf.new"), at.name).unwrap()),
+    ("another's archive in the conf", |at| {
+        let (own, other) = (format!("archive/{}", at.name), format!("archive/{}", at.other));
+        Spot::rewrite(&at.conf(), |text| text.replacen(&own, &other, 1));
+    }),
+    ("another's link in the conf", |at| {
+        let file = at.kind.live_file();
+        let (own, other) = (format!("live/{}/{file}", at.name), format!("live/{}/{file}", at.other));
+        Spot::rewrite(&at.conf(), |text| text.replacen(&own, &other, 1));
+    }),
+    ("a second name of a file", |at| drop(fs::hard_link(at.file(), at.file().with_extension("old")))),
+];
+
+#[test]
+fn whatever_is_damaged_at_once_nothing_is_lost_and_a_second_repair_has_nothing_to_do() {
+    for tree in 1..=TREES {
+        let (dir, mut draw) = (temp_dir(), Draw(tree.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        for (name, leaves) in NAMES.iter().zip([["v1", "v2"], ["v2", "v3"], ["v3", "v4"]]) {
+            lay_lineage(dir.path(), &LineageName::new(*name).unwrap(), &leaves);
+        }
+        let count = 1 + draw.below(MOST_DAMAGES);
+        let mut done = Vec::new();
+        for _ in 0..count {
+            let ((what, damage), spot) = (draw.of(DAMAGES), Spot::draw(dir.path(), &mut draw));
+            damage(&spot);
+            let Spot { name, other, kind, version, .. } = spot;
+            done.push(format!("{what}: {name} ({other}), {} {version}", kind.as_str()));
+        }
+        let told = |report: &dyn std::fmt::Debug| format!("tree {tree}: {done:#?}\n{report:#?}");
+
+        let (before, looked) = (contents(dir.path()), snapshot(dir.path()));
+        let diagnoses = diagnose(dir.path());
+        assert_eq!(snapshot(dir.path()), looked, "looking changed something: {}", told(&diagnoses));
+        let locked = lock(dir.path());
+        let report = locked.repair(None, &TestMath::default(), now()).unwrap();
+        let after = contents(dir.path());
+        let lost: Vec<_> = before.difference(&after).map(|content| String::from_utf8_lossy(content)).collect();
+        assert!(lost.is_empty(), "lost: {lost:?} {}", told(&report));
+        assert!(report.failed.is_empty(), "{}", told(&report));
+        assert!(report.left.iter().all(|one| one.repair.is_none()), "{}", told(&report));
+        for path in walk(dir.path()).iter().filter(|path| path.is_file() && !path.is_symlink()) {
+            let is_key = fs::read(path).is_ok_and(|content| content.windows(11).any(|part| part == b"PRIVATE KEY"));
+            assert!(!is_key || mode(path) & 0o007 == 0, "{} is open: {}", path.display(), told(&report));
+        }
+
+        let once = snapshot(dir.path());
+        let again = locked.repair(None, &TestMath::default(), now()).unwrap();
+        assert!(again.repaired.is_empty() && again.failed.is_empty(), "{}", told(&(report, again)));
+        assert_eq!(snapshot(dir.path()), once, "repeated, it changed something: {}", told(&report));
+    }
+}
