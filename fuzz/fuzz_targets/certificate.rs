@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use libfuzzer_sys::fuzz_target;
 
 mod render;
-use render::inspect::{Inspected, json, text};
+use render::inspect::{FoundKey, Inspected, Place, json, text};
 
 fuzz_target!(|der: &[u8]| {
     let Ok(certificate) = Certificate::from_der(der) else { return };
@@ -31,15 +31,18 @@ fuzz_target!(|der: &[u8]| {
     let _ = (certificate.tbs_der(), certificate.signature_algorithm_der(), certificate.signature());
 
     let now = DateTime::<Utc>::from_timestamp(1_800_000_000, 0).expect("a good instant");
-    let inspected = Inspected {
+    let key = FoundKey {
+        kind: Some((certificate.key_type(), certificate.key_bits())),
+        belongs_to: Some(Place { source: 0, index: 0 }),
+    };
+    let inspected = [Inspected {
         source: "a.der".to_owned(),
         certificates: vec![certificate],
-        keys: vec![None],
+        keys: vec![key],
         ..Inspected::default()
-    };
-    let shown = text(&inspected, now);
+    }];
+    let shown = text(&inspected[0], &inspected, now);
     assert!(!shown.contains(|c: char| c != '\n' && c.is_control()), "{shown:?}");
-    let inspected = [inspected];
     let document = json(&inspected);
     let mut written = Vec::new();
     render::write_json(&document, &mut written).expect("a vector takes everything");
