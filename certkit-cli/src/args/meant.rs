@@ -31,11 +31,12 @@ impl Invocation {
     pub(crate) fn paths(&self) -> StorePaths {
         let usual = StorePaths::certbot_default();
         let general = &self.typed.general;
-        StorePaths::new(
+        let paths = StorePaths::new(
             config_dir(&self.typed, &self.environment),
             general.work_dir.as_deref().map_or(usual.work_dir, absolute),
             general.logs_dir.as_deref().map_or(usual.logs_dir, absolute),
-        )
+        );
+        self.typed.fsck.also_in.iter().fold(paths, |paths, folder| paths.with_own_folder(absolute(folder)))
     }
 
     /// The owner's settings after the flags, typed or in cli.ini, have had their say.

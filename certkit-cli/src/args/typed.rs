@@ -370,6 +370,9 @@ pub(crate) struct Fsck {
     /// Put right what can be without guessing; what is changed is saved in certkit/saved/ in the config dir first
     #[arg(long)]
     pub(crate) repair: bool,
+    /// A folder outside the config dir that belongs to this tree alone: to repair and to delete in it too; can be repeated
+    #[arg(long, value_name = "DIR", action = ArgAction::Append)]
+    pub(crate) also_in: Vec<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug, Default)]

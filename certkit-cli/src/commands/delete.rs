@@ -2,11 +2,13 @@
 
 use clap::Args as _;
 
-use certkit_core::LineageName;
-use certkit_core::store::Store;
+use certkit_core::store::{Deleted, Store};
+use certkit_core::words::cure_for;
+use certkit_core::{LineageName, Severity};
 use serde_json::json;
 
 use super::common::no_such_certificate;
+use super::fsck::own_folders_exist;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::ui::shown;
@@ -15,6 +17,8 @@ use crate::ui::shown;
 ///
 /// Removes the renewal configuration, the links in live/, all versions in archive/ and the settings in
 /// certkit/lineages/ of a certificate. Make sure beforehand that no server uses it any more. Works for broken ones, too.
+/// What lies outside the config dir stays, since another tree may use it, and is told with exit status 1; with --also-in it
+/// is deleted, too.
 #[derive(clap::Args)]
 struct About {}
 
@@ -23,7 +27,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "delete",
     describe: About::augment_args,
     usage: "--cert-name NAME",
-    flags: &["cert_name"],
+    flags: &["cert_name", "also_in"],
     writes: true,
     operands: Operands::None,
     run,
@@ -31,6 +35,7 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let name = context.invocation.needed_cert_name("delete")?;
+    own_folders_exist(context)?;
     let store = context.store()?;
     if matches!(store.lineage(&name), Ok(None)) && !is_left_over(&store, &name)? {
         return Err(no_such_certificate(&store, &name));
@@ -47,21 +52,51 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     if context.ui.voice().interactive && !context.ui.confirm(&question, false) {
         return Err(CommandError::failed("nothing was deleted"));
     }
-    let removed = context.locked()?.delete(&name)?;
-    for path in &removed {
+    let deleted = context.locked()?.delete(&name)?;
+    for path in &deleted.removed {
         context.ui.detail(&format!("Removed {}.", shown(path)));
     }
-    match &sharing {
-        None => context.ui.result(&format!("Deleted all files relating to certificate {name}.\n")),
-        Some(others) => context.ui.result(&format!(
+    if let Some(others) = &sharing {
+        context.ui.result(&format!(
             "Deleted what belongs to {name} alone. Live links and versions that {others} uses too stay.\n"
-        )),
+        ));
     }
+    let exit = tell(context, &name, &deleted, sharing.is_some());
     if context.ui.voice().json {
-        let removed: Vec<_> = removed.iter().map(|path| path.to_string_lossy()).collect();
-        context.ui.json(&json!({ "schema": 1, "deleted": name.as_str(), "removed": removed }));
+        let removed: Vec<_> = deleted.removed.iter().map(|path| path.to_string_lossy()).collect();
+        let kept: Vec<_> = deleted
+            .kept
+            .iter()
+            .zip(deleted.findings())
+            .map(|(kept, finding)| {
+                json!({
+                    "folder": kept.folder.to_string_lossy(),
+                    "tree": kept.tree.as_ref().map(|tree| tree.to_string_lossy()),
+                    "cure": cure_for(finding.cure(), name.as_str()),
+                })
+            })
+            .collect();
+        context.ui.json(&json!({ "schema": 1, "deleted": name.as_str(), "removed": removed, "kept": kept }));
     }
-    Ok(Exit::Well)
+    Ok(exit)
+}
+
+/// Says what became of a certificate that was deleted, unless that `is_told`, and what stays of it with the command that
+/// removes it.
+pub(crate) fn tell(context: &Context<'_>, name: &LineageName, deleted: &Deleted, is_told: bool) -> Exit {
+    if !is_told {
+        let what = if deleted.kept.is_empty() { "all files relating to" } else { "what belongs to this tree of" };
+        context.ui.result(&format!("Deleted {what} certificate {name}.\n"));
+    }
+    for finding in deleted.findings() {
+        let cure = cure_for(finding.cure(), name.as_str());
+        let text = format!("{}: {}; {cure}", finding.subject, finding.evidence);
+        match finding.severity {
+            Severity::Notice => context.ui.warning(&text),
+            _ => context.ui.failure(&format!("warning: {text}\n")),
+        }
+    }
+    if deleted.is_complete() { Exit::Well } else { Exit::Failed }
 }
 
 /// Whether an interrupted removal, or another tool, left something of a certificate without its configuration.

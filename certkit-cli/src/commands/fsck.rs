@@ -29,7 +29,7 @@ pub(crate) const COMMAND: Command = Command {
     name: "fsck",
     describe: About::augment_args,
     usage: "",
-    flags: &["repair", "dry_run", "cert_name", "live_switch"],
+    flags: &["repair", "dry_run", "cert_name", "live_switch", "also_in"],
     writes: false,
     operands: Operands::None,
     run,
@@ -38,6 +38,7 @@ pub(crate) const COMMAND: Command = Command {
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     context.refuse_other_flags(&COMMAND)?;
     let typed = &context.invocation.typed;
+    own_folders_exist(context)?;
     let (store, math) = (context.store()?, AwsLcKeyMath::new());
     let only: Option<BTreeSet<LineageName>> = context.invocation.cert_name()?.map(|name| BTreeSet::from([name]));
     let mut found = store.diagnose(&math, context.now)?;
@@ -54,8 +55,9 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let wanted = typed.fsck.repair && !typed.renewal.dry_run;
     // A sound store is not even locked: that would leave traces in its folders.
     if !wanted || found.iter().all(|one| one.repair.is_none()) {
-        tell(context, &fsck::found_text(&found), &fsck::found_json(&found, context.now));
-        return Ok(concluded(context, !found.iter().any(Diagnosis::is_problem), &fsck::found_text(&found)));
+        let text = fsck::found_text(&found, store.paths());
+        tell(context, &text, &fsck::found_json(&found, context.now));
+        return Ok(concluded(context, !found.iter().any(Diagnosis::is_problem), &text));
     }
     context.open_log(COMMAND.name);
     let live_switch = context.settings().map(|settings| settings.live_switch.value).unwrap_or_default();
@@ -68,6 +70,14 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let text = fsck::repaired_text(&report, store.paths());
     tell(context, &text, &fsck::repaired_json(&report, context.now));
     Ok(concluded(context, report.is_success(), &text))
+}
+
+/// A folder that was misspelt must not look like one with nothing wrong in it.
+pub(super) fn own_folders_exist(context: &Context<'_>) -> Result<(), CommandError> {
+    match context.invocation.typed.fsck.also_in.iter().find(|folder| !folder.is_dir()) {
+        Some(folder) => Err(CommandError::usage(format!("--also-in {}: there is no such folder", shown(folder)))),
+        None => Ok(()),
+    }
 }
 
 fn tell(context: &Context<'_>, text: &str, document: &serde_json::Value) {

@@ -83,9 +83,9 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         "Congratulations! You have successfully revoked the certificate that was located at {}.\n",
         shown(&target.path)
     ));
-    let deleted = match &target.lineage {
+    let (deleted, exit) = match &target.lineage {
         Some(lineage) => after(context, &store, lineage, &target.certificate, delete)?,
-        None => false,
+        None => (false, Exit::Well),
     };
     if context.ui.voice().json {
         context.ui.json(&json!({
@@ -95,7 +95,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             "deleted": deleted,
         }));
     }
-    Ok(Exit::Well)
+    Ok(exit)
 }
 
 fn target(context: &Context<'_>, store: &Store) -> Result<Target, CommandError> {
@@ -178,7 +178,7 @@ fn after(
     lineage: &Lineage,
     certificate: &Certificate,
     delete: bool,
-) -> Result<bool, CommandError> {
+) -> Result<(bool, Exit), CommandError> {
     let name = lineage.name();
     let locked = context.locked()?;
     let event = Event::Revoked { serial: certificate.serial().certbot_hex() };
@@ -186,18 +186,17 @@ fn after(
         context.ui.detail(&format!("The history of {name} could not be written: {problem}."));
     }
     if !delete {
-        return Ok(false);
+        return Ok((false, Exit::Well));
     }
     if let Some(other) = sharing(store, name)? {
         context.ui.warning(&format!(
             "Not deleting revoked certificates due to overlapping archive dirs. More than one certificate is using {} (also {other}).",
             shown(lineage.archive_dir())
         ));
-        return Ok(false);
+        return Ok((false, Exit::Well));
     }
-    locked.delete(name)?;
-    context.ui.result(&format!("Deleted all files relating to certificate {name}.\n"));
-    Ok(true)
+    let deleted = locked.delete(name)?;
+    Ok((true, super::delete::tell(context, name, &deleted, false)))
 }
 
 /// certbot's default where nobody is asked: delete, so that no server keeps using it unnoticed.

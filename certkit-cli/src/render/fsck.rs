@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use certkit_core::store::{Diagnosis, RepairReport, StorePaths};
-use certkit_core::words::cure_for;
+use certkit_core::words::{cure_for, shell_word};
 use certkit_core::{Finding, escape};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -13,13 +13,16 @@ use super::json_time;
 use super::lines::{cure_field, field, wrapped};
 
 /// What is wrong, for people.
-pub(crate) fn found_text(found: &[Diagnosis]) -> String {
+pub(crate) fn found_text(found: &[Diagnosis], paths: &StorePaths) -> String {
     let mut text = diagnoses_text(found);
     let repairable = found.iter().filter(|one| one.repair.is_some()).count();
     let mut summary = counted(found.iter().map(|one| one.finding.severity));
     if repairable > 0 {
         let all = if repairable == found.len() { "all of it".to_owned() } else { format!("{repairable} of it") };
-        summary.push_str(&format!("; `certkit fsck --repair` repairs {all}, as told under Repair"));
+        let folders =
+            paths.also_own.iter().map(|folder| format!(" --also-in {}", shell_word(&folder.to_string_lossy())));
+        let folders = escape(&folders.collect::<String>()).into_owned();
+        summary.push_str(&format!("; `certkit fsck --repair{folders}` repairs {all}, as told under Repair"));
     }
     text.push_str(&wrapped("", &format!("{summary}."), 0));
     text

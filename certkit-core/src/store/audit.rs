@@ -43,6 +43,7 @@ impl Store {
             permissions.push(one.permissions);
         }
         audit.permissions(permissions);
+        audit.folders_of_another_tree();
         let going = audit.deletions();
         audit.orphans(&self.paths.live_dir(), FindingCode::LiveWithoutConf, &going);
         audit.orphans(&self.paths.archive_dir(), FindingCode::ArchiveWithoutConf, &going);
@@ -160,6 +161,15 @@ impl Audit<'_> {
             }
         }
         going
+    }
+
+    /// `live` or `archive` itself can be a link into another tree. Of each lineage that is not looked up.
+    fn folders_of_another_tree(&mut self) {
+        for folder in [self.store.paths.live_dir(), self.store.paths.archive_dir()] {
+            if let Some(tree) = self.store.paths.another_tree(&folder.join("NAME")) {
+                self.add_at(FindingCode::AnotherTree, &folder, tree.to_string_lossy());
+            }
+        }
     }
 
     fn orphans(&mut self, dir: &Path, code: FindingCode, going: &[LineageName]) {

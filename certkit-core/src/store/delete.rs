@@ -10,8 +10,68 @@ use super::first_version::Staging;
 use super::in_use::{InUse, real};
 use super::links::{Link, LiveLinks, read_link};
 use super::switch::is_journal;
+use super::whose::Whose;
 use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
-use crate::LineageName;
+use crate::words::shell_word;
+use crate::{Finding, FindingCode, LineageName, Severity};
+
+/// What became of a lineage that was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Deleted {
+    /// What was removed.
+    pub removed: Vec<PathBuf>,
+    /// What stays, since it may be another tree's, or is.
+    pub kept: Vec<Kept>,
+}
+
+/// A folder with live links or versions of a lineage that was removed, which stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Kept {
+    /// The folder, links in its path resolved.
+    pub folder: PathBuf,
+    /// The files in it that are meant.
+    pub files: Vec<PathBuf>,
+    /// The config dir of the tree that it lies in; none where it lies outside this one and in no other.
+    pub tree: Option<PathBuf>,
+    holds_versions: bool,
+}
+
+impl Deleted {
+    /// Whether nothing of the lineage is left that is perhaps this tree's alone.
+    pub fn is_complete(&self) -> bool {
+        self.kept.iter().all(|kept| kept.tree.is_some())
+    }
+
+    /// What stays, and how its owner removes it.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.kept.iter().map(Kept::finding).collect()
+    }
+}
+
+impl Kept {
+    fn finding(&self) -> Finding {
+        let code = if self.holds_versions { FindingCode::ArchiveWithoutConf } else { FindingCode::LiveWithoutConf };
+        let word = |path: &Path| shell_word(&path.to_string_lossy());
+        let files = self.files.iter().map(|file| word(file)).collect::<Vec<_>>().join(" ");
+        match &self.tree {
+            Some(tree) => {
+                let tree = word(tree);
+                let evidence = format!("it stays: it belongs to the tree in {tree}");
+                let cure = format!("to remove it there: certkit delete --cert-name NAME --config-dir {tree}");
+                Finding::new(code, self.folder.to_string_lossy(), evidence)
+                    .with_severity(Severity::Notice)
+                    .with_cure(cure)
+            }
+            None => {
+                let evidence = "it stays: it lies outside the config dir, where another tree may use it";
+                let cure = format!("if none does: rm -- {files}");
+                Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
+            }
+        }
+    }
+}
 
 impl StorePaths {
     /// `certkit/deleting`: the confs of the lineages whose removal has begun.
@@ -26,7 +86,7 @@ impl StorePaths {
 }
 
 /// A lineage, and what came of the rest of its removal.
-type FinishedDeletion = (LineageName, Result<(), StoreError>);
+type FinishedDeletion = (LineageName, Result<Deleted, StoreError>);
 
 impl Store {
     /// The lineages that a removal was begun of, each with whether there is a conf: that was put back, or somebody has obtained
@@ -45,15 +105,16 @@ impl Store {
 impl LockedStore {
     /// Removes a lineage as certbot does: conf, live directory, archive directory, the owner's settings for it
     /// (`certkit/lineages/NAME.toml`), and certkit's own memory of it but for its history and certificates kept aside. Works on broken lineages too, and on what an interrupted removal
-    /// left. Nothing outside the config dir is removed, nor live links and versions that another lineage's conf or links
-    /// use ([`super::Store::sharing`]). What was removed is returned.
+    /// left. Live links and versions stay that another lineage's conf or links use ([`super::Store::sharing`]), and so do those
+    /// outside the config dir, where nobody can tell who else uses them, unless their folder is this tree's own
+    /// ([`StorePaths::with_own_folder`]). What was removed and what was kept outside is returned.
     ///
     /// What others use is found out before anything is removed: where that cannot be read, nothing is.
     ///
     /// The conf goes first: what an interruption leaves is then an orphan that [`super::Store::audit`] reports, and not a
     /// lineage that fails at every renewal. The links go last, because they lead to the versions that are left. The next
     /// [`LockedStore::recover`] removes the rest. Where the conf cannot be removed, nothing is, then or later.
-    pub fn delete(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
+    pub fn delete(&self, name: &LineageName) -> Result<Deleted, StoreError> {
         let _writing = self.writing();
         self.remove_lineage(name)
     }
@@ -67,9 +128,9 @@ impl LockedStore {
             let result = match files::exists(&self.paths().conf(&name)) {
                 Ok(true) => match self.forget_deletion(&name) {
                     Ok(()) => continue,
-                    result => result,
+                    Err(error) => Err(error),
                 },
-                Ok(false) => self.remove_lineage(&name).map(|_| ()),
+                Ok(false) => self.remove_lineage(&name),
                 Err(error) => Err(error),
             };
             finished.push((name, result));
@@ -77,7 +138,7 @@ impl LockedStore {
         Ok(finished)
     }
 
-    pub(crate) fn remove_lineage(&self, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
+    pub(crate) fn remove_lineage(&self, name: &LineageName) -> Result<Deleted, StoreError> {
         self.forget_in_use();
         let paths = self.paths();
         let conf_path = paths.conf(name);
@@ -106,9 +167,10 @@ impl LockedStore {
         }
         // Resolved and judged before anything is gone that the way may lead through.
         let in_use = self.store().in_use()?;
-        let links = self.own_links(name, links, &in_use)?;
+        let mut kept = Vec::new();
+        let links = self.own_links(name, links, &in_use, &mut kept)?;
         let going = links.keys().map(|dir| real(dir)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-        let archives = self.own_archives(name, archives, &going, &in_use)?;
+        let archives = self.own_archives(name, archives, &going, &in_use, &mut kept)?;
 
         let mut removed = Vec::new();
         if self.take_conf_away(name, &conf_path)? {
@@ -124,7 +186,7 @@ impl LockedStore {
             removed.push(settings);
         }
         self.forget_deletion(name)?;
-        Ok(removed)
+        Ok(Deleted { removed, kept })
     }
 
     /// Takes the conf away, with which the removal begins, and tells whether there was one. It becomes the note of the removal in
@@ -167,12 +229,24 @@ impl LockedStore {
         name: &LineageName,
         links: Vec<PathBuf>,
         in_use: &InUse,
+        kept: &mut Vec<Kept>,
     ) -> Result<BTreeMap<PathBuf, BTreeSet<PathBuf>>, StoreError> {
         let mut own: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
         for link in links {
             let Some(dir) = link.parent() else { continue };
-            if self.is_inside(dir)? && !self.has_conf(dir, name)? && !self.is_used(dir, name, in_use)? {
-                own.entry(dir.to_owned()).or_default().insert(link);
+            let Some(real) = real(dir)? else { continue };
+            if self.has_conf(dir, name)? || self.is_used(dir, name, in_use)? {
+                continue;
+            }
+            match self.paths().whose(&link) {
+                Whose::Own if self.may_go(&real)? => {
+                    own.entry(dir.to_owned()).or_default().insert(link);
+                }
+                Whose::Own => {}
+                other if files::lstat(&link)?.is_some_and(|meta| !meta.is_dir()) => {
+                    keep(kept, real, vec![link], other, false);
+                }
+                _ => {}
             }
         }
         Ok(own)
@@ -185,17 +259,24 @@ impl LockedStore {
         archives: Vec<PathBuf>,
         going: &BTreeSet<PathBuf>,
         in_use: &InUse,
+        kept: &mut Vec<Kept>,
     ) -> Result<BTreeSet<PathBuf>, StoreError> {
         let mut own = BTreeSet::new();
-        for dir in archives {
-            let Some(dir) = real(&dir)? else { continue };
+        for written in archives {
+            let Some(dir) = real(&written)? else { continue };
             let is_dir = files::lstat(&dir)?.is_some_and(|meta| meta.is_dir());
-            if is_dir
-                && self.is_inside(&dir)?
-                && !self.has_conf(&dir, name)?
-                && in_use.users_of(&dir, name, going).is_empty()
-            {
-                own.insert(dir);
+            if !is_dir || self.has_conf(&dir, name)? || !in_use.users_of(&dir, name, going).is_empty() {
+                continue;
+            }
+            match self.paths().whose(&written.join(Kind::Cert.live_file())) {
+                Whose::Own if self.may_go(&dir)? => {
+                    own.insert(dir);
+                }
+                Whose::Own => {}
+                other => {
+                    let versions = versions_in(&dir)?;
+                    keep(kept, dir, versions, other, true);
+                }
             }
         }
         Ok(own)
@@ -238,12 +319,8 @@ impl LockedStore {
             if dir.parent() == top.as_deref() {
                 fs::remove_dir_all(&dir).map_err(|error| StoreError::new("remove", &dir, error))?;
             } else {
-                for file in files::list(&dir)?.unwrap_or_default() {
-                    let numbered =
-                        file.to_str().is_some_and(|file| Kind::ALL.iter().any(|kind| kind.version_of(file).is_some()));
-                    if numbered {
-                        files::remove_file(&dir.join(file))?;
-                    }
+                for file in versions_in(&dir)? {
+                    files::remove_file(&file)?;
                 }
                 if !remove_empty(&dir)? {
                     files::sync_dir(&dir)?;
@@ -277,11 +354,11 @@ impl LockedStore {
         Staging::new(paths, name).discard().map(|_| ())
     }
 
-    /// Whether a directory lies below the config dir, links in its path resolved, and is none of the tree's own.
-    fn is_inside(&self, dir: &Path) -> Result<bool, StoreError> {
-        let (Some(dir), Some(config)) = (real(dir)?, real(&self.paths().config_dir)?) else { return Ok(false) };
+    /// Whether a directory of the tree's own, links in its path resolved, is none that holds anything else.
+    fn may_go(&self, dir: &Path) -> Result<bool, StoreError> {
+        let Some(config) = real(&self.paths().config_dir)? else { return Ok(false) };
         // At least `live/NAME`: never the config dir, `live` or `archive` themselves, nor certkit's own or the accounts.
-        let Ok(inside) = dir.strip_prefix(&config) else { return Ok(false) };
+        let Ok(inside) = dir.strip_prefix(&config) else { return Ok(true) };
         let first = inside.components().next().map(|part| part.as_os_str().to_owned());
         Ok(inside.components().count() >= 2
             && !["accounts", "renewal", "renewal-hooks", "certkit"].iter().any(|own| first == Some((*own).into())))
@@ -298,6 +375,27 @@ impl LockedStore {
             Some(name) => files::exists(&self.paths().conf(&name)),
             None => Ok(false),
         }
+    }
+}
+
+/// The versions' files in a directory.
+fn versions_in(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let is_of_version = |file: &std::ffi::OsString| {
+        file.to_str().is_some_and(|file| Kind::ALL.iter().any(|kind| kind.version_of(file).is_some()))
+    };
+    let files = files::list(dir)?.unwrap_or_default();
+    Ok(files.into_iter().filter(is_of_version).map(|file| dir.join(file)).collect())
+}
+
+/// Notes what stays, each folder once.
+fn keep(kept: &mut Vec<Kept>, folder: PathBuf, files: Vec<PathBuf>, whose: Whose, holds_versions: bool) {
+    let tree = if let Whose::AnotherTree(tree) = whose { Some(tree) } else { None };
+    match kept.iter_mut().find(|one| one.folder == folder && one.holds_versions == holds_versions) {
+        Some(one) => one
+            .files
+            .extend(files.into_iter().filter(|file| !holds_versions && !one.files.contains(file)).collect::<Vec<_>>()),
+        None if files.is_empty() => {}
+        None => kept.push(Kept { folder, files, tree, holds_versions }),
     }
 }
 

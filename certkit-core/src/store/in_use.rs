@@ -1,6 +1,6 @@
 //! What the confs and the live links of all lineages lead to: it must not be removed with another lineage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::ops::Range;
@@ -19,6 +19,8 @@ pub(crate) struct InUse {
     uses: Vec<Use>,
     /// Confs that cannot be parsed. What their text mentions counts as used.
     unread: Vec<(OsString, String)>,
+    /// The names of all confs, whatever is in them.
+    confs: BTreeSet<Arc<OsStr>>,
 }
 
 /// Kept for each of what may be thousands of lineages as long as a run goes on: names and folders are shared.
@@ -88,6 +90,7 @@ impl Store {
         for by in names.iter().copied().chain(without_conf) {
             hidden.extend(in_use.add_lineage(paths, by).err());
         }
+        in_use.confs = names.into_iter().map(Arc::from).collect();
         in_use.uses.sort_unstable_by(|one, other| one.dir().cmp(other.dir()));
         in_use.uses.shrink_to_fit();
         Ok((in_use, hidden))
@@ -138,10 +141,28 @@ impl InUse {
         self.others_in(dir, except).any(|one| matches!(one.what, Used::Archive(_)))
     }
 
-    /// The lineages whose confs name live links in this directory (without links in its path).
-    pub(crate) fn confs_leading_into(&self, dir: &Path) -> BTreeSet<&OsStr> {
-        let of_conf = |one: &&Use| one.folder.is_none() && matches!(one.what, Used::Link(_));
-        self.in_dir(dir).filter(of_conf).map(|one| &*one.by).collect()
+    /// Whether links of others lead into this directory.
+    pub(crate) fn is_led_to(&self, dir: &Path, except: &LineageName) -> bool {
+        self.others_in(dir, except).any(|one| matches!(one.what, Used::File(_)))
+    }
+
+    /// Whether there is a conf of this name, whatever is in it.
+    pub(crate) fn has_conf(&self, name: &OsStr) -> bool {
+        self.confs.contains(name)
+    }
+
+    /// The lineage whose live links a directory (without links in its path) holds, as the confs say: the one that it is named
+    /// after, where its conf names any in it, else the first of those whose confs name all four.
+    pub(crate) fn leader_of(&self, dir: &Path) -> Option<&OsStr> {
+        let mut links: BTreeMap<&OsStr, BTreeSet<&Path>> = BTreeMap::new();
+        for one in self.in_dir(dir).filter(|one| one.folder.is_none()) {
+            if let Used::Link(link) = &one.what {
+                links.entry(&*one.by).or_default().insert(link);
+            }
+        }
+        let namesake = dir.file_name().and_then(|name| links.get_key_value(name)).map(|(by, _)| *by);
+        let whole = links.iter().find(|(_, links)| links.len() >= Kind::ALL.len());
+        namesake.or_else(|| whole.map(|(by, _)| *by))
     }
 
     /// What others lead to in these directories.

@@ -14,6 +14,8 @@ pub struct StorePaths {
     pub work_dir: PathBuf,
     /// `--logs-dir`, certbot's default `/var/log/letsencrypt`.
     pub logs_dir: PathBuf,
+    /// Folders outside the config dir that belong to this tree alone ([`StorePaths::with_own_folder`]).
+    pub also_own: Vec<PathBuf>,
 }
 
 /// What else is written there would be taken for a part of the store, or be overwritten.
@@ -76,18 +78,19 @@ impl StorePaths {
             config_dir: "/etc/letsencrypt".into(),
             work_dir: "/var/lib/letsencrypt".into(),
             logs_dir: "/var/log/letsencrypt".into(),
+            also_own: Vec::new(),
         }
     }
 
     /// A tree whose work and log directories lie inside the config dir (for tests and embedded use).
     pub fn within(config_dir: impl Into<PathBuf>) -> Self {
         let config_dir = config_dir.into();
-        Self { work_dir: config_dir.join("work"), logs_dir: config_dir.join("logs"), config_dir }
+        Self::new(config_dir.clone(), config_dir.join("work"), config_dir.join("logs"))
     }
 
     /// The three directories as given.
     pub fn new(config_dir: PathBuf, work_dir: PathBuf, logs_dir: PathBuf) -> Self {
-        Self { config_dir, work_dir, logs_dir }
+        Self { config_dir, work_dir, logs_dir, also_own: Vec::new() }
     }
 
     /// `renewal/`.

@@ -7,8 +7,6 @@ pub use account::{AccountMeta, NewStoredAccount, StoredAccount};
 
 mod all_cores;
 
-mod another_tree;
-
 mod aside;
 
 mod audit;
@@ -22,6 +20,7 @@ pub use commit::{CommitError, Committed, ConfPlan};
 mod committable;
 
 mod delete;
+pub use delete::{Deleted, Kept};
 
 mod files;
 
@@ -95,6 +94,7 @@ pub use trouble::{FileSystem, immutable_cure, remount_cure};
 mod usual_links;
 
 mod verify;
+mod whose;
 pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError, verify_for_request};
 
 use std::ffi::OsString;
@@ -117,6 +117,7 @@ impl Store {
             config_dir: targets::by_name(&paths.config_dir)?,
             work_dir: targets::by_name(&paths.work_dir)?,
             logs_dir: targets::by_name(&paths.logs_dir)?,
+            also_own: paths.also_own,
         };
         // An error is not an absence: a store that cannot be looked into must not look empty.
         folder_names(&paths.config_dir)?;

@@ -16,7 +16,7 @@ pub use failures::{
 };
 
 mod names;
-pub use names::{cure_for, deploy_target, names_in_short, shell_word};
+pub use names::{REFUSED_NAME_CURE, cure_for, deploy_target, names_in_short, shell_word};
 
 mod times;
 pub use times::{date, duration, from_now, length, minute, time};

@@ -1,7 +1,7 @@
 //! Names, targets and commands.
 
-use crate::escape;
 use crate::state::DeployTarget;
+use crate::{LineageName, escape};
 
 /// `a and b`, or `a and 4 more`, as certbot shortens names.
 pub fn names_in_short(names: &[String]) -> String {
@@ -13,11 +13,21 @@ pub fn names_in_short(names: &[String]) -> String {
     }
 }
 
+/// What stands for the certificate in the commands of cures.
+const CERT_NAME: &str = "--cert-name NAME";
+
+/// What to do about a renewal configuration or a folder with a name that no certificate can have, and no command takes.
+pub const REFUSED_NAME_CURE: &str =
+    "move it out of the config dir, or give it another name: no certificate can have this one, and nothing renews it";
+
 /// A cure with the certificate's own name in its commands and files; a name that a shell would not take as it is, is
-/// quoted, if it is not yet.
+/// quoted, if it is not yet. Of one that no certificate can have there is no such command ([`REFUSED_NAME_CURE`]).
 pub fn cure_for(cure: &str, name: &str) -> String {
     let plain = unquoted(name).unwrap_or_else(|| name.to_owned());
-    let mut cure = cure.replace("--cert-name NAME", &format!("--cert-name {}", shell_word(&plain)));
+    if cure.contains(CERT_NAME) && LineageName::new(plain.as_str()).is_err() {
+        return REFUSED_NAME_CURE.to_owned();
+    }
+    let mut cure = cure.replace(CERT_NAME, &format!("--cert-name {}", shell_word(&plain)));
     for folder in ["live", "lineages", "renewal"] {
         cure = cure.replace(&format!("{folder}/NAME"), &format!("{folder}/{plain}"));
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use certkit_core::LineageName;
-use certkit_core::store::ConfPlan;
+use certkit_core::store::{ConfPlan, Deleted};
 
 use crate::support::*;
 
@@ -19,7 +19,7 @@ fn everything_of_a_lineage_goes_but_the_owners_files_and_the_history() {
     store.begin(&name(), &key("v4"), order()).unwrap();
     let before = walk(&dir.path().join("live/b.example.org"));
     fs::write(dir.path().join("live/a.example.org/owner.pem"), "mine").unwrap();
-    let removed = store.delete(&name()).unwrap();
+    let removed = store.delete(&name()).unwrap().removed;
     assert!(removed.contains(&dir.path().join("renewal/a.example.org.conf")), "{removed:?}");
     assert!(!dir.path().join("archive/a.example.org").exists());
     assert_eq!(walk(&dir.path().join("live/a.example.org")), [dir.path().join("live/a.example.org/owner.pem")]);
@@ -27,7 +27,7 @@ fn everything_of_a_lineage_goes_but_the_owners_files_and_the_history() {
     assert!(own.iter().all(|path| !path.to_str().unwrap().contains("a.example.org")), "{own:?}");
     assert_eq!(walk(&dir.path().join("live/b.example.org")), before);
     whole_version(dir.path(), &other);
-    assert_eq!(store.delete(&name()).unwrap(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(store.delete(&name()).unwrap(), Deleted::default());
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn its_settings_go_with_a_lineage_and_those_of_others_stay() {
         fs::write(settings.join(format!("{lineage}.toml")), "live_switch = \"links\"\n").unwrap();
     }
     let store = lock(dir.path());
-    assert!(store.delete(&name()).unwrap().contains(&settings.join("a.example.org.toml")));
+    assert!(store.delete(&name()).unwrap().removed.contains(&settings.join("a.example.org.toml")));
     assert!(!settings.join("a.example.org.toml").exists());
     assert!(settings.join("a.example.org-0001.toml").exists() && dir.path().join("certkit/settings.toml").exists());
     // What is no file of settings is not certkit's to remove, and keeps nothing else from going.
@@ -141,7 +141,7 @@ fn of_two_confs_for_one_lineage_either_goes_alone() {
             let store = lock(dir.path());
             assert_eq!(store.store().sharing(&deleted).unwrap().len(), 1, "{more}");
             let conf = dir.path().join(format!("renewal/{deleted}.conf"));
-            assert_eq!(store.delete(&deleted).unwrap(), [conf], "{more}");
+            assert_eq!(store.delete(&deleted).unwrap().removed, [conf], "{more}");
             whole_version(dir.path(), &name());
             // The other one is alone now, and takes everything with it that it can be seen to speak of.
             let other = if deleted == name() { LineageName::new("copy").unwrap() } else { name() };

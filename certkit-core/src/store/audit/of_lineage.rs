@@ -2,16 +2,18 @@
 //! can look, and of a sound lineage hardly anything is kept.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::super::another_tree::{another_tree, another_tree_of};
 use super::super::in_use::real;
 use super::super::permissions::{self, OfLineage};
 use super::super::targets::by_name;
-use super::super::{BrokenLineage, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
+use super::super::{BrokenLineage, BrokenReason, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
 use super::Audited;
-use crate::{Finding, FindingCode, LineageName, Severity};
+use crate::store::commit::GREATEST_PLAUSIBLE;
+use crate::words::REFUSED_NAME_CURE;
+use crate::{Finding, FindingCode, LineageName, Severity, Version};
 
 /// What was seen of a lineage, broken or not.
 pub(super) struct Looked {
@@ -86,7 +88,7 @@ impl Look<'_> {
         targets.iter().filter_map(|target| target.parent()).for_each(|folder| self.uses(folder));
 
         self.journal_links(name.as_str(), Some(name), Kind::ALL.map(|kind| lineage.live_path(kind)));
-        self.another_tree(name.as_str(), Some(name), another_tree_of(&self.store.paths, lineage));
+        self.another_tree(name.as_str(), Some(name), self.store.paths.another_tree_of(lineage));
         let own = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
             Some(dir) => by_name(Path::new(dir))?,
             None => self.store.paths.archive(name),
@@ -105,16 +107,28 @@ impl Look<'_> {
         for (link, target) in foreign {
             self.add(FindingCode::ForeignLink, name, format!("{} points to {}", link.display(), target.display()));
         }
-        match lineage.newest_complete_version() {
-            Ok(Some(newest)) if is_own && live.is_some_and(|live| newest > live) => {
-                self.add(FindingCode::NewerVersionNotLive, name, format!("version {newest}"));
-            }
-            Ok(_) => {}
+        match lineage.versions() {
+            Ok(versions) => self.newer_versions(name, live.filter(|_| is_own), &versions),
             Err(error) => self.findings.push(Audited::unreadable(self.store, &error)),
         }
         let other = (lineage.archive_dir() != own).then(|| lineage.archive_dir().to_owned());
         let own = Some(own).filter(|own| *own != self.store.paths.archive(name));
         Ok(Archives { own, other })
+    }
+
+    /// Complete versions above the one in use.
+    fn newer_versions(&mut self, name: &LineageName, live: Option<Version>, versions: &BTreeMap<Version, Vec<Kind>>) {
+        let complete = versions.iter().rev().filter(|(_, kinds)| kinds.len() == Kind::ALL.len());
+        let newer =
+            complete.map(|(version, _)| *version).take_while(|version| live.is_some_and(|live| *version > live));
+        let (counted, others): (Vec<_>, Vec<_>) = newer.partition(|version| *version <= GREATEST_PLAUSIBLE);
+        if let Some(newest) = counted.first() {
+            self.add(FindingCode::NewerVersionNotLive, name, format!("version {newest}"));
+        }
+        if let Some(greatest) = others.first() {
+            let evidence = format!("version {greatest}: nobody counts so far, so it is never made live");
+            self.add(FindingCode::NewerVersionUnusable, name, evidence);
+        }
     }
 
     fn broken(&mut self, broken: &BrokenLineage) -> Result<Option<LineageName>, StoreError> {
@@ -125,7 +139,7 @@ impl Look<'_> {
             let links = Kind::ALL.map(|kind| Path::new(conf.live_path(kind).unwrap_or_default()));
             self.journal_links(&broken.name, name.as_ref(), links);
             let tree = links.iter().filter(|link| link.is_absolute());
-            let tree = tree.filter_map(|link| another_tree(&self.store.paths, link)).next();
+            let tree = tree.filter_map(|link| self.store.paths.another_tree(link)).next();
             self.another_tree(&broken.name, name.as_ref(), tree);
             // What its links point to belongs to it, whatever is wrong with the others.
             for link in links.iter().filter(|link| !link.as_os_str().is_empty()) {
@@ -137,7 +151,10 @@ impl Look<'_> {
             }
         }
         let finding = Finding::new(FindingCode::BrokenLineage, &broken.name, broken.reason.to_string());
-        let finding = finding.hindered_by(broken.reason.hindrance());
+        let finding = match &broken.reason {
+            BrokenReason::Name(_) | BrokenReason::NameNotUtf8 => finding.with_cure(REFUSED_NAME_CURE),
+            reason => finding.hindered_by(reason.hindrance()),
+        };
         self.findings.push(Audited { finding, name: name.clone(), path: Some(broken.conf_path.clone()) });
         Ok(name)
     }
@@ -146,7 +163,9 @@ impl Look<'_> {
     fn archive_of_another(&mut self, lineage: &Lineage, own: &Path, others: &[&LineageName]) -> Result<(), StoreError> {
         let (name, dir) = (lineage.name(), lineage.archive_dir());
         let is_home = others.iter().any(|other| self.store.paths.archive(other) == dir);
-        if !others.is_empty() && (is_home || own != dir) {
+        // Where certbot lays them it is the confs that say something else.
+        let at_home = self.store.paths.archive(name) == dir;
+        if !others.is_empty() && !at_home && (is_home || own != dir) {
             let others: Vec<_> = others.iter().map(|other| format!("`{other}`")).collect();
             let evidence = format!("its links lead into {}, the archive of {}", self.shown(dir), others.join(", "));
             self.add(FindingCode::ForeignLink, name, evidence);

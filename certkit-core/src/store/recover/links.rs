@@ -95,9 +95,17 @@ impl LockedStore {
             Decision::Leave => return Ok(None),
             Decision::GoForward { version, leaf, code } => {
                 // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
+                let before = self.store().journal(name)?;
                 self.write_journal(name, &Journal::new(version, found.live.version(), &leaf))?;
-                if !(found.whole && found.live.version() == Some(version)) {
-                    switch(self, name, &found.live, version, self.live_switch())?;
+                if !(found.whole && found.live.version() == Some(version))
+                    && let Err(error) = switch(self, name, &found.live, version, self.live_switch())
+                {
+                    // What was live still is: nothing was begun that another run would have to finish.
+                    let _ = match before {
+                        Some(before) => self.write_journal(name, &before),
+                        None => self.remove_journal(name),
+                    };
+                    return Err(error);
                 }
                 found.remove_previous()?;
                 Recovered::new(code, name, format!("version {version} is live now"), Some(version))

@@ -53,7 +53,17 @@ impl LockedStore {
         }
         for (name, result) in self.finish_deletions()? {
             found.push(match result {
-                Ok(()) => Recovered::new(FindingCode::PutRight, &name, "what it had to delete is deleted", None),
+                Ok(deleted) if deleted.is_complete() => {
+                    Recovered::new(FindingCode::PutRight, &name, "what it had to delete is deleted", None)
+                }
+                Ok(deleted) => {
+                    let kept: Vec<_> = deleted.kept.iter().map(|kept| kept.folder.to_string_lossy()).collect();
+                    let evidence = format!(
+                        "what it had to delete is deleted, but for {}, outside the config dir",
+                        kept.join(", ")
+                    );
+                    Recovered::new(FindingCode::PutRight, &name, evidence, None)
+                }
                 Err(error) => Recovered::failed(&name, &error),
             });
         }

@@ -108,11 +108,13 @@ impl Planner<'_> {
         if live.conf_archive().as_ref() == Some(led) || real(led)?.is_none() || live.single_archive().is_none() {
             return Ok(None);
         }
-        if self.in_use.is_archive_of_another(led, name) {
+        if self.is_of_another(led, name)? {
             return Ok(None);
         }
         let said = live.written_archive();
-        if live.conf_archive().is_some() && holds_newer(said, &live) {
+        // What others use is nobody's choice here, however new.
+        let is_free = live.conf_archive().is_some_and(|said| !self.in_use.is_led_to(&said, name));
+        if is_free && holds_newer(said, &live) {
             let why = format!("{} holds a certificate that ends later than the one in use", self.shown(said));
             return Ok(Some(Err(why)));
         }

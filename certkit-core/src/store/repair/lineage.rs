@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
 use super::mend::{Changed, Mending, Text, are_the_same, holds_key, mend};
+use super::moved::{moved_cure, moved_from};
 use super::step::Step;
 use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files::{self, Attributes};
-use crate::store::in_use::{InUse, real_or_place};
+use crate::store::in_use::{InUse, real, real_or_place};
 use crate::store::links::{Link, LiveLinks};
 use crate::store::recover::{Decision, Found};
 use crate::store::switch::lags_behind;
@@ -65,12 +66,8 @@ impl Planner<'_> {
     /// Looks at a lineage.
     pub(super) fn lineage(&self, name: &LineageName, conf: &RenewalConf) -> Result<LineagePlan, StoreError> {
         let Some(live) = LiveLinks::read(self.store.paths(), name, conf)? else { return Ok(LineagePlan::default()) };
-        if let Some(first) = self.led_by_another(name, &live)? {
-            let conf = self.shown(&self.store.paths().conf(name));
-            let cure = format!(
-                "it is put right with {first}, whose live links it names too; remove {conf} if {first} is the certificate that you want"
-            );
-            return Ok(LineagePlan { stuck: Some(cure), ..LineagePlan::default() });
+        if let Some(stuck) = self.led_astray(name, &live)? {
+            return Ok(stuck);
         }
         let copies: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| *live.link(*kind) == Link::Other).collect();
         for kind in &copies {
@@ -82,29 +79,97 @@ impl Planner<'_> {
         let read = copies.iter().map(|kind| (*kind, live.path(*kind).to_owned())).collect();
         let (live, archive) = match self.leading_somewhere(name, live.without_copies(), !copies.is_empty())? {
             Ok(found) => found,
-            Err(why) => return Ok(LineagePlan::stuck(FindingCode::ForeignLink, why)),
+            Err(why) => {
+                let plan = LineagePlan::stuck(FindingCode::ForeignLink, why);
+                let stuck = self.archive_dir_cure(name, conf)?.or(plan.stuck);
+                return Ok(LineagePlan { stuck, ..plan });
+            }
         };
         // Versions of another certificate are put right with that one.
-        if live.conf_archive().as_ref() != Some(&archive) && self.in_use.is_archive_of_another(&archive, name) {
+        if live.conf_archive().as_ref() != Some(&archive) && self.is_of_another(&archive, name)? {
             return Ok(LineagePlan::default());
         }
         let found = Found::read(live, archive)?;
         self.versions(name, found, read)
     }
 
+    /// What to do about a conf whose `archive_dir` is not the folder that certbot gives the lineage, where that is there.
+    fn archive_dir_cure(&self, name: &LineageName, conf: &RenewalConf) -> Result<Option<String>, StoreError> {
+        let home = self.store.paths().archive(name);
+        let said = conf.archive_dir().filter(|said| !said.is_empty()).map(Path::new);
+        if said.is_none_or(|said| said == home) || real(&home)?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(format!("let archive_dir in {} say {}", self.store.paths().conf(name).display(), home.display())))
+    }
+
+    /// Why a lineage whose conf names live links elsewhere is not put right here: they are another lineage's, or the tree
+    /// that they should be in is gone.
+    fn led_astray(&self, name: &LineageName, live: &LiveLinks) -> Result<Option<LineagePlan>, StoreError> {
+        let conf = self.store.paths().conf(name);
+        if let Some(first) = self.led_by_another(name, live)? {
+            let conf = self.shown(&conf);
+            let cure = format!(
+                "it is put right with {first}, whose live links it names too; remove {conf} if {first} is the certificate that you want"
+            );
+            return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::default() }));
+        }
+        let leaders = self.leaders(name, live)?;
+        let led: Vec<_> =
+            Kind::ALL.into_iter().zip(&leaders).filter_map(|(kind, by)| Some((kind, by.as_ref()?))).collect();
+        if let Some((kind, other)) = led.first().filter(|_| led.len() < leaders.len()) {
+            let line = |kind: Kind| format!("{} = {}", kind.as_str(), self.shown(live.path(kind)));
+            let lines: Vec<_> = led.iter().map(|(kind, _)| line(*kind)).collect();
+            let why = format!("{} has {}, a live link of {other}", self.shown(&conf), lines.join(" and "));
+            let own = Kind::ALL.into_iter().zip(&leaders).find(|(_, by)| by.is_none());
+            let own = own.and_then(|(own, _)| Some(live.path(own).parent()?.join(kind.live_file())));
+            let own = own.unwrap_or_else(|| self.store.paths().live(name).join(kind.live_file()));
+            let cure =
+                format!("let the line in {} name this certificate's own link: {}", conf.display(), own.display());
+            return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::stuck(FindingCode::BrokenLineage, why) }));
+        }
+        let Some(tree) = moved_from(self.store.paths(), name, live) else { return Ok(None) };
+        let cure = moved_cure(self.store.paths(), &tree);
+        let why = format!("its paths lead to {}, where there is no such tree", tree.display());
+        Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::stuck(FindingCode::BrokenLineage, why) }))
+    }
+
     /// The lineage that is put right in place of this one, where several confs name the same live links, such as a copy of
     /// a conf that was kept in `renewal/`: the one that the folder is named after, else the first.
     pub(super) fn led_by_another(&self, name: &LineageName, live: &LiveLinks) -> Result<Option<String>, StoreError> {
+        let mut leaders = Vec::with_capacity(Kind::ALL.len());
         for dir in Kind::ALL.iter().filter_map(|kind| live.path(*kind).parent()) {
             let Some(dir) = real_or_place(dir)? else { continue };
-            let confs = self.in_use.confs_leading_into(&dir);
-            let namesake = dir.file_name().filter(|folder| confs.contains(folder));
-            let first = namesake.or_else(|| confs.first().copied());
-            if let Some(first) = first.filter(|first| *first != name.as_str()) {
-                return Ok(Some(first.to_string_lossy().into_owned()));
-            }
+            leaders.extend(self.in_use.leader_of(&dir).filter(|first| *first != name.as_str()));
         }
-        Ok(None)
+        let first = leaders.first().filter(|_| leaders.len() == Kind::ALL.len());
+        Ok(first.map(|first| first.to_string_lossy().into_owned()))
+    }
+
+    /// For each of the links, the other lineage whose folder it is in.
+    fn leaders(&self, name: &LineageName, live: &LiveLinks) -> Result<[Option<String>; 4], StoreError> {
+        let lives = real_or_place(&self.store.paths().live_dir())?;
+        let leader = |kind: Kind| -> Result<Option<String>, StoreError> {
+            let Some(dir) = live.path(kind).parent() else { return Ok(None) };
+            let Some(dir) = real_or_place(dir)? else { return Ok(None) };
+            // Its conf may be empty, and the folder gone: `live/NAME` is that lineage's all the same.
+            let namesake = dir.file_name().filter(|of| dir.parent() == lives.as_deref() && self.in_use.has_conf(of));
+            let first = namesake.or_else(|| self.in_use.leader_of(&dir)).filter(|first| *first != name.as_str());
+            Ok(first.map(|first| first.to_string_lossy().into_owned()))
+        };
+        let [cert, privkey, chain, fullchain] = Kind::ALL.map(leader);
+        Ok([cert?, privkey?, chain?, fullchain?])
+    }
+
+    /// Whether a directory of versions (without links in its path) is another lineage's: a conf says so or links lead there; of
+    /// the one that certbot gives this lineage, both.
+    pub(super) fn is_of_another(&self, archive: &Path, name: &LineageName) -> Result<bool, StoreError> {
+        let is_said = self.in_use.is_archive_of_another(archive, name);
+        let is_led_to = self.in_use.is_led_to(archive, name);
+        if is_said == is_led_to {
+            return Ok(is_said);
+        }
+        Ok(real(&self.store.paths().archive(name))?.as_deref() != Some(archive))
     }
 
     /// The links with the directory of their versions. Where they lead nowhere, or not into one directory, they are taken
@@ -115,10 +180,12 @@ impl Planner<'_> {
         live: LiveLinks,
         are_copies: bool,
     ) -> Result<Result<(LiveLinks, PathBuf), String>, StoreError> {
-        let of_another = |dir: &Path| self.in_use.is_archive_of_another(dir, name);
         let some = Kind::ALL.iter().any(|kind| matches!(live.link(*kind), Link::To(_)));
         if some && let Some(archive) = live.single_archive() {
-            if !live.is_whole() && live.conf_archive().as_ref() != Some(&archive) && of_another(&archive) {
+            if !live.is_whole()
+                && live.conf_archive().as_ref() != Some(&archive)
+                && self.is_of_another(&archive, name)?
+            {
                 let shown = self.shown(&archive);
                 return Ok(Err(format!("its links lead into {shown}, the versions of another certificate")));
             }
@@ -131,7 +198,7 @@ impl Planner<'_> {
             None if are_copies => live.written_archive().to_owned(),
             None => return Ok(Err(format!("{} does not exist", self.shown(live.written_archive())))),
         };
-        if of_another(&archive) {
+        if self.is_of_another(&archive, name)? {
             let shown = self.shown(&archive);
             return Ok(Err(format!("{shown}, where its versions should be, is used by another certificate too")));
         }

@@ -18,6 +18,7 @@ use crate::{Finding, FindingCode, KeyMath, LineageName, Severity, Version};
 mod conf;
 mod lineage;
 mod mend;
+mod moved;
 mod plan;
 mod saved;
 mod step;

@@ -1,5 +1,6 @@
 //! The plan of a repair: what is wrong, and the steps that put it right.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -10,11 +11,11 @@ use super::lineage::{LineagePlan, Planner};
 use super::saved::unsavable;
 use super::step::Step;
 use super::{Diagnosis, Repair};
-use crate::store::another_tree::another_tree;
 use crate::store::audit::Audited;
 use crate::store::files;
-use crate::store::{BrokenReason, RenewalConf, Store, StoreError, StorePaths};
-use crate::words::shell_word;
+use crate::store::whose::Whose;
+use crate::store::{BrokenReason, Kind, RenewalConf, Store, StoreError, StorePaths};
+use crate::words::{REFUSED_NAME_CURE, shell_word};
 use crate::{Finding, FindingCode, Hindrance, KeyMath, LineageName};
 
 /// What is told of a lineage's links and conf, and put right together.
@@ -138,11 +139,12 @@ impl RepairPlan {
         self.diagnoses.push(diagnosis);
     }
 
-    /// Another job, in words; where it would change another tree there is none, and the error is what to do.
+    /// Another job, in words; where it would change what is not this tree's, or not for certain, there is none, and the error
+    /// is what to do.
     fn push(&mut self, store: &Store, name: Option<&LineageName>, steps: Vec<Step>) -> Result<Repair, String> {
         let repair = in_words(&steps, store.paths());
-        if let Some(tree) = repair.paths.iter().find_map(|path| another_tree(store.paths(), path)) {
-            return Err(in_its_own_tree(&tree));
+        if let Some(cure) = cure_elsewhere(store.paths(), &repair.paths) {
+            return Err(cure);
         }
         let away =
             steps.iter().filter_map(|step| if let Step::TakeAway { paths, .. } = step { Some(paths) } else { None });
@@ -261,6 +263,13 @@ impl RepairPlan {
                 None
             }
         };
+        // A newer version that waits is the lesser evil where the one in use serves nobody.
+        if let Some((code, _)) = &wrong
+            && let Some(severity) = self.told(name, &OF_LINKS).map(|told| told.finding.severity).max()
+            && code.severity() > severity
+        {
+            self.diagnoses.retain(|one| one.name.as_ref() != Some(name) || !OF_LINKS.contains(&one.finding.code));
+        }
         let mut any = false;
         for told in self.told(name, &OF_LINKS) {
             any = true;
@@ -306,21 +315,37 @@ impl RepairPlan {
         path: Option<PathBuf>,
     ) -> Result<(), StoreError> {
         let is_empty = |path: &Path| Ok(files::list(path)?.is_some_and(|names| names.is_empty()));
-        let step = match (finding.code, path) {
-            (FindingCode::StateDamaged, Some(path)) => {
-                Some(Step::TakeAway { paths: vec![path], why: ", which says nothing any more" })
+        let Some(path) = path else {
+            self.add(store, finding, name, None);
+            return Ok(());
+        };
+        let step = match finding.code {
+            FindingCode::StateDamaged => {
+                Some(Step::TakeAway { paths: vec![path.clone()], why: ", which says nothing any more" })
             }
-            (_, Some(path)) if is_empty(&path)? => Some(Step::RemoveEmptyFolder(path)),
+            _ if is_empty(&path)? => Some(Step::RemoveEmptyFolder(path.clone())),
             _ => None,
         };
-        let finding = if step.is_none() { finding.with_cure(ORPHAN_CURE) } else { finding };
+        let finding = match (&step, name, finding.code) {
+            (Some(_), ..) => finding,
+            (None, None, _) => finding.with_cure(REFUSED_NAME_CURE),
+            (None, Some(_), _) => finding.with_cure(orphan_cure(store.paths(), &path)),
+        };
         self.add(store, finding, name, step);
         Ok(())
     }
 }
 
 /// certbot orders a certificate, finds the folder in its way and loses the certificate; certkit refuses before it orders.
-const ORPHAN_CURE: &str = "if nothing uses it, move it away or remove it with certkit delete --cert-name NAME; otherwise copy it elsewhere first, remove it, and obtain the certificate again: certkit certonly -d NAME …";
+fn orphan_cure(paths: &StorePaths, folder: &Path) -> String {
+    let outside = match paths.whose(&folder.join(Kind::Cert.live_file())) {
+        Whose::Outside(folder) => format!(" --also-in {}", shell_word(&folder.to_string_lossy())),
+        _ => String::new(),
+    };
+    format!(
+        "if nothing uses it, move it away or remove it with certkit delete --cert-name NAME{outside}; otherwise copy it elsewhere first, remove it, and obtain the certificate again: certkit certonly -d NAME …"
+    )
+}
 
 /// Whether this says that what the error is about cannot be read.
 fn tells_of(one: &Diagnosis, store: &Store, error: &StoreError) -> bool {
@@ -328,10 +353,35 @@ fn tells_of(one: &Diagnosis, store: &Store, error: &StoreError) -> bool {
     one.finding.code == FindingCode::Unreadable && (shown(&error.path) || shown(store.paths().relative(&error.path)))
 }
 
-/// The cure where what is wrong lies in another tree, whose lock is not held.
-pub(super) fn in_its_own_tree(tree: &Path) -> String {
-    let tree = shell_word(&tree.to_string_lossy());
-    format!("what is wrong lies in another tree; there: certkit fsck --repair --config-dir {tree}")
+/// The cure where one of these places is not this tree's to change: in another tree, whose lock is not held, or outside, where
+/// nobody knows who else leads to it. None where all are its own.
+pub(super) fn cure_elsewhere(paths: &StorePaths, changed: &[PathBuf]) -> Option<String> {
+    let mut folders = BTreeSet::new();
+    for path in changed {
+        match paths.whose(path) {
+            Whose::Own => {}
+            Whose::AnotherTree(tree) => {
+                let tree = shell_word(&tree.to_string_lossy());
+                return Some(format!(
+                    "what is wrong lies in another tree; there: certkit fsck --repair --config-dir {tree}"
+                ));
+            }
+            Whose::Outside(folder) => {
+                folders.insert(folder);
+            }
+        }
+    }
+    let word = |folder: &PathBuf| shell_word(&folder.to_string_lossy());
+    if let Some(gone) = folders.iter().find(|folder| !folder.is_dir()) {
+        return Some(format!(
+            "mount what belongs in {}, or restore it: it lies outside the config dir, and is not there",
+            word(gone)
+        ));
+    }
+    let flags: String = folders.iter().map(|folder| format!(" --also-in {}", word(folder))).collect();
+    (!folders.is_empty()).then(|| {
+        format!("what is wrong lies outside the config dir, where another tree may lead too; if none does: certkit fsck --repair{flags}")
+    })
 }
 
 /// Steps for the owner to read.

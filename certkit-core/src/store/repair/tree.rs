@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Diagnosis;
-use super::plan::{RepairPlan, in_its_own_tree};
+use super::plan::{RepairPlan, cure_elsewhere};
 use super::step::Step;
-use crate::store::another_tree::another_tree;
 use crate::store::links::LiveLinks;
 use crate::store::{ConfValue, Kind, RenewalConf, Store, StoreError, files, permissions};
 use crate::words::shell_word;
@@ -19,6 +18,7 @@ impl RepairPlan {
         // The temporary files of commits that did not end are told from others by the journals.
         let interrupted = self.commits(store).and_then(|()| self.leftovers(store));
         let permissions = self.permissions(store);
+        self.settings(store);
         for error in [interrupted, permissions].into_iter().filter_map(Result::err).chain(self.accounts(store)) {
             self.unreadable(store, &error, None);
         }
@@ -43,8 +43,8 @@ impl RepairPlan {
             let evidence = format!("version {} was being stored", journal.version);
             let finding = Finding::new(FindingCode::InterruptedCommit, name.as_str(), evidence);
             let finding = finding.with_severity(Severity::Warning).with_cure("certkit fsck --repair");
-            if let Some(tree) = places(store, &name)?.iter().find_map(|path| another_tree(store.paths(), path)) {
-                let finding = finding.with_cure(in_its_own_tree(&tree));
+            if let Some(cure) = cure_elsewhere(store.paths(), &places(store, &name)?) {
+                let finding = finding.with_cure(cure);
                 self.diagnoses.push(Diagnosis::new(finding, Some(&name)));
                 continue;
             }
@@ -81,8 +81,17 @@ impl RepairPlan {
         let lineages = store.map_lineages(|lineage| permissions::of_lineage(store.paths(), &lineage))?;
         let (problems, _) = permissions::problems(store, lineages);
         for problem in problems {
-            let finding = problem.finding(store.paths());
-            let step = problem.to_take().map(|rights| Step::TakeFromOthers { path: problem.path.clone(), rights });
+            let mut finding = problem.finding(store.paths());
+            let mut step = problem.to_take().map(|rights| Step::TakeFromOthers { path: problem.path.clone(), rights });
+            if step.is_some() && has_names_elsewhere(&problem.path) {
+                step = None;
+                let path = shell_word(&problem.path.to_string_lossy());
+                let cure = format!(
+                    "{}, if its other names may have that mode too, as in a copy of this tree by hard links (find / -samefile {path} tells them): a mode belongs to all",
+                    finding.cure()
+                );
+                finding = finding.with_cure(cure);
+            }
             self.add(store, finding, problem.name.as_ref(), step);
         }
         let path = store.paths().settings_file();
@@ -92,6 +101,23 @@ impl RepairPlan {
             self.add(store, finding, None, step);
         }
         Ok(())
+    }
+
+    /// The owner's settings, where nothing is done with them as they stand.
+    fn settings(&mut self, store: &Store) {
+        let settings = match store.settings() {
+            Ok(settings) => settings,
+            Err(error) => {
+                self.diagnoses.push(Diagnosis::new(error.finding(), None));
+                store.settings_for_telling()
+            }
+        };
+        let confs = files::list(&store.paths().renewal_dir()).ok().flatten().unwrap_or_default();
+        for name in confs.iter().filter_map(|file| LineageName::new(file.to_str()?.strip_suffix(".conf")?).ok()) {
+            if let Err(error) = store.lineage_settings(&settings, &name) {
+                self.diagnoses.push(Diagnosis::new(error.finding(), Some(&name)));
+            }
+        }
     }
 
     /// The files with credentials for DNS that a conf of certbot's plugins names: they lie where their owner put them.
@@ -131,11 +157,27 @@ fn places(store: &Store, name: &LineageName) -> Result<Vec<PathBuf>, StoreError>
         Some(conf) => LiveLinks::read(paths, name, conf)?,
         None => None,
     };
-    let Some(live) = live else { return Ok(vec![paths.live(name), paths.archive(name)]) };
+    let in_folder = |dir: &Path| dir.join(Kind::Cert.live_file());
+    let Some(live) = live else { return Ok([paths.live(name), paths.archive(name)].map(|dir| in_folder(&dir)).into()) };
     let of_links = Kind::ALL.iter().flat_map(|kind| [Some(live.path(*kind).to_owned()), live.target(*kind)]);
-    Ok(of_links.flatten().chain([live.written_archive().to_owned()]).collect())
+    Ok(of_links.flatten().chain([in_folder(live.written_archive())]).collect())
 }
 
-fn shown(store: &Store, path: &std::path::Path) -> String {
+/// Whether a file has names besides those in its folder: whose they are nobody knows.
+fn has_names_elsewhere(path: &Path) -> bool {
+    let Ok(meta) = path.symlink_metadata() else { return false };
+    if !meta.is_file() || meta.nlink() < 2 {
+        return false;
+    }
+    let folder = path.parent().unwrap_or(path);
+    let is_same = |name: &std::ffi::OsString| {
+        let other = folder.join(name).symlink_metadata();
+        other.is_ok_and(|other| (other.dev(), other.ino()) == (meta.dev(), meta.ino()))
+    };
+    let here = files::list(folder).ok().flatten().unwrap_or_default().iter().filter(|name| is_same(name)).count();
+    meta.nlink() > here as u64
+}
+
+fn shown(store: &Store, path: &Path) -> String {
     store.paths().relative(path).to_string_lossy().into_owned()
 }

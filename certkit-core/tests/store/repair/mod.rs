@@ -1,9 +1,11 @@
 //! Trees that are damaged, by certbot, a full disk or a careless hand: diagnosed, repaired, and left alone where they are
 //! sound.
 
+mod astray;
 mod confs;
 mod folders;
 mod links;
+mod outside;
 mod random;
 mod trees;
 mod versions;

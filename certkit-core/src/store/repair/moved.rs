@@ -1,0 +1,56 @@
+//! A tree that lies elsewhere than its confs say: it was moved, or restored to another place.
+
+use std::path::{Path, PathBuf};
+
+use crate::LineageName;
+use crate::store::links::LiveLinks;
+use crate::store::{Kind, StorePaths};
+use crate::words::shell_word;
+
+/// The config dir in which a conf looks for its live links, where there is none (any more) and this tree holds what the conf
+/// means.
+pub(super) fn moved_from(paths: &StorePaths, name: &LineageName, live: &LiveLinks) -> Option<PathBuf> {
+    let folder = live.live_dir()?;
+    let lives = folder.parent().filter(|lives| lives.ends_with("live"))?;
+    let tree = lives.parent()?;
+    if folder.exists()
+        || tree.join("renewal").is_dir()
+        || std::fs::canonicalize(tree).ok() == std::fs::canonicalize(&paths.config_dir).ok()
+    {
+        return None;
+    }
+    let here = paths.live_dir().join(folder.file_name()?);
+    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+    let is_held = Kind::ALL.iter().any(|kind| is_there(&here.join(kind.live_file()))) || is_there(&paths.archive(name));
+    is_held.then(|| tree.to_owned())
+}
+
+/// What to do about it. The command is for paths that need no quoting: others are put into the confs by hand.
+pub(super) fn moved_cure(paths: &StorePaths, from: &Path) -> String {
+    let shown = |path: &Path| path.to_string_lossy().into_owned();
+    let (old, new, confs) = (shown(from), shown(&paths.config_dir), shown(&paths.renewal_dir()));
+    let is_plain = |path: &String| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+    let how = if [&old, &new].into_iter().all(is_plain) {
+        format!("sed -i 's|{}/|{new}/|g' {confs}/*.conf", old.replace('.', "\\."))
+    } else {
+        format!("in each file in {}", shell_word(&confs))
+    };
+    format!(
+        "if this tree was moved from {old}, let its configurations name {new} ({how}); if a disk is missing there, mount it"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_told_for_paths_that_a_shell_and_sed_take_as_they_are() {
+        let cure = moved_cure(&StorePaths::within("/new/le"), Path::new("/old/le.d"));
+        assert!(cure.contains(r"(sed -i 's|/old/le\.d/|/new/le/|g' /new/le/renewal/*.conf)"), "{cure}");
+        for old in ["/old/a|b", "/old/it's", "/old/a b", "/old/\u{e9}", "/old/$HOME", "/old/a&b"] {
+            let cure = moved_cure(&StorePaths::within("/new/le"), Path::new(old));
+            assert!(!cure.contains("sed") && cure.contains("in each file in /new/le/renewal"), "{cure}");
+        }
+    }
+}

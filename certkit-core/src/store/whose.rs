@@ -1,0 +1,198 @@
+//! Whose a place in the file system is: what may be repaired and deleted there.
+//!
+//! The paths in a conf are absolute, and folders of a tree can be links to another disk. In a copy of the tree (`cp -a`) both
+//! lead to what the original has, and whoever puts the copy right by them changes the original, without its lock and behind
+//! its owner's back. What lies in the config dir is the tree's own. Of a place outside nobody can tell whether a second tree
+//! leads there too, so the owner says it ([`StorePaths::with_own_folder`]).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::files;
+use super::in_use::real;
+use super::{Kind, Lineage, StorePaths};
+
+/// Whose a place is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// This tree's.
+    Own,
+    /// That of another tree, with this config dir.
+    AnotherTree(PathBuf),
+    /// Outside the config dir and in no tree: perhaps this one's alone. The folder is where the path leaves the config
+    /// dir, links in it resolved, whether it is there or not.
+    Outside(PathBuf),
+}
+
+impl StorePaths {
+    /// Also this folder outside the config dir belongs to this tree alone, as its owner says: it is repaired and deleted
+    /// in too. One that is not there, or lies in another tree, changes nothing.
+    #[must_use]
+    pub fn with_own_folder(mut self, folder: PathBuf) -> Self {
+        self.also_own.push(folder);
+        self
+    }
+
+    /// Whose the entry of this name is, whether it is there or not: that of the folder it is in, wherever a link of that name
+    /// leads. What cannot be looked at is nobody's.
+    pub(crate) fn whose(&self, path: &Path) -> Whose {
+        let folder = path.parent().unwrap_or(path);
+        let outside = || Whose::Outside(folder.to_owned());
+        let (Ok(own), Ok(path)) = (fs::canonicalize(&self.config_dir), files::absolute(path)) else { return outside() };
+        let Some(real) = place(path.parent().unwrap_or(&path), MAX_LINKS) else { return outside() };
+        let mut is_own = real.starts_with(&own);
+        // By its name first: `live` of another tree may be a link to a disk, where nothing says whose it is.
+        for path in [&path, &real.join("of")] {
+            if let Some(tree) = path.ancestors().skip(1).find(|dir| is_tree(dir)) {
+                // The config dir may have several names, and be mounted twice.
+                if !is_same(tree, &own) {
+                    return Whose::AnotherTree(fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned()));
+                }
+                is_own |= real.starts_with(fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned()));
+            }
+        }
+        let said = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|folder| real.starts_with(folder));
+        if is_own || self.also_own.iter().any(said) {
+            return Whose::Own;
+        }
+        Whose::Outside(self.exit(&path, &own).unwrap_or(real))
+    }
+
+    /// Where a path that begins in the config dir leaves it.
+    fn exit(&self, path: &Path, own: &Path) -> Option<PathBuf> {
+        let within = path.strip_prefix(files::absolute(&self.config_dir).ok()?).ok()?.parent()?;
+        let mut place = self.config_dir.clone();
+        within.components().find_map(|part| {
+            place.push(part);
+            self::place(&place, MAX_LINKS).filter(|real| !real.starts_with(own))
+        })
+    }
+
+    /// The other tree that the live links or versions of a lineage lie in.
+    pub(crate) fn another_tree_of(&self, lineage: &Lineage) -> Option<PathBuf> {
+        let all = Kind::ALL.iter().flat_map(|kind| [lineage.live_path(*kind), lineage.target(*kind)]);
+        // Where they are as certbot lays them, nothing is looked up.
+        all.filter(|path| !self.is_usual(path)).find_map(|path| self.another_tree(path))
+    }
+
+    /// The other tree that a path lies in.
+    pub(crate) fn another_tree(&self, path: &Path) -> Option<PathBuf> {
+        if let Whose::AnotherTree(tree) = self.whose(path) { Some(tree) } else { None }
+    }
+
+    /// Whether a path is `live/NAME/FILE` or `archive/NAME/FILE`. By its bytes: comparing paths by their parts takes longer.
+    fn is_usual(&self, path: &Path) -> bool {
+        let (path, dir) = (path.as_os_str().as_encoded_bytes(), self.config_dir.as_os_str().as_encoded_bytes());
+        let within = path.strip_prefix(dir).unwrap_or_default();
+        let below = within.strip_prefix(b"/live/").or_else(|| within.strip_prefix(b"/archive/"));
+        below.is_some_and(|below| {
+            let mut parts = below.split(|byte| *byte == b'/');
+            let is_name = |part: Option<&[u8]>| part.is_some_and(|part| !matches!(part, b"" | b"." | b".."));
+            is_name(parts.next()) && is_name(parts.next()) && parts.next().is_none()
+        })
+    }
+}
+
+/// So many links are followed in a path that leads to nothing, as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// A path without links in it, whether it is there or not: where it would be, were it made. None for links in a circle and
+/// for what cannot be looked at.
+fn place(path: &Path, links: usize) -> Option<PathBuf> {
+    if let Some(path) = real(path).ok()? {
+        return Some(path);
+    }
+    let parent = place(path.parent()?, links)?;
+    let Some(name) = path.file_name() else { return parent.parent().map(Path::to_owned) };
+    match fs::read_link(parent.join(name)) {
+        Ok(target) => place(&parent.join(target), links.checked_sub(1)?),
+        Err(_) => Some(parent.join(name)),
+    }
+}
+
+/// A `live` that leads to a disk that is not mounted is one, too.
+fn is_tree(dir: &Path) -> bool {
+    dir.join("renewal").is_dir()
+        && dir.join("live").symlink_metadata().is_ok_and(|meta| meta.is_dir() || meta.is_symlink())
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let place = |dir: &Path| fs::metadata(dir).ok().map(|meta| (meta.dev(), meta.ino()));
+    place(one).is_some_and(|one| Some(one) == place(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn tree(dir: &Path) -> StorePaths {
+        for folder in ["renewal", "live/a", "archive/a"] {
+            fs::create_dir_all(dir.join(folder)).unwrap();
+        }
+        StorePaths::within(dir)
+    }
+
+    #[test]
+    fn each_place_is_the_trees_own_another_trees_or_nobodys() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |path: &str| temp.path().join(path);
+        let own = tree(&at("own"));
+        tree(&at("other"));
+        tree(&at("own/inner"));
+        fs::create_dir_all(at("disk/live/a")).unwrap();
+        fs::rename(at("other/live"), at("other/live.old")).unwrap();
+        symlink(at("disk/live"), at("other/live")).unwrap();
+        symlink(at("disk"), at("own/linked")).unwrap();
+        symlink(at("own"), at("alias")).unwrap();
+        symlink(at("gone/live"), at("own/dangling")).unwrap();
+        let other = || Whose::AnotherTree(at("other"));
+        let outside = |path: &str| Whose::Outside(at(path));
+        for (path, whose) in [
+            ("own/live/a/cert.pem", Whose::Own),
+            ("own/live/new/deeper/cert.pem", Whose::Own),
+            ("own/live/a/../../archive/a/cert1.pem", Whose::Own),
+            ("alias/archive/a/cert1.pem", Whose::Own),
+            ("other/archive/a/cert1.pem", other()),
+            // A link to a disk: by the name of its way.
+            ("other/live/a/cert.pem", other()),
+            ("own/live/a/../../../other/live/a/cert.pem", other()),
+            ("own/inner/live/a/cert.pem", Whose::AnotherTree(at("own/inner"))),
+            // The link itself is the tree's own, what it leads to is not.
+            ("own/linked", Whose::Own),
+            ("own/linked/a/cert1.pem", outside("disk")),
+            ("own/linked/live/a/cert.pem", outside("disk")),
+            ("own/dangling/a/cert.pem", outside("gone/live")),
+            ("disk/live/a/cert.pem", outside("disk/live/a")),
+            ("nowhere/live/a/cert.pem", outside("nowhere/live/a")),
+        ] {
+            assert_eq!(own.whose(&at(path)), whose, "{path}");
+        }
+        let own = own.with_own_folder(at("disk/live")).with_own_folder(at("other")).with_own_folder(at("absent"));
+        assert_eq!(own.whose(&at("disk/live/a/cert.pem")), Whose::Own);
+        assert_eq!(own.whose(&at("own/linked/live/a/cert.pem")), Whose::Own);
+        assert_eq!(own.whose(&at("disk/other.pem")), outside("disk"));
+        assert_eq!(own.whose(&at("other/archive/a/cert1.pem")), other(), "nobody can say that");
+        assert_eq!(own.whose(&at("absent/a/cert1.pem")), outside("absent/a"));
+    }
+
+    #[test]
+    fn only_the_places_that_certbot_gives_are_not_looked_up() {
+        let paths = StorePaths::within("/le");
+        for (path, usual) in [
+            ("/le/live/a/cert.pem", true),
+            ("/le/archive/a/cert1.pem", true),
+            ("/le/archive/a/../cert1.pem", false),
+            ("/le/archive/../cert1.pem", false),
+            ("/le/archive/cert1.pem", false),
+            ("/le/archive/a/b/cert1.pem", false),
+            ("/le/inner/live/a/cert.pem", false),
+            ("/lelive/a/cert.pem", false),
+            ("/other/live/a/cert.pem", false),
+        ] {
+            assert_eq!(paths.is_usual(Path::new(path)), usual, "{path}");
+        }
+    }
+}
