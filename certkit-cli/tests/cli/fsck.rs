@@ -251,3 +251,29 @@ fn a_copy_of_a_tree_is_told_once_for_all_its_certificates_and_the_original_stays
     let run = place.run(&["fsck", "--repair"]).ends_with(0);
     assert!(run.stdout.contains("For:        a.example\n"), "{run:?}");
 }
+
+#[test]
+fn what_lies_on_another_disk_is_repaired_with_the_flag_that_is_told_and_not_before() {
+    let place = Place::new();
+    let lineage = place.tree.lineage("a.example").versions(2).write();
+    let disk = place.folder().join("disk");
+    fs::rename(place.tree.config_dir().join("archive"), &disk).unwrap();
+    symlink(&disk, place.tree.config_dir().join("archive")).unwrap();
+    assert_eq!(place.run(&["fsck"]).ends_with(0).stdout, "Nothing is wrong.\n");
+    fs::write(file(&lineage, "fullchain", 2), "").unwrap();
+    let before = testkit::snapshot(&disk);
+    let words = |run: &crate::support::Run| run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let run = place.run(&["fsck", "--repair"]).ends_with(1);
+    assert_eq!(testkit::snapshot(&disk), before, "{run:?}");
+    let flag = format!("certkit fsck --repair --also-in {}", disk.display());
+    assert!(words(&run).contains(&flag), "{run:?}");
+    let also_in = ["--also-in", disk.to_str().unwrap()];
+    let run = place.run(&[&["fsck"], &also_in[..]].concat()).ends_with(1);
+    assert!(words(&run).contains(&format!("`{flag}` repairs all of it")), "{run:?}");
+    place.run(&[&["fsck", "--repair"], &also_in[..]].concat()).ends_with(0);
+    assert_ne!(fs::read_to_string(file(&lineage, "fullchain", 2)).unwrap(), "");
+    place.run(&["fsck"]).ends_with(0);
+
+    let run = place.run(&["fsck", "--repair", "--also-in", "/nonexistent/disk"]).ends_with(2);
+    assert!(run.stderr.contains("there is no such folder"), "{run:?}");
+}

@@ -96,6 +96,39 @@ fn deleting_removes_one_certificate_and_works_for_broken_ones() {
 }
 
 #[test]
+fn what_a_deleted_certificate_has_on_another_disk_is_told_and_goes_with_the_flag() {
+    for with_flag in [false, true] {
+        let place = Place::new();
+        let lineage = place.tree.lineage("e.example.org").write();
+        let disk = place.folder().join("disk");
+        fs::rename(place.tree.config_dir().join("archive"), &disk).unwrap();
+        std::os::unix::fs::symlink(&disk, place.tree.config_dir().join("archive")).unwrap();
+        let keys = disk.join("e.example.org");
+        if with_flag {
+            let run = place.run(&["delete", "--cert-name", "e.example.org", "--also-in", disk.to_str().unwrap()]);
+            assert_eq!(run.ends_with(0).stdout, "Deleted all files relating to certificate e.example.org.\n");
+            assert!(!keys.exists() && disk.exists());
+            continue;
+        }
+        // Quietly, too.
+        let run = place.run(&["delete", "--cert-name", "e.example.org", "-q"]).ends_with(1);
+        let command = format!("if none does: rm -r -- {}", keys.display());
+        assert!(run.stdout.is_empty() && run.stderr.contains(&command), "{run:?}");
+        assert!(!lineage.conf.exists() && keys.join("privkey1.pem").exists());
+        // What is left can be deleted with the flag as well.
+        let run = place.run(&["fsck"]).ends_with(1);
+        let cure = format!("certkit delete --cert-name e.example.org --also-in {}", disk.display());
+        assert!(run.stdout.split_whitespace().collect::<Vec<_>>().join(" ").contains(&cure), "{run:?}");
+        let run = place.run(&["delete", "--cert-name", "e.example.org", "--json"]).ends_with(1);
+        let kept = &run.json()["kept"][0];
+        assert_eq!((kept["folder"].as_str(), kept["tree"].as_str()), (keys.to_str(), None));
+        place.run(&["delete", "--cert-name", "e.example.org", "--also-in", disk.to_str().unwrap()]).ends_with(0);
+        assert!(!keys.exists());
+        place.run(&["fsck"]).ends_with(0);
+    }
+}
+
+#[test]
 fn of_two_that_share_their_files_one_goes_without_them() {
     let place = Place::new();
     let one = place.tree.lineage("e.example.org").write();

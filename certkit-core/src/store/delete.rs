@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::deleted::{Deleted, Held, Kept, keep};
 use super::files;
 use super::first_version::Staging;
 use super::in_use::{InUse, real};
@@ -12,66 +13,7 @@ use super::links::{Link, LiveLinks, read_link};
 use super::switch::is_journal;
 use super::whose::Whose;
 use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
-use crate::words::shell_word;
-use crate::{Finding, FindingCode, LineageName, Severity};
-
-/// What became of a lineage that was removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Deleted {
-    /// What was removed.
-    pub removed: Vec<PathBuf>,
-    /// What stays, since it may be another tree's, or is.
-    pub kept: Vec<Kept>,
-}
-
-/// A folder with live links or versions of a lineage that was removed, which stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Kept {
-    /// The folder, links in its path resolved.
-    pub folder: PathBuf,
-    /// The files in it that are meant.
-    pub files: Vec<PathBuf>,
-    /// The config dir of the tree that it lies in; none where it lies outside this one and in no other.
-    pub tree: Option<PathBuf>,
-    holds_versions: bool,
-}
-
-impl Deleted {
-    /// Whether nothing of the lineage is left that is perhaps this tree's alone.
-    pub fn is_complete(&self) -> bool {
-        self.kept.iter().all(|kept| kept.tree.is_some())
-    }
-
-    /// What stays, and how its owner removes it.
-    pub fn findings(&self) -> Vec<Finding> {
-        self.kept.iter().map(Kept::finding).collect()
-    }
-}
-
-impl Kept {
-    fn finding(&self) -> Finding {
-        let code = if self.holds_versions { FindingCode::ArchiveWithoutConf } else { FindingCode::LiveWithoutConf };
-        let word = |path: &Path| shell_word(&path.to_string_lossy());
-        let files = self.files.iter().map(|file| word(file)).collect::<Vec<_>>().join(" ");
-        match &self.tree {
-            Some(tree) => {
-                let tree = word(tree);
-                let evidence = format!("it stays: it belongs to the tree in {tree}");
-                let cure = format!("to remove it there: certkit delete --cert-name NAME --config-dir {tree}");
-                Finding::new(code, self.folder.to_string_lossy(), evidence)
-                    .with_severity(Severity::Notice)
-                    .with_cure(cure)
-            }
-            None => {
-                let evidence = "it stays: it lies outside the config dir, where another tree may use it";
-                let cure = format!("if none does: rm -- {files}");
-                Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
-            }
-        }
-    }
-}
+use crate::LineageName;
 
 impl StorePaths {
     /// `certkit/deleting`: the confs of the lineages whose removal has begun.
@@ -172,6 +114,12 @@ impl LockedStore {
         let going = links.keys().map(|dir| real(dir)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
         let archives = self.own_archives(name, archives, &going, &in_use, &mut kept)?;
 
+        for one in &mut kept {
+            let is_meant = |file: &std::ffi::OsString| one.files.iter().any(|meant| meant.file_name() == Some(file));
+            let files = files::list(&one.folder)?.unwrap_or_default();
+            one.holds_nothing_else =
+                files.iter().all(|file| file == "README" || is_meant(file) || is_journal(&one.folder, file));
+        }
         let mut removed = Vec::new();
         if self.take_conf_away(name, &conf_path)? {
             removed.push(conf_path);
@@ -244,7 +192,7 @@ impl LockedStore {
                 }
                 Whose::Own => {}
                 other if files::lstat(&link)?.is_some_and(|meta| !meta.is_dir()) => {
-                    keep(kept, real, vec![link], other, false);
+                    keep(kept, Kept::new(real, vec![link], other, Held::Links));
                 }
                 _ => {}
             }
@@ -275,7 +223,7 @@ impl LockedStore {
                 Whose::Own => {}
                 other => {
                     let versions = versions_in(&dir)?;
-                    keep(kept, dir, versions, other, true);
+                    keep(kept, Kept::new(dir, versions, other, Held::Versions));
                 }
             }
         }
@@ -385,18 +333,6 @@ fn versions_in(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     };
     let files = files::list(dir)?.unwrap_or_default();
     Ok(files.into_iter().filter(is_of_version).map(|file| dir.join(file)).collect())
-}
-
-/// Notes what stays, each folder once.
-fn keep(kept: &mut Vec<Kept>, folder: PathBuf, files: Vec<PathBuf>, whose: Whose, holds_versions: bool) {
-    let tree = if let Whose::AnotherTree(tree) = whose { Some(tree) } else { None };
-    match kept.iter_mut().find(|one| one.folder == folder && one.holds_versions == holds_versions) {
-        Some(one) => one
-            .files
-            .extend(files.into_iter().filter(|file| !holds_versions && !one.files.contains(file)).collect::<Vec<_>>()),
-        None if files.is_empty() => {}
-        None => kept.push(Kept { folder, files, tree, holds_versions }),
-    }
 }
 
 /// Removes a directory when it is empty; one that is not, or is in use as a mount point, stays.

@@ -20,7 +20,9 @@ pub use commit::{CommitError, Committed, ConfPlan};
 mod committable;
 
 mod delete;
-pub use delete::{Deleted, Kept};
+
+mod deleted;
+pub use deleted::{Deleted, Kept};
 
 mod files;
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use certkit_core::LineageName;
-use certkit_core::store::{ConfPlan, Deleted};
+use certkit_core::store::{ConfPlan, Deleted, Store, StorePaths};
+use certkit_core::{FindingCode, LineageName, Severity};
 
 use crate::support::*;
 
@@ -213,7 +214,7 @@ fn a_removal_that_failed_at_the_conf_removes_nothing_later_either() {
     let conf = dir.path().join("renewal/a.example.org.conf");
     let elsewhere = dir.path().join("kept.conf");
     let chattr = |how: &str| {
-        let status = std::process::Command::new("chattr").arg(how).arg(&conf).status();
+        let status = Command::new("chattr").arg(how).arg(&conf).status();
         assert!(
             status.is_ok_and(|status| status.success()),
             "chattr is missing (install e2fsprogs), or this is not root"
@@ -281,4 +282,85 @@ fn a_removal_that_was_interrupted_after_the_conf_had_gone_ends_in_the_folders_th
     fs::remove_file(conf).unwrap();
     lock(dir.path()).recover(&TestMath::default(), now()).unwrap();
     assert!(!elsewhere.exists() && !dir.path().join("certkit/deleting/a.example.org").exists());
+}
+
+/// A tree of which one part lies on another disk, by a link in its place.
+fn with_part_on_disk(dir: &Path, part: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+    let (tree, there) = (dir.join("tree"), dir.join("disk").join(Path::new(part).file_name().unwrap()));
+    lay_lineage(&tree, &name(), &["v1", "v2"]);
+    fs::create_dir_all(dir.join("disk")).unwrap();
+    fs::rename(tree.join(part), &there).unwrap();
+    std::os::unix::fs::symlink(&there, tree.join(part)).unwrap();
+    (tree, there)
+}
+
+#[test]
+fn what_lies_outside_stays_and_is_told_with_the_command_that_removes_it() {
+    for (part, code) in [
+        ("archive", FindingCode::ArchiveWithoutConf),
+        ("archive/a.example.org", FindingCode::ArchiveWithoutConf),
+        ("live", FindingCode::LiveWithoutConf),
+        ("live/a.example.org", FindingCode::LiveWithoutConf),
+    ] {
+        let dir = temp_dir();
+        let (tree, there) = with_part_on_disk(dir.path(), part);
+        let files = |dir: &Path| match dir.exists() {
+            true => walk(dir).into_iter().filter(|path| !path.is_dir()).count(),
+            false => 0,
+        };
+        let before = files(&there);
+        let deleted = lock(&tree).delete(&name()).unwrap();
+        assert!(!deleted.is_complete() && deleted.removed.contains(&tree.join("renewal/a.example.org.conf")), "{part}");
+        assert_eq!(files(&there), before, "{part}");
+        let [finding] = deleted.findings().try_into().unwrap();
+        assert_eq!((finding.code, finding.severity), (code, Severity::Warning), "{part}");
+        let (_, command) = finding.cure().split_once("if none does: ").unwrap();
+        assert!(Command::new("sh").arg("-c").arg(command).status().unwrap().success(), "{command}");
+        assert_eq!(files(&there), 0, "{part}: {command}");
+        assert!(!there.join(if part.contains('/') { "" } else { "a.example.org" }).exists(), "{part}: {command}");
+    }
+    // What else is in the folder is not theirs.
+    let dir = temp_dir();
+    let (tree, there) = with_part_on_disk(dir.path(), "archive");
+    fs::write(there.join("a.example.org/other key"), "precious").unwrap();
+    let deleted = lock(&tree).delete(&name()).unwrap();
+    let findings = deleted.findings();
+    let (_, command) = findings[0].cure().split_once("if none does: ").unwrap();
+    assert!(command.starts_with("rm -- "), "{command}");
+    assert!(Command::new("sh").arg("-c").arg(command).status().unwrap().success(), "{command}");
+    let left: Vec<_> = fs::read_dir(there.join("a.example.org")).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn what_lies_outside_goes_where_its_owner_says_that_it_is_this_trees_alone() {
+    for part in ["archive", "archive/a.example.org", "live", "live/a.example.org"] {
+        let dir = temp_dir();
+        let (tree, there) = with_part_on_disk(dir.path(), part);
+        let other = dir.path().join("disk/other1.pem");
+        fs::write(&other, "precious").unwrap();
+        let paths = StorePaths::new(tree.clone(), tree.join("work"), tree.join("logs")).with_own_folder(there.clone());
+        let deleted = Store::open(paths).unwrap().lock().unwrap().delete(&name()).unwrap();
+        assert!(deleted.is_complete() && deleted.kept.is_empty(), "{part}: {deleted:#?}");
+        let left = walk(dir.path()).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "pem"));
+        let left: Vec<_> = left.filter(|path| *path != other).collect();
+        assert!(left.is_empty() && other.exists(), "{part}: {left:?}");
+    }
+}
+
+#[test]
+fn what_is_another_trees_stays_and_is_nobodys_loss() {
+    let dir = temp_dir();
+    let (original, copy) = (dir.path().join("original"), dir.path().join("copy"));
+    lay_lineage(&original, &name(), &["v1"]);
+    assert!(Command::new("cp").arg("-a").args([&original, &copy]).status().unwrap().success());
+    let before = snapshot(&original);
+    let deleted = lock(&copy).delete(&name()).unwrap();
+    assert!(deleted.is_complete() && deleted.kept.iter().all(|kept| kept.tree.as_ref() == Some(&original)));
+    for finding in deleted.findings() {
+        assert_eq!(finding.severity, Severity::Notice);
+        assert!(finding.cure().ends_with(&format!("--config-dir {}", original.display())), "{finding:#?}");
+    }
+    assert!(!deleted.kept.is_empty() && snapshot(&original) == before);
+    assert!(!copy.join("archive/a.example.org").exists());
 }

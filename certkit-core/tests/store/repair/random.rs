@@ -1,8 +1,12 @@
 //! Trees with several kinds of damage at once, drawn at random, and always the same ones.
 
+use std::process::Command;
+
 use super::*;
 
 const TREES: u64 = 400;
+/// Each with its copy.
+const COPIES: u64 = 120;
 const MOST_DAMAGES: u64 = 5;
 const NAMES: [&str; 3] = ["a.example.org", "b.example.org", "c.example.org"];
 
@@ -158,21 +162,72 @@ const DAMAGES: &[(&str, Damage)] = &[
     ("a second name of a file", |at| drop(fs::hard_link(at.file(), at.file().with_extension("old")))),
 ];
 
+/// The tree of this number.
+fn draw_tree(dir: &Path, tree: u64) -> (Vec<String>, Draw) {
+    let mut draw = Draw(tree.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    for (name, leaves) in NAMES.iter().zip([["v1", "v2"], ["v2", "v3"], ["v3", "v4"]]) {
+        lay_lineage(dir, &LineageName::new(*name).unwrap(), &leaves);
+    }
+    let count = 1 + draw.below(MOST_DAMAGES);
+    let mut done = Vec::new();
+    for _ in 0..count {
+        let ((what, damage), spot) = (draw.of(DAMAGES), Spot::draw(dir, &mut draw));
+        damage(&spot);
+        let Spot { name, other, kind, version, .. } = spot;
+        done.push(format!("{what}: {name} ({other}), {} {version}", kind.as_str()));
+    }
+    (done, draw)
+}
+
+#[test]
+fn whatever_is_damaged_a_copy_that_leads_to_the_original_changes_nothing_there() {
+    const PARTS: [Option<&str>; 4] = [None, Some("live"), Some("archive"), Some("archive/a.example.org")];
+    for tree in 1..=COPIES {
+        let dir = temp_dir();
+        let (original, copy) = (dir.path().join("etc"), dir.path().join("copy"));
+        fs::create_dir(&original).unwrap();
+        let (mut done, mut draw) = draw_tree(&original, tree);
+        let disk = dir.path().join("disk");
+        fs::create_dir(&disk).unwrap();
+        if let Some(part) =
+            draw.of(&PARTS).filter(|part| original.join(part).is_dir() && !original.join(part).is_symlink())
+        {
+            let there = disk.join(Path::new(part).file_name().unwrap());
+            fs::rename(original.join(part), &there).unwrap();
+            symlink(&there, original.join(part)).unwrap();
+            done.push(format!("{part} on a disk"));
+        }
+        let how = draw.of(&["-a", "-al"]);
+        assert!(Command::new("cp").arg(how).args([&original, &copy]).status().unwrap().success());
+        if draw.below(2) == 0 {
+            for file in fs::read_dir(copy.join("renewal")).unwrap() {
+                let path = file.unwrap().path();
+                let Ok(text) = fs::read_to_string(&path) else { continue };
+                fs::remove_file(&path).unwrap();
+                fs::write(&path, text.replace(original.to_str().unwrap(), copy.to_str().unwrap())).unwrap();
+            }
+            done.push(format!("cp {how}, and the confs name the copy"));
+        }
+        // The number of names of a file, and with it the time of its last change, are of the copy by hard links.
+        let state = || -> Vec<(PathBuf, u32, u64)> {
+            let all = walk(&original).into_iter().chain(walk(&disk));
+            all.map(|path| (path.clone(), fs::symlink_metadata(path).unwrap()))
+                .map(|(path, meta)| (path, meta.mode(), meta.ino()))
+                .collect()
+        };
+        let (before, held) = (state(), (contents(&original), contents(&disk)));
+        let report = lock(&copy).repair(None, &TestMath::default(), now()).unwrap();
+        let told = || format!("tree {tree}: {done:#?}\n{report:#?}");
+        assert!(state() == before && (contents(&original), contents(&disk)) == held, "{}", told());
+        assert!(report.failed.is_empty(), "{}", told());
+    }
+}
+
 #[test]
 fn whatever_is_damaged_at_once_nothing_is_lost_and_a_second_repair_has_nothing_to_do() {
     for tree in 1..=TREES {
-        let (dir, mut draw) = (temp_dir(), Draw(tree.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        for (name, leaves) in NAMES.iter().zip([["v1", "v2"], ["v2", "v3"], ["v3", "v4"]]) {
-            lay_lineage(dir.path(), &LineageName::new(*name).unwrap(), &leaves);
-        }
-        let count = 1 + draw.below(MOST_DAMAGES);
-        let mut done = Vec::new();
-        for _ in 0..count {
-            let ((what, damage), spot) = (draw.of(DAMAGES), Spot::draw(dir.path(), &mut draw));
-            damage(&spot);
-            let Spot { name, other, kind, version, .. } = spot;
-            done.push(format!("{what}: {name} ({other}), {} {version}", kind.as_str()));
-        }
+        let dir = temp_dir();
+        let (done, _) = draw_tree(dir.path(), tree);
         let told = |report: &dyn std::fmt::Debug| format!("tree {tree}: {done:#?}\n{report:#?}");
 
         let (before, looked) = (contents(dir.path()), snapshot(dir.path()));
