@@ -61,6 +61,9 @@ fn run(arguments: &[OsString]) -> Exit {
     } else {
         perform(&invocation, &ui)
     };
+    if invocation.word() != Some(commands::CHECK) {
+        ui.tell_whose_commands(&invocation.flags_of_the_tree());
+    }
     // Whoever asked for a result and did not get it must not take this for success.
     if let (Some(problem), Exit::Well | Exit::Checked(CheckLevel::Ok)) = (ui.lost_output(), exit) {
         ui.error(

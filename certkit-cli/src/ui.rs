@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, BufWriter, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
@@ -42,6 +43,8 @@ pub(crate) struct Ui {
     lost: Mutex<Option<String>>,
     told: Mutex<BTreeSet<String>>,
     bars: MultiProgress,
+    /// Whether a command of certkit was named to people.
+    named_command: AtomicBool,
 }
 
 impl Ui {
@@ -68,6 +71,7 @@ impl Ui {
             lost: Mutex::new(None),
             told: Mutex::default(),
             bars,
+            named_command: AtomicBool::new(false),
         }
     }
 
@@ -162,6 +166,13 @@ impl Ui {
         }
     }
 
+    /// Says to which tree the commands that were named belong, where they would go to another one as they stand.
+    pub(crate) fn tell_whose_commands(&self, flags: &str) {
+        if !flags.is_empty() && !self.voice.json && self.named_command.load(Ordering::Relaxed) {
+            self.to_err(&format!("{HINT}note:{HINT:#} the commands are for this tree with{flags}\n"));
+        }
+    }
+
     /// This was told when it happened: a summary need not say it again.
     pub(crate) fn remember_told(&self, text: &str) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
@@ -207,7 +218,8 @@ impl Ui {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         // Without it each line of a long text is a system call.
         let mut buffered = BufWriter::with_capacity(OUT_BUFFER, &mut *out);
-        let written = write(&mut buffered).and_then(|()| buffered.flush());
+        let mut heard = Heard { named_command: &self.named_command, end: Vec::new(), out: &mut buffered };
+        let written = write(&mut heard).and_then(|()| buffered.flush());
         // A reader that went away (`| head`) is no failure of ours, and there is nobody left to tell.
         if let Err(problem) = written
             && problem.kind() != io::ErrorKind::BrokenPipe
@@ -218,10 +230,47 @@ impl Ui {
 
     fn to_err(&self, text: &str) {
         let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+        if names_command(text.as_bytes()) {
+            self.named_command.store(true, Ordering::Relaxed);
+        }
         self.bars.suspend(|| {
             let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
         });
     }
+}
+
+/// Standard output, and whether a command was named in it.
+struct Heard<'a> {
+    named_command: &'a AtomicBool,
+    /// What a command may begin in.
+    end: Vec<u8>,
+    out: &'a mut dyn Write,
+}
+
+impl Write for Heard<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.named_command.load(Ordering::Relaxed) {
+            self.end.extend_from_slice(bytes);
+            self.named_command.store(names_command(&self.end), Ordering::Relaxed);
+            self.end.drain(..self.end.len().saturating_sub(CERTKIT.len() + 1));
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+const CERTKIT: &[u8] = b"certkit ";
+
+/// Whether a text says what to type: `certkit renew`, and neither `certkit 1.0` nor the line of a timer, which says all.
+fn names_command(text: &[u8]) -> bool {
+    (0..text.len()).any(|at| {
+        let (before, after) = text.split_at(at);
+        let word = after.strip_prefix(CERTKIT).and_then(<[u8]>::first);
+        word.is_some_and(u8::is_ascii_lowercase) && before.last() != Some(&b'/')
+    })
 }
 
 /// Colour only for terminals, and NO_COLOR, CLICOLOR and CLICOLOR_FORCE as everywhere.
@@ -286,6 +335,25 @@ pub(crate) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whose_the_commands_are_is_said_once_where_one_was_named() {
+        let said = |texts: &[&str], flags: &str| {
+            let (ui, _, err) = testing::ui(Voice::default());
+            ui.long_result(|out| texts.iter().try_for_each(|text| out.write_all(text.as_bytes())));
+            ui.tell_whose_commands(flags);
+            err.text()
+        };
+        let note = "note: the commands are for this tree with --config-dir /x\n";
+        assert_eq!(said(&["try certkit renew"], " --config-dir /x"), note);
+        assert_eq!(said(&["try cert", "kit", " ", "renew"], " --config-dir /x"), note);
+        assert_eq!(said(&["try certkit renew"], ""), "");
+        assert_eq!(said(&["certkit 1.0, certkit.log, /usr/bin/certkit renew"], " --config-dir /x"), "");
+        let (ui, _, err) = testing::ui(Voice { json: true, ..Voice::default() });
+        ui.warning("try certkit renew");
+        ui.tell_whose_commands(" --config-dir /x");
+        assert_eq!(err.text(), "warning: try certkit renew\n");
+    }
 
     #[test]
     fn quiet_says_failures_only() {

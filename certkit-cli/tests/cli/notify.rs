@@ -78,7 +78,9 @@ fn a_dry_run_shows_what_would_go_out_to_whom_and_why_not_and_sends_nothing() {
     assert!(run.stdout.contains("smtp mail.invalid: this would go to owner@example.org:\n"), "{run:?}");
     assert!(run.stdout.contains("Subject: ") && run.stdout.contains("z.example.org"), "{run:?}");
     assert!(run.stdout.contains("Nothing is said of:\n  a.example.org: nothing is wrong"), "{run:?}");
-    assert!(!run.stdout.contains("secret") && run.stderr.is_empty(), "{run:?}");
+    assert!(!run.stdout.contains("secret"), "{run:?}");
+    let note = format!("note: the commands are for this tree with --config-dir {} ", place.tree.config_dir().display());
+    assert!(run.stderr.starts_with(&note) && run.stderr.lines().count() == 1, "{run:?}");
     let document = place.run(&["notify", "--dry-run", "--json"]).ends_with(0).json();
     assert_eq!(document["channels"][0]["messages"][0]["certificates"][0], "z.example.org");
     assert_eq!(
