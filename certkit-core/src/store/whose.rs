@@ -56,16 +56,20 @@ impl StorePaths {
         if is_own || self.also_own.iter().any(said) {
             return Whose::Own;
         }
-        Whose::Outside(self.exit(&path, &own).unwrap_or(real))
+        Whose::Outside(self.exit(&path, &real, &own).unwrap_or(real))
     }
 
-    /// Where a path that begins in the config dir leaves it.
-    fn exit(&self, path: &Path, own: &Path) -> Option<PathBuf> {
+    /// Where a path leaves the config dir; `real` is its folder without links.
+    fn exit(&self, path: &Path, real: &Path, own: &Path) -> Option<PathBuf> {
+        let tops = [self.live_dir(), self.archive_dir()].map(|top| place(&top, MAX_LINKS));
+        if let Some(top) = tops.into_iter().flatten().find(|top| real.starts_with(top)) {
+            return Some(top);
+        }
         let within = path.strip_prefix(files::absolute(&self.config_dir).ok()?).ok()?.parent()?;
-        let mut place = self.config_dir.clone();
+        let mut on_the_way = self.config_dir.clone();
         within.components().find_map(|part| {
-            place.push(part);
-            self::place(&place, MAX_LINKS).filter(|real| !real.starts_with(own))
+            on_the_way.push(part);
+            place(&on_the_way, MAX_LINKS).filter(|real| !real.starts_with(own))
         })
     }
 
@@ -170,6 +174,11 @@ mod tests {
         ] {
             assert_eq!(own.whose(&at(path)), whose, "{path}");
         }
+        // A path that was resolved before says it as well.
+        fs::create_dir_all(at("elsewhere/archive/a")).unwrap();
+        fs::remove_dir_all(at("own/archive")).unwrap();
+        symlink(at("elsewhere/archive"), at("own/archive")).unwrap();
+        assert_eq!(own.whose(&at("elsewhere/archive/a/cert1.pem")), outside("elsewhere/archive"));
         let own = own.with_own_folder(at("disk/live")).with_own_folder(at("other")).with_own_folder(at("absent"));
         assert_eq!(own.whose(&at("disk/live/a/cert.pem")), Whose::Own);
         assert_eq!(own.whose(&at("own/linked/live/a/cert.pem")), Whose::Own);

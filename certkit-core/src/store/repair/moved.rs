@@ -36,7 +36,7 @@ pub(super) fn moved_cure(paths: &StorePaths, from: &Path) -> String {
         format!("in each file in {}", shell_word(&confs))
     };
     format!(
-        "if this tree was moved from {old}, let its configurations name {new} ({how}); if a disk is missing there, mount it"
+        "if this tree was moved from {old}, let its configurations name {new} ({how}); if a disk is missing there, mount it; a container's tree is to be looked at in the container"
     )
 }
 

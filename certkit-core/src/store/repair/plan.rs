@@ -339,8 +339,8 @@ impl RepairPlan {
 /// certbot orders a certificate, finds the folder in its way and loses the certificate; certkit refuses before it orders.
 fn orphan_cure(paths: &StorePaths, folder: &Path) -> String {
     let outside = match paths.whose(&folder.join(Kind::Cert.live_file())) {
-        Whose::Outside(folder) => format!(" --also-in {}", shell_word(&folder.to_string_lossy())),
-        _ => String::new(),
+        Whose::Outside(folder) => also_in([&folder]),
+        _ => also_in(&paths.also_own),
     };
     format!(
         "if nothing uses it, move it away or remove it with certkit delete --cert-name NAME{outside}; otherwise copy it elsewhere first, remove it, and obtain the certificate again: certkit certonly -d NAME …"
@@ -378,10 +378,14 @@ pub(super) fn cure_elsewhere(paths: &StorePaths, changed: &[PathBuf]) -> Option<
             word(gone)
         ));
     }
-    let flags: String = folders.iter().map(|folder| format!(" --also-in {}", word(folder))).collect();
+    let flags = also_in(&folders);
     (!folders.is_empty()).then(|| {
         format!("what is wrong lies outside the config dir, where another tree may lead too; if none does: certkit fsck --repair{flags}")
     })
+}
+
+fn also_in<'a>(folders: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    folders.into_iter().map(|folder| format!(" --also-in {}", shell_word(&folder.to_string_lossy()))).collect()
 }
 
 /// Steps for the owner to read.
