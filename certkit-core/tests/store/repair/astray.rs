@@ -1,7 +1,5 @@
 //! Confs, archives and names that say something else than what is there, with cures that end it when they are followed.
 
-use std::process::Command;
-
 use super::*;
 
 fn other() -> LineageName {

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use certkit_core::state::{Event, LineageState};
 use certkit_core::store::{Diagnosis, Kind, RenewalConf, RepairReport, VerifiedVersion};
@@ -49,6 +50,45 @@ fn mode(path: impl AsRef<Path>) -> u32 {
 
 fn diagnose(dir: &Path) -> Vec<Diagnosis> {
     store(dir).diagnose(&TestMath::default(), now()).unwrap()
+}
+
+/// Something that is done to a tree, in the words of a test.
+type Damage = (&'static str, fn(&Path));
+
+/// What happens to trees, and is put right in their own one alone.
+const DAMAGES: &[Damage] = &[
+    ("mixed links", |dir| point_link(dir, &name(), Kind::Privkey, 1)),
+    ("no link", |dir| fs::remove_file(live(dir, Kind::Chain)).unwrap()),
+    ("an empty file", |dir| fs::write(archive(dir, Kind::Fullchain, 2), "").unwrap()),
+    ("a newer version", |dir| Kind::ALL.iter().for_each(|kind| point_link(dir, &name(), *kind, 1))),
+    ("a journal of certbot", |dir| symlink(archive(dir, Kind::Cert, 1), previous(dir)).unwrap()),
+    ("a file like a journal's", |dir| fs::write(previous(dir), "mine").unwrap()),
+    ("an open key", |dir| chmod(archive(dir, Kind::Privkey, 2), 0o644)),
+    ("a left-over", |dir| {
+        fs::write(dir.join("archive/a.example.org/.privkey3.pem.certkit-tmp"), "half").unwrap();
+    }),
+    ("a commit", |dir| {
+        write_version(dir, &name(), 3, "v3");
+        let journal = format!(
+            r#"{{"schema":1,"version":3,"replaces":2,"new_lineage":false,"consumes_pending":false,"leaf_sha256":"{}"}}"#,
+            data_encoding::HEXLOWER.encode(&chain("v3").leaf.fingerprint_sha256())
+        );
+        fs::create_dir_all(dir.join("certkit/commit")).unwrap();
+        chmod(dir.join("certkit"), 0o700);
+        fs::write(dir.join("certkit/commit/a.example.org.json"), journal).unwrap();
+    }),
+];
+
+/// A name of certbot's journal.
+fn previous(dir: &Path) -> PathBuf {
+    live(dir, Kind::Cert).with_file_name("previous_cert.pem")
+}
+
+/// A `cp -a` of a tree beside it, whose confs name the original.
+fn copied(dir: &Path) -> PathBuf {
+    let (original, copy) = (dir.join("etc"), dir.join("copy"));
+    assert!(Command::new("cp").arg("-a").args([&original, &copy]).status().unwrap().success());
+    copy
 }
 
 /// What is told of a tree, and whether it would be repaired.

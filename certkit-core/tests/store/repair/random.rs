@@ -1,7 +1,5 @@
 //! Trees with several kinds of damage at once, drawn at random, and always the same ones.
 
-use std::process::Command;
-
 use super::*;
 
 const TREES: u64 = 400;

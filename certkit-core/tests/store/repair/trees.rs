@@ -1,15 +1,6 @@
 //! Trees that lead into each other, and parts of a tree that nobody can look at.
 
-use std::process::Command;
-
 use super::*;
-
-/// A `cp -a` of a tree beside it, whose confs name the original.
-fn copied(dir: &Path) -> PathBuf {
-    let (original, copy) = (dir.join("etc"), dir.join("copy"));
-    assert!(Command::new("cp").arg("-a").args([&original, &copy]).status().unwrap().success());
-    copy
-}
 
 fn codes(diagnoses: &[Diagnosis]) -> Vec<FindingCode> {
     let mut codes: Vec<_> = diagnoses.iter().map(|one| one.finding.code).collect();
@@ -20,34 +11,10 @@ fn codes(diagnoses: &[Diagnosis]) -> Vec<FindingCode> {
 
 #[test]
 fn a_repair_of_a_copy_does_not_touch_the_tree_that_its_confs_name() {
-    type Damage = fn(&Path);
-    let damages: &[(&str, Damage)] = &[
+    let damages: &[Damage] = &[
         ("none", |_| {}),
-        ("mixed links", |dir| point_link(dir, &name(), Kind::Privkey, 1)),
-        ("no link", |dir| fs::remove_file(live(dir, Kind::Chain)).unwrap()),
         ("no folder", |dir| fs::remove_dir_all(dir.join("live/a.example.org")).unwrap()),
-        ("an empty file", |dir| fs::write(archive(dir, Kind::Fullchain, 2), "").unwrap()),
-        ("a newer version", |dir| {
-            point_link(dir, &name(), Kind::Cert, 1);
-            Kind::ALL.iter().for_each(|kind| point_link(dir, &name(), *kind, 1));
-        }),
-        ("a journal of certbot", |dir| symlink(archive(dir, Kind::Cert, 1), previous(dir)).unwrap()),
-        ("a file like a journal's", |dir| fs::write(previous(dir), "mine").unwrap()),
-        ("an open key", |dir| chmod(archive(dir, Kind::Privkey, 2), 0o644)),
         ("an open folder", |dir| chmod(dir.join("live/a.example.org"), 0o777)),
-        ("a left-over", |dir| {
-            fs::write(dir.join("archive/a.example.org/.privkey3.pem.certkit-tmp"), "half").unwrap();
-        }),
-        ("a commit", |dir| {
-            write_version(dir, &name(), 3, "v3");
-            let journal = format!(
-                r#"{{"schema":1,"version":3,"replaces":2,"new_lineage":false,"consumes_pending":false,"leaf_sha256":"{}"}}"#,
-                data_encoding::HEXLOWER.encode(&chain("v3").leaf.fingerprint_sha256())
-            );
-            fs::create_dir_all(dir.join("certkit/commit")).unwrap();
-            chmod(dir.join("certkit"), 0o700);
-            fs::write(dir.join("certkit/commit/a.example.org.json"), journal).unwrap();
-        }),
         ("absolute links", |dir| {
             for kind in Kind::ALL {
                 fs::remove_file(live(dir, kind)).unwrap();
@@ -55,7 +22,7 @@ fn a_repair_of_a_copy_does_not_touch_the_tree_that_its_confs_name() {
             }
         }),
     ];
-    for (what, damage) in damages {
+    for (what, damage) in damages.iter().chain(DAMAGES) {
         let dir = temp_dir();
         let original = dir.path().join("etc");
         fs::create_dir(&original).unwrap();
@@ -84,10 +51,6 @@ fn a_repair_of_a_copy_does_not_touch_the_tree_that_its_confs_name() {
             assert!(repair_and_forget(&original).is_success(), "{what}");
         }
     }
-}
-
-fn previous(dir: &Path) -> PathBuf {
-    live(dir, Kind::Cert).with_file_name("previous_cert.pem")
 }
 
 #[test]
