@@ -22,9 +22,6 @@ use crate::progress::Progress;
 use crate::timer::Machine;
 use crate::ui::{Ui, shown};
 
-/// Far above any file with a certificate or a key, in bytes.
-pub(crate) const MAX_FILE_BYTES: usize = 8 << 20;
-
 /// What a command works with.
 pub(crate) struct Context<'a> {
     /// What was asked for.

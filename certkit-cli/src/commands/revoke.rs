@@ -7,11 +7,11 @@ use clap::Args as _;
 use certkit_acme::accounts::open_account;
 use certkit_acme::protocol::RevocationReason;
 use certkit_core::state::{Event, RecordedEvent};
-use certkit_core::store::{Lineage, Store, read_file};
+use certkit_core::store::{Lineage, MAX_FILE_BYTES, Store, read_file};
 use certkit_core::{AcmeUrl, Certificate, LineageName, PrivateKey, escape};
 use serde_json::json;
 
-use super::common::{MAX_FILE_BYTES, named_file};
+use super::common::named_file;
 use super::delete::sharing;
 use super::{Command, Context, Operands, account};
 use crate::exit::{CommandError, Exit};

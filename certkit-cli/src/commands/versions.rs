@@ -2,11 +2,10 @@
 
 use clap::Args as _;
 
-use certkit_core::store::{Kind, Lineage, read_file};
+use certkit_core::store::{Kind, Lineage, MAX_FILE_BYTES, read_file};
 use certkit_core::{Certificate, Version, escape};
 use serde_json::{Value, json};
 
-use super::common::MAX_FILE_BYTES;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
 use crate::render::{date, hex, json_time, table};

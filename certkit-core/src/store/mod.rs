@@ -60,7 +60,7 @@ pub use pending::{Pending, PendingOrder};
 mod permissions;
 
 mod read;
-pub use read::read_file;
+pub use read::{MAX_FILE_BYTES, read_file};
 
 mod records;
 

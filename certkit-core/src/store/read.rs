@@ -9,9 +9,9 @@ use rustix::io::{Errno, retry_on_intr};
 
 use super::StoreError;
 
-/// Far above any file of a lineage (a certificate with 10,000 names is below 1 MiB), far below what would hurt: a link to
-/// something huge is an error, not a full memory.
-const MAX_BYTES: usize = 8 << 20;
+/// In bytes: far above any file with certificates or a key (a certificate with 10,000 names is below 1 MiB), far below what
+/// would hurt: a link to something huge is an error, not a full memory.
+pub const MAX_FILE_BYTES: usize = 8 << 20;
 
 /// Reads a file that others may have put there: a regular one (links to one are followed) of at most `max` bytes. A pipe, a
 /// socket, a device or a larger file is an error, and nothing is waited for.
@@ -28,7 +28,7 @@ pub fn read_file(path: &Path, max: usize) -> Result<Vec<u8>, StoreError> {
 
 /// Reads a regular file (links to one are followed).
 pub(crate) fn regular_file(path: &Path) -> Result<Vec<u8>, StoreError> {
-    bounded(path, MAX_BYTES)
+    bounded(path, MAX_FILE_BYTES)
 }
 
 /// Reads a regular file of at most `max` bytes.

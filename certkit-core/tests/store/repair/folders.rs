@@ -217,14 +217,20 @@ fn what_failed_after_its_first_step_is_not_told_as_repaired() {
     assert!(!report.failed.is_empty() && others.count() == 0, "{report:#?}");
 }
 
+/// What a tool that follows links leaves in the place of one.
+fn copy_in_place(dir: &Path, kind: Kind, mode: u32) -> PathBuf {
+    let file = live(dir, kind);
+    let content = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, content).unwrap();
+    chmod(&file, mode);
+    file
+}
+
 #[test]
 fn a_key_that_was_copied_into_live_for_everybody_is_told() {
     let dir = laid(&["v1"]);
-    let key = live(dir.path(), Kind::Privkey);
-    let content = fs::read(&key).unwrap();
-    fs::remove_file(&key).unwrap();
-    fs::write(&key, content).unwrap();
-    chmod(&key, 0o644);
+    copy_in_place(dir.path(), Kind::Privkey, 0o644);
     let told = told(&diagnose(dir.path()));
     assert!(told.contains(&(FindingCode::PrivateKeyReadable, true)), "{told:?}");
     let report = repair(dir.path());
@@ -233,11 +239,7 @@ fn a_key_that_was_copied_into_live_for_everybody_is_told() {
 
     // Whether there is a conf or not.
     let dir = laid(&["v1"]);
-    let key = live(dir.path(), Kind::Privkey);
-    let content = fs::read(&key).unwrap();
-    fs::remove_file(&key).unwrap();
-    fs::write(&key, content).unwrap();
-    chmod(&key, 0o604);
+    let key = copy_in_place(dir.path(), Kind::Privkey, 0o604);
     fs::remove_file(conf(dir.path())).unwrap();
     let report = repair(dir.path());
     assert!(report.repaired.iter().any(|one| one.finding.code == FindingCode::PrivateKeyReadable), "{report:#?}");
@@ -246,10 +248,7 @@ fn a_key_that_was_copied_into_live_for_everybody_is_told() {
     // The mode of a copy says nothing of the key that is made of it.
     let dir = laid(&["v1"]);
     for kind in Kind::ALL {
-        let content = fs::read(live(dir.path(), kind)).unwrap();
-        fs::remove_file(live(dir.path(), kind)).unwrap();
-        fs::write(live(dir.path(), kind), content).unwrap();
-        chmod(live(dir.path(), kind), 0o644);
+        copy_in_place(dir.path(), kind, 0o644);
     }
     fs::remove_dir_all(dir.path().join("archive")).unwrap();
     assert!(repair(dir.path()).is_success());
