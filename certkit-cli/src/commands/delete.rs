@@ -18,7 +18,7 @@ use crate::ui::shown;
 /// Removes the renewal configuration, the links in live/, all versions in archive/ and the settings in
 /// certkit/lineages/ of a certificate. Make sure beforehand that no server uses it any more. Works for broken ones, too.
 /// What lies outside the config dir stays, since another tree may use it, and is told with exit status 1; with --also-in it
-/// is deleted, too.
+/// is deleted, too. Nothing is deleted where the renewal configuration itself lies outside.
 #[derive(clap::Args)]
 struct About {}
 

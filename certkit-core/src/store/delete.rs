@@ -84,6 +84,22 @@ impl LockedStore {
         self.forget_in_use();
         let paths = self.paths();
         let conf_path = paths.conf(name);
+        // Where `renewal` is a link, the copy of a tree has the same confs: without them the original is not renewed.
+        let refused = match paths.whose(&conf_path) {
+            Whose::Own => None,
+            Whose::AnotherTree(tree) => {
+                Some(format!("it belongs to the tree in {}: use that as --config-dir", tree.display()))
+            }
+            Whose::Outside(folder) => Some(format!(
+                "it lies outside the config dir, where another tree may use it; if none does, add --also-in {}",
+                folder.display()
+            )),
+        };
+        if let Some(why) = refused
+            && files::exists(&conf_path)?
+        {
+            return Err(StoreError::new("remove", conf_path, io::Error::other(why)));
+        }
         // Of one whose removal was interrupted, what the note says of its folders.
         let said = if files::exists(&conf_path)? { conf_path.clone() } else { paths.deletion(name) };
         let conf = match files::read_if_there(&said) {

@@ -349,6 +349,25 @@ fn what_lies_outside_goes_where_its_owner_says_that_it_is_this_trees_alone() {
 }
 
 #[test]
+fn where_the_confs_lie_outside_nothing_is_deleted_before_their_owner_says_whose_they_are() {
+    let dir = temp_dir();
+    let (tree, there) = with_part_on_disk(dir.path(), "renewal");
+    let before = snapshot(&there);
+    let locked = lock(&tree);
+    let error = locked.delete(&name()).unwrap_err().to_string();
+    assert!(error.ends_with(&format!("add --also-in {}", there.display())), "{error}");
+    drop(locked);
+    assert_eq!(snapshot(&there), before);
+    assert!(
+        tree.join("archive/a.example.org/privkey2.pem").exists() && tree.join("live/a.example.org/cert.pem").exists()
+    );
+    let paths = StorePaths::new(tree.clone(), tree.join("work"), tree.join("logs")).with_own_folder(there.clone());
+    let deleted = Store::open(paths).unwrap().lock().unwrap().delete(&name()).unwrap();
+    assert!(deleted.is_complete() && !there.join("a.example.org.conf").exists());
+    assert!(!tree.join("archive/a.example.org").exists());
+}
+
+#[test]
 fn what_is_another_trees_stays_and_is_nobodys_loss() {
     let dir = temp_dir();
     let (original, copy) = (dir.path().join("original"), dir.path().join("copy"));
