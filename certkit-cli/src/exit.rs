@@ -8,7 +8,7 @@ use certkit_acme::renewal::RunError;
 use certkit_acme::transport::TransportError;
 use certkit_core::settings::SettingsError;
 use certkit_core::store::{
-    BrokenLineage, CommitError, EditConfError, LockError, SetEmailError, StoreError, immutable_cure,
+    BrokenLineage, CommitError, DeleteError, EditConfError, LockError, SetEmailError, StoreError, immutable_cure,
 };
 use certkit_core::{CheckLevel, Failure, FailureClass, escape};
 
@@ -56,6 +56,21 @@ pub(crate) struct CommandError {
     pub(crate) cure: Option<String>,
     /// The exit status.
     pub(crate) exit: Exit,
+}
+
+impl From<DeleteError> for CommandError {
+    fn from(error: DeleteError) -> Self {
+        match error {
+            DeleteError::Store(error) => error.into(),
+            other => {
+                let told = Self::failed(format!("nothing was deleted: {other}"));
+                match other.cure() {
+                    Some(cure) => told.with_cure(cure),
+                    None => told,
+                }
+            }
+        }
+    }
 }
 
 impl CommandError {

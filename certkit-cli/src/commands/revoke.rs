@@ -195,8 +195,16 @@ fn after(
         ));
         return Ok((false, Exit::Well));
     }
-    let deleted = locked.delete(name)?;
-    Ok((true, super::delete::tell(context, name, &deleted, false)))
+    match locked.delete(name) {
+        Ok(deleted) => Ok((deleted.is_complete(), super::delete::tell(context, name, &deleted, false))),
+        // It is revoked all the same.
+        Err(error) => {
+            let error = CommandError::from(error);
+            let cure = error.cure.as_ref().map(|cure| format!("; {cure}")).unwrap_or_default();
+            context.ui.failure(&format!("error: {}{cure}\n", error.what));
+            Ok((false, error.exit))
+        }
+    }
 }
 
 /// certbot's default where nobody is asked: delete, so that no server keeps using it unnoticed.

@@ -5,14 +5,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::deleted::{Deleted, Held, Kept, keep};
+use super::deleted::{DeleteError, Deleted};
+use super::deletion::{Deletion, versions_in};
 use super::files;
 use super::first_version::Staging;
-use super::in_use::{InUse, real};
-use super::links::{Link, LiveLinks, read_link};
+use super::in_use::real;
+use super::links::{Link, read_link};
 use super::switch::is_journal;
 use super::whose::Whose;
-use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
+use super::{LockedStore, Store, StoreError, StorePaths};
 use crate::LineageName;
 
 impl StorePaths {
@@ -28,7 +29,7 @@ impl StorePaths {
 }
 
 /// A lineage, and what came of the rest of its removal.
-type FinishedDeletion = (LineageName, Result<Deleted, StoreError>);
+type FinishedDeletion = (LineageName, Result<Deleted, DeleteError>);
 
 impl Store {
     /// The lineages that a removal was begun of, each with whether there is a conf: that was put back, or somebody has obtained
@@ -55,10 +56,12 @@ impl LockedStore {
     ///
     /// The conf goes first: what an interruption leaves is then an orphan that [`super::Store::audit`] reports, and not a
     /// lineage that fails at every renewal. The links go last, because they lead to the versions that are left. The next
-    /// [`LockedStore::recover`] removes the rest. Where the conf cannot be removed, nothing is, then or later.
-    pub fn delete(&self, name: &LineageName) -> Result<Deleted, StoreError> {
+    /// [`LockedStore::recover`] removes the rest, where nothing of it lies outside. Where the conf cannot be removed, or lies itself
+    /// outside as certkit's own folders may, nothing is, then or later.
+    pub fn delete(&self, name: &LineageName) -> Result<Deleted, DeleteError> {
         let _writing = self.writing();
-        self.remove_lineage(name)
+        let planned = self.store().deletion(name)?;
+        self.carry_out_deletion(name, planned)
     }
 
     /// Removes what is left of the lineages whose removal was interrupted, and returns their names with what came of it.
@@ -70,78 +73,44 @@ impl LockedStore {
             let result = match files::exists(&self.paths().conf(&name)) {
                 Ok(true) => match self.forget_deletion(&name) {
                     Ok(()) => continue,
-                    Err(error) => Err(error),
+                    Err(error) => Err(error.into()),
                 },
-                Ok(false) => self.remove_lineage(&name),
-                Err(error) => Err(error),
+                Ok(false) => self.finish_deletion(&name),
+                Err(error) => Err(error.into()),
             };
             finished.push((name, result));
         }
         Ok(finished)
     }
 
-    pub(crate) fn remove_lineage(&self, name: &LineageName) -> Result<Deleted, StoreError> {
+    /// Ends a removal. An error where something of it lies outside: with its note the rest of it would be forgotten.
+    pub(crate) fn finish_deletion(&self, name: &LineageName) -> Result<Deleted, DeleteError> {
+        let planned = self.store().deletion(name)?;
+        if let Some(kept) = planned.kept.iter().find(|kept| kept.tree.is_none()) {
+            return Err(DeleteError::elsewhere(kept.folder.clone(), Whose::Outside(kept.folder.clone()), name));
+        }
+        self.carry_out_deletion(name, planned)
+    }
+
+    fn carry_out_deletion(&self, name: &LineageName, planned: Deletion) -> Result<Deleted, DeleteError> {
         self.forget_in_use();
         let paths = self.paths();
-        let conf_path = paths.conf(name);
-        // Where `renewal` is a link, the copy of a tree has the same confs: without them the original is not renewed.
-        let refused = match paths.whose(&conf_path) {
-            Whose::Own => None,
-            Whose::AnotherTree(tree) => {
-                Some(format!("it belongs to the tree in {}: use that as --config-dir", tree.display()))
-            }
-            Whose::Outside(folder) => Some(format!(
-                "it lies outside the config dir, where another tree may use it; if none does, add --also-in {}",
-                folder.display()
-            )),
-        };
-        if let Some(why) = refused
-            && files::exists(&conf_path)?
-        {
-            return Err(StoreError::new("remove", conf_path, io::Error::other(why)));
-        }
-        // Of one whose removal was interrupted, what the note says of its folders.
-        let said = if files::exists(&conf_path)? { conf_path.clone() } else { paths.deletion(name) };
-        let conf = match files::read_if_there(&said) {
-            Ok(content) => content.and_then(|content| RenewalConf::parse(&content).ok()),
-            // A directory or something else of that name; it is an error below if it cannot be removed.
-            Err(error) if error.source.kind() == io::ErrorKind::InvalidInput => None,
-            Err(error) => return Err(error),
-        };
-        let live = match &conf {
-            Some(conf) => LiveLinks::read(paths, name, conf)?,
-            None => None,
-        };
-        let mut links: Vec<PathBuf> = Kind::ALL.map(|kind| paths.live(name).join(kind.live_file())).to_vec();
-        let mut archives = vec![paths.archive(name)];
-        if let Some(live) = &live {
-            links.extend(Kind::ALL.iter().map(|kind| live.path(*kind).to_owned()));
-            archives.extend(live.conf_archive());
-        }
-        for link in &links {
-            if let Link::To(target) = read_link(link)? {
-                archives.extend(link.parent().and_then(|dir| dir.join(target).parent().map(Path::to_owned)));
-            }
-        }
-        // Resolved and judged before anything is gone that the way may lead through.
-        let in_use = self.store().in_use()?;
-        let mut kept = Vec::new();
-        let links = self.own_links(name, links, &in_use, &mut kept)?;
-        let going = links.keys().map(|dir| real(dir)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-        let archives = self.own_archives(name, archives, &going, &in_use, &mut kept)?;
-
-        for one in &mut kept {
-            let is_meant = |file: &std::ffi::OsString| one.files.iter().any(|meant| meant.file_name() == Some(file));
-            let files = files::list(&one.folder)?.unwrap_or_default();
-            one.holds_nothing_else =
-                files.iter().all(|file| file == "README" || is_meant(file) || is_journal(&one.folder, file));
-        }
+        let Deletion { conf, links, archives, kept } = planned;
         let mut removed = Vec::new();
-        if self.take_conf_away(name, &conf_path)? {
-            removed.push(conf_path);
+        if self.take_conf_away(name, &conf)? {
+            removed.push(conf);
         }
         self.delete_archives(archives, &mut removed)?;
         self.delete_links(links, &mut removed)?;
+        // What led to folders elsewhere leads to nothing now, and keeps the name from being used again.
+        for folder in [paths.live(name), paths.archive(name)] {
+            let is_link = files::lstat(&folder)?.is_some_and(|meta| meta.is_symlink());
+            if is_link && real(&folder)?.is_none() && paths.whose(&folder) == Whose::Own && files::remove_file(&folder)?
+            {
+                files::sync_parent(&folder)?;
+                removed.push(folder);
+            }
+        }
         self.delete_memory(name, &mut removed)?;
         // As its conf goes: a certificate that is obtained under the name later starts anew.
         let settings = paths.lineage_settings_file(name);
@@ -185,65 +154,6 @@ impl LockedStore {
     fn forget_deletion(&self, name: &LineageName) -> Result<(), StoreError> {
         let note = self.paths().deletion(name);
         if files::remove_file(&note)? { files::sync_parent(&note) } else { Ok(()) }
-    }
-
-    /// The links that are the lineage's alone, by directory; a directory of which nothing may go is not among them.
-    fn own_links(
-        &self,
-        name: &LineageName,
-        links: Vec<PathBuf>,
-        in_use: &InUse,
-        kept: &mut Vec<Kept>,
-    ) -> Result<BTreeMap<PathBuf, BTreeSet<PathBuf>>, StoreError> {
-        let mut own: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
-        for link in links {
-            let Some(dir) = link.parent() else { continue };
-            let Some(real) = real(dir)? else { continue };
-            if self.has_conf(dir, name)? || self.is_used(dir, name, in_use)? {
-                continue;
-            }
-            match self.paths().whose(&link) {
-                Whose::Own if self.may_go(&real)? => {
-                    own.entry(dir.to_owned()).or_default().insert(link);
-                }
-                Whose::Own => {}
-                other if files::lstat(&link)?.is_some_and(|meta| !meta.is_dir()) => {
-                    keep(kept, Kept::new(real, vec![link], other, Held::Links));
-                }
-                _ => {}
-            }
-        }
-        Ok(own)
-    }
-
-    /// The directories of versions that are the lineage's alone.
-    fn own_archives(
-        &self,
-        name: &LineageName,
-        archives: Vec<PathBuf>,
-        going: &BTreeSet<PathBuf>,
-        in_use: &InUse,
-        kept: &mut Vec<Kept>,
-    ) -> Result<BTreeSet<PathBuf>, StoreError> {
-        let mut own = BTreeSet::new();
-        for written in archives {
-            let Some(dir) = real(&written)? else { continue };
-            let is_dir = files::lstat(&dir)?.is_some_and(|meta| meta.is_dir());
-            if !is_dir || self.has_conf(&dir, name)? || !in_use.users_of(&dir, name, going).is_empty() {
-                continue;
-            }
-            match self.paths().whose(&written.join(Kind::Cert.live_file())) {
-                Whose::Own if self.may_go(&dir)? => {
-                    own.insert(dir);
-                }
-                Whose::Own => {}
-                other => {
-                    let versions = versions_in(&dir)?;
-                    keep(kept, Kept::new(dir, versions, other, Held::Versions));
-                }
-            }
-        }
-        Ok(own)
     }
 
     fn delete_links(
@@ -317,38 +227,6 @@ impl LockedStore {
         }
         Staging::new(paths, name).discard().map(|_| ())
     }
-
-    /// Whether a directory of the tree's own, links in its path resolved, is none that holds anything else.
-    fn may_go(&self, dir: &Path) -> Result<bool, StoreError> {
-        let Some(config) = real(&self.paths().config_dir)? else { return Ok(false) };
-        // At least `live/NAME`: never the config dir, `live` or `archive` themselves, nor certkit's own or the accounts.
-        let Ok(inside) = dir.strip_prefix(&config) else { return Ok(true) };
-        let first = inside.components().next().map(|part| part.as_os_str().to_owned());
-        Ok(inside.components().count() >= 2
-            && !["accounts", "renewal", "renewal-hooks", "certkit"].iter().any(|own| first == Some((*own).into())))
-    }
-
-    fn is_used(&self, dir: &Path, name: &LineageName, in_use: &InUse) -> Result<bool, StoreError> {
-        Ok(real(dir)?.is_some_and(|dir| !in_use.users_of(&dir, name, &BTreeSet::from([dir.clone()])).is_empty()))
-    }
-
-    /// Whether there is a conf of this directory's name: then it is that lineage's.
-    fn has_conf(&self, dir: &Path, except: &LineageName) -> Result<bool, StoreError> {
-        let name = dir.file_name().and_then(|name| name.to_str()).and_then(|name| LineageName::new(name).ok());
-        match name.filter(|name| name != except) {
-            Some(name) => files::exists(&self.paths().conf(&name)),
-            None => Ok(false),
-        }
-    }
-}
-
-/// The versions' files in a directory.
-fn versions_in(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let is_of_version = |file: &std::ffi::OsString| {
-        file.to_str().is_some_and(|file| Kind::ALL.iter().any(|kind| kind.version_of(file).is_some()))
-    };
-    let files = files::list(dir)?.unwrap_or_default();
-    Ok(files.into_iter().filter(is_of_version).map(|file| dir.join(file)).collect())
 }
 
 /// Removes a directory when it is empty; one that is not, or is in use as a mount point, stays.

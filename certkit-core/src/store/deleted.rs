@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::StoreError;
 use super::whose::Whose;
 use crate::words::shell_word;
-use crate::{Finding, FindingCode, Severity};
+use crate::{Finding, FindingCode, LineageName, Severity, escape};
 
 /// What became of a lineage that was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,61 @@ pub struct Kept {
     pub(super) held: Held,
     /// Nothing else is in the folder, but for what certbot puts there.
     pub(super) holds_nothing_else: bool,
+    /// What in this tree leads to the folder.
+    pub(super) links: Vec<PathBuf>,
+}
+
+/// A lineage could not be removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeleteError {
+    /// The store failed; what was removed until then is gone.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nothing was removed: this needs the owner.
+    #[error("{path} {why}")]
+    Elsewhere {
+        /// What is not this tree's, or not for certain; escaped.
+        path: String,
+        /// Whose it is.
+        why: &'static str,
+        /// What to do.
+        cure: String,
+    },
+}
+
+impl DeleteError {
+    pub(super) fn elsewhere(path: PathBuf, whose: Whose, name: &LineageName) -> Self {
+        let word = |path: &Path| shell_word(&escape(&path.to_string_lossy()));
+        let (why, flag) = match &whose {
+            Whose::AnotherTree(tree) => ("belongs to another tree", format!("--config-dir {}", word(tree))),
+            Whose::Outside(folder) => {
+                ("lies outside the config dir, where another tree may use it", format!("--also-in {}", word(folder)))
+            }
+            Whose::Own => ("cannot be removed", String::new()),
+        };
+        let condition = if matches!(whose, Whose::Outside(_)) { "if none does: " } else { "there: " };
+        let cure = format!("{condition}certkit delete --cert-name {} {flag}", shell_word(name.as_str()));
+        Self::Elsewhere { path: escape(&path.to_string_lossy()).into_owned(), why, cure }
+    }
+
+    /// What to do, where something is known that helps.
+    pub fn cure(&self) -> Option<&str> {
+        match self {
+            Self::Store(_) => None,
+            Self::Elsewhere { cure, .. } => Some(cure),
+        }
+    }
+
+    /// As whoever repairs tells it.
+    pub(crate) fn into_store_error(self) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Elsewhere { path, why, cure } => {
+                StoreError::new("remove", path, std::io::Error::other(format!("it {why}; {cure}")))
+            }
+        }
+    }
 }
 
 /// What is kept.
@@ -53,7 +109,7 @@ impl Deleted {
 impl Kept {
     pub(super) fn new(folder: PathBuf, files: Vec<PathBuf>, whose: Whose, held: Held) -> Self {
         let tree = if let Whose::AnotherTree(tree) = whose { Some(tree) } else { None };
-        Self { folder, files, tree, held, holds_nothing_else: false }
+        Self { folder, files, tree, held, holds_nothing_else: false, links: Vec::new() }
     }
 
     fn finding(&self) -> Finding {
@@ -73,10 +129,11 @@ impl Kept {
             }
             None => {
                 let evidence = "it stays: it lies outside the config dir, where another tree may use it";
+                let words = |paths: &[PathBuf]| paths.iter().map(|path| format!(" {}", word(path))).collect::<String>();
                 let command = if self.holds_nothing_else {
-                    format!("rm -r -- {}", word(&self.folder))
+                    format!("rm -r -- {}{}", word(&self.folder), words(&self.links))
                 } else {
-                    format!("rm -- {}", self.files.iter().map(|file| word(file)).collect::<Vec<_>>().join(" "))
+                    format!("rm --{}", words(&self.files))
                 };
                 let cure = format!("if none does: {command}");
                 Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)

@@ -22,7 +22,9 @@ mod committable;
 mod delete;
 
 mod deleted;
-pub use deleted::{Deleted, Kept};
+pub use deleted::{DeleteError, Deleted, Kept};
+
+mod deletion;
 
 mod files;
 

@@ -5,6 +5,7 @@
 //! its owner's back. What lies in the config dir is the tree's own. Of a place outside nobody can tell whether a second tree
 //! leads there too, so the owner says it ([`StorePaths::with_own_folder`]).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -44,15 +45,18 @@ impl StorePaths {
         let mut is_own = real.starts_with(&own);
         // By its name first: `live` of another tree may be a link to a disk, where nothing says whose it is.
         for path in [&path, &real.join("of")] {
-            if let Some(tree) = path.ancestors().skip(1).find(|dir| is_tree(dir)) {
-                // The config dir may have several names, and be mounted twice.
-                if !is_same(tree, &own) {
-                    return Whose::AnotherTree(fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned()));
-                }
-                is_own |= real.starts_with(fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned()));
+            // The config dir may have several names, be mounted twice, and have lost its `live`.
+            let Some(tree) = path.ancestors().skip(1).find(|dir| is_same(dir, &own) || is_tree(dir)) else { continue };
+            let real_tree = fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned());
+            if !is_same(tree, &own) {
+                return Whose::AnotherTree(real_tree);
             }
+            is_own |= real.starts_with(real_tree);
         }
-        let said = |folder: &PathBuf| fs::canonicalize(folder).is_ok_and(|folder| real.starts_with(folder));
+        let entry = path.file_name().map(|name| real.join(name));
+        let said = |folder: &PathBuf| {
+            fs::canonicalize(folder).is_ok_and(|folder| real.starts_with(&folder) || entry.as_ref() == Some(&folder))
+        };
         if is_own || self.also_own.iter().any(said) {
             return Whose::Own;
         }
@@ -76,8 +80,10 @@ impl StorePaths {
     /// The other tree that the live links or versions of a lineage lie in.
     pub(crate) fn another_tree_of(&self, lineage: &Lineage) -> Option<PathBuf> {
         let all = Kind::ALL.iter().flat_map(|kind| [lineage.live_path(*kind), lineage.target(*kind)]);
-        // Where they are as certbot lays them, nothing is looked up.
-        all.filter(|path| !self.is_usual(path)).find_map(|path| self.another_tree(path))
+        let mut looked_up = BTreeSet::new();
+        // Where they are as certbot lays them, nothing is looked up; otherwise each folder once.
+        all.filter(|path| !self.is_usual(path) && looked_up.insert(path.parent()))
+            .find_map(|path| self.another_tree(path))
     }
 
     /// The other tree that a path lies in.
@@ -185,6 +191,19 @@ mod tests {
         assert_eq!(own.whose(&at("disk/other.pem")), outside("disk"));
         assert_eq!(own.whose(&at("other/archive/a/cert1.pem")), other(), "nobody can say that");
         assert_eq!(own.whose(&at("absent/a/cert1.pem")), outside("absent/a"));
+    }
+
+    #[test]
+    fn a_tree_that_lies_in_another_one_and_lost_its_live_folder_is_itself() {
+        let temp = tempfile::tempdir().unwrap();
+        tree(temp.path());
+        let inner = temp.path().join("inner");
+        let own = tree(&inner);
+        fs::remove_dir_all(inner.join("live")).unwrap();
+        assert_eq!(own.whose(&inner.join("live/a/cert.pem")), Whose::Own);
+        assert_eq!(own.whose(&inner.join("renewal/a.conf")), Whose::Own);
+        let outer = Whose::AnotherTree(temp.path().canonicalize().unwrap());
+        assert_eq!(own.whose(&temp.path().join("archive/a/cert1.pem")), outer);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use certkit_core::store::{ConfPlan, Deleted, Store, StorePaths};
+use certkit_core::store::{ConfPlan, DeleteError, Deleted, Store, StorePaths};
 use certkit_core::{FindingCode, LineageName, Severity};
 
 use crate::support::*;
@@ -228,7 +228,7 @@ fn a_removal_that_failed_at_the_conf_removes_nothing_later_either() {
             fs::write(dir.path().join("certkit/deleting/a.example.org"), "").unwrap();
         }
         chattr("+i");
-        let error = store.delete(&name()).unwrap_err();
+        let DeleteError::Store(error) = store.delete(&name()).unwrap_err() else { panic!() };
         chattr("-i");
         assert_eq!((error.operation, &error.path), ("remove", &conf));
         // Its owner edits it elsewhere.
@@ -318,6 +318,10 @@ fn what_lies_outside_stays_and_is_told_with_the_command_that_removes_it() {
         assert!(Command::new("sh").arg("-c").arg(command).status().unwrap().success(), "{command}");
         assert_eq!(files(&there), 0, "{part}: {command}");
         assert!(!there.join(if part.contains('/') { "" } else { "a.example.org" }).exists(), "{part}: {command}");
+        // A link that is left would keep the name from being used again.
+        for folder in ["live/a.example.org", "archive/a.example.org"] {
+            assert!(!tree.join(folder).is_symlink(), "{part}: {command}");
+        }
     }
     // What else is in the folder is not theirs.
     let dir = temp_dir();
@@ -354,8 +358,9 @@ fn where_the_confs_lie_outside_nothing_is_deleted_before_their_owner_says_whose_
     let (tree, there) = with_part_on_disk(dir.path(), "renewal");
     let before = snapshot(&there);
     let locked = lock(&tree);
-    let error = locked.delete(&name()).unwrap_err().to_string();
-    assert!(error.ends_with(&format!("add --also-in {}", there.display())), "{error}");
+    let error = locked.delete(&name()).unwrap_err();
+    let flag = format!("if none does: certkit delete --cert-name a.example.org --also-in {}", there.display());
+    assert_eq!(error.cure(), Some(flag.as_str()));
     drop(locked);
     assert_eq!(snapshot(&there), before);
     assert!(
@@ -365,6 +370,68 @@ fn where_the_confs_lie_outside_nothing_is_deleted_before_their_owner_says_whose_
     let deleted = Store::open(paths).unwrap().lock().unwrap().delete(&name()).unwrap();
     assert!(deleted.is_complete() && !there.join("a.example.org.conf").exists());
     assert!(!tree.join("archive/a.example.org").exists());
+}
+
+#[test]
+fn what_certkit_remembers_elsewhere_is_not_deleted_by_a_copy() {
+    for part in
+        ["certkit", "certkit/lineages", "certkit/pending", "certkit/state", "certkit/commit", "certkit/deleting"]
+    {
+        for is_interrupted in [false, true] {
+            let dir = temp_dir();
+            let (original, copy) = (dir.path().join("original"), dir.path().join("copy"));
+            for tree in [&original, &copy] {
+                lay_lineage(tree, &name(), &["v1"]);
+                for folder in ["lineages", "pending/a.example.org", "state", "commit", "deleting"] {
+                    fs::create_dir_all(tree.join("certkit").join(folder)).unwrap();
+                }
+                fs::write(tree.join("certkit/lineages/a.example.org.toml"), "# mine\n").unwrap();
+                fs::write(tree.join("certkit/pending/a.example.org/privkey.pem"), "key").unwrap();
+                fs::write(tree.join("certkit/state/a.example.org.json"), "{}").unwrap();
+            }
+            fs::remove_dir_all(copy.join(part)).unwrap();
+            std::os::unix::fs::symlink(original.join(part), copy.join(part)).unwrap();
+            if is_interrupted {
+                fs::rename(copy.join("renewal/a.example.org.conf"), copy.join("certkit/deleting/a.example.org"))
+                    .unwrap();
+            }
+            let before = snapshot(&original);
+            let locked = lock(&copy);
+            assert!(matches!(locked.delete(&name()), Err(DeleteError::Elsewhere { .. })), "{part}");
+            locked.repair(None, &TestMath::default(), now()).unwrap();
+            let changed: Vec<_> =
+                snapshot(&original).into_iter().filter(|one| !before.contains(one)).map(|one| one.0).collect();
+            assert!(snapshot(&original) == before, "{part} {is_interrupted}: {changed:?}");
+            assert!(copy.join("archive/a.example.org/privkey1.pem").exists(), "{part}");
+        }
+    }
+}
+
+#[test]
+fn a_removal_is_not_ended_while_something_of_it_lies_outside() {
+    let dir = temp_dir();
+    let (tree, there) = with_part_on_disk(dir.path(), "archive/a.example.org");
+    // The conf named the folder, and only its note knows of it.
+    let text = fs::read_to_string(tree.join("renewal/a.example.org.conf")).unwrap();
+    let text = text.replace(tree.join("archive/a.example.org").to_str().unwrap(), there.to_str().unwrap());
+    fs::create_dir_all(tree.join("certkit/deleting")).unwrap();
+    let note = tree.join("certkit/deleting/a.example.org");
+    fs::write(&note, text).unwrap();
+    fs::remove_file(tree.join("renewal/a.example.org.conf")).unwrap();
+    fs::remove_file(tree.join("archive/a.example.org")).unwrap();
+    let recovered = lock(&tree).recover(&TestMath::default(), now()).unwrap();
+    let [one] = recovered.as_slice() else { panic!("{recovered:#?}") };
+    let flag = format!("--also-in {}", there.display());
+    assert_eq!(one.finding.code, FindingCode::InterruptedDeletion);
+    assert!(one.finding.cure().ends_with(&flag), "{one:#?}");
+    let report = lock(&tree).repair(None, &TestMath::default(), now()).unwrap();
+    let left = report.left.iter().find(|one| one.finding.code == FindingCode::InterruptedDeletion).unwrap();
+    assert!(left.repair.is_none() && left.finding.cure().ends_with(&flag), "{left:#?}");
+    assert!(note.exists() && there.join("privkey2.pem").exists());
+    let paths = StorePaths::new(tree.clone(), tree.join("work"), tree.join("logs")).with_own_folder(there.clone());
+    let locked = Store::open(paths).unwrap().lock().unwrap();
+    let report = locked.repair(None, &TestMath::default(), now()).unwrap();
+    assert!(report.failed.is_empty() && !note.exists() && !there.exists(), "{report:#?}");
 }
 
 #[test]

@@ -435,6 +435,13 @@ fn deleting_a_lineage_whose_order_lies_behind_a_link_removes_nothing_there() {
     fs::write(elsewhere.path().join("a.example.org/file"), "precious").unwrap();
     fs::create_dir_all(dir.path().join("certkit")).unwrap();
     symlink(elsewhere.path(), dir.path().join("certkit/pending")).unwrap();
+    let refused = lock(dir.path()).delete(&name()).unwrap_err();
+    assert!(refused.cure().is_some_and(|cure| cure.contains("--also-in")), "{refused}");
+    assert_eq!(listing(elsewhere.path()).len(), 2);
+    // Its own link in the place of its folder goes, and what it leads to stays.
+    fs::remove_file(dir.path().join("certkit/pending")).unwrap();
+    fs::create_dir(dir.path().join("certkit/pending")).unwrap();
+    symlink(elsewhere.path(), dir.path().join("certkit/pending/a.example.org")).unwrap();
     lock(dir.path()).delete(&name()).unwrap();
     assert_eq!(listing(elsewhere.path()).len(), 2);
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::{LockedStore, StoreError};
+use super::{DeleteError, LockedStore, StoreError};
 use crate::{Finding, FindingCode, KeyMath, LineageName, Version};
 
 mod interrupted_commit;
@@ -53,18 +53,13 @@ impl LockedStore {
         }
         for (name, result) in self.finish_deletions()? {
             found.push(match result {
-                Ok(deleted) if deleted.is_complete() => {
-                    Recovered::new(FindingCode::PutRight, &name, "what it had to delete is deleted", None)
+                Ok(_) => Recovered::new(FindingCode::PutRight, &name, "what it had to delete is deleted", None),
+                Err(DeleteError::Store(error)) => Recovered::failed(&name, &error),
+                Err(error) => {
+                    let finding = Finding::new(FindingCode::InterruptedDeletion, name.as_str(), error.to_string());
+                    let finding = finding.with_cure(error.cure().unwrap_or_default());
+                    Recovered { finding, name: Some(name), made_live: None }
                 }
-                Ok(deleted) => {
-                    let kept: Vec<_> = deleted.kept.iter().map(|kept| kept.folder.to_string_lossy()).collect();
-                    let evidence = format!(
-                        "what it had to delete is deleted, but for {}, outside the config dir",
-                        kept.join(", ")
-                    );
-                    Recovered::new(FindingCode::PutRight, &name, evidence, None)
-                }
-                Err(error) => Recovered::failed(&name, &error),
             });
         }
         self.remove_leftovers(&unfinished, &mut found)?;

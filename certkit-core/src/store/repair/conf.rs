@@ -42,6 +42,9 @@ impl Planner<'_> {
         }
         let mut plan = self.lineage(name, &bare)?;
         plan.wrong = wrong;
+        if let Some(why) = plan.live_is_dead.as_deref().filter(|_| plan.steps.is_empty()) {
+            plan.stuck = Some(nothing_fits(why));
+        }
         if plan.stuck.is_none() {
             let leaf = plan.steps.iter().find_map(|step| match step {
                 Step::Links { decision: Decision::GoForward { leaf, .. }, .. } => Some(leaf.as_ref().clone()),

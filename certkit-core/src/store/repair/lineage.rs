@@ -37,6 +37,8 @@ pub(super) struct LineagePlan {
     pub(super) more: Vec<(Finding, Option<Step>)>,
     /// Where the links lead, or will.
     pub(super) archive: Option<PathBuf>,
+    /// Why the version in use is of no use, and cannot be mended.
+    pub(super) live_is_dead: Option<String>,
 }
 
 impl LineagePlan {
@@ -259,6 +261,7 @@ impl Planner<'_> {
         found.whole |= found.live.single_archive().is_some() && found.live.version().is_some_and(is_mended);
 
         let decision = self.store.decide(name, &found, self.math, self.now);
+        plan.live_is_dead = live_now.and_then(|live| damaged.get(&live).cloned());
         self.follow(name, found, decision, &changed, &damaged, &copies, &mut plan)?;
         Ok(plan)
     }

@@ -31,7 +31,10 @@ pub(super) fn moved_cure(paths: &StorePaths, from: &Path) -> String {
     let (old, new, confs) = (shown(from), shown(&paths.config_dir), shown(&paths.renewal_dir()));
     let is_plain = |path: &String| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
     let how = if [&old, &new].into_iter().all(is_plain) {
-        format!("sed -i 's|{}/|{new}/|g' {confs}/*.conf", old.replace('.', "\\."))
+        // The five paths alone: a webroot may have a name like it. Typed again it finds nothing.
+        let keys = "archive_dir|cert|privkey|chain|fullchain";
+        let old = old.replace('.', "\\.");
+        format!("sed -E -i --follow-symlinks 's#^({keys}) = {old}/(live|archive)/#\\1 = {new}/\\2/#' {confs}/*.conf")
     } else {
         format!("in each file in {}", shell_word(&confs))
     };
@@ -47,7 +50,8 @@ mod tests {
     #[test]
     fn a_command_is_told_for_paths_that_a_shell_and_sed_take_as_they_are() {
         let cure = moved_cure(&StorePaths::within("/new/le"), Path::new("/old/le.d"));
-        assert!(cure.contains(r"(sed -i 's|/old/le\.d/|/new/le/|g' /new/le/renewal/*.conf)"), "{cure}");
+        let command = r"sed -E -i --follow-symlinks 's#^(archive_dir|cert|privkey|chain|fullchain) = /old/le\.d/(live|archive)/#\1 = /new/le/\2/#' /new/le/renewal/*.conf";
+        assert!(cure.contains(command), "{cure}");
         for old in ["/old/a|b", "/old/it's", "/old/a b", "/old/\u{e9}", "/old/$HOME", "/old/a&b"] {
             let cure = moved_cure(&StorePaths::within("/new/le"), Path::new(old));
             assert!(!cure.contains("sed") && cure.contains("in each file in /new/le/renewal"), "{cure}");

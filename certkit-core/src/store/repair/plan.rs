@@ -14,7 +14,7 @@ use super::{Diagnosis, Repair};
 use crate::store::audit::Audited;
 use crate::store::files;
 use crate::store::whose::Whose;
-use crate::store::{BrokenReason, Kind, RenewalConf, Store, StoreError, StorePaths};
+use crate::store::{BrokenReason, DeleteError, Kind, RenewalConf, Store, StoreError, StorePaths};
 use crate::words::{REFUSED_NAME_CURE, shell_word};
 use crate::{Finding, FindingCode, Hindrance, KeyMath, LineageName};
 
@@ -67,12 +67,23 @@ impl RepairPlan {
                     plan.add(store, finding, name, Some(step));
                 }
                 FindingCode::InterruptedDeletion => {
-                    let folders = |name| [store.paths().live(name), store.paths().archive(name)];
-                    let step = name.map(|name| Step::FinishDeletion {
-                        name: name.clone(),
-                        folders: folders(name).into_iter().filter(|dir| dir.exists()).collect(),
-                    });
-                    plan.add(store, finding.with_cure("certkit fsck --repair"), name, step);
+                    let Some(name) = name else { continue };
+                    let finding = finding.with_cure("certkit fsck --repair");
+                    match store.deletion(name) {
+                        Ok(deletion) => {
+                            let outside = deletion.kept.iter().filter(|kept| kept.tree.is_none());
+                            let of_kept = outside.flat_map(|kept| kept.files.iter().cloned());
+                            let of_tree = deletion.archives.iter().chain(deletion.links.keys()).cloned();
+                            let folders = of_kept.chain(of_tree).collect();
+                            let step = Step::FinishDeletion { name: name.clone(), folders };
+                            plan.add(store, finding, Some(name), Some(step));
+                        }
+                        Err(DeleteError::Store(error)) => plan.unreadable(store, &error, Some(name)),
+                        Err(error) => {
+                            let cure = error.cure().unwrap_or_default().to_owned();
+                            plan.diagnoses.push(Diagnosis::new(finding.with_cure(cure), Some(name)));
+                        }
+                    }
                 }
                 _ => plan.diagnoses.push(Diagnosis::new(finding, name)),
             }
@@ -143,7 +154,12 @@ impl RepairPlan {
     /// is what to do.
     fn push(&mut self, store: &Store, name: Option<&LineageName>, steps: Vec<Step>) -> Result<Repair, String> {
         let repair = in_words(&steps, store.paths());
-        if let Some(cure) = cure_elsewhere(store.paths(), &repair.paths) {
+        // Besides, where a repair saves and notes what it does.
+        let own = store.paths().own_dir();
+        let memory = ["saved", "commit", "commit/of", "of"].map(|place| own.join(place));
+        let switched = name.map(|name| store.paths().switched(name).join(Kind::Cert.live_file()));
+        let all: Vec<_> = repair.paths.iter().cloned().chain(memory).chain(switched).collect();
+        if let Some(cure) = cure_elsewhere(store.paths(), &all) {
             return Err(cure);
         }
         let away =

@@ -12,7 +12,7 @@ use crate::store::files::{self, Attributes};
 use crate::store::links::LiveLinks;
 use crate::store::recover::{Decision, Found, remove_leftover};
 use crate::store::switch::follow_live;
-use crate::store::{Kind, LockedStore, StoreError, StorePaths};
+use crate::store::{DeleteError, Kind, LockedStore, StoreError, StorePaths};
 use crate::{LineageName, Version};
 
 /// One change. Each is whole by itself: what an interruption leaves is found again, and finished, by the next repair.
@@ -123,7 +123,9 @@ impl Step {
                 fs::remove_dir(&path).map_err(|error| StoreError::new("remove", &path, error))?;
                 files::sync_parent(&path)?;
             }
-            Self::FinishDeletion { name, .. } => drop(store.remove_lineage(&name)?),
+            Self::FinishDeletion { name, .. } => {
+                drop(store.finish_deletion(&name).map_err(DeleteError::into_store_error)?)
+            }
             Self::TakeFromOthers { path, rights } => take_from_others(&path, rights)?,
         }
         Ok(None)

@@ -1,6 +1,6 @@
 //! What belongs to no single lineage's links: interrupted runs, leftovers, permissions, accounts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -80,10 +80,11 @@ impl RepairPlan {
     fn permissions(&mut self, store: &Store) -> Result<(), StoreError> {
         let lineages = store.map_lineages(|lineage| permissions::of_lineage(store.paths(), &lineage))?;
         let (problems, _) = permissions::problems(store, lineages);
+        let mut names = NamesInFolders::default();
         for problem in problems {
             let mut finding = problem.finding(store.paths());
             let mut step = problem.to_take().map(|rights| Step::TakeFromOthers { path: problem.path.clone(), rights });
-            if step.is_some() && has_names_elsewhere(&problem.path) {
+            if step.is_some() && names.are_elsewhere_too(&problem.path) {
                 step = None;
                 let path = shell_word(&problem.path.to_string_lossy());
                 let cure = format!(
@@ -163,19 +164,33 @@ fn places(store: &Store, name: &LineageName) -> Result<Vec<PathBuf>, StoreError>
     Ok(of_links.flatten().chain([in_folder(live.written_archive())]).collect())
 }
 
-/// Whether a file has names besides those in its folder: whose they are nobody knows.
-fn has_names_elsewhere(path: &Path) -> bool {
-    let Ok(meta) = path.symlink_metadata() else { return false };
-    if !meta.is_file() || meta.nlink() < 2 {
-        return false;
+/// How many names each file has in its folder, for files with several: read once for each folder.
+#[derive(Default)]
+struct NamesInFolders(BTreeMap<PathBuf, BTreeMap<(u64, u64), u64>>);
+
+impl NamesInFolders {
+    /// Whether a file has names besides those in its folder: whose they are nobody knows.
+    fn are_elsewhere_too(&mut self, path: &Path) -> bool {
+        let Ok(meta) = path.symlink_metadata() else { return false };
+        if !meta.is_file() || meta.nlink() < 2 {
+            return false;
+        }
+        let folder = path.parent().unwrap_or(path);
+        let here = self.0.entry(folder.to_owned()).or_insert_with(|| names_of_files(folder));
+        meta.nlink() > here.get(&(meta.dev(), meta.ino())).copied().unwrap_or_default()
     }
-    let folder = path.parent().unwrap_or(path);
-    let is_same = |name: &std::ffi::OsString| {
-        let other = folder.join(name).symlink_metadata();
-        other.is_ok_and(|other| (other.dev(), other.ino()) == (meta.dev(), meta.ino()))
-    };
-    let here = files::list(folder).ok().flatten().unwrap_or_default().iter().filter(|name| is_same(name)).count();
-    meta.nlink() > here as u64
+}
+
+fn names_of_files(folder: &Path) -> BTreeMap<(u64, u64), u64> {
+    let mut names = BTreeMap::new();
+    for name in files::list(folder).ok().flatten().unwrap_or_default() {
+        if let Ok(meta) = folder.join(name).symlink_metadata()
+            && meta.nlink() > 1
+        {
+            *names.entry((meta.dev(), meta.ino())).or_default() += 1;
+        }
+    }
+    names
 }
 
 fn shown(store: &Store, path: &Path) -> String {

@@ -3,6 +3,18 @@
 use super::*;
 
 #[test]
+fn an_empty_conf_before_nothing_but_damage_is_moved_away_with_it() {
+    let dir = laid(&["v1", "v2"]);
+    fs::write(conf(dir.path()), "").unwrap();
+    for (kind, version) in Kind::ALL.iter().flat_map(|kind| [(*kind, 1), (*kind, 2)]) {
+        fs::write(archive(dir.path(), kind, version), "junk").unwrap();
+    }
+    let report = repair(dir.path());
+    assert!(report.is_success() && !conf(dir.path()).exists(), "{report:#?}");
+    assert!(saved(&report, "archive/a.example.org/privkey2.pem").exists());
+}
+
+#[test]
 fn an_empty_conf_of_a_whole_version_gets_what_is_certain() {
     for content in [&b""[..], b"\0\0\0\0", b"\n \n"] {
         let dir = laid(&["v1", "v2"]);

@@ -204,6 +204,20 @@ fn a_mode_that_a_copy_by_hard_links_shares_is_its_owners_to_change() {
 }
 
 #[test]
+fn many_names_in_the_same_folder_are_all_its_own() {
+    const MANY: usize = 300;
+    let dir = laid(&["v1"]);
+    let renewal = dir.path().join("renewal");
+    for number in 0..MANY {
+        fs::hard_link(conf(dir.path()), renewal.join(format!("n{number}.txt"))).unwrap();
+    }
+    chmod(conf(dir.path()), 0o666);
+    let report = repair_with(&store(dir.path()));
+    let codes: Vec<_> = report.repaired.iter().map(|one| one.finding.code).collect();
+    assert_eq!(codes, [FindingCode::WritableByOthers], "all its names are in the folder");
+}
+
+#[test]
 fn a_second_name_in_the_same_folder_shares_the_mode_and_harms_nobody() {
     let dir = laid(&["v1"]);
     let key = archive(dir.path(), Kind::Privkey, 1);

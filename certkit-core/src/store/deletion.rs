@@ -1,0 +1,183 @@
+//! What a removal of a lineage is about: found out and judged before anything is gone that the way may lead through.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::deleted::{DeleteError, Held, Kept, keep};
+use super::in_use::{InUse, real};
+use super::links::{Link, LiveLinks, read_link};
+use super::switch::is_journal;
+use super::whose::Whose;
+use super::{Kind, RenewalConf, Store, StoreError, files};
+use crate::LineageName;
+
+/// What goes with a lineage, and what stays.
+pub(crate) struct Deletion {
+    pub(crate) conf: PathBuf,
+    /// By their directories.
+    pub(crate) links: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    /// Directories of versions, without links in their paths.
+    pub(crate) archives: BTreeSet<PathBuf>,
+    /// What is not, or perhaps not, this tree's own.
+    pub(crate) kept: Vec<Kept>,
+}
+
+impl Store {
+    /// Looks at everything that belongs to a lineage. Where its conf or what certkit remembers of it lies in another tree or
+    /// outside, that is an error: the other tree would lose it.
+    pub(crate) fn deletion(&self, name: &LineageName) -> Result<Deletion, DeleteError> {
+        let paths = &self.paths;
+        let conf_path = paths.conf(name);
+        let memory = [
+            paths.state_file(name),
+            paths.journal(name),
+            paths.lineage_settings_file(name),
+            paths.pending(name),
+            paths.switched(name),
+        ];
+        let note = paths.deletion(name);
+        for path in memory.into_iter().chain([conf_path.clone(), note.clone()]) {
+            let whose = paths.whose(&path);
+            // The note will be written, the others removed.
+            if whose != Whose::Own
+                && (files::exists(&path)? || (path == note && note.parent().is_some_and(Path::exists)))
+            {
+                return Err(DeleteError::elsewhere(path, whose, name));
+            }
+        }
+        // Of one whose removal was interrupted, what the note says of its folders.
+        let said = if files::exists(&conf_path)? { conf_path.clone() } else { paths.deletion(name) };
+        let conf = match files::read_if_there(&said) {
+            Ok(content) => content.and_then(|content| RenewalConf::parse(&content).ok()),
+            // A directory or something else of that name; it is an error later if it cannot be removed.
+            Err(error) if error.source.kind() == io::ErrorKind::InvalidInput => None,
+            Err(error) => return Err(error.into()),
+        };
+        let live = match &conf {
+            Some(conf) => LiveLinks::read(paths, name, conf)?,
+            None => None,
+        };
+        let mut links: Vec<PathBuf> = Kind::ALL.map(|kind| paths.live(name).join(kind.live_file())).to_vec();
+        let mut archives = vec![paths.archive(name)];
+        if let Some(live) = &live {
+            links.extend(Kind::ALL.iter().map(|kind| live.path(*kind).to_owned()));
+            archives.extend(live.conf_archive());
+        }
+        for link in &links {
+            if let Link::To(target) = read_link(link)? {
+                archives.extend(link.parent().and_then(|dir| dir.join(target).parent().map(Path::to_owned)));
+            }
+        }
+        let in_use = self.in_use()?;
+        let mut kept = Vec::new();
+        let links = self.own_links(name, links, &in_use, &mut kept)?;
+        let going = links.keys().map(|dir| real(dir)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+        let archives = self.own_archives(name, archives, &going, &in_use, &mut kept)?;
+        for one in &mut kept {
+            let is_meant = |file: &OsString| one.files.iter().any(|meant| meant.file_name() == Some(file));
+            let is_certbots = |file: &OsString| {
+                (file == "README" && one.folder.join(file).is_file()) || is_journal(&one.folder, file)
+            };
+            let files = files::list(&one.folder)?.unwrap_or_default();
+            one.holds_nothing_else = files.iter().all(|file| is_meant(file) || is_certbots(file));
+            // A link of the tree's own that would lead to nothing then.
+            let own = [paths.live(name), paths.archive(name)].into_iter().filter(|dir| dir.is_symlink());
+            let own = own.filter(|dir| real(dir).ok().flatten().as_ref() == Some(&one.folder));
+            one.links = own.filter(|dir| paths.whose(dir) == Whose::Own).collect();
+        }
+        Ok(Deletion { conf: conf_path, links, archives, kept })
+    }
+
+    /// The links that are the lineage's alone, by directory; a directory of which nothing may go is not among them.
+    fn own_links(
+        &self,
+        name: &LineageName,
+        links: Vec<PathBuf>,
+        in_use: &InUse,
+        kept: &mut Vec<Kept>,
+    ) -> Result<BTreeMap<PathBuf, BTreeSet<PathBuf>>, StoreError> {
+        let mut own: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
+        for link in links {
+            let Some(dir) = link.parent() else { continue };
+            let Some(real) = real(dir)? else { continue };
+            if self.has_conf(dir, name)? || self.is_used(dir, name, in_use)? {
+                continue;
+            }
+            match self.paths.whose(&link) {
+                Whose::Own if self.may_go(&real)? => {
+                    own.entry(dir.to_owned()).or_default().insert(link);
+                }
+                Whose::Own => {}
+                other if files::lstat(&link)?.is_some_and(|meta| !meta.is_dir()) => {
+                    keep(kept, Kept::new(real, vec![link], other, Held::Links));
+                }
+                _ => {}
+            }
+        }
+        Ok(own)
+    }
+
+    /// The directories of versions that are the lineage's alone.
+    fn own_archives(
+        &self,
+        name: &LineageName,
+        archives: Vec<PathBuf>,
+        going: &BTreeSet<PathBuf>,
+        in_use: &InUse,
+        kept: &mut Vec<Kept>,
+    ) -> Result<BTreeSet<PathBuf>, StoreError> {
+        let mut own = BTreeSet::new();
+        for written in archives {
+            let Some(dir) = real(&written)? else { continue };
+            let is_dir = files::lstat(&dir)?.is_some_and(|meta| meta.is_dir());
+            if !is_dir || self.has_conf(&dir, name)? || !in_use.users_of(&dir, name, going).is_empty() {
+                continue;
+            }
+            match self.paths.whose(&written.join(Kind::Cert.live_file())) {
+                Whose::Own if self.may_go(&dir)? => {
+                    own.insert(dir);
+                }
+                Whose::Own => {}
+                other => {
+                    let versions = versions_in(&dir)?;
+                    keep(kept, Kept::new(dir, versions, other, Held::Versions));
+                }
+            }
+        }
+        Ok(own)
+    }
+
+    /// Whether a directory of the tree's own, links in its path resolved, is none that holds anything else.
+    fn may_go(&self, dir: &Path) -> Result<bool, StoreError> {
+        let Some(config) = real(&self.paths.config_dir)? else { return Ok(false) };
+        // At least `live/NAME`: never the config dir, `live` or `archive` themselves, nor certkit's own or the accounts.
+        let Ok(inside) = dir.strip_prefix(&config) else { return Ok(true) };
+        let first = inside.components().next().map(|part| part.as_os_str().to_owned());
+        Ok(inside.components().count() >= 2
+            && !["accounts", "renewal", "renewal-hooks", "certkit"].iter().any(|own| first == Some((*own).into())))
+    }
+
+    fn is_used(&self, dir: &Path, name: &LineageName, in_use: &InUse) -> Result<bool, StoreError> {
+        Ok(real(dir)?.is_some_and(|dir| !in_use.users_of(&dir, name, &BTreeSet::from([dir.clone()])).is_empty()))
+    }
+
+    /// Whether there is a conf of this directory's name: then it is that lineage's.
+    fn has_conf(&self, dir: &Path, except: &LineageName) -> Result<bool, StoreError> {
+        let name = dir.file_name().and_then(|name| name.to_str()).and_then(|name| LineageName::new(name).ok());
+        match name.filter(|name| name != except) {
+            Some(name) => files::exists(&self.paths.conf(&name)),
+            None => Ok(false),
+        }
+    }
+}
+
+/// The versions' files in a directory.
+pub(super) fn versions_in(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let is_of_version = |file: &OsString| {
+        file.to_str().is_some_and(|file| Kind::ALL.iter().any(|kind| kind.version_of(file).is_some()))
+    };
+    let files = files::list(dir)?.unwrap_or_default();
+    Ok(files.into_iter().filter(is_of_version).map(|file| dir.join(file)).collect())
+}
