@@ -129,6 +129,21 @@ fn what_a_deleted_certificate_has_on_another_disk_is_told_and_goes_with_the_flag
 }
 
 #[test]
+fn where_the_confs_lie_elsewhere_the_refusal_is_one_line_and_its_command_can_be_typed() {
+    let place = Place::new();
+    let lineage = place.tree.lineage("e.example.org").write();
+    let disk = place.folder().join("di\u{1b}[31mR\nX $HOME'");
+    fs::rename(place.tree.config_dir().join("renewal"), &disk).unwrap();
+    std::os::unix::fs::symlink(&disk, place.tree.config_dir().join("renewal")).unwrap();
+    let run = place.run(&["delete", "--cert-name", "e.example.org"]).ends_with(1);
+    assert!(run.stderr.contains("nothing was deleted: ") && !run.stderr.contains("\u{1b}["), "{run:?}");
+    assert!(run.stderr.contains(r"X $HOME'\'''") && !run.stderr.contains("disk is not full"), "{run:?}");
+    assert!(lineage.archive.join("privkey1.pem").exists() && disk.join("e.example.org.conf").exists());
+    place.run(&["delete", "--cert-name", "e.example.org", "--also-in", disk.to_str().unwrap()]).ends_with(0);
+    assert!(!lineage.archive.exists() && !disk.join("e.example.org.conf").exists());
+}
+
+#[test]
 fn of_two_that_share_their_files_one_goes_without_them() {
     let place = Place::new();
     let one = place.tree.lineage("e.example.org").write();

@@ -387,7 +387,9 @@ fn what_certkit_remembers_elsewhere_is_not_deleted_by_a_copy() {
                 }
                 fs::write(tree.join("certkit/lineages/a.example.org.toml"), "# mine\n").unwrap();
                 fs::write(tree.join("certkit/pending/a.example.org/privkey.pem"), "key").unwrap();
-                fs::write(tree.join("certkit/state/a.example.org.json"), "{}").unwrap();
+                for folder in ["state", "commit"] {
+                    fs::write(tree.join("certkit").join(folder).join("a.example.org.json"), "{}").unwrap();
+                }
             }
             fs::remove_dir_all(copy.join(part)).unwrap();
             std::os::unix::fs::symlink(original.join(part), copy.join(part)).unwrap();

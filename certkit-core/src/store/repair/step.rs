@@ -124,7 +124,7 @@ impl Step {
                 files::sync_parent(&path)?;
             }
             Self::FinishDeletion { name, .. } => {
-                drop(store.finish_deletion(&name).map_err(DeleteError::into_store_error)?)
+                drop(store.finish_deletion(&name).map_err(DeleteError::into_store_error)?);
             }
             Self::TakeFromOthers { path, rights } => take_from_others(&path, rights)?,
         }
