@@ -349,6 +349,9 @@ fn what_lies_outside_goes_where_its_owner_says_that_it_is_this_trees_alone() {
         let left = walk(dir.path()).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "pem"));
         let left: Vec<_> = left.filter(|path| *path != other).collect();
         assert!(left.is_empty() && other.exists(), "{part}: {left:?}");
+        for folder in ["live/a.example.org", "archive/a.example.org"] {
+            assert!(!tree.join(folder).is_symlink(), "{part}: it would keep the name from being used again");
+        }
     }
 }
 
