@@ -10,7 +10,6 @@ use super::deletion::{Deletion, versions_in};
 use super::files;
 use super::first_version::Staging;
 use super::in_use::real;
-use super::links::{Link, read_link};
 use super::switch::is_journal;
 use super::whose::Whose;
 use super::{LockedStore, Store, StoreError, StorePaths};
@@ -168,11 +167,13 @@ impl LockedStore {
                     removed.push(link);
                 }
             }
-            if read_link(&dir)? != Link::Other {
-                continue;
-            }
+            // Where it is a link, what that leads to.
+            let Some(dir) = real(&dir)? else { continue };
             for name in files::list(&dir)?.unwrap_or_default() {
-                if name == "README" || is_journal(&dir, &name) || files::temp_of(&name).is_some() {
+                if (name == "README" && !dir.join(&name).is_dir())
+                    || is_journal(&dir, &name)
+                    || files::temp_of(&name).is_some()
+                {
                     files::remove_file(&dir.join(name))?;
                 }
             }
