@@ -118,6 +118,22 @@ fn a_revoked_certificate_can_be_kept_and_its_own_key_suffices() {
 }
 
 #[test]
+fn what_cannot_be_deleted_after_revoking_is_told_with_what_was_revoked() {
+    let ca = Pebble::start(PebbleOptions::default());
+    let place = Place::new();
+    obtain(&place, &ca, &["-d", "r.example.org"]).ends_with(0);
+    let (confs, disk) = (place.tree.config_dir().join("renewal"), place.folder().join("disk"));
+    fs::rename(&confs, &disk).unwrap();
+    std::os::unix::fs::symlink(&disk, &confs).unwrap();
+    let run = place.run_at(&ca, &["revoke", "-n", "--json", "--cert-name", "r.example.org"]).ends_with(1);
+    let document = run.json();
+    assert!(document["revoked"].is_string() && document["deleted"] == false, "{document:#}");
+    let command = format!("certkit delete --cert-name r.example.org --also-in {}", disk.display());
+    assert!(run.stderr.contains(&command), "{run:?}");
+    place.run(&["delete", "--cert-name", "r.example.org", "--also-in", disk.to_str().unwrap()]).ends_with(0);
+}
+
+#[test]
 fn names_that_fail_are_all_told_with_their_cures() {
     let ca = Pebble::start(PebbleOptions::default());
     let place = Place::new();
