@@ -40,6 +40,14 @@ impl LockedStore {
         );
         if files::lstat(&paths.conf(name))?.is_some() {
             let (_, live) = self.conf_and_links(name)?;
+            if let Some(kind) = live.misplaced(paths)? {
+                return Err(CommitError::Refused(format!(
+                    "{} in renewal/{name}.conf is {}, which is no live link of that kind: let it name live/{name}/{}",
+                    kind.as_str(),
+                    shown(live.path(kind)),
+                    kind.live_file()
+                )));
+            }
             if !live.mean_the_same_by_name()? {
                 return Err(CommitError::Refused(format!(
                     "{} is reached through a link, so that its links mean something else to certbot than to the system: \

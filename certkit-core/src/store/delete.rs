@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::deleted::{DeleteError, Deleted};
-use super::deletion::{Deletion, versions_in};
+use super::deletion::{Deletion, files_in, versions_in};
 use super::files;
 use super::first_version::Staging;
 use super::in_use::real;
@@ -85,7 +85,7 @@ impl LockedStore {
     /// Ends a removal. An error where something of it lies outside: with its note the rest of it would be forgotten.
     pub(crate) fn finish_deletion(&self, name: &LineageName) -> Result<Deleted, DeleteError> {
         let planned = self.store().deletion(name)?;
-        if let Some(kept) = planned.kept.iter().find(|kept| kept.tree.is_none()) {
+        if let Some(kept) = planned.kept.iter().find(|kept| kept.is_outside()) {
             return Err(DeleteError::elsewhere(kept.folder.clone(), Whose::Outside(kept.folder.clone()), name));
         }
         self.carry_out_deletion(name, planned)
@@ -191,19 +191,22 @@ impl LockedStore {
     fn delete_archives(&self, own: BTreeSet<PathBuf>, removed: &mut Vec<PathBuf>) -> Result<(), StoreError> {
         let top = real(&self.paths().archive_dir())?;
         for dir in own {
-            if dir.parent() == top.as_deref() {
-                fs::remove_dir_all(&dir).map_err(|error| StoreError::new("remove", &dir, error))?;
-            } else {
-                for file in versions_in(&dir)? {
-                    files::remove_file(&file)?;
-                }
-                if !remove_empty(&dir)? {
-                    files::sync_dir(&dir)?;
-                    continue;
-                }
+            // Whatever file lies beside the versions in the lineage's own folder may be a copy of a key. A folder there may
+            // be a copy of the whole tree, or another file system.
+            // The same folder may have two names, where the config dir is mounted twice.
+            if !dir.is_dir() {
+                continue;
             }
-            files::sync_parent(&dir)?;
-            removed.push(dir);
+            let going = if dir.parent() == top.as_deref() { files_in(&dir)? } else { versions_in(&dir)? };
+            for file in going {
+                files::remove_file(&file)?;
+            }
+            if remove_empty(&dir)? {
+                files::sync_parent(&dir)?;
+                removed.push(dir);
+            } else {
+                files::sync_dir(&dir)?;
+            }
         }
         Ok(())
     }

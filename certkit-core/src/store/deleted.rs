@@ -92,6 +92,8 @@ impl DeleteError {
 pub(super) enum Held {
     Links,
     Versions,
+    /// A folder among the versions.
+    Folder,
 }
 
 impl Deleted {
@@ -112,13 +114,23 @@ impl Kept {
         Self { folder, files, tree, held, holds_nothing_else: false, links: Vec::new() }
     }
 
+    /// Whether it lies where another tree may use it, too.
+    pub(crate) fn is_outside(&self) -> bool {
+        self.tree.is_none() && self.held != Held::Folder
+    }
+
     fn finding(&self) -> Finding {
         let code = match self.held {
-            Held::Versions => FindingCode::ArchiveWithoutConf,
+            Held::Versions | Held::Folder => FindingCode::ArchiveWithoutConf,
             Held::Links => FindingCode::LiveWithoutConf,
         };
         let word = |path: &Path| shell_word(&path.to_string_lossy());
         match &self.tree {
+            None if self.held == Held::Folder => {
+                let evidence = "it stays: no certificate has a folder among its versions";
+                let cure = format!("if nobody needs it: rm -r -- {}", word(&self.folder));
+                Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
+            }
             Some(tree) => {
                 let tree = word(tree);
                 let evidence = format!("it stays: it belongs to the tree in {tree}");

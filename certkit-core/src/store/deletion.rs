@@ -41,9 +41,7 @@ impl Store {
         for path in memory.into_iter().chain([conf_path.clone(), note.clone()]) {
             let whose = paths.whose(&path);
             // The note will be written, the others removed.
-            if whose != Whose::Own
-                && (files::exists(&path)? || (path == note && note.parent().is_some_and(Path::exists)))
-            {
+            if whose != Whose::Own && (path == note || files::exists(&path)?) {
                 return Err(DeleteError::elsewhere(path, whose, name));
             }
         }
@@ -137,6 +135,9 @@ impl Store {
             }
             match self.paths.whose(&written.join(Kind::Cert.live_file())) {
                 Whose::Own if self.may_go(&dir)? => {
+                    for folder in folders_in(&dir)? {
+                        keep(kept, Kept::new(folder.clone(), vec![folder], Whose::Own, Held::Folder));
+                    }
                     own.insert(dir);
                 }
                 Whose::Own => {}
@@ -171,6 +172,28 @@ impl Store {
             None => Ok(false),
         }
     }
+}
+
+/// What lies in a directory and is no folder.
+pub(super) fn files_in(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    Ok(entries(dir)?.0)
+}
+
+/// The folders in a directory.
+fn folders_in(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    Ok(entries(dir)?.1)
+}
+
+fn entries(dir: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), StoreError> {
+    let (mut others, mut folders) = (Vec::new(), Vec::new());
+    for path in files::list(dir)?.unwrap_or_default().into_iter().map(|name| dir.join(name)) {
+        match files::lstat(&path)? {
+            Some(meta) if meta.is_dir() => folders.push(path),
+            Some(_) => others.push(path),
+            None => {}
+        }
+    }
+    Ok((others, folders))
 }
 
 /// The versions' files in a directory.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files;
-use super::in_use::real;
+use super::in_use::{real, real_or_place};
 use super::{Kind, RenewalConf, StoreError, StorePaths};
 use crate::{LineageName, Version};
 
@@ -130,6 +130,30 @@ impl LiveLinks {
         self.version().is_some()
             && self.single_archive().is_some()
             && Kind::ALL.iter().all(|kind| self.target(*kind).is_some_and(|target| target.is_file()))
+    }
+
+    /// A kind for which a conf that is not whole does not name a live link: one by another name, which belongs to another
+    /// kind or version, or in a folder that holds something else. A link that was made there would take its place.
+    pub(crate) fn misplaced(&self, paths: &StorePaths) -> Result<Option<Kind>, StoreError> {
+        if self.is_whole() {
+            return Ok(None);
+        }
+        let config = real(&paths.config_dir)?;
+        let archives: Vec<_> = [real(&paths.archive_dir())?, self.conf_archive()].into_iter().flatten().collect();
+        let own = ["accounts", "certkit", "renewal", "renewal-hooks"];
+        let own: Vec<_> = own.iter().filter_map(|folder| Some(config.as_ref()?.join(folder))).collect();
+        let lives = real(&paths.live_dir())?;
+        for kind in Kind::ALL {
+            let path = self.path(kind);
+            let is_named = path.file_name().is_some_and(|name| name == kind.live_file().as_str());
+            let Some(dir) = path.parent().map(real_or_place).transpose()?.flatten() else { return Ok(Some(kind)) };
+            let holds_others = archives.iter().chain(&own).any(|folder| dir.starts_with(folder))
+                || [&config, &lives].into_iter().any(|folder| folder.as_ref() == Some(&dir));
+            if !is_named || holds_others {
+                return Ok(Some(kind));
+            }
+        }
+        Ok(None)
     }
 
     /// The directory that holds all four links.

@@ -42,7 +42,7 @@ impl StorePaths {
         let outside = || Whose::Outside(folder.to_owned());
         let (Ok(own), Ok(path)) = (fs::canonicalize(&self.config_dir), files::absolute(path)) else { return outside() };
         let Some(real) = place(path.parent().unwrap_or(&path), MAX_LINKS) else { return outside() };
-        let mut is_own = real.starts_with(&own);
+        let mut own_as = real.starts_with(&own).then(|| own.clone());
         // By its name first: `live` of another tree may be a link to a disk, where nothing says whose it is.
         for path in [&path, &real.join("of")] {
             // The config dir may have several names, be mounted twice, and have lost its `live`.
@@ -51,16 +51,21 @@ impl StorePaths {
             if !is_same(tree, &own) {
                 return Whose::AnotherTree(real_tree);
             }
-            is_own |= real.starts_with(real_tree);
+            if own_as.is_none() && real.starts_with(&real_tree) {
+                own_as = Some(real_tree);
+            }
         }
         let entry = path.file_name().map(|name| real.join(name));
         let said = |folder: &PathBuf| {
             fs::canonicalize(folder).is_ok_and(|folder| real.starts_with(&folder) || entry.as_ref() == Some(&folder))
         };
-        if is_own || self.also_own.iter().any(said) {
+        if self.also_own.iter().any(said) {
             return Whose::Own;
         }
-        Whose::Outside(self.exit(&path, &real, &own).unwrap_or(real))
+        let Some(own_as) = own_as else { return Whose::Outside(self.exit(&path, &real, &own).unwrap_or(real)) };
+        // What is mounted there may be another tree's folder, as what a link leads to may be.
+        let mounted = real.ancestors().take_while(|dir| **dir != own_as).find(|dir| files::is_mount_point(dir));
+        mounted.map_or(Whose::Own, |dir| Whose::Outside(dir.to_owned()))
     }
 
     /// Where a path leaves the config dir; `real` is its folder without links.
@@ -122,7 +127,7 @@ fn place(path: &Path, links: usize) -> Option<PathBuf> {
 }
 
 /// A `live` that leads to a disk that is not mounted is one, too.
-fn is_tree(dir: &Path) -> bool {
+pub(crate) fn is_tree(dir: &Path) -> bool {
     dir.join("renewal").is_dir()
         && dir.join("live").symlink_metadata().is_ok_and(|meta| meta.is_dir() || meta.is_symlink())
 }

@@ -64,6 +64,10 @@ impl LockedStore {
         if Kind::ALL.iter().any(|kind| *live.link(*kind) == Link::Other) {
             return Ok(None);
         }
+        if let Some(kind) = live.misplaced(self.paths())? {
+            let evidence = format!("the renewal configuration names no live link as its {}", kind.as_str());
+            return Ok(Some(Recovered::new(FindingCode::MixedVersions, name, evidence, None)));
+        }
         let Some(archive) = live.single_archive() else {
             let code = FindingCode::MixedVersions;
             let evidence = "the live links do not point to versions in one directory that exists";

@@ -116,6 +116,13 @@ impl Planner<'_> {
             );
             return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::default() }));
         }
+        if let Some(kind) = live.misplaced(self.store.paths())? {
+            let (word, path) = (kind.as_str(), self.shown(live.path(kind)));
+            let why = format!("{} has {word} = {path}, which is no live link of that kind", self.shown(&conf));
+            let link = self.store.paths().live(name).join(kind.live_file());
+            let cure = format!("let the line in {} name the live link: {}", conf.display(), link.display());
+            return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::stuck(FindingCode::BrokenLineage, why) }));
+        }
         let leaders = self.leaders(name, live)?;
         let led: Vec<_> =
             Kind::ALL.into_iter().zip(&leaders).filter_map(|(kind, by)| Some((kind, by.as_ref()?))).collect();

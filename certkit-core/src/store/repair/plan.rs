@@ -71,7 +71,7 @@ impl RepairPlan {
                     let finding = finding.with_cure("certkit fsck --repair");
                     match store.deletion(name) {
                         Ok(deletion) => {
-                            let outside = deletion.kept.iter().filter(|kept| kept.tree.is_none());
+                            let outside = deletion.kept.iter().filter(|kept| kept.is_outside());
                             let of_kept = outside.flat_map(|kept| kept.files.iter().cloned());
                             let of_tree = deletion.archives.iter().chain(deletion.links.keys()).cloned();
                             let folders = of_kept.chain(of_tree).collect();
@@ -166,9 +166,12 @@ impl RepairPlan {
             steps.iter().filter_map(|step| if let Step::TakeAway { paths, .. } = step { Some(paths) } else { None });
         if let Some(path) = away.flatten().find_map(|path| unsavable(path).ok().flatten()) {
             let shown = shell_word(&path.to_string_lossy());
-            return Err(format!(
-                "remove {shown}, which is neither a file nor a link nor a folder; then certkit fsck --repair"
-            ));
+            let what = if path.is_dir() {
+                format!("move {shown} elsewhere, which is a tree or a file system of its own")
+            } else {
+                format!("remove {shown}, which is neither a file nor a link nor a folder")
+            };
+            return Err(format!("{what}; then certkit fsck --repair"));
         }
         self.jobs.push(Job { name: name.cloned(), steps, repair: repair.clone() });
         Ok(repair)
@@ -354,6 +357,11 @@ impl RepairPlan {
 
 /// certbot orders a certificate, finds the folder in its way and loses the certificate; certkit refuses before it orders.
 fn orphan_cure(paths: &StorePaths, folder: &Path) -> String {
+    let names = files::list(folder).ok().flatten().unwrap_or_default();
+    if names.iter().any(|name| folder.join(name).is_dir()) {
+        let word = shell_word(&folder.to_string_lossy());
+        return format!("if nothing uses it, move it away, or remove it with all the folders in it: rm -r -- {word}");
+    }
     let outside = match paths.whose(&folder.join(Kind::Cert.live_file())) {
         Whose::Outside(folder) => also_in([&folder]),
         _ => also_in(&paths.also_own),

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::store::files::{self, Attributes};
 use crate::store::targets::by_name;
+use crate::store::whose::is_tree;
 use crate::store::{LockedStore, StoreError};
 
 /// So many repairs are told apart within a second.
@@ -119,11 +120,15 @@ impl<'s> Saved<'s> {
     }
 }
 
-/// Something at this path or below it that cannot be saved: a pipe, a socket or a device has no content.
+/// Something at this path or below it that cannot be saved: a pipe, a socket or a device has no content. What is mounted
+/// below, and whole trees, are not what their folder was made for.
 pub(super) fn unsavable(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let Some(meta) = files::lstat(path)? else { return Ok(None) };
     if !meta.is_dir() {
         return Ok((!meta.is_file() && !meta.is_symlink()).then(|| path.to_owned()));
+    }
+    if is_tree(path) || files::is_mount_point(path) {
+        return Ok(Some(path.to_owned()));
     }
     for name in files::list(path)?.unwrap_or_default() {
         if let Some(found) = unsavable(&path.join(name))? {
