@@ -173,10 +173,17 @@ impl Audit<'_> {
     }
 
     fn orphans(&mut self, dir: &Path, code: FindingCode, going: &[LineageName]) {
+        let top = dir.canonicalize().ok();
         for name in self.names_in(dir) {
             let path = dir.join(&name);
             // Hidden folders are work in progress, and `live/README` is a file.
             if name.as_encoded_bytes().starts_with(b".") || !path.is_dir() || self.used.contains(&path) {
+                continue;
+            }
+            // What every ext4 has where it is mounted, and a second name of a folder beside it.
+            if name == "lost+found"
+                || (path.is_symlink() && path.canonicalize().is_ok_and(|to| to.parent() == top.as_deref()))
+            {
                 continue;
             }
             let lineage = name.to_str().and_then(|name| LineageName::new(name).ok());

@@ -12,7 +12,7 @@ use super::first_version::Staging;
 use super::in_use::real;
 use super::switch::is_journal;
 use super::whose::Whose;
-use super::{LockedStore, Store, StoreError, StorePaths};
+use super::{Kind, LockedStore, Store, StoreError, StorePaths};
 use crate::LineageName;
 
 impl StorePaths {
@@ -101,11 +101,12 @@ impl LockedStore {
         }
         self.delete_archives(archives, &mut removed)?;
         self.delete_links(links, &mut removed)?;
-        // What led to folders elsewhere leads to nothing now, and keeps the name from being used again.
+        // A link to a folder elsewhere is this tree's own, and keeps the name from being used again.
         for folder in [paths.live(name), paths.archive(name)] {
-            let is_link = files::lstat(&folder)?.is_some_and(|meta| meta.is_symlink());
-            if is_link && real(&folder)?.is_none() && paths.whose(&folder) == Whose::Own && files::remove_file(&folder)?
-            {
+            let is_link =
+                files::lstat(&folder)?.is_some_and(|meta| meta.is_symlink()) && paths.whose(&folder) == Whose::Own;
+            let leads_elsewhere = || paths.whose(&folder.join(Kind::Cert.live_file())) != Whose::Own;
+            if is_link && (real(&folder)?.is_none() || leads_elsewhere()) && files::remove_file(&folder)? {
                 files::sync_parent(&folder)?;
                 removed.push(folder);
             }

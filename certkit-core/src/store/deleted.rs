@@ -30,8 +30,6 @@ pub struct Kept {
     pub(super) held: Held,
     /// Nothing else is in the folder, but for what certbot puts there.
     pub(super) holds_nothing_else: bool,
-    /// What in this tree leads to the folder.
-    pub(super) links: Vec<PathBuf>,
 }
 
 /// A lineage could not be removed.
@@ -94,6 +92,8 @@ pub(super) enum Held {
     Versions,
     /// A folder among the versions.
     Folder,
+    /// Versions on a disk that is not there.
+    Gone,
 }
 
 impl Deleted {
@@ -111,7 +111,7 @@ impl Deleted {
 impl Kept {
     pub(super) fn new(folder: PathBuf, files: Vec<PathBuf>, whose: Whose, held: Held) -> Self {
         let tree = if let Whose::AnotherTree(tree) = whose { Some(tree) } else { None };
-        Self { folder, files, tree, held, holds_nothing_else: false, links: Vec::new() }
+        Self { folder, files, tree, held, holds_nothing_else: false }
     }
 
     /// Whether it lies where another tree may use it, too.
@@ -121,11 +121,16 @@ impl Kept {
 
     fn finding(&self) -> Finding {
         let code = match self.held {
-            Held::Versions | Held::Folder => FindingCode::ArchiveWithoutConf,
+            Held::Versions | Held::Folder | Held::Gone => FindingCode::ArchiveWithoutConf,
             Held::Links => FindingCode::LiveWithoutConf,
         };
         let word = |path: &Path| shell_word(&path.to_string_lossy());
         match &self.tree {
+            None if self.held == Held::Gone => {
+                let evidence = "it stays, if there is one: it lies outside the config dir, and is not there";
+                let cure = format!("mount the disk that is missing, and: rm -r -- {}", word(&self.folder));
+                Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
+            }
             None if self.held == Held::Folder => {
                 let evidence = "it stays: no certificate has a folder among its versions";
                 let cure = format!("if nobody needs it: rm -r -- {}", word(&self.folder));
@@ -143,7 +148,7 @@ impl Kept {
                 let evidence = "it stays: it lies outside the config dir, where another tree may use it";
                 let words = |paths: &[PathBuf]| paths.iter().map(|path| format!(" {}", word(path))).collect::<String>();
                 let command = if self.holds_nothing_else {
-                    format!("rm -r -- {}{}", word(&self.folder), words(&self.links))
+                    format!("rm -r -- {}", word(&self.folder))
                 } else {
                     format!("rm --{}", words(&self.files))
                 };

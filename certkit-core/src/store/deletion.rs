@@ -9,7 +9,7 @@ use super::deleted::{DeleteError, Held, Kept, keep};
 use super::in_use::{InUse, real};
 use super::links::{Link, LiveLinks, read_link};
 use super::switch::is_journal;
-use super::whose::Whose;
+use super::whose::{Whose, place};
 use super::{Kind, RenewalConf, Store, StoreError, files};
 use crate::LineageName;
 
@@ -40,8 +40,8 @@ impl Store {
         let note = paths.deletion(name);
         for path in memory.into_iter().chain([conf_path.clone(), note.clone()]) {
             let whose = paths.whose(&path);
-            // The note will be written, the others removed.
-            if whose != Whose::Own && (path == note || files::exists(&path)?) {
+            // The note will be written, the others removed. On a disk that is missing there may be a conf.
+            if whose != Whose::Own && (path == note || path == conf_path || files::exists(&path)?) {
                 return Err(DeleteError::elsewhere(path, whose, name));
             }
         }
@@ -61,8 +61,9 @@ impl Store {
         let mut archives = vec![paths.archive(name)];
         if let Some(live) = &live {
             links.extend(Kind::ALL.iter().map(|kind| live.path(*kind).to_owned()));
-            archives.extend(live.conf_archive());
+            archives.push(live.written_archive().to_owned());
         }
+        let said = archives.len();
         for link in &links {
             if let Link::To(target) = read_link(link)? {
                 archives.extend(link.parent().and_then(|dir| dir.join(target).parent().map(Path::to_owned)));
@@ -72,7 +73,10 @@ impl Store {
         let mut kept = Vec::new();
         let links = self.own_links(name, links, &in_use, &mut kept)?;
         let going = links.keys().map(|dir| real(dir)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-        let archives = self.own_archives(name, archives, &going, &in_use, &mut kept)?;
+        let own_archives = self.own_archives(name, &archives, &going, &in_use, &mut kept)?;
+        for gone in archives.iter().take(said).filter_map(|dir| self.on_a_missing_disk(dir)) {
+            keep(&mut kept, gone);
+        }
         for one in &mut kept {
             let is_meant = |file: &OsString| one.files.iter().any(|meant| meant.file_name() == Some(file));
             let is_certbots = |file: &OsString| {
@@ -80,12 +84,8 @@ impl Store {
             };
             let files = files::list(&one.folder)?.unwrap_or_default();
             one.holds_nothing_else = files.iter().all(|file| is_meant(file) || is_certbots(file));
-            // A link of the tree's own that would lead to nothing then.
-            let own = [paths.live(name), paths.archive(name)].into_iter().filter(|dir| dir.is_symlink());
-            let own = own.filter(|dir| real(dir).ok().flatten().as_ref() == Some(&one.folder));
-            one.links = own.filter(|dir| paths.whose(dir) == Whose::Own).collect();
         }
-        Ok(Deletion { conf: conf_path, links, archives, kept })
+        Ok(Deletion { conf: conf_path, links, archives: own_archives, kept })
     }
 
     /// The links that are the lineage's alone, by directory; a directory of which nothing may go is not among them.
@@ -121,14 +121,14 @@ impl Store {
     fn own_archives(
         &self,
         name: &LineageName,
-        archives: Vec<PathBuf>,
+        archives: &[PathBuf],
         going: &BTreeSet<PathBuf>,
         in_use: &InUse,
         kept: &mut Vec<Kept>,
     ) -> Result<BTreeSet<PathBuf>, StoreError> {
         let mut own = BTreeSet::new();
         for written in archives {
-            let Some(dir) = real(&written)? else { continue };
+            let Some(dir) = real(written)? else { continue };
             let is_dir = files::lstat(&dir)?.is_some_and(|meta| meta.is_dir());
             if !is_dir || self.has_conf(&dir, name)? || !in_use.users_of(&dir, name, going).is_empty() {
                 continue;
@@ -148,6 +148,13 @@ impl Store {
             }
         }
         Ok(own)
+    }
+
+    /// A directory of versions that leads out of the config dir to nothing: the keys may be on a disk that is not mounted.
+    fn on_a_missing_disk(&self, dir: &Path) -> Option<Kept> {
+        let Whose::Outside(_) = self.paths.whose(&dir.join(Kind::Cert.live_file())) else { return None };
+        let gone = place(dir).filter(|dir| !dir.exists())?;
+        Some(Kept::new(gone.clone(), vec![gone], Whose::Own, Held::Gone))
     }
 
     /// Whether a directory of the tree's own, links in its path resolved, is none that holds anything else.

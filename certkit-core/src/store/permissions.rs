@@ -153,6 +153,12 @@ fn is_version_of_key(path: &Path) -> bool {
     file.is_some_and(|file| Kind::Privkey.version_of(file).is_some())
 }
 
+/// Of any kind: where a conf names another kind as its key, that is what is wrong.
+fn is_version(path: &Path) -> bool {
+    let file = path.file_name().and_then(|file| file.to_str());
+    file.is_some_and(|file| Kind::ALL.iter().any(|kind| kind.version_of(file).is_some()))
+}
+
 struct Look<'s> {
     paths: &'s StorePaths,
     found: Vec<Problem>,
@@ -247,7 +253,7 @@ impl<'s> Look<'s> {
         }
         match fs::metadata(live) {
             // Usually one of those.
-            Ok(_) if live.parent() == Some(lineage.archive_dir()) && is_version_of_key(live) => {}
+            Ok(_) if live.parent() == Some(lineage.archive_dir()) && is_version(live) => {}
             Ok(meta) => self.key(live, &meta, ProblemKind::KeyReadable, name),
             Err(error) => self.errors.push(StoreError::new("read", live, error)),
         }

@@ -41,12 +41,14 @@ impl StorePaths {
         let folder = path.parent().unwrap_or(path);
         let outside = || Whose::Outside(folder.to_owned());
         let (Ok(own), Ok(path)) = (fs::canonicalize(&self.config_dir), files::absolute(path)) else { return outside() };
-        let Some(real) = place(path.parent().unwrap_or(&path), MAX_LINKS) else { return outside() };
+        let Some(real) = place(path.parent().unwrap_or(&path)) else { return outside() };
         let mut own_as = real.starts_with(&own).then(|| own.clone());
+        // All its folders can be links to one disk, whose `renewal` is the own one then.
         // By its name first: `live` of another tree may be a link to a disk, where nothing says whose it is.
         for path in [&path, &real.join("of")] {
             // The config dir may have several names, be mounted twice, and have lost its `live`.
-            let Some(tree) = path.ancestors().skip(1).find(|dir| is_same(dir, &own) || is_tree(dir)) else { continue };
+            let is_other = |dir: &Path| is_tree(dir) && !is_same(&dir.join("renewal"), &own.join("renewal"));
+            let Some(tree) = path.ancestors().skip(1).find(|dir| is_same(dir, &own) || is_other(dir)) else { continue };
             let real_tree = fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned());
             if !is_same(tree, &own) {
                 return Whose::AnotherTree(real_tree);
@@ -70,7 +72,7 @@ impl StorePaths {
 
     /// Where a path leaves the config dir; `real` is its folder without links.
     fn exit(&self, path: &Path, real: &Path, own: &Path) -> Option<PathBuf> {
-        let tops = [self.live_dir(), self.archive_dir()].map(|top| place(&top, MAX_LINKS));
+        let tops = [self.live_dir(), self.archive_dir()].map(|top| place(&top));
         if let Some(top) = tops.into_iter().flatten().find(|top| real.starts_with(top)) {
             return Some(top);
         }
@@ -78,7 +80,7 @@ impl StorePaths {
         let mut on_the_way = self.config_dir.clone();
         within.components().find_map(|part| {
             on_the_way.push(part);
-            place(&on_the_way, MAX_LINKS).filter(|real| !real.starts_with(own))
+            place(&on_the_way).filter(|real| !real.starts_with(own))
         })
     }
 
@@ -114,22 +116,26 @@ const MAX_LINKS: usize = 40;
 
 /// A path without links in it, whether it is there or not: where it would be, were it made. None for links in a circle and
 /// for what cannot be looked at.
-fn place(path: &Path, links: usize) -> Option<PathBuf> {
+pub(crate) fn place(path: &Path) -> Option<PathBuf> {
+    place_after(path, MAX_LINKS)
+}
+
+fn place_after(path: &Path, links: usize) -> Option<PathBuf> {
     if let Some(path) = real(path).ok()? {
         return Some(path);
     }
-    let parent = place(path.parent()?, links)?;
+    let parent = place_after(path.parent()?, links)?;
     let Some(name) = path.file_name() else { return parent.parent().map(Path::to_owned) };
     match fs::read_link(parent.join(name)) {
-        Ok(target) => place(&parent.join(target), links.checked_sub(1)?),
+        Ok(target) => place_after(&parent.join(target), links.checked_sub(1)?),
         Err(_) => Some(parent.join(name)),
     }
 }
 
-/// A `live` that leads to a disk that is not mounted is one, too.
+/// One that lost a part, or has it on a disk that is not mounted, is a tree, too.
 pub(crate) fn is_tree(dir: &Path) -> bool {
-    dir.join("renewal").is_dir()
-        && dir.join("live").symlink_metadata().is_ok_and(|meta| meta.is_dir() || meta.is_symlink())
+    let holds = |folder: &str| dir.join(folder).symlink_metadata().is_ok_and(|meta| meta.is_dir() || meta.is_symlink());
+    holds("renewal") && (holds("live") || holds("archive"))
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -209,6 +215,25 @@ mod tests {
         assert_eq!(own.whose(&inner.join("renewal/a.conf")), Whose::Own);
         let outer = Whose::AnotherTree(temp.path().canonicalize().unwrap());
         assert_eq!(own.whose(&temp.path().join("archive/a/cert1.pem")), outer);
+    }
+
+    #[test]
+    fn a_disk_with_all_the_folders_of_a_tree_is_no_other_tree() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |path: &str| temp.path().canonicalize().unwrap().join(path);
+        tree(&at("disk"));
+        let own = StorePaths::within(at("own"));
+        fs::create_dir(at("own")).unwrap();
+        for folder in ["renewal", "live", "archive"] {
+            symlink(at("disk").join(folder), at("own").join(folder)).unwrap();
+        }
+        assert_eq!(own.whose(&at("own/live/a/cert.pem")), Whose::Outside(at("disk/live")));
+        assert_eq!(own.with_own_folder(at("disk")).whose(&at("own/live/a/cert.pem")), Whose::Own);
+        // One that lost its live folder is a tree all the same.
+        let other = tree(&at("other"));
+        fs::remove_dir_all(at("other/live")).unwrap();
+        let whose = StorePaths::within(at("own")).with_own_folder(at("")).whose(&at("other/archive/a/cert1.pem"));
+        assert_eq!(whose, Whose::AnotherTree(other.config_dir));
     }
 
     #[test]

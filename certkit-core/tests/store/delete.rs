@@ -440,6 +440,67 @@ fn a_removal_is_not_ended_while_something_of_it_lies_outside() {
 }
 
 #[test]
+fn a_folder_among_the_versions_stays_with_all_that_is_in_it_and_is_told() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    let archive = dir.path().join("archive/a.example.org");
+    fs::write(archive.join("privkey1.pem.bak"), data("v1.key.pem")).unwrap();
+    lay_lineage(&archive.join("backup"), &name(), &["v2"]);
+    let before = snapshot(&archive.join("backup"));
+    let deleted = lock(dir.path()).delete(&name()).unwrap();
+    assert_eq!(snapshot(&archive.join("backup")), before);
+    assert!(!archive.join("privkey1.pem").exists() && !archive.join("privkey1.pem.bak").exists());
+    let findings = deleted.findings();
+    let command = format!("if nobody needs it: rm -r -- {}", archive.join("backup").display());
+    assert!(!deleted.is_complete() && findings.len() == 1 && findings[0].cure() == command, "{findings:#?}");
+    // What is told of the rest is no circle.
+    let found = store(dir.path()).diagnose(&TestMath::default(), now()).unwrap();
+    let left = found.iter().find(|one| one.finding.code == FindingCode::ArchiveWithoutConf).unwrap();
+    assert!(left.finding.cure().contains("rm -r -- ") && !left.finding.cure().contains("delete"), "{left:#?}");
+}
+
+#[test]
+fn a_note_is_not_written_where_certkit_is_a_link_into_another_tree() {
+    let dir = temp_dir();
+    let (original, copy) = (dir.path().join("original"), dir.path().join("copy"));
+    for tree in [&original, &copy] {
+        lay_lineage(tree, &name(), &["v1"]);
+    }
+    fs::create_dir(original.join("certkit")).unwrap();
+    std::os::unix::fs::symlink(original.join("certkit"), copy.join("certkit")).unwrap();
+    assert!(matches!(lock(&copy).delete(&name()), Err(DeleteError::Elsewhere { .. })));
+    assert!(!original.join("certkit/deleting").exists() && copy.join("renewal/a.example.org.conf").exists());
+}
+
+#[test]
+fn what_lies_on_a_disk_that_is_missing_is_neither_forgotten_nor_taken_for_absent() {
+    let dir = temp_dir();
+    let (tree, there) = with_part_on_disk(dir.path(), "archive");
+    fs::rename(dir.path().join("disk"), dir.path().join("unplugged")).unwrap();
+    let found = store(&tree).diagnose(&TestMath::default(), now()).unwrap();
+    let told = found.iter().find(|one| one.finding.code == FindingCode::BrokenLineage).unwrap();
+    assert!(told.finding.cure().starts_with("mount what belongs in "), "{told:#?}");
+    let deleted = lock(&tree).delete(&name()).unwrap();
+    let [finding] = deleted.findings().try_into().unwrap();
+    assert!(!deleted.is_complete() && finding.cure().starts_with("mount the disk"), "{finding:#?}");
+    assert!(finding.cure().ends_with(&format!("rm -r -- {}", there.join("a.example.org").display())), "{finding:#?}");
+
+    // A note whose conf was put back, which nobody can see.
+    let dir = temp_dir();
+    let (tree, _) = with_part_on_disk(dir.path(), "renewal");
+    fs::create_dir_all(tree.join("certkit/deleting")).unwrap();
+    fs::copy(tree.join("renewal/a.example.org.conf"), tree.join("certkit/deleting/a.example.org")).unwrap();
+    fs::rename(dir.path().join("disk"), dir.path().join("unplugged")).unwrap();
+    let locked = lock(&tree);
+    assert!(matches!(locked.delete(&name()), Err(DeleteError::Elsewhere { .. })));
+    let _ = locked.recover(&TestMath::default(), now());
+    let _ = locked.repair(None, &TestMath::default(), now());
+    assert!(
+        tree.join("archive/a.example.org/privkey2.pem").exists() && tree.join("live/a.example.org/cert.pem").exists()
+    );
+}
+
+#[test]
 fn what_is_another_trees_stays_and_is_nobodys_loss() {
     let dir = temp_dir();
     let (original, copy) = (dir.path().join("original"), dir.path().join("copy"));

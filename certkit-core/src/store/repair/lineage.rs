@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::mend::{Changed, Mending, Text, are_the_same, holds_key, mend};
 use super::moved::{moved_cure, moved_from};
+use super::plan::cure_elsewhere;
 use super::step::Step;
 use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files::{self, Attributes};
@@ -18,7 +19,7 @@ use crate::store::links::{Link, LiveLinks};
 use crate::store::recover::{Decision, Found};
 use crate::store::switch::lags_behind;
 use crate::store::version_texts::VersionTexts;
-use crate::store::{Kind, RenewalConf, Store, StoreError};
+use crate::store::{Kind, RenewalConf, Store, StoreError, StorePaths};
 use crate::{Finding, FindingCode, KeyMath, LineageName, Version};
 
 /// So many versions are read, newest first, where it is not known which one is good.
@@ -83,7 +84,12 @@ impl Planner<'_> {
             Ok(found) => found,
             Err(why) => {
                 let plan = LineagePlan::stuck(FindingCode::ForeignLink, why);
-                let stuck = self.archive_dir_cure(name, conf)?.or(plan.stuck);
+                let versions = [written_archive(conf, self.store.paths(), name).join(Kind::Cert.live_file())];
+                let elsewhere = real(versions[0].parent().unwrap_or(&versions[0]))?
+                    .is_none()
+                    .then(|| cure_elsewhere(self.store.paths(), &versions))
+                    .flatten();
+                let stuck = elsewhere.or(self.archive_dir_cure(name, conf)?).or(plan.stuck);
                 return Ok(LineagePlan { stuck, ..plan });
             }
         };
@@ -512,6 +518,11 @@ impl Planner<'_> {
     fn list(&self, paths: &[PathBuf]) -> String {
         paths.iter().map(|path| self.shown(path)).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// Where a conf says that the versions are.
+fn written_archive(conf: &RenewalConf, paths: &StorePaths, name: &LineageName) -> PathBuf {
+    conf.archive_dir().filter(|dir| !dir.is_empty()).map_or_else(|| paths.archive(name), PathBuf::from)
 }
 
 /// The content of a file; none when it is missing, or is no file that could be a version's.

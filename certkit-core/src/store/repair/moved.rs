@@ -34,7 +34,9 @@ pub(super) fn moved_cure(paths: &StorePaths, from: &Path) -> String {
         // The five paths alone: a webroot may have a name like it. Typed again it finds nothing.
         let keys = "archive_dir|cert|privkey|chain|fullchain";
         let old = old.replace('.', "\\.");
-        format!("sed -E -i --follow-symlinks 's#^({keys}) = {old}/(live|archive)/#\\1 = {new}/\\2/#' {confs}/*.conf")
+        format!(
+            "sed -E -i --follow-symlinks 's#^({keys})( *= *\"?){old}/(live|archive)/#\\1\\2{new}/\\3/#' {confs}/*.conf"
+        )
     } else {
         format!("in each file in {}", shell_word(&confs))
     };
@@ -50,7 +52,7 @@ mod tests {
     #[test]
     fn a_command_is_told_for_paths_that_a_shell_and_sed_take_as_they_are() {
         let cure = moved_cure(&StorePaths::within("/new/le"), Path::new("/old/le.d"));
-        let command = r"sed -E -i --follow-symlinks 's#^(archive_dir|cert|privkey|chain|fullchain) = /old/le\.d/(live|archive)/#\1 = /new/le/\2/#' /new/le/renewal/*.conf";
+        let command = r#"sed -E -i --follow-symlinks 's#^(archive_dir|cert|privkey|chain|fullchain)( *= *"?)/old/le\.d/(live|archive)/#\1\2/new/le/\3/#' /new/le/renewal/*.conf"#;
         assert!(cure.contains(command), "{cure}");
         for old in ["/old/a|b", "/old/it's", "/old/a b", "/old/\u{e9}", "/old/$HOME", "/old/a&b"] {
             let cure = moved_cure(&StorePaths::within("/new/le"), Path::new(old));

@@ -200,3 +200,103 @@ fn settings_that_cannot_be_used_are_told() {
     let found = diagnose(dir.path());
     assert_eq!(of(&found, FindingCode::SettingsUnusable, &name()).repair, None);
 }
+
+#[test]
+fn a_conf_that_names_what_is_no_live_link_has_nothing_made_in_its_place() {
+    type Change = fn(&Path);
+    type Case = (&'static str, Vec<(String, String)>, Option<Change>);
+    let line = |kind: &str, path: &str| (format!("live/a.example.org/{kind}.pem"), path.to_owned());
+    let cases: Vec<Case> = vec![
+        (
+            "the versions themselves",
+            ["cert", "privkey", "chain", "fullchain"]
+                .map(|kind| line(kind, &format!("archive/a.example.org/{kind}2.pem")))
+                .into(),
+            None,
+        ),
+        (
+            "those of another",
+            ["cert", "privkey", "chain", "fullchain"]
+                .map(|kind| line(kind, &format!("archive/b.example.org/{kind}1.pem")))
+                .into(),
+            None,
+        ),
+        ("one of another", vec![line("cert", "archive/b.example.org/cert1.pem")], None),
+        ("an older key", vec![line("privkey", "archive/a.example.org/privkey1.pem")], None),
+        (
+            "the key of an account",
+            vec![line("privkey", "accounts/x/private_key.json")],
+            Some(|dir| {
+                fs::create_dir_all(dir.join("accounts/x")).unwrap();
+                chmod(dir.join("accounts"), 0o700);
+                fs::write(dir.join("accounts/x/private_key.json"), "{}").unwrap();
+                chmod(dir.join("accounts/x/private_key.json"), 0o600);
+            }),
+        ),
+        ("another conf", vec![line("cert", "renewal/b.example.org.conf")], None),
+        (
+            "live itself",
+            ["cert", "privkey", "chain", "fullchain"].map(|kind| line(kind, &format!("live/{kind}.pem"))).into(),
+            None,
+        ),
+        (
+            "two lines swapped",
+            vec![
+                line("cert", "live/a.example.org/x"),
+                line("chain", "live/a.example.org/cert.pem"),
+                ("live/a.example.org/x".to_owned(), "live/a.example.org/chain.pem".to_owned()),
+            ],
+            None,
+        ),
+        (
+            "key and chain swapped",
+            vec![
+                line("privkey", "live/a.example.org/x"),
+                line("fullchain", "live/a.example.org/privkey.pem"),
+                ("live/a.example.org/x".to_owned(), "live/a.example.org/fullchain.pem".to_owned()),
+            ],
+            None,
+        ),
+        ("a line doubled", vec![line("cert", "live/a.example.org/fullchain.pem")], None),
+    ];
+    for (what, lines, prepare) in cases {
+        let dir = laid(&["v1", "v2"]);
+        lay_lineage(dir.path(), &other(), &["v3"]);
+        if let Some(prepare) = prepare {
+            prepare(dir.path());
+        }
+        for (from, to) in &lines {
+            rewrite(&conf(dir.path()), from, to);
+        }
+        let before: Vec<_> = ["archive", "live", "renewal"].map(|part| snapshot(&dir.path().join(part))).into();
+        let locked = lock(dir.path());
+        let report = locked.repair(None, &TestMath::default(), now()).unwrap();
+        let of_run = locked.recover(&TestMath::default(), now()).unwrap();
+        let committable = locked.check_committable(&name());
+        let after: Vec<_> = ["archive", "live", "renewal"].map(|part| snapshot(&dir.path().join(part))).into();
+        assert!(after == before, "{what}: {report:#?} {of_run:#?}");
+        let told = of(&report.left, FindingCode::BrokenLineage, &name());
+        assert!(told.finding.cure().contains("let the line in "), "{what}: {told:#?}");
+        assert!(committable.is_err(), "{what}");
+        assert_eq!(whole_version(dir.path(), &other()).0, Version(1), "{what}");
+    }
+}
+
+#[test]
+fn a_tree_that_was_copied_among_the_versions_is_not_moved_away_with_them() {
+    for part in ["archive/a.example.org/backup", "live/a.example.org/backup"] {
+        let dir = laid(&["v1"]);
+        let inner = dir.path().join(part);
+        fs::create_dir_all(&inner).unwrap();
+        lay_lineage(&inner, &other(), &["v3"]);
+        fs::write(conf(dir.path()), "").unwrap();
+        for kind in Kind::ALL {
+            fs::write(archive(dir.path(), kind, 1), "junk").unwrap();
+        }
+        let before = snapshot(&inner);
+        let report = repair(dir.path());
+        assert_eq!(snapshot(&inner), before);
+        let told = of(&report.left, FindingCode::BrokenLineage, &name());
+        assert!(told.finding.cure().contains("backup elsewhere"), "{told:#?}");
+    }
+}
