@@ -277,3 +277,28 @@ fn what_lies_on_another_disk_is_repaired_with_the_flag_that_is_told_and_not_befo
     let run = place.run(&["fsck", "--repair", "--also-in", "/nonexistent/disk"]).ends_with(2);
     assert!(run.stderr.contains("there is no such folder"), "{run:?}");
 }
+
+#[test]
+fn another_trees_folder_that_is_mounted_in_this_one_is_not_its_own() {
+    let place = Place::new();
+    let lineage = place.tree.lineage("a.example").versions(2).write();
+    let (original, copy) = (place.tree.config_dir(), place.folder().join("copy"));
+    fs::write(file(&lineage, "fullchain", 2), "").unwrap();
+    assert!(std::process::Command::new("cp").arg("-a").args([original, &copy]).status().unwrap().success());
+    let conf = copy.join("renewal/a.example.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, text.replace(original.to_str().unwrap(), copy.to_str().unwrap())).unwrap();
+    let before = testkit::snapshot(original);
+    for arguments in [&["fsck", "--repair"][..], &["delete", "-n", "--cert-name", "a.example"]] {
+        let certkit = place.command(&[arguments, &["--config-dir", copy.to_str().unwrap()]].concat());
+        let mut mounted = std::process::Command::new("unshare");
+        mounted.args(["-m", "sh", "-c", r#"mount --bind "$1" "$2" || exit 77; shift 2; exec "$@""#, "sh"]);
+        mounted.args([original.join("archive"), copy.join("archive")]);
+        mounted.arg(certkit.get_program()).args(certkit.get_args());
+        let output = mounted.output().expect("unshare is missing: install util-linux");
+        testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
+        let run = crate::support::Run::of(output).ends_with(1);
+        assert_eq!(testkit::snapshot(original), before, "{run:?}");
+    }
+    assert!(!conf.exists());
+}

@@ -56,9 +56,10 @@ impl DeleteError {
         let word = |path: &Path| shell_word(&escape(&path.to_string_lossy()));
         let (why, flag) = match &whose {
             Whose::AnotherTree(tree) => ("belongs to another tree", format!("--config-dir {}", word(tree))),
-            Whose::Outside(folder) => {
-                ("lies outside the config dir, where another tree may use it", format!("--also-in {}", word(folder)))
-            }
+            Whose::Outside(folder) => (
+                "lies outside the config dir, or in what is mounted there, where another tree may use it",
+                format!("--also-in {}", word(folder)),
+            ),
             Whose::Own => ("cannot be removed", String::new()),
         };
         let condition = if matches!(whose, Whose::Outside(_)) { "if none does: " } else { "there: " };
@@ -145,7 +146,7 @@ impl Kept {
                     .with_cure(cure)
             }
             None => {
-                let evidence = "it stays: it lies outside the config dir, where another tree may use it";
+                let evidence = "it stays: it lies outside the config dir, or in what is mounted there, where another tree may use it";
                 let words = |paths: &[PathBuf]| paths.iter().map(|path| format!(" {}", word(path))).collect::<String>();
                 let command = if self.holds_nothing_else {
                     format!("rm -r -- {}", word(&self.folder))

@@ -404,7 +404,7 @@ pub(super) fn cure_elsewhere(paths: &StorePaths, changed: &[PathBuf]) -> Option<
     }
     let flags = also_in(&folders);
     (!folders.is_empty()).then(|| {
-        format!("what is wrong lies outside the config dir, where another tree may lead too; if none does: certkit fsck --repair{flags}")
+        format!("what is wrong lies outside the config dir, or in what is mounted there, where another tree may lead too; if none does: certkit fsck --repair{flags}")
     })
 }
 
