@@ -84,6 +84,11 @@ impl LockedStore {
 
     /// Ends a removal. An error where something of it lies outside: with its note the rest of it would be forgotten.
     pub(crate) fn finish_deletion(&self, name: &LineageName) -> Result<Deleted, DeleteError> {
+        let renewal = self.paths().renewal_dir();
+        if !renewal.is_dir() {
+            // Whether there is a conf again nobody can see.
+            return Err(StoreError::new("read", renewal, io::Error::from(io::ErrorKind::NotFound)).into());
+        }
         let planned = self.store().deletion(name)?;
         if let Some(kept) = planned.kept.iter().find(|kept| kept.is_outside()) {
             return Err(DeleteError::elsewhere(kept.folder.clone(), Whose::Outside(kept.folder.clone()), name));

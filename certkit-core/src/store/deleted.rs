@@ -95,6 +95,8 @@ pub(super) enum Held {
     Folder,
     /// Versions on a disk that is not there.
     Gone,
+    /// Versions that links of others lead to.
+    Led,
 }
 
 impl Deleted {
@@ -122,7 +124,7 @@ impl Kept {
 
     fn finding(&self) -> Finding {
         let code = match self.held {
-            Held::Versions | Held::Folder | Held::Gone => FindingCode::ArchiveWithoutConf,
+            Held::Versions | Held::Folder | Held::Gone | Held::Led => FindingCode::ArchiveWithoutConf,
             Held::Links => FindingCode::LiveWithoutConf,
         };
         let word = |path: &Path| shell_word(&path.to_string_lossy());
@@ -130,6 +132,14 @@ impl Kept {
             None if self.held == Held::Gone => {
                 let evidence = "it stays, if there is one: it lies outside the config dir, and is not there";
                 let cure = format!("mount the disk that is missing, and: rm -r -- {}", word(&self.folder));
+                Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
+            }
+            None if self.held == Held::Led => {
+                let shown = self.files.iter().map(|file| word(file)).collect::<Vec<_>>().join(", ");
+                let evidence = "it stays: links among the versions of another certificate lead into it";
+                let cure = format!(
+                    "put copies in the place of the links to {shown} (find the archive with -lname), then: certkit delete --cert-name NAME"
+                );
                 Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
             }
             None if self.held == Held::Folder => {

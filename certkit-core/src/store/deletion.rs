@@ -135,6 +135,11 @@ impl Store {
             }
             match self.paths.whose(&written.join(Kind::Cert.live_file())) {
                 Whose::Own if self.may_go(&dir)? => {
+                    let led = self.led_to_by_other_archives(&dir)?;
+                    if !led.is_empty() {
+                        keep(kept, Kept::new(dir, led, Whose::Own, Held::Led));
+                        continue;
+                    }
                     for folder in folders_in(&dir)? {
                         keep(kept, Kept::new(folder.clone(), vec![folder], Whose::Own, Held::Folder));
                     }
@@ -148,6 +153,21 @@ impl Store {
             }
         }
         Ok(own)
+    }
+
+    /// The versions in a directory that older versions of others are links to: the only copies of these.
+    fn led_to_by_other_archives(&self, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+        let top = self.paths.archive_dir();
+        let mut led = BTreeSet::new();
+        for other in files::list(&top)?.unwrap_or_default().into_iter().map(|name| top.join(name)) {
+            if real(&other)?.as_deref() == Some(dir) || !other.is_dir() {
+                continue;
+            }
+            for link in versions_in(&other)?.into_iter().filter(|file| file.is_symlink()) {
+                led.extend(real(&link)?.filter(|target| target.parent() == Some(dir)));
+            }
+        }
+        Ok(led.into_iter().collect())
     }
 
     /// A directory of versions that leads out of the config dir to nothing: the keys may be on a disk that is not mounted.

@@ -501,6 +501,42 @@ fn what_lies_on_a_disk_that_is_missing_is_neither_forgotten_nor_taken_for_absent
 }
 
 #[test]
+fn versions_that_are_links_into_the_archive_of_another_keep_what_they_lead_to() {
+    let dir = temp_dir();
+    let other = LineageName::new("b.example.org").unwrap();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    lay_lineage(dir.path(), &other, &["v3", "v4"]);
+    let (link, key) =
+        (dir.path().join("archive/b.example.org/privkey1.pem"), dir.path().join("archive/a.example.org/privkey1.pem"));
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&key, &link).unwrap();
+    let deleted = lock(dir.path()).delete(&name()).unwrap();
+    assert!(!deleted.is_complete() && fs::read(&link).is_ok(), "{deleted:#?}");
+    assert!(deleted.findings()[0].cure().contains(key.to_str().unwrap()));
+    // As told.
+    fs::remove_file(&link).unwrap();
+    fs::copy(&key, &link).unwrap();
+    assert!(lock(dir.path()).delete(&name()).unwrap().is_complete() && !key.exists());
+}
+
+#[test]
+fn a_removal_is_not_ended_where_nobody_can_see_whether_there_is_a_conf() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    fs::create_dir_all(dir.path().join("certkit/deleting")).unwrap();
+    fs::rename(dir.path().join("renewal/a.example.org.conf"), dir.path().join("certkit/deleting/a.example.org"))
+        .unwrap();
+    fs::rename(dir.path().join("renewal"), dir.path().join("elsewhere")).unwrap();
+    let locked = lock(dir.path());
+    let _ = locked.recover(&TestMath::default(), now());
+    let _ = locked.repair(None, &TestMath::default(), now());
+    assert!(dir.path().join("archive/a.example.org/privkey1.pem").exists());
+    fs::rename(dir.path().join("elsewhere"), dir.path().join("renewal")).unwrap();
+    locked.recover(&TestMath::default(), now()).unwrap();
+    assert!(!dir.path().join("archive/a.example.org").exists());
+}
+
+#[test]
 fn what_is_another_trees_stays_and_is_nobodys_loss() {
     let dir = temp_dir();
     let (original, copy) = (dir.path().join("original"), dir.path().join("copy"));
