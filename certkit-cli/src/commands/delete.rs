@@ -4,7 +4,7 @@ use clap::Args as _;
 
 use certkit_core::store::{Deleted, Store};
 use certkit_core::words::cure_for;
-use certkit_core::{LineageName, Severity};
+use certkit_core::{Finding, FindingCode, LineageName, Severity, escape};
 use serde_json::json;
 
 use super::common::no_such_certificate;
@@ -109,7 +109,11 @@ fn is_left_over(store: &Store, name: &LineageName) -> Result<bool, CommandError>
             Err(error) => return Err(CommandError::failed(format!("{} cannot be read: {error}", shown(&path)))),
         }
     }
-    Ok(false)
+    // Only its note knows where the rest of it lies.
+    let is_interrupted = |finding: &Finding| {
+        finding.code == FindingCode::InterruptedDeletion && finding.subject == escape(name.as_str())
+    };
+    Ok(store.audit()?.iter().any(is_interrupted))
 }
 
 /// The other renewal configurations, in words, that use the same live links or versions.

@@ -129,6 +129,27 @@ fn what_a_deleted_certificate_has_on_another_disk_is_told_and_goes_with_the_flag
 }
 
 #[test]
+fn a_deletion_that_was_interrupted_before_what_lies_outside_is_ended_with_the_flag() {
+    let place = Place::new();
+    let lineage = place.tree.lineage("e.example.org").write();
+    let (config, disk) = (place.tree.config_dir(), place.folder().join("disk"));
+    let text = fs::read_to_string(&lineage.conf).unwrap();
+    let text = text.replace(lineage.archive.to_str().unwrap(), disk.to_str().unwrap());
+    fs::create_dir_all(config.join("certkit/deleting")).unwrap();
+    fs::write(config.join("certkit/deleting/e.example.org"), text).unwrap();
+    fs::rename(&lineage.archive, &disk).unwrap();
+    fs::remove_dir_all(&lineage.live).unwrap();
+    fs::remove_file(&lineage.conf).unwrap();
+    let command = format!("certkit delete --cert-name e.example.org --also-in {}", disk.display());
+    let run = place.run(&["renew", "--no-random-sleep-on-renew"]);
+    assert!(format!("{}{}", run.stdout, run.stderr).contains(&command), "{run:?}");
+    assert!(disk.join("privkey1.pem").exists());
+    place.run(&["delete", "--cert-name", "e.example.org", "--also-in", disk.to_str().unwrap()]).ends_with(0);
+    assert!(!disk.join("privkey1.pem").exists());
+    place.run(&["delete", "--cert-name", "e.example.org"]).ends_with(1);
+}
+
+#[test]
 fn where_the_confs_lie_elsewhere_the_refusal_is_one_line_and_its_command_can_be_typed() {
     let place = Place::new();
     let lineage = place.tree.lineage("e.example.org").write();

@@ -99,7 +99,7 @@ impl LockedStore {
     fn carry_out_deletion(&self, name: &LineageName, planned: Deletion) -> Result<Deleted, DeleteError> {
         self.forget_in_use();
         let paths = self.paths();
-        let Deletion { conf, links, archives, kept } = planned;
+        let Deletion { conf, links, archives, folder_links, kept } = planned;
         let mut removed = Vec::new();
         if self.take_conf_away(name, &conf)? {
             removed.push(conf);
@@ -107,11 +107,9 @@ impl LockedStore {
         self.delete_archives(archives, &mut removed)?;
         self.delete_links(links, &mut removed)?;
         // A link to a folder elsewhere is this tree's own, and keeps the name from being used again.
-        for folder in [paths.live(name), paths.archive(name)] {
-            let is_link =
-                files::lstat(&folder)?.is_some_and(|meta| meta.is_symlink()) && paths.whose(&folder) == Whose::Own;
+        for folder in folder_links {
             let leads_elsewhere = || paths.whose(&folder.join(Kind::Cert.live_file())) != Whose::Own;
-            if is_link && (real(&folder)?.is_none() || leads_elsewhere()) && files::remove_file(&folder)? {
+            if (real(&folder)?.is_none() || leads_elsewhere()) && files::remove_file(&folder)? {
                 files::sync_parent(&folder)?;
                 removed.push(folder);
             }

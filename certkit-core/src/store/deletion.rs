@@ -20,6 +20,8 @@ pub(crate) struct Deletion {
     pub(crate) links: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     /// Directories of versions, without links in their paths.
     pub(crate) archives: BTreeSet<PathBuf>,
+    /// `live/NAME` and `archive/NAME` where these are links and nobody else's way leads through them.
+    pub(crate) folder_links: Vec<PathBuf>,
     /// What is not, or perhaps not, this tree's own.
     pub(crate) kept: Vec<Kept>,
 }
@@ -85,7 +87,14 @@ impl Store {
             let files = files::list(&one.folder)?.unwrap_or_default();
             one.holds_nothing_else = files.iter().all(|file| is_meant(file) || is_certbots(file));
         }
-        Ok(Deletion { conf: conf_path, links, archives: own_archives, kept })
+        let mut folder_links = Vec::new();
+        for folder in [paths.live(name), paths.archive(name)] {
+            let is_link = files::lstat(&folder)?.is_some_and(|meta| meta.is_symlink());
+            if is_link && paths.whose(&folder) == Whose::Own && !self.is_used(&folder, name, &in_use)? {
+                folder_links.push(folder);
+            }
+        }
+        Ok(Deletion { conf: conf_path, links, archives: own_archives, folder_links, kept })
     }
 
     /// The links that are the lineage's alone, by directory; a directory of which nothing may go is not among them.

@@ -537,6 +537,24 @@ fn a_removal_is_not_ended_where_nobody_can_see_whether_there_is_a_conf() {
 }
 
 #[test]
+fn a_link_in_the_place_of_a_folder_stays_where_another_conf_leads_through_it() {
+    for part in ["live/a.example.org", "archive/a.example.org"] {
+        let dir = temp_dir();
+        let (tree, _) = with_part_on_disk(dir.path(), part);
+        for kind in certkit_core::store::Kind::ALL {
+            let link = tree.join("live/a.example.org").join(kind.live_file());
+            fs::remove_file(&link).unwrap();
+            let version = kind.archive_file(certkit_core::Version(2));
+            std::os::unix::fs::symlink(tree.join("archive/a.example.org").join(version), link).unwrap();
+        }
+        fs::copy(tree.join("renewal/a.example.org.conf"), tree.join("renewal/copy.conf")).unwrap();
+        lock(&tree).delete(&name()).unwrap();
+        assert!(tree.join(part).is_symlink(), "{part}");
+        assert!(fs::read(tree.join("live/a.example.org/privkey.pem")).is_ok(), "{part}");
+    }
+}
+
+#[test]
 fn what_is_another_trees_stays_and_is_nobodys_loss() {
     let dir = temp_dir();
     let (original, copy) = (dir.path().join("original"), dir.path().join("copy"));
