@@ -15,6 +15,8 @@ pub enum Hindrance {
     NotPermitted,
     /// What lies below fails: a disk (EIO), a network file system whose server is gone (ESTALE) …
     Below,
+    /// The tree itself: a link, a folder or a path in a conf that no new version can be put beside.
+    Tree,
 }
 
 /// The numbers of the errors, as every Unix has them.
@@ -44,6 +46,9 @@ impl Hindrance {
             }
             Self::Below => {
                 "see what the system says of the disk, or of the network file system that it lies on (dmesg), and try again: what is stored may be well"
+            }
+            Self::Tree => {
+                "put right in the tree what the message names, and run again; `certkit fsck` shows whatever else is wrong there"
             }
         }
     }

@@ -10,7 +10,8 @@ use certkit_core::store::{
     CommitError, ConfPlan, ConfValue, Expectations, StoredAccount, VerifiedVersion, VerifyError,
 };
 use certkit_core::{
-    AcmeUrl, Failure, FailureClass, Finding, FindingCode, IdentifierSet, KeyMath, KeyMathError, LineageName, Version,
+    AcmeUrl, Failure, FailureClass, Finding, FindingCode, Hindrance, IdentifierSet, KeyMath, KeyMathError, LineageName,
+    Version,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Mutex, OnceCell};
@@ -142,12 +143,25 @@ impl<'a> Workshop<'a> {
     }
 
     async fn try_once(&self, job: &Job, targets: &[DeployTarget]) -> Result<Achieved, Failure> {
+        // What cannot be stored is not ordered.
+        let storable = self.inventory.check_committable(&job.subject.name).await.map_err(commit_failure);
+        if !self.inventory.is_dry_run() {
+            storable?;
+            return self.issue_and_commit(job, targets).await;
+        }
+        // A dry run asks the CA all the same, so that all troubles are known at once.
+        match (self.issue_and_commit(job, targets).await, storable) {
+            (Err(mut failure), Err(other)) => {
+                failure.detail = format!("{}; nor could the certificate be stored: {}", failure.detail, other.detail);
+                Err(failure)
+            }
+            (achieved, storable) => storable.and(achieved),
+        }
+    }
+
+    async fn issue_and_commit(&self, job: &Job, targets: &[DeployTarget]) -> Result<Achieved, Failure> {
         let name = &job.subject.name;
         let inventory = self.inventory;
-        if !inventory.is_dry_run() {
-            // What cannot be stored is not ordered.
-            inventory.check_committable(name).await.map_err(commit_failure)?;
-        }
         let (authenticator, identifiers) = (job.authenticator.clone(), job.subject.identifiers.clone());
         blocking(move || authenticator.preflight(&identifiers)).await?;
         let started =
@@ -440,6 +454,9 @@ pub(super) fn commit_failure(error: CommitError) -> Failure {
     match error {
         CommitError::Store(error) => error.failure(),
         CommitError::Conf(_) => Failure::new(FailureClass::Settings, error.to_string()),
+        CommitError::Refused(_) => {
+            Failure::new(FailureClass::Store, error.to_string()).with_hindrance(Some(Hindrance::Tree))
+        }
         _ => Failure::new(FailureClass::Store, error.to_string()),
     }
 }

@@ -34,7 +34,7 @@ pub(super) const ACCOUNT_UNUSABLE: Words = Words {
 pub(super) const ANOTHER_TREE: Words = Words {
     severity: Severity::Warning,
     what: "the renewal configuration leads into another tree of certificates, as in a copy of that tree",
-    why: "a renewal here changes the other tree, whose lock it does not hold, and leaves this one as it is",
+    why: "certbot would change the other tree from here, without its lock, and leave this one as it is; certkit renews nothing here",
     cure: "when this tree is a copy, let the paths in renewal/NAME.conf name it; otherwise remove renewal/NAME.conf here, and work on the other tree with --config-dir",
 };
 

@@ -107,7 +107,8 @@ impl LockedStore {
 
     /// The conf and the live links of a lineage to which a version can be added.
     pub(crate) fn conf_and_links(&self, name: &LineageName) -> Result<(RenewalConf, LiveLinks), CommitError> {
-        let conf = RenewalConf::parse(&files::read(&self.real_conf(name)?)?)?;
+        let conf_path = self.real_conf(name)?;
+        let conf = RenewalConf::parse(&files::read(&conf_path)?)?;
         let Some(live) = LiveLinks::read(self.paths(), name, &conf)? else {
             return Err(CommitError::Refused(format!(
                 "{} does not name all of cert, privkey, chain and fullchain",
@@ -119,6 +120,8 @@ impl LockedStore {
                 return Err(CommitError::Refused(format!("{} is not a symbolic link", shown(live.path(kind)))));
             }
         }
+        let changed = live.places().into_iter().chain([conf_path, self.paths().journal(name)]);
+        self.check_in_no_other_tree(name, changed)?;
         if !live.agree() && !holds_versions(live.conf_archive().as_deref())? {
             return Err(CommitError::Refused(format!(
                 "the live links of {name} do not lead to versions in one directory: make each point to KINDn.pem in \

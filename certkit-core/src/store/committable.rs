@@ -14,6 +14,7 @@ use super::in_use::real;
 use super::links::LiveLinks;
 use super::{Kind, LockedStore, StoreError, files};
 use crate::LineageName;
+use crate::words::shell_word;
 
 /// What a run needs from here on: four files of a few KiB, their directories in blocks of 4 KiB, and a second copy of each
 /// state file while it is replaced. A first save does with 96 KiB; state files grow.
@@ -78,6 +79,26 @@ impl LockedStore {
             }
         }
         Ok(())
+    }
+
+    /// Whether none of these places is another tree's: its lock is not held, and its owner knows nothing of what is done
+    /// there. certbot writes to it. A disk outside every tree may be changed.
+    pub(crate) fn check_in_no_other_tree(
+        &self,
+        name: &LineageName,
+        changed: impl IntoIterator<Item = PathBuf>,
+    ) -> Result<(), CommitError> {
+        let other = changed.into_iter().find_map(|path| {
+            let tree = self.paths().another_tree(&path)?;
+            Some((path, tree))
+        });
+        let Some((path, tree)) = other else { return Ok(()) };
+        Err(CommitError::Refused(format!(
+            "{} lies in another tree: when this one is a copy, let the paths in renewal/{name}.conf name it; otherwise \
+             renew there, with --config-dir {}",
+            shown(&path),
+            shell_word(&tree.to_string_lossy())
+        )))
     }
 
     /// Whether new versions would not be mixed with those of another lineage, whose archive the links were made to point

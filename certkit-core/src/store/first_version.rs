@@ -136,7 +136,10 @@ impl LockedStore {
 
     /// Directories of other lineages, or orphans, that have the name already.
     pub(crate) fn check_nothing_in_the_way(&self, name: &LineageName) -> Result<(), CommitError> {
-        for dir in [self.paths().archive(name), self.paths().live(name)] {
+        let paths = self.paths();
+        let made = [paths.archive(name), paths.live(name), paths.conf(name), paths.journal(name)];
+        self.check_in_no_other_tree(name, made)?;
+        for dir in [paths.archive(name), paths.live(name)] {
             let Some(meta) = files::lstat(&dir)? else { continue };
             if !meta.is_dir() || files::list(&dir)?.is_some_and(|names| !names.is_empty()) {
                 return Err(CommitError::Refused(format!(

@@ -156,6 +156,13 @@ impl LiveLinks {
         Ok(None)
     }
 
+    /// What a switch or a new version changes: the links, and the entries of the folders that versions are in.
+    pub(crate) fn places(&self) -> Vec<PathBuf> {
+        let links = Kind::ALL.iter().map(|kind| self.path(*kind).to_owned());
+        let versions = Kind::ALL.iter().filter_map(|kind| self.target(*kind));
+        links.chain(versions).chain([self.conf_archive.join(Kind::Cert.live_file())]).collect()
+    }
+
     /// The directory that holds all four links.
     pub(crate) fn live_dir(&self) -> Option<&Path> {
         let dir = self.paths[0].parent()?;

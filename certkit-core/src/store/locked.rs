@@ -51,7 +51,12 @@ impl LockedStore {
     /// Changes a lineage's conf (temporary file, sync, rename, sync of the folder); mode and owner stay.
     pub fn edit_conf(&self, name: &LineageName, edits: &ConfEdits) -> Result<(), EditConfError> {
         let _writing = self.writing();
-        self.edit_conf_file(&self.real_conf(name)?, edits)
+        let path = self.real_conf(name)?;
+        if let Some(tree) = self.paths().another_tree(&path) {
+            let why = format!("it lies in another tree: {}", tree.display());
+            return Err(StoreError::new("change", path, std::io::Error::other(why)).into());
+        }
+        self.edit_conf_file(&path, edits)
     }
 
     /// As [`LockedStore::edit_conf`] by the conf's own path, for callers that are writing already.

@@ -6,6 +6,7 @@
 mod support;
 
 mod commit;
+mod copies;
 mod delete;
 mod lock;
 mod memory;

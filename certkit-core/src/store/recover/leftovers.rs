@@ -35,8 +35,10 @@ impl Store {
             for file in files {
                 let Some(of) = files::temp_of(&file).or_else(|| files::sibling_of(&file)) else { continue };
                 let name = LineageName::new(of.strip_suffix(".conf").unwrap_or(of));
-                if !name.is_ok_and(|name| unfinished.contains(&name)) {
-                    found.push(dir.join(&file));
+                let file = dir.join(&file);
+                // Where `archive` is a link into another tree, that one's run may be making it.
+                if !name.is_ok_and(|name| unfinished.contains(&name)) && paths.another_tree(&file).is_none() {
+                    found.push(file);
                 }
             }
         }

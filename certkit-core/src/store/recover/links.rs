@@ -77,10 +77,15 @@ impl LockedStore {
         if found.previous.is_empty() && Kind::ALL.iter().all(|kind| *found.live.link(*kind) == Link::Missing) {
             return Ok(None);
         }
+        let decision = self.store().decide(name, &found, math, now);
+        if !(found.temps.is_empty() && matches!(decision, Decision::Leave | Decision::Stuck { .. }))
+            && let Some(tree) = found.live.places().iter().find_map(|path| self.paths().another_tree(path))
+        {
+            return Ok(Some(Recovered::new(FindingCode::AnotherTree, name, tree.to_string_lossy(), None)));
+        }
         for temp in &found.temps {
             files::remove_file(temp)?;
         }
-        let decision = self.store().decide(name, &found, math, now);
         let recovered = self.carry_out(name, &found, decision)?;
         if recovered.is_none() && lags_behind(self.paths(), name, &found.live) {
             follow_live(self, name, &found.live);

@@ -15,6 +15,9 @@ use crate::{Certificate, Chain, KeyMath, PrivateKey};
 /// How a certificate in PEM ends.
 const END: &[u8] = b"-----END CERTIFICATE-----";
 
+/// What stands in the first and the last line of every private key in PEM.
+const KEY: &[u8] = b"PRIVATE KEY";
+
 /// The content of a file; none when it is missing or cannot be read.
 pub(super) type Text = Option<Zeroizing<Vec<u8>>>;
 
@@ -38,7 +41,8 @@ pub(super) struct Changed {
 /// Looks at the files of a version, in the order of [`Kind::ALL`]. `keys` are the contents of files among which a missing
 /// key may be: old versions of the same lineage have it where keys are used again.
 pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn KeyMath, now: DateTime<Utc>) -> Mending {
-    let [cert, key, chain, fullchain] = found;
+    let plain = without_keys(found);
+    let [cert, key, chain, fullchain] = &plain;
     let why = match (cert, key, chain, fullchain) {
         (Some(cert), Some(key), Some(chain), Some(fullchain)) => {
             let texts = VersionTexts::new([cert.clone(), key.clone(), chain.clone(), fullchain.clone()]);
@@ -48,7 +52,7 @@ pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn Ke
             }
         }
         _ => {
-            let missing = Kind::ALL.iter().zip(found).filter(|(_, text)| text.is_none());
+            let missing = Kind::ALL.iter().zip(&plain).filter(|(_, text)| text.is_none());
             let missing: Vec<_> = missing.map(|(kind, _)| kind.as_str()).collect();
             format!("{} cannot be had", missing.join(" and "))
         }
@@ -83,7 +87,14 @@ pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn Ke
         }
     }
     let Some((_, texts)) = mended else { return Mending::Damaged(why) };
-    let differs = |kind: &Kind| found[*kind as usize].as_ref().is_none_or(|text| text.as_slice() != texts.get(*kind));
+    let has_key = certificates(found).any(mentions_key);
+    let differs = |kind: &Kind| {
+        found[*kind as usize].as_ref().is_none_or(|text| {
+            // With the key in the same file it serves as its owner wants it, and stays.
+            let serves = || are_the_same(*kind, text, texts.get(*kind)) && pem_strict::refusal(text).is_none();
+            text.as_slice() != texts.get(*kind) && !(has_key && *kind != Kind::Privkey && serves())
+        })
+    };
     let kinds = Kind::ALL.into_iter().filter(differs).collect();
     Mending::Mended(texts, Changed { kinds, why })
 }
@@ -100,6 +111,31 @@ pub(super) fn are_the_same(kind: Kind, one: &[u8], other: &[u8]) -> bool {
             chain(one).is_some_and(|one| Some(one) == chain(other))
         }
     }
+}
+
+/// Whether a text has the lines of a private key in it, readable or not.
+pub(super) fn mentions_key(text: &[u8]) -> bool {
+    text.windows(KEY.len()).any(|window| window == KEY)
+}
+
+/// The files without the key that their owner has put into one of the certificates', as HAProxy wants it: everybody may read
+/// what is made of those. One in which no certificate can be read beside it is of no use.
+pub(super) fn without_keys(found: &[Text; 4]) -> [Text; 4] {
+    let mut plain = found.clone();
+    if certificates(found).any(mentions_key) {
+        // All are written alike, for fullchain has to be the other two.
+        for kind in [Kind::Cert, Kind::Chain, Kind::Fullchain] {
+            let chain = found[kind as usize].as_ref().and_then(|text| Chain::from_pem(text).ok());
+            plain[kind as usize] = chain.map(|chain| Zeroizing::new(chain.fullchain_pem().into_bytes()));
+        }
+    }
+    plain
+}
+
+/// The files of certificates that are there.
+fn certificates(found: &[Text; 4]) -> impl Iterator<Item = &[u8]> {
+    let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Privkey);
+    kinds.filter_map(|kind| found[kind as usize].as_ref().map(|text| text.as_slice()))
 }
 
 /// Whether a text holds a private key that can be read.

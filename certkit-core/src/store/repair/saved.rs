@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
+use super::mend::mentions_key;
 use crate::store::files::{self, Attributes};
 use crate::store::targets::by_name;
 use crate::store::whose::is_tree;
@@ -140,9 +141,8 @@ pub(super) fn unsavable(path: &Path) -> Result<Option<PathBuf>, StoreError> {
 
 /// A key by its name or its content, and whatever lies beside the keys of accounts.
 fn holds_secret(path: &Path, content: &[u8]) -> bool {
-    const KEY: &[u8] = b"PRIVATE KEY";
     let named = path.file_name().is_some_and(|name| name.to_string_lossy().contains("priv"));
-    named || content.windows(KEY.len()).any(|window| window == KEY)
+    named || mentions_key(content)
 }
 
 /// Removes a file, a link, or a folder with all that is in it, which was saved before.

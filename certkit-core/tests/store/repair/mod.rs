@@ -53,10 +53,10 @@ fn diagnose(dir: &Path) -> Vec<Diagnosis> {
 }
 
 /// Something that is done to a tree, in the words of a test.
-type Damage = (&'static str, fn(&Path));
+pub(crate) type Damage = (&'static str, fn(&Path));
 
 /// What happens to trees, and is put right in their own one alone.
-const DAMAGES: &[Damage] = &[
+pub(crate) const DAMAGES: &[Damage] = &[
     ("mixed links", |dir| point_link(dir, &name(), Kind::Privkey, 1)),
     ("no link", |dir| fs::remove_file(live(dir, Kind::Chain)).unwrap()),
     ("an empty file", |dir| fs::write(archive(dir, Kind::Fullchain, 2), "").unwrap()),
@@ -85,7 +85,7 @@ fn previous(dir: &Path) -> PathBuf {
 }
 
 /// A `cp -a` of a tree beside it, whose confs name the original.
-fn copied(dir: &Path) -> PathBuf {
+pub(crate) fn copied(dir: &Path) -> PathBuf {
     let (original, copy) = (dir.join("etc"), dir.join("copy"));
     assert!(Command::new("cp").arg("-a").args([&original, &copy]).status().unwrap().success());
     copy
