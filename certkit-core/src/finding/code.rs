@@ -147,6 +147,8 @@ codes! {
     Ipv6Differs => network::IPV6_DIFFERS,
     /// An issuer in the stored chain ends before the certificate.
     IssuerEndsEarly => machine::ISSUER_ENDS_EARLY,
+    /// A file of certificates with a private key in it.
+    KeyBesideCertificates => store::KEY_BESIDE_CERTIFICATES,
     /// A key has been in use for long.
     KeyReusedLong => machine::KEY_REUSED_LONG,
     /// A file that an interrupted run left.

@@ -129,6 +129,13 @@ pub(super) const MIXED_VERSIONS: Words = Words {
     cure: "nothing to do: the next `certkit renew` puts it right",
 };
 
+pub(super) const KEY_BESIDE_CERTIFICATES: Words = Words {
+    severity: Severity::Notice,
+    what: "a file of certificates holds a private key too",
+    why: "servers take it, but certbot says that fullchain is not cert and chain, and renews the certificate no more; and whoever may read the file has the key",
+    cure: "have certkit write the file with both elsewhere (`combined` in certkit/lineages/NAME.toml), and take the key out of this one",
+};
+
 pub(super) const NEWER_VERSION_NOT_LIVE: Words = Words {
     severity: Severity::Warning,
     what: "a newer complete version is stored but not in use",

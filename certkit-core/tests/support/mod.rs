@@ -222,11 +222,12 @@ pub fn walk(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Asserts that no private key can be read by others.
+/// Asserts that no private key can be read by others, in whatever file it is.
 pub fn assert_keys_are_private(dir: &Path) {
     for path in walk(dir) {
         let meta = fs::symlink_metadata(&path).unwrap();
-        if meta.is_file() && path.file_name().unwrap().to_str().unwrap().contains("privkey") {
+        let is_named = path.file_name().unwrap().to_str().unwrap().contains("privkey");
+        if meta.is_file() && (is_named || String::from_utf8_lossy(&fs::read(&path).unwrap()).contains("PRIVATE KEY")) {
             assert_eq!(meta.mode() & 0o077, 0, "{}", path.display());
         }
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::mend::{Changed, Mending, Text, are_the_same, holds_key, mend, without_keys};
+use super::mend::{Changed, Mending, Text, are_the_same, holds_key, mend, mentions_key, without_keys};
 use super::moved::{moved_cure, moved_from};
 use super::plan::cure_elsewhere;
 use super::step::Step;
@@ -20,6 +20,7 @@ use crate::store::recover::{Decision, Found};
 use crate::store::switch::lags_behind;
 use crate::store::version_texts::VersionTexts;
 use crate::store::{Kind, RenewalConf, Store, StoreError, StorePaths};
+use crate::words::shell_word;
 use crate::{Finding, FindingCode, KeyMath, LineageName, Version};
 
 /// So many versions are read, newest first, where it is not known which one is good.
@@ -238,6 +239,8 @@ impl Planner<'_> {
         let mut older: Vec<Version> = files.keys().rev().copied().filter(|version| !counts(version)).collect();
         while let Some(version) = read.pop_front() {
             let texts = self.texts(&found.archive, version)?;
+            plan.more
+                .extend(self.key_beside_certificates(name, &found.archive, version, &texts).map(|told| (told, None)));
             let mut mending = mend(&texts, &[], self.math, self.now);
             if matches!(mending, Mending::Damaged(_)) {
                 let keys = keys.get_or_insert_with(|| self.keys(&found.archive, &files));
@@ -277,6 +280,27 @@ impl Planner<'_> {
         plan.live_is_dead = live_now.and_then(|live| damaged.get(&live).cloned());
         self.follow(name, found, decision, &changed, &damaged, &copies, &mut plan)?;
         Ok(plan)
+    }
+
+    /// A file of certificates with a key in it, as HAProxy wants it and certbot does not.
+    fn key_beside_certificates(
+        &self,
+        name: &LineageName,
+        archive: &Path,
+        version: Version,
+        texts: &[Text; 4],
+    ) -> Option<Finding> {
+        let is_one = |kind: &Kind| {
+            *kind != Kind::Privkey && texts[*kind as usize].as_ref().is_some_and(|text| mentions_key(text))
+        };
+        let path = archive.join(Kind::ALL.into_iter().find(is_one)?.archive_file(version));
+        let finding = |evidence| Finding::new(FindingCode::KeyBesideCertificates, name.as_str(), evidence);
+        if !is_for_others(&path) {
+            return Some(finding(self.shown(&path)));
+        }
+        let told = finding(format!("{}, which every user can read", self.shown(&path)));
+        let cure = format!("chmod o-rwx {}; then {}", shell_word(&path.to_string_lossy()), told.cure());
+        Some(told.with_severity(crate::Severity::Warning).with_cure(cure))
     }
 
     /// The steps of a decision, and what becomes of the versions that it leaves out.

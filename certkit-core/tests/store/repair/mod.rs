@@ -2,6 +2,7 @@
 //! sound.
 
 mod astray;
+mod combined;
 mod confs;
 mod folders;
 mod links;

@@ -1,0 +1,79 @@
+//! Files of certificates into which their owner has put the key, as HAProxy wants it: they serve as they are, and no file that
+//! everybody may read is made of the key in them.
+
+use super::*;
+
+/// The key goes into a file of certificates of version 2, which only its owner may read.
+fn combine(dir: &Path, kind: Kind, is_first: bool) {
+    let path = archive(dir, kind, 2);
+    let (text, key) = (fs::read_to_string(&path).unwrap(), data("v2.key.pem"));
+    fs::write(&path, if is_first { key + &text } else { text + &key }).unwrap();
+    chmod(&path, 0o600);
+}
+
+#[test]
+fn a_key_beside_certificates_is_told_and_stays() {
+    for kind in [Kind::Fullchain, Kind::Chain, Kind::Cert] {
+        for is_first in [false, true] {
+            let dir = laid(&["v1", "v2"]);
+            combine(dir.path(), kind, is_first);
+            let before = fs::read(archive(dir.path(), kind, 2)).unwrap();
+            let report = repair(dir.path());
+            assert_eq!(told(&report.left), [(FindingCode::KeyBesideCertificates, false)], "{kind:?}, {is_first}");
+            assert_eq!(report.left[0].finding.severity, Severity::Notice);
+            assert!(report.repaired.is_empty() && report.saved.is_none(), "{report:#?}");
+            assert_eq!(fs::read(archive(dir.path(), kind, 2)).unwrap(), before);
+        }
+    }
+    // Where everybody may read it, that comes first.
+    let dir = laid(&["v1", "v2"]);
+    combine(dir.path(), Kind::Fullchain, false);
+    chmod(archive(dir.path(), Kind::Fullchain, 2), 0o644);
+    let [one] = diagnose(dir.path()).try_into().unwrap();
+    assert_eq!((one.finding.code, one.finding.severity), (FindingCode::KeyBesideCertificates, Severity::Warning));
+    let cure = format!("chmod o-rwx {}; then", archive(dir.path(), Kind::Fullchain, 2).display());
+    assert!(one.finding.cure().starts_with(&cure), "{}", one.finding.cure());
+}
+
+#[test]
+fn what_is_made_of_a_file_with_a_key_in_it_holds_certificates_alone() {
+    for damaged in [Kind::Cert, Kind::Chain, Kind::Fullchain] {
+        for is_first in [false, true] {
+            for content in [None, Some(""), Some("-----BEG")] {
+                let dir = laid(&["v1", "v2"]);
+                for kind in [Kind::Cert, Kind::Chain, Kind::Fullchain].into_iter().filter(|kind| *kind != damaged) {
+                    combine(dir.path(), kind, is_first);
+                }
+                let path = archive(dir.path(), damaged, 2);
+                match content {
+                    Some(content) => fs::write(&path, content).unwrap(),
+                    None => fs::remove_file(&path).unwrap(),
+                }
+                let report = repair(dir.path());
+                assert_eq!(
+                    report.made_live,
+                    [(name(), Version(2))],
+                    "{damaged:?}, {is_first}, {content:?}: {report:#?}"
+                );
+                let made = fs::read_to_string(&path).unwrap();
+                assert!(made.contains("BEGIN CERTIFICATE") && !made.contains("PRIVATE KEY"), "{made}");
+            }
+        }
+    }
+}
+
+#[test]
+fn copies_with_a_key_in_fullchain_become_versions_without_it() {
+    let dir = laid(&["v1"]);
+    for kind in Kind::ALL {
+        fs::remove_file(live(dir.path(), kind)).unwrap();
+        write_version(dir.path(), &name(), 2, "v2");
+    }
+    combine(dir.path(), Kind::Fullchain, false);
+    for kind in Kind::ALL {
+        fs::rename(archive(dir.path(), kind, 2), live(dir.path(), kind)).unwrap();
+    }
+    let report = repair(dir.path());
+    assert_eq!(report.made_live, [(name(), Version(2))], "{report:#?}");
+    assert_eq!(whole_version(dir.path(), &name()), (Version(2), chain("v2").leaf));
+}
