@@ -180,6 +180,9 @@ impl Audit<'_> {
             if name.as_encoded_bytes().starts_with(b".") || !path.is_dir() || self.used.contains(&path) {
                 continue;
             }
+            if self.is_way_to_used(&path) {
+                continue;
+            }
             // What every ext4 has where it is mounted, and a second name of a folder beside it.
             if name == "lost+found"
                 || (path.is_symlink() && path.canonicalize().is_ok_and(|to| to.parent() == top.as_deref()))
@@ -199,6 +202,12 @@ impl Audit<'_> {
             let finding = Finding::new(code, self.shown(&path), held);
             self.findings.push(Audited { finding, name: lineage, path: Some(path) });
         }
+    }
+
+    /// Whether there is nothing in a folder but folders, and a conf speaks of one below it.
+    fn is_way_to_used(&self, path: &Path) -> bool {
+        let below = self.used.range(path.to_owned()..).next().is_some_and(|used| used.starts_with(path));
+        below && folder_names(path).is_ok_and(|names| names.iter().all(|name| path.join(name).is_dir()))
     }
 
     /// Whether a conf has this name although no lineage can: that is told of it, and what it uses is no orphan.

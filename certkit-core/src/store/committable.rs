@@ -41,14 +41,6 @@ impl LockedStore {
         );
         if files::lstat(&paths.conf(name))?.is_some() {
             let (_, live) = self.conf_and_links(name)?;
-            if let Some(kind) = live.misplaced(paths)? {
-                return Err(CommitError::Refused(format!(
-                    "{} in renewal/{name}.conf is {}, which is no live link of that kind: let it name live/{name}/{}",
-                    kind.as_str(),
-                    shown(live.path(kind)),
-                    kind.live_file()
-                )));
-            }
             if !live.mean_the_same_by_name()? {
                 return Err(CommitError::Refused(format!(
                     "{} is reached through a link, so that its links mean something else to certbot than to the system: \
@@ -79,6 +71,36 @@ impl LockedStore {
             }
         }
         Ok(())
+    }
+
+    /// Whether the conf names live links of this lineage alone. A link that is made elsewhere takes the place of something
+    /// else: another certificate's link, another kind's, an account's key.
+    pub(crate) fn check_own_links(&self, name: &LineageName, live: &LiveLinks) -> Result<(), CommitError> {
+        if live.is_whole() {
+            return Ok(());
+        }
+        let refuse = |kind: Kind, what: &str| {
+            Err(CommitError::Refused(format!(
+                "{} in renewal/{name}.conf is {}, which is {what}: let it name live/{name}/{}",
+                kind.as_str(),
+                shown(live.path(kind)),
+                kind.live_file()
+            )))
+        };
+        if let Some(kind) = live.misplaced(self.paths())? {
+            return refuse(kind, "no live link of that kind");
+        }
+        // What cannot be read there is the trouble of another lineage.
+        let Ok(in_use) = self.known_in_use() else { return Ok(()) };
+        let leaders = in_use.leaders(self.paths(), name, live)?;
+        // Where all are, the two are one certificate with two confs.
+        if leaders.iter().all(Option::is_some) {
+            return Ok(());
+        }
+        match Kind::ALL.into_iter().zip(leaders).find_map(|(kind, by)| Some((kind, by?))) {
+            Some((kind, other)) => refuse(kind, &format!("a live link of {}", crate::escape(&other))),
+            None => Ok(()),
+        }
     }
 
     /// Whether none of these places is another tree's: its lock is not held, and its owner knows nothing of what is done

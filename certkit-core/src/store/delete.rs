@@ -6,11 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::deleted::{DeleteError, Deleted};
-use super::deletion::{Deletion, files_in, versions_in};
+use super::deletion::{Deletion, files_in, goes_with_links, versions_in};
 use super::files;
 use super::first_version::Staging;
 use super::in_use::real;
-use super::switch::is_journal;
 use super::whose::Whose;
 use super::{Kind, LockedStore, Store, StoreError, StorePaths};
 use crate::LineageName;
@@ -174,10 +173,7 @@ impl LockedStore {
             // Where it is a link, what that leads to.
             let Some(dir) = real(&dir)? else { continue };
             for name in files::list(&dir)?.unwrap_or_default() {
-                if (name == "README" && !dir.join(&name).is_dir())
-                    || is_journal(&dir, &name)
-                    || files::temp_of(&name).is_some()
-                {
+                if goes_with_links(&dir, &name) {
                     files::remove_file(&dir.join(name))?;
                 }
             }

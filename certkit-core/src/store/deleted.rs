@@ -97,12 +97,14 @@ pub(super) enum Held {
     Gone,
     /// Versions that links of others lead to.
     Led,
+    /// What its owner has put beside the live links.
+    Owners,
 }
 
 impl Deleted {
     /// Whether nothing of the lineage is left that is perhaps this tree's alone.
     pub fn is_complete(&self) -> bool {
-        self.kept.iter().all(|kept| kept.tree.is_some())
+        self.kept.iter().all(|kept| kept.tree.is_some() || kept.held == Held::Owners)
     }
 
     /// What stays, and how its owner removes it.
@@ -119,13 +121,13 @@ impl Kept {
 
     /// Whether it lies where another tree may use it, too.
     pub(crate) fn is_outside(&self) -> bool {
-        self.tree.is_none() && self.held != Held::Folder
+        self.tree.is_none() && !matches!(self.held, Held::Folder | Held::Owners)
     }
 
     fn finding(&self) -> Finding {
         let code = match self.held {
             Held::Versions | Held::Folder | Held::Gone | Held::Led => FindingCode::ArchiveWithoutConf,
-            Held::Links => FindingCode::LiveWithoutConf,
+            Held::Links | Held::Owners => FindingCode::LiveWithoutConf,
         };
         let word = |path: &Path| shell_word(&path.to_string_lossy());
         match &self.tree {
@@ -146,6 +148,17 @@ impl Kept {
                 let evidence = "it stays: no certificate has a folder among its versions";
                 let cure = format!("if nobody needs it: rm -r -- {}", word(&self.folder));
                 Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
+            }
+            None if self.held == Held::Owners => {
+                let names = self.files.iter().filter_map(|file| file.file_name()).map(|name| name.to_string_lossy());
+                let evidence = format!(
+                    "it stays: somebody has put {} into it, and keys may be among that",
+                    names.collect::<Vec<_>>().join(", ")
+                );
+                let cure = format!("if nobody needs it: rm -r -- {}", word(&self.folder));
+                Finding::new(code, self.folder.to_string_lossy(), evidence)
+                    .with_severity(Severity::Notice)
+                    .with_cure(cure)
             }
             Some(tree) => {
                 let tree = word(tree);

@@ -1,12 +1,12 @@
 //! What a removal of a lineage is about: found out and judged before anything is gone that the way may lead through.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::deleted::{DeleteError, Held, Kept, keep};
-use super::in_use::{InUse, real};
+use super::in_use::{InUse, real, steps};
 use super::links::{Link, LiveLinks, read_link};
 use super::switch::is_journal;
 use super::whose::{Whose, place};
@@ -74,6 +74,7 @@ impl Store {
         let in_use = self.in_use()?;
         let mut kept = Vec::new();
         let links = self.own_links(name, links, &in_use, &mut kept)?;
+        self.keep_owners_files(name, &links, &in_use, &mut kept)?;
         let going = links.keys().map(|dir| real(dir)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
         let own_archives = self.own_archives(name, &archives, &going, &in_use, &mut kept)?;
         for gone in archives.iter().take(said).filter_map(|dir| self.on_a_missing_disk(dir)) {
@@ -95,6 +96,26 @@ impl Store {
             }
         }
         Ok(Deletion { conf: conf_path, links, archives: own_archives, folder_links, kept })
+    }
+
+    /// What somebody has put beside the live links stays, and keys may be among it.
+    fn keep_owners_files(
+        &self,
+        name: &LineageName,
+        links: &BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+        in_use: &InUse,
+        kept: &mut Vec<Kept>,
+    ) -> Result<(), StoreError> {
+        for (dir, links) in links {
+            let Some(dir_now) = real(dir)? else { continue };
+            let names = files::list(dir)?.unwrap_or_default();
+            let others =
+                names.iter().filter(|file| !links.contains(&dir.join(file)) && !goes_with_links(&dir_now, file));
+            let others = others.map(|file| dir_now.join(file));
+            let stays = others.filter(|path| !in_use.is_used_at_or_below(path, name)).collect();
+            keep(kept, Kept::new(dir_now, stays, Whose::Own, Held::Owners));
+        }
+        Ok(())
     }
 
     /// The links that are the lineage's alone, by directory; a directory of which nothing may go is not among them.
@@ -150,7 +171,9 @@ impl Store {
                         continue;
                     }
                     for folder in folders_in(&dir)? {
-                        keep(kept, Kept::new(folder.clone(), vec![folder], Whose::Own, Held::Folder));
+                        if !in_use.is_used_at_or_below(&folder, name) {
+                            keep(kept, Kept::new(folder.clone(), vec![folder], Whose::Own, Held::Folder));
+                        }
                     }
                     own.insert(dir);
                 }
@@ -173,7 +196,7 @@ impl Store {
                 continue;
             }
             for link in versions_in(&other)?.into_iter().filter(|file| file.is_symlink()) {
-                led.extend(real(&link)?.filter(|target| target.parent() == Some(dir)));
+                led.extend(steps(&link)?.into_iter().filter(|step| step.parent() == Some(dir)));
             }
         }
         Ok(led.into_iter().collect())
@@ -208,6 +231,11 @@ impl Store {
             None => Ok(false),
         }
     }
+}
+
+/// Whether a file beside live links is certbot's or certkit's own, and goes with them.
+pub(super) fn goes_with_links(dir: &Path, name: &OsStr) -> bool {
+    (name == "README" && !dir.join(name).is_dir()) || is_journal(dir, name) || files::temp_of(name).is_some()
 }
 
 /// What lies in a directory and is no folder.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use super::files;
-use super::links::{Link, read_link};
+use super::links::{Link, LiveLinks, read_link};
 use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
 
@@ -37,7 +37,7 @@ struct Use {
 enum Used {
     /// A live link, by its place.
     Link(PathBuf),
-    /// What a link leads to: the first step and the end.
+    /// What a link leads to: each step, up to the end.
     File(PathBuf),
     /// A conf's `archive_dir`.
     Archive(PathBuf),
@@ -134,6 +134,41 @@ impl InUse {
         let unread = self.unread.iter().filter(|(by, text)| by != except.as_str() && mentions(text, dir));
         users.extend(unread.map(|(by, _)| shown(by)));
         users
+    }
+
+    /// The other lineages that use anything below this directory (without links in its path), however deep.
+    pub(crate) fn users_below(&self, dir: &Path, except: &LineageName) -> BTreeSet<String> {
+        let mut top = dir.components().collect::<PathBuf>().into_os_string().into_encoded_bytes();
+        top.push(b'/');
+        let start = self.uses.partition_point(|one| one.dir().as_encoded_bytes() < top.as_slice());
+        let below = self.uses.iter().skip(start);
+        let below = below.take_while(|one| one.dir().as_encoded_bytes().starts_with(&top));
+        below.filter(|one| &*one.by != except.as_str()).map(|one| shown(&one.by)).collect()
+    }
+
+    /// Whether others use a folder (without links in its path), or anything below it.
+    pub(crate) fn is_used_at_or_below(&self, dir: &Path, except: &LineageName) -> bool {
+        !self.users_of(dir, except, &BTreeSet::new()).is_empty() || !self.users_below(dir, except).is_empty()
+    }
+
+    /// For each of a lineage's links, by [`Kind::ALL`], the other lineage whose folder it is in.
+    pub(crate) fn leaders(
+        &self,
+        paths: &StorePaths,
+        name: &LineageName,
+        live: &LiveLinks,
+    ) -> Result<[Option<String>; 4], StoreError> {
+        let lives = real_or_place(&paths.live_dir())?;
+        let leader = |kind: Kind| -> Result<Option<String>, StoreError> {
+            let Some(dir) = live.path(kind).parent() else { return Ok(None) };
+            let Some(dir) = real_or_place(dir)? else { return Ok(None) };
+            // Its conf may be empty, and the folder gone: `live/NAME` is that lineage's all the same.
+            let namesake = dir.file_name().filter(|of| dir.parent() == lives.as_deref() && self.has_conf(of));
+            let first = namesake.or_else(|| self.leader_of(&dir)).filter(|first| *first != name.as_str());
+            Ok(first.map(|first| first.to_string_lossy().into_owned()))
+        };
+        let [cert, privkey, chain, fullchain] = Kind::ALL.map(leader);
+        Ok([cert?, privkey?, chain?, fullchain?])
     }
 
     /// Whether another conf says that this directory is where its versions lie.
@@ -238,7 +273,7 @@ impl InUse {
         Ok(())
     }
 
-    /// A live link: its place, its first step and its end. What the lineage's conf has `said` counts whatever becomes of the
+    /// A live link: its place, and each step of its way. What the lineage's conf has `said` counts whatever becomes of the
     /// folder, and is not said again.
     fn add_link(
         &mut self,
@@ -254,15 +289,27 @@ impl InUse {
         };
         let Some(place) = real_place(link)? else { return Ok(()) };
         add(Used::Link(place));
-        let Link::To(target) = read_link(link)? else { return Ok(()) };
-        let step = link.parent().unwrap_or_else(|| Path::new("/")).join(target);
-        let first = real_place(&step)?;
-        let end = real(&step)?;
-        // Where both are the same, once is enough.
-        let end = end.filter(|end| Some(end) != first.as_ref());
-        first.into_iter().chain(end).for_each(|path| add(Used::File(path)));
+        steps(link)?.into_iter().for_each(|path| add(Used::File(path)));
         Ok(())
     }
+}
+
+/// So many links are followed, as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// What a link leads to, and that where it is a link itself, up to the end, whether it is there or not: each without links in
+/// the path of its folder.
+pub(crate) fn steps(link: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    let mut at = link.to_owned();
+    while found.len() < MAX_LINKS
+        && let Link::To(target) = read_link(&at)?
+        && let Some(step) = real_place(&at.parent().unwrap_or_else(|| Path::new("/")).join(target))?
+    {
+        at.clone_from(&step);
+        found.push(step);
+    }
+    Ok(found)
 }
 
 /// Without links in its path; none when it is not there.

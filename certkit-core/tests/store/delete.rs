@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use certkit_core::store::{ConfPlan, DeleteError, Deleted, Store, StorePaths};
+use certkit_core::store::{ConfPlan, DeleteError, Store, StorePaths};
 use certkit_core::{FindingCode, LineageName, Severity};
 
 use crate::support::*;
@@ -28,7 +28,7 @@ fn everything_of_a_lineage_goes_but_the_owners_files_and_the_history() {
     assert!(own.iter().all(|path| !path.to_str().unwrap().contains("a.example.org")), "{own:?}");
     assert_eq!(walk(&dir.path().join("live/b.example.org")), before);
     whole_version(dir.path(), &other);
-    assert_eq!(store.delete(&name()).unwrap(), Deleted::default());
+    assert_eq!(store.delete(&name()).unwrap().removed, [] as [std::path::PathBuf; 0]);
 }
 
 #[test]

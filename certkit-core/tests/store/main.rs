@@ -11,6 +11,8 @@ mod delete;
 mod lock;
 mod memory;
 mod modes;
+mod nested;
+mod others_links;
 mod recover;
 mod repair;
 mod rollover;

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::Recovered;
-use crate::store::commit::GREATEST_PLAUSIBLE;
+use crate::store::commit::{CommitError, GREATEST_PLAUSIBLE};
 use crate::store::files;
 use crate::store::journal::Journal;
 use crate::store::links::{Link, LiveLinks, read_link};
 use crate::store::switch::{follow_live, lags_behind, previous_name, switch};
 use crate::store::version_texts::{VersionTexts, is_of_test_authority};
 use crate::store::{BrokenReason, Kind, LockedStore, RenewalConf, Store, StoreError};
-use crate::{Certificate, FindingCode, KeyMath, LineageName, Version};
+use crate::{Certificate, FindingCode, Hindrance, KeyMath, LineageName, Version};
 
 /// So many versions are tried, newest first: certbot keeps six.
 const MAX_CANDIDATES: usize = 12;
@@ -64,9 +64,14 @@ impl LockedStore {
         if Kind::ALL.iter().any(|kind| *live.link(*kind) == Link::Other) {
             return Ok(None);
         }
-        if let Some(kind) = live.misplaced(self.paths())? {
-            let evidence = format!("the renewal configuration names no live link as its {}", kind.as_str());
-            return Ok(Some(Recovered::new(FindingCode::MixedVersions, name, evidence, None)));
+        match self.check_own_links(name, &live) {
+            Ok(()) => {}
+            Err(CommitError::Store(error)) => return Err(error),
+            Err(error) => {
+                let mut recovered = Recovered::new(FindingCode::BrokenLineage, name, error.to_string(), None);
+                recovered.finding = recovered.finding.hindered_by(Some(Hindrance::Tree));
+                return Ok(Some(recovered));
+            }
         }
         let Some(archive) = live.single_archive() else {
             let code = FindingCode::MixedVersions;

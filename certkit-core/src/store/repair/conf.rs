@@ -60,7 +60,8 @@ impl Planner<'_> {
         let mut going = Vec::new();
         for dir in [paths.archive(name), paths.live(name)] {
             let Some(dir_now) = real(&dir)? else { continue };
-            let others = self.in_use.users_of(&dir_now, name, &[dir_now.clone()].into());
+            let mut others = self.in_use.users_of(&dir_now, name, &[dir_now.clone()].into());
+            others.extend(self.in_use.users_below(&dir_now, name));
             if !others.is_empty() {
                 let others = others.into_iter().collect::<Vec<_>>().join(", ");
                 plan.stuck = Some(nothing_fits(&format!("{} is used by {others} too", self.shown(&dir))));

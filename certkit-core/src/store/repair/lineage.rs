@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
+use super::cures::cure_elsewhere;
 use super::mend::{Changed, Mending, Text, are_the_same, holds_key, mend, mentions_key, without_keys};
 use super::moved::{moved_cure, moved_from};
-use super::plan::cure_elsewhere;
 use super::step::Step;
 use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files::{self, Attributes};
@@ -130,7 +130,7 @@ impl Planner<'_> {
             let cure = format!("let the line in {} name the live link: {}", conf.display(), link.display());
             return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::stuck(FindingCode::BrokenLineage, why) }));
         }
-        let leaders = self.leaders(name, live)?;
+        let leaders = self.in_use.leaders(self.store.paths(), name, live)?;
         let led: Vec<_> =
             Kind::ALL.into_iter().zip(&leaders).filter_map(|(kind, by)| Some((kind, by.as_ref()?))).collect();
         if let Some((kind, other)) = led.first().filter(|_| led.len() < leaders.len()) {
@@ -160,21 +160,6 @@ impl Planner<'_> {
         }
         let first = leaders.first().filter(|_| leaders.len() == Kind::ALL.len());
         Ok(first.map(|first| first.to_string_lossy().into_owned()))
-    }
-
-    /// For each of the links, the other lineage whose folder it is in.
-    fn leaders(&self, name: &LineageName, live: &LiveLinks) -> Result<[Option<String>; 4], StoreError> {
-        let lives = real_or_place(&self.store.paths().live_dir())?;
-        let leader = |kind: Kind| -> Result<Option<String>, StoreError> {
-            let Some(dir) = live.path(kind).parent() else { return Ok(None) };
-            let Some(dir) = real_or_place(dir)? else { return Ok(None) };
-            // Its conf may be empty, and the folder gone: `live/NAME` is that lineage's all the same.
-            let namesake = dir.file_name().filter(|of| dir.parent() == lives.as_deref() && self.in_use.has_conf(of));
-            let first = namesake.or_else(|| self.in_use.leader_of(&dir)).filter(|first| *first != name.as_str());
-            Ok(first.map(|first| first.to_string_lossy().into_owned()))
-        };
-        let [cert, privkey, chain, fullchain] = Kind::ALL.map(leader);
-        Ok([cert?, privkey?, chain?, fullchain?])
     }
 
     /// Whether a directory of versions (without links in its path) is another lineage's: a conf says so or links lead there; of

@@ -1,19 +1,18 @@
 //! The plan of a repair: what is wrong, and the steps that put it right.
 
-use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
 use super::conf::is_blank;
+use super::cures::{cure_elsewhere, orphan_cure};
 use super::lineage::{LineagePlan, Planner};
 use super::saved::unsavable;
 use super::step::Step;
 use super::{Diagnosis, Repair};
 use crate::store::audit::Audited;
 use crate::store::files;
-use crate::store::whose::Whose;
 use crate::store::{BrokenReason, DeleteError, Kind, RenewalConf, Store, StoreError, StorePaths};
 use crate::words::{REFUSED_NAME_CURE, shell_word};
 use crate::{Finding, FindingCode, Hindrance, KeyMath, LineageName};
@@ -162,9 +161,12 @@ impl RepairPlan {
         if let Some(cure) = cure_elsewhere(store.paths(), &all) {
             return Err(cure);
         }
-        let away =
-            steps.iter().filter_map(|step| if let Step::TakeAway { paths, .. } = step { Some(paths) } else { None });
-        if let Some(path) = away.flatten().find_map(|path| unsavable(path).ok().flatten()) {
+        let replaced = steps.iter().flat_map(|step| match step {
+            Step::TakeAway { paths, .. } => paths.as_slice(),
+            Step::Write { path, .. } => std::slice::from_ref(path),
+            _ => &[],
+        });
+        if let Some(path) = replaced.into_iter().find_map(|path| unsavable(path).ok().flatten()) {
             let shown = shell_word(&path.to_string_lossy());
             let what = if path.is_dir() {
                 format!("move {shown} elsewhere, which is a tree or a file system of its own")
@@ -348,68 +350,17 @@ impl RepairPlan {
         let finding = match (&step, name, finding.code) {
             (Some(_), ..) => finding,
             (None, None, _) => finding.with_cure(REFUSED_NAME_CURE),
-            (None, Some(_), _) => finding.with_cure(orphan_cure(store.paths(), &path)),
+            (None, Some(name), _) => finding.with_cure(orphan_cure(store, name, &path)),
         };
         self.add(store, finding, name, step);
         Ok(())
     }
 }
 
-/// certbot orders a certificate, finds the folder in its way and loses the certificate; certkit refuses before it orders.
-fn orphan_cure(paths: &StorePaths, folder: &Path) -> String {
-    let names = files::list(folder).ok().flatten().unwrap_or_default();
-    if names.iter().any(|name| folder.join(name).is_dir()) {
-        let word = shell_word(&folder.to_string_lossy());
-        return format!("if nothing uses it, move it away, or remove it with all the folders in it: rm -r -- {word}");
-    }
-    let outside = match paths.whose(&folder.join(Kind::Cert.live_file())) {
-        Whose::Outside(folder) => also_in([&folder]),
-        _ => also_in(&paths.also_own),
-    };
-    format!(
-        "if nothing uses it, move it away or remove it with certkit delete --cert-name NAME{outside}; otherwise copy it elsewhere first, remove it, and obtain the certificate again: certkit certonly -d NAME …"
-    )
-}
-
 /// Whether this says that what the error is about cannot be read.
 fn tells_of(one: &Diagnosis, store: &Store, error: &StoreError) -> bool {
     let shown = |path: &Path| crate::escape(&path.to_string_lossy()) == one.finding.subject.as_str();
     one.finding.code == FindingCode::Unreadable && (shown(&error.path) || shown(store.paths().relative(&error.path)))
-}
-
-/// The cure where one of these places is not this tree's to change: in another tree, whose lock is not held, or outside, where
-/// nobody knows who else leads to it. None where all are its own.
-pub(super) fn cure_elsewhere(paths: &StorePaths, changed: &[PathBuf]) -> Option<String> {
-    let mut folders = BTreeSet::new();
-    for path in changed {
-        match paths.whose(path) {
-            Whose::Own => {}
-            Whose::AnotherTree(tree) => {
-                let tree = shell_word(&tree.to_string_lossy());
-                return Some(format!(
-                    "what is wrong lies in another tree; there: certkit fsck --repair --config-dir {tree}"
-                ));
-            }
-            Whose::Outside(folder) => {
-                folders.insert(folder);
-            }
-        }
-    }
-    let word = |folder: &PathBuf| shell_word(&folder.to_string_lossy());
-    if let Some(gone) = folders.iter().find(|folder| !folder.is_dir()) {
-        return Some(format!(
-            "mount what belongs in {}, or restore it: it lies outside the config dir, and is not there",
-            word(gone)
-        ));
-    }
-    let flags = also_in(&folders);
-    (!folders.is_empty()).then(|| {
-        format!("what is wrong lies outside the config dir, or in what is mounted there, where another tree may lead too; if none does: certkit fsck --repair{flags}")
-    })
-}
-
-fn also_in<'a>(folders: impl IntoIterator<Item = &'a PathBuf>) -> String {
-    folders.into_iter().map(|folder| format!(" --also-in {}", shell_word(&folder.to_string_lossy()))).collect()
 }
 
 /// Steps for the owner to read.

@@ -5,7 +5,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Diagnosis;
-use super::plan::{RepairPlan, cure_elsewhere};
+use super::cures::cure_elsewhere;
+use super::plan::RepairPlan;
 use super::step::Step;
 use crate::store::links::LiveLinks;
 use crate::store::{ConfValue, Kind, RenewalConf, Store, StoreError, files, permissions};

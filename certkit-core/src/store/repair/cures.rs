@@ -1,0 +1,78 @@
+//! What is to be done by hand, where no repair may do it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::LineageName;
+use crate::store::in_use::real;
+use crate::store::whose::Whose;
+use crate::store::{Kind, Store, StorePaths, files};
+use crate::words::shell_word;
+
+/// The cure where one of these places is not this tree's to change: in another tree, whose lock is not held, or outside, where
+/// nobody knows who else leads to it. None where all are its own.
+pub(super) fn cure_elsewhere(paths: &StorePaths, changed: &[PathBuf]) -> Option<String> {
+    let mut folders = BTreeSet::new();
+    for path in changed {
+        match paths.whose(path) {
+            Whose::Own => {}
+            Whose::AnotherTree(tree) => {
+                let tree = shell_word(&tree.to_string_lossy());
+                return Some(format!(
+                    "what is wrong lies in another tree; there: certkit fsck --repair --config-dir {tree}"
+                ));
+            }
+            Whose::Outside(folder) => {
+                folders.insert(folder);
+            }
+        }
+    }
+    let word = |folder: &PathBuf| shell_word(&folder.to_string_lossy());
+    if let Some(gone) = folders.iter().find(|folder| !folder.is_dir()) {
+        return Some(format!(
+            "mount what belongs in {}, or restore it: it lies outside the config dir, and is not there",
+            word(gone)
+        ));
+    }
+    let flags = also_in(&folders);
+    (!folders.is_empty()).then(|| {
+        format!("what is wrong lies outside the config dir, or in what is mounted there, where another tree may lead too; if none does: certkit fsck --repair{flags}")
+    })
+}
+
+fn also_in<'a>(folders: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    folders.into_iter().map(|folder| format!(" --also-in {}", shell_word(&folder.to_string_lossy()))).collect()
+}
+
+/// certbot orders a certificate, finds the folder in its way and loses the certificate; certkit refuses before it orders.
+pub(super) fn orphan_cure(store: &Store, name: &LineageName, folder: &Path) -> String {
+    let paths = store.paths();
+    let names = files::list(folder).ok().flatten().unwrap_or_default();
+    let has_folders = names.iter().any(|name| folder.join(name).is_dir());
+    let in_use = if has_folders { store.in_use().ok() } else { None };
+    if let (Some(in_use), Ok(Some(dir))) = (in_use, real(folder)) {
+        let users: Vec<_> = in_use.users_below(&dir, name).into_iter().collect();
+        if !users.is_empty() {
+            let users = users.join(", ");
+            return format!(
+                "leave the folders in it, which {users} uses; move away what is directly in it, or remove it, if nothing uses that"
+            );
+        }
+    }
+    let is_live = folder.parent() == Some(&paths.live_dir());
+    let is_link = |name: &OsString| Kind::ALL.iter().any(|kind| name == kind.live_file().as_str());
+    // `certkit delete` leaves folders, and what somebody has put beside the links.
+    if has_folders || (is_live && !names.iter().any(is_link)) {
+        let word = shell_word(&folder.to_string_lossy());
+        return format!("if nothing uses it, move it away, or remove it with all that is in it: rm -r -- {word}");
+    }
+    let outside = match paths.whose(&folder.join(Kind::Cert.live_file())) {
+        Whose::Outside(folder) => also_in([&folder]),
+        _ => also_in(&paths.also_own),
+    };
+    format!(
+        "if nothing uses it, move it away or remove it with certkit delete --cert-name NAME{outside}; otherwise copy it elsewhere first, remove it, and obtain the certificate again: certkit certonly -d NAME …"
+    )
+}
