@@ -302,3 +302,26 @@ fn another_trees_folder_that_is_mounted_in_this_one_is_not_its_own() {
     }
     assert!(!conf.exists());
 }
+
+#[test]
+fn a_file_with_something_mounted_on_it_keeps_all_the_others_until_it_can_go_too() {
+    let place = Place::new();
+    let lineage = place.tree.lineage("a.example").versions(2).write();
+    let key = file(&lineage, "privkey", 2);
+    let elsewhere = place.folder().join("key");
+    fs::copy(&key, &elsewhere).unwrap();
+    let before = testkit::snapshot(&place.tree.config_dir().join("archive"));
+    let certkit = place.command(&["delete", "-n", "--cert-name", "a.example"]);
+    let mut mounted = std::process::Command::new("unshare");
+    mounted.args(["-m", "sh", "-c", r#"mount --bind "$1" "$2" || exit 77; shift 2; exec "$@""#, "sh"]);
+    mounted.args([&elsewhere, &key]).arg(certkit.get_program()).args(certkit.get_args());
+    let output = mounted.output().expect("unshare is missing: install util-linux");
+    testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
+    let run = crate::support::Run::of(output).ends_with(1);
+    assert!(
+        run.stderr.split_whitespace().collect::<Vec<_>>().join(" ").contains(&format!("umount {}", key.display())),
+        "{run:?}"
+    );
+    assert_eq!(testkit::snapshot(&place.tree.config_dir().join("archive")), before);
+    place.run(&["delete", "-n", "--cert-name", "a.example"]).ends_with(0);
+}

@@ -119,6 +119,8 @@ codes! {
     FolderOpen => store::FOLDER_OPEN,
     /// A live link points somewhere that certbot would not have made it point to.
     ForeignLink => store::FOREIGN_LINK,
+    /// A live `fullchain.pem` that is cert and chain to servers, and not letter by letter.
+    FullchainDiffers => store::FULLCHAIN_DIFFERS,
     /// A rule counts days that shorter lifetimes break.
     HardCodedDays => machine::HARD_CODED_DAYS,
     /// The URL of the heartbeat could not be called.

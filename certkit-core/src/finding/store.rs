@@ -94,6 +94,13 @@ pub(super) const INTERRUPTED_DELETION: Words = Words {
     cure: "wait for the next `certkit renew`, which removes the rest, or do it now: certkit fsck --repair",
 };
 
+pub(super) const FULLCHAIN_DIFFERS: Words = Words {
+    severity: Severity::Warning,
+    what: "the files in use are written differently from each other, although the same certificates are in them",
+    why: "servers take them, but certbot says that fullchain is not cert and chain, and renews the certificate no more",
+    cure: "certkit fsck --repair, which writes the same anew",
+};
+
 pub(super) const INTERRUPTED_SWITCH: Words = Words {
     severity: Severity::Warning,
     what: "certbot was interrupted while switching to a new version",

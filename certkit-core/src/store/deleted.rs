@@ -42,7 +42,7 @@ pub enum DeleteError {
     /// Nothing was removed: this needs the owner.
     #[error("{path} {why}")]
     Elsewhere {
-        /// What is not this tree's, or not for certain; escaped.
+        /// What is not this tree's, or not for certain, or cannot go; escaped.
         path: String,
         /// Whose it is.
         why: &'static str,
@@ -65,6 +65,13 @@ impl DeleteError {
         let condition = if matches!(whose, Whose::Outside(_)) { "if none does: " } else { "there: " };
         let cure = format!("{condition}certkit delete --cert-name {} {flag}", shell_word(name.as_str()));
         Self::Elsewhere { path: escape(&path.to_string_lossy()).into_owned(), why, cure }
+    }
+
+    /// A file on which something is mounted cannot be removed, and the rest would be gone without it.
+    pub(super) fn mounted(path: &Path, name: &LineageName) -> Self {
+        let word = shell_word(&escape(&path.to_string_lossy()));
+        let cure = format!("umount {word}, then: certkit delete --cert-name {}", shell_word(name.as_str()));
+        Self::Elsewhere { path: escape(&path.to_string_lossy()).into_owned(), why: "has something mounted on it", cure }
     }
 
     /// What to do, where something is known that helps.

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::deleted::{DeleteError, Held, Kept, keep};
-use super::in_use::{InUse, real, steps};
+use super::in_use::{InUse, real};
 use super::links::{Link, LiveLinks, read_link};
 use super::switch::is_journal;
 use super::whose::{Whose, place};
@@ -95,6 +95,13 @@ impl Store {
                 folder_links.push(folder);
             }
         }
+        let mut going: Vec<PathBuf> = links.values().flatten().cloned().collect();
+        for dir in &own_archives {
+            going.extend(files_in(dir)?);
+        }
+        if let Some(mounted) = going.iter().find(|path| files::is_mount_point(path)) {
+            return Err(DeleteError::mounted(mounted, name));
+        }
         Ok(Deletion { conf: conf_path, links, archives: own_archives, folder_links, kept })
     }
 
@@ -165,7 +172,7 @@ impl Store {
             }
             match self.paths.whose(&written.join(Kind::Cert.live_file())) {
                 Whose::Own if self.may_go(&dir)? => {
-                    let led = self.led_to_by_other_archives(&dir)?;
+                    let led = in_use.led_to(&self.paths, &dir)?;
                     if !led.is_empty() {
                         keep(kept, Kept::new(dir, led, Whose::Own, Held::Led));
                         continue;
@@ -185,21 +192,6 @@ impl Store {
             }
         }
         Ok(own)
-    }
-
-    /// The versions in a directory that older versions of others are links to: the only copies of these.
-    fn led_to_by_other_archives(&self, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-        let top = self.paths.archive_dir();
-        let mut led = BTreeSet::new();
-        for other in files::list(&top)?.unwrap_or_default().into_iter().map(|name| top.join(name)) {
-            if real(&other)?.as_deref() == Some(dir) || !other.is_dir() {
-                continue;
-            }
-            for link in versions_in(&other)?.into_iter().filter(|file| file.is_symlink()) {
-                led.extend(steps(&link)?.into_iter().filter(|step| step.parent() == Some(dir)));
-            }
-        }
-        Ok(led.into_iter().collect())
     }
 
     /// A directory of versions that leads out of the config dir to nothing: the keys may be on a disk that is not mounted.

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::files;
 use super::links::{Link, LiveLinks, read_link};
@@ -16,25 +16,27 @@ use crate::LineageName;
 #[derive(Debug, Default)]
 pub(crate) struct InUse {
     /// By the folders that they are in, so that asking about each of thousands does not cost the square of their number.
-    uses: Vec<Use>,
+    pub(super) uses: Vec<Use>,
     /// Confs that cannot be parsed. What their text mentions counts as used.
     unread: Vec<(OsString, String)>,
     /// The names of all confs, whatever is in them.
     confs: BTreeSet<Arc<OsStr>>,
+    /// What versions are links to, once somebody asked.
+    pub(super) led: OnceLock<BTreeSet<PathBuf>>,
 }
 
 /// Kept for each of what may be thousands of lineages as long as a run goes on: names and folders are shared.
 #[derive(Debug)]
-struct Use {
+pub(super) struct Use {
     /// The conf or the live folder that says so, by the lineage's name.
     by: Arc<OsStr>,
     /// The live folder, without links in its path, where it alone says so.
     folder: Option<Arc<Path>>,
-    what: Used,
+    pub(super) what: Used,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Used {
+pub(super) enum Used {
     /// A live link, by its place.
     Link(PathBuf),
     /// What a link leads to: each step, up to the end.

@@ -35,6 +35,7 @@ mod in_use;
 mod journal;
 
 mod layout;
+mod led;
 pub use layout::{Kind, StorePaths};
 
 mod lineage;

@@ -55,7 +55,11 @@ impl LockedStore {
         if found.iter().all(|(version, _)| *version >= oldest_kept) {
             return Ok(Vec::new());
         }
-        let mut in_use = self.known_in_use()?.files_of_others(dirs, name);
+        let known = self.known_in_use()?;
+        let mut in_use = known.files_of_others(dirs, name);
+        for dir in dirs {
+            in_use.extend(known.led_to(self.paths(), dir)?);
+        }
         in_use.extend(self.store().files_of(name)?);
         in_use.extend(Kind::ALL.iter().filter_map(|kind| fs::canonicalize(live.path(*kind)).ok()));
         for (version, path) in &found {

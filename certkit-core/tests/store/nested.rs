@@ -130,3 +130,41 @@ fn a_pipe_in_the_place_of_a_version_is_left_to_its_owner() {
     let cure = report.left[0].finding.cure();
     assert!(cure.starts_with(&format!("remove {}", chain.display())), "{cure}");
 }
+
+#[test]
+fn the_only_copy_of_anothers_key_stays_wherever_its_versions_lie() {
+    for (folder, operation) in [("vault/b", "delete"), ("archive/b.example.org", "repair"), ("vault/b", "repair")] {
+        let dir = temp_dir();
+        lay_lineage(dir.path(), &name(), &["v1"]);
+        lay_lineage(dir.path(), &inner(), &["v2", "v3"]);
+        let (from, to) = (dir.path().join("archive/b.example.org"), dir.path().join(folder));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::rename(&from, &to).unwrap();
+        let conf = dir.path().join("renewal/b.example.org.conf");
+        let text = fs::read_to_string(&conf).unwrap();
+        fs::write(&conf, text.replace(from.to_str().unwrap(), to.to_str().unwrap())).unwrap();
+        for kind in Kind::ALL {
+            let live = dir.path().join("live/b.example.org").join(kind.live_file());
+            fs::remove_file(&live).unwrap();
+            symlink(to.join(kind.archive_file(Version(2))), live).unwrap();
+        }
+        // An older version, to which no live link leads.
+        let kept = dir.path().join("archive/a.example.org/privkey9.pem");
+        fs::rename(to.join("privkey1.pem"), &kept).unwrap();
+        symlink(&kept, to.join("privkey1.pem")).unwrap();
+        let locked = lock(dir.path());
+        if operation == "delete" {
+            let deleted = locked.delete(&name()).unwrap();
+            assert!(!deleted.is_complete(), "{deleted:?}");
+        } else {
+            fs::write(dir.path().join("renewal/a.example.org.conf"), "").unwrap();
+            for file in ["cert1.pem", "fullchain1.pem"] {
+                fs::write(dir.path().join("archive/a.example.org").join(file), "").unwrap();
+            }
+            let report = locked.repair(None, &TestMath::default(), now()).unwrap();
+            let cure = report.left.iter().find(|one| one.name.as_ref() == Some(&name())).unwrap().finding.cure();
+            assert!(cure.contains("links to archive/a.example.org/privkey9.pem"), "{cure}");
+        }
+        assert!(fs::read_to_string(to.join("privkey1.pem")).unwrap().contains("PRIVATE KEY"), "{folder}, {operation}");
+    }
+}

@@ -10,6 +10,7 @@ use crate::store::commit::{CommitError, GREATEST_PLAUSIBLE};
 use crate::store::files;
 use crate::store::journal::Journal;
 use crate::store::links::{Link, LiveLinks, read_link};
+use crate::store::repair::{moved_cure, moved_from};
 use crate::store::switch::{follow_live, lags_behind, previous_name, switch};
 use crate::store::version_texts::{VersionTexts, is_of_test_authority};
 use crate::store::{BrokenReason, Kind, LockedStore, RenewalConf, Store, StoreError};
@@ -68,15 +69,21 @@ impl LockedStore {
             Ok(()) => {}
             Err(CommitError::Store(error)) => return Err(error),
             Err(error) => {
-                let mut recovered = Recovered::new(FindingCode::BrokenLineage, name, error.to_string(), None);
-                recovered.finding = recovered.finding.hindered_by(Some(Hindrance::Tree));
-                return Ok(Some(recovered));
+                let mut refused = Recovered::new(FindingCode::BrokenLineage, name, error.to_string(), None);
+                refused.finding = refused.finding.hindered_by(Some(Hindrance::Tree));
+                return Ok(Some(refused));
             }
         }
         let Some(archive) = live.single_archive() else {
             let code = FindingCode::MixedVersions;
+            if let Some(tree) = moved_from(self.paths(), name, &live) {
+                let evidence = format!("its paths lead to {}, where there is no such tree", tree.display());
+                let mut moved = Recovered::new(FindingCode::BrokenLineage, name, evidence, None);
+                moved.finding = moved.finding.with_cure(moved_cure(self.paths(), &tree));
+                return Ok(Some(moved));
+            }
             let evidence = "the live links do not point to versions in one directory that exists";
-            return Ok(Some(Recovered::new(code, name, evidence, None)));
+            return Ok(Some(Recovered::stuck(code, name, evidence)));
         };
         let found = Found::read(live, archive)?;
         if found.previous.is_empty() && Kind::ALL.iter().all(|kind| *found.live.link(*kind) == Link::Missing) {
@@ -133,7 +140,7 @@ impl LockedStore {
                 found.remove_previous()?;
                 Recovered::new(FindingCode::InterruptedSwitch, name, "its journal links were removed", None)
             }
-            Decision::Stuck { code, why } => Recovered::new(code, name, why, None),
+            Decision::Stuck { code, why } => Recovered::stuck(code, name, why),
         };
         Ok(Some(recovered))
     }

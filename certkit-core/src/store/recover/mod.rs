@@ -87,6 +87,15 @@ impl Recovered {
         Self { finding: Finding::new(code, name.as_str(), evidence), name: Some(name.clone()), made_live }
     }
 
+    /// What no run puts right by itself.
+    fn stuck(code: FindingCode, name: &LineageName, why: impl AsRef<str>) -> Self {
+        let mut stuck = Self::new(code, name, why, None);
+        if code == FindingCode::MixedVersions {
+            stuck.finding = stuck.finding.with_cure("`certkit fsck --cert-name NAME` says what to do");
+        }
+        stuck
+    }
+
     fn failed(name: &LineageName, error: &StoreError) -> Self {
         Self::new(FindingCode::Unreadable, name, error.to_string(), None)
     }

@@ -67,6 +67,12 @@ impl Planner<'_> {
                 plan.stuck = Some(nothing_fits(&format!("{} is used by {others} too", self.shown(&dir))));
                 return Ok(plan);
             }
+            let led = self.in_use.led_to(paths, &dir_now)?;
+            if !led.is_empty() {
+                let led = led.iter().map(|path| self.shown(path)).collect::<Vec<_>>().join(", ");
+                plan.stuck = Some(nothing_fits(&format!("versions of other certificates are links to {led}")));
+                return Ok(plan);
+            }
             going.push(dir);
         }
         going.push(conf_path);

@@ -251,7 +251,8 @@ impl Planner<'_> {
             && let Some((version, texts)) = self.of_copies(&found, &files, &copies)?
         {
             let why = "it is there as copies in place of the links".to_owned();
-            changed.insert(version, Changed { kinds: Kind::ALL.to_vec(), why });
+            let kinds = Kind::ALL.to_vec();
+            changed.insert(version, Changed { kinds, servers_do_not_mind: false, why });
             found.complete.push(version);
             found.mended.insert(version, texts);
         }
@@ -319,7 +320,8 @@ impl Planner<'_> {
             && let Some(Ok(leaf)) = found.mended.get(&version).map(VersionTexts::leaf)
         {
             // Programs that could not load it have to look again: the hooks run.
-            let code = FindingCode::LiveVersionDamaged;
+            let do_not_mind = changed.get(&version).is_some_and(|changed| changed.servers_do_not_mind);
+            let code = if do_not_mind { FindingCode::FullchainDiffers } else { FindingCode::LiveVersionDamaged };
             decision = Decision::GoForward { version, leaf: Box::new(leaf), code };
         }
         let chosen = match &decision {
@@ -392,7 +394,7 @@ impl Planner<'_> {
             return why.clone();
         }
         if live == Some(version)
-            && let Some(Changed { kinds, why }) = changed.get(&version)
+            && let Some(Changed { kinds, why, .. }) = changed.get(&version)
         {
             let files: Vec<_> = kinds.iter().map(|kind| found.archive.join(kind.archive_file(version))).collect();
             return format!("{}: {why}", self.list(&files));
@@ -410,7 +412,7 @@ impl Planner<'_> {
     ) -> Vec<(Version, String)> {
         let mut out: Vec<_> = damaged.iter().map(|(version, why)| (*version, why.clone())).collect();
         let unneeded = changed.iter().filter(|(version, _)| Some(**version) != chosen);
-        out.extend(unneeded.map(|(version, Changed { kinds, why })| {
+        out.extend(unneeded.map(|(version, Changed { kinds, why, .. })| {
             let kinds: Vec<_> = kinds.iter().map(|kind| kind.archive_file(*version)).collect();
             (*version, format!("{}: {why}", kinds.join(", ")))
         }));

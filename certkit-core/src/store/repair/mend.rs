@@ -34,6 +34,8 @@ pub(super) enum Mending {
 /// What is made anew.
 pub(super) struct Changed {
     pub(super) kinds: Vec<Kind>,
+    /// Servers load the files as they are, and find the same in them: only certbot compares them letter by letter.
+    pub(super) servers_do_not_mind: bool,
     /// What was wrong.
     pub(super) why: String,
 }
@@ -88,15 +90,18 @@ pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn Ke
     }
     let Some((_, texts)) = mended else { return Mending::Damaged(why) };
     let has_key = certificates(found).any(mentions_key);
-    let differs = |kind: &Kind| {
-        found[*kind as usize].as_ref().is_none_or(|text| {
-            // With the key in the same file it serves as its owner wants it, and stays.
-            let serves = || are_the_same(*kind, text, texts.get(*kind)) && pem_strict::refusal(text).is_none();
-            text.as_slice() != texts.get(*kind) && !(has_key && *kind != Kind::Privkey && serves())
-        })
+    let serves = |kind: Kind| {
+        let text = found[kind as usize].as_ref();
+        text.is_some_and(|text| are_the_same(kind, text, texts.get(kind)) && pem_strict::refusal(text).is_none())
     };
-    let kinds = Kind::ALL.into_iter().filter(differs).collect();
-    Mending::Mended(texts, Changed { kinds, why })
+    let differs = |kind: &Kind| {
+        let is_alike = found[*kind as usize].as_ref().is_some_and(|text| text.as_slice() == texts.get(*kind));
+        // With the key in the same file it serves as its owner wants it, and stays.
+        !(is_alike || (has_key && *kind != Kind::Privkey && serves(*kind)))
+    };
+    let kinds: Vec<_> = Kind::ALL.into_iter().filter(differs).collect();
+    let servers_do_not_mind = kinds.iter().all(|kind| serves(*kind));
+    Mending::Mended(texts, Changed { kinds, servers_do_not_mind, why })
 }
 
 /// Whether two texts hold the same certificates or the same key, written differently.

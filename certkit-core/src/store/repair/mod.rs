@@ -25,6 +25,7 @@ mod saved;
 mod step;
 mod tree;
 
+pub(super) use moved::{moved_cure, moved_from};
 use plan::RepairPlan;
 use saved::Saved;
 

@@ -9,7 +9,7 @@ use crate::words::shell_word;
 
 /// The config dir in which a conf looks for its live links, where there is none (any more) and this tree holds what the conf
 /// means.
-pub(super) fn moved_from(paths: &StorePaths, name: &LineageName, live: &LiveLinks) -> Option<PathBuf> {
+pub(crate) fn moved_from(paths: &StorePaths, name: &LineageName, live: &LiveLinks) -> Option<PathBuf> {
     let folder = live.live_dir()?;
     let lives = folder.parent().filter(|lives| lives.ends_with("live"))?;
     let tree = lives.parent()?;
@@ -26,7 +26,7 @@ pub(super) fn moved_from(paths: &StorePaths, name: &LineageName, live: &LiveLink
 }
 
 /// What to do about it. The command is for paths that need no quoting: others are put into the confs by hand.
-pub(super) fn moved_cure(paths: &StorePaths, from: &Path) -> String {
+pub(crate) fn moved_cure(paths: &StorePaths, from: &Path) -> String {
     let shown = |path: &Path| path.to_string_lossy().into_owned();
     let (old, new, confs) = (shown(from), shown(&paths.config_dir), shown(&paths.renewal_dir()));
     let is_plain = |path: &String| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));

@@ -27,6 +27,10 @@ fn a_tree_that_was_moved_is_whole_again_once_the_command_that_is_told_has_run() 
     lay_lineage(&old, &other(), &["v3"]);
     fs::rename(&old, &new).unwrap();
     let before = snapshot(&new);
+    // Every run says the same, until somebody does something about it.
+    for told in lock(&new).recover(&TestMath::default(), now()).unwrap() {
+        assert!(told.finding.code == FindingCode::BrokenLineage && told.finding.cure().contains("sed "), "{told:?}");
+    }
     let report = lock(&new).repair(None, &TestMath::default(), now()).unwrap();
     assert!(report.repaired.is_empty() && report.saved.is_none(), "{report:#?}");
     assert!(!old.exists() && snapshot(&new).iter().any(|entry| before.contains(entry)));

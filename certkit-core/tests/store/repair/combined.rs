@@ -77,3 +77,38 @@ fn copies_with_a_key_in_fullchain_become_versions_without_it() {
     assert_eq!(report.made_live, [(name(), Version(2))], "{report:#?}");
     assert_eq!(whole_version(dir.path(), &name()), (Version(2), chain("v2").leaf));
 }
+
+#[test]
+fn what_servers_load_is_not_called_damaged_because_certbot_compares_letters() {
+    type Change = fn(&str) -> String;
+    let changes: &[(&str, Change)] = &[
+        ("line ends", |text| text.replace('\n', "\r\n")),
+        ("a mark of the order of bytes", |text| format!("\u{feff}{text}")),
+        ("text before", |text| format!("subject=/CN=a.example.org\n{text}")),
+        ("text behind", |text| format!("{text}the end\n")),
+        ("parameters", |text| {
+            format!("{text}-----BEGIN DH PARAMETERS-----\nMAYCAQMCAQI=\n-----END DH PARAMETERS-----\n")
+        }),
+    ];
+    for (what, change) in changes {
+        for kind in [Kind::Fullchain, Kind::Cert, Kind::Chain] {
+            let dir = laid(&["v1", "v2"]);
+            let path = archive(dir.path(), kind, 2);
+            fs::write(&path, change(&fs::read_to_string(&path).unwrap())).unwrap();
+            let [one] = diagnose(dir.path()).try_into().unwrap();
+            assert_eq!(
+                (one.finding.code, one.finding.severity),
+                (FindingCode::FullchainDiffers, Severity::Warning),
+                "{what}"
+            );
+            repair(dir.path());
+            assert_eq!(told(&diagnose(dir.path())), [(FindingCode::DeployPending, false)], "{what}");
+            assert_eq!(whole_version(dir.path(), &name()), (Version(2), chain("v2").leaf), "{what}");
+        }
+    }
+    // What they do not load is an error all the same.
+    let dir = laid(&["v1", "v2"]);
+    let path = archive(dir.path(), Kind::Fullchain, 2);
+    fs::write(&path, fs::read_to_string(&path).unwrap().replace('\n', "\r")).unwrap();
+    assert_eq!(told(&diagnose(dir.path())), [(FindingCode::LiveVersionDamaged, true)]);
+}
