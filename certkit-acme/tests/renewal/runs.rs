@@ -105,6 +105,34 @@ async fn a_dry_run_validates_every_name_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_dry_run_asks_the_ca_and_tells_what_would_keep_the_certificate_from_being_stored() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due("a.example.com").write();
+    world.due("b.example.com").write();
+    let conf = world.tree.config_dir().join("renewal/a.example.com.conf");
+    let text = std::fs::read_to_string(&conf).unwrap();
+    std::fs::write(&conf, text.replace("live/a.example.com/privkey.pem", "live/b.example.com/privkey.pem")).unwrap();
+    let failed = |report: &certkit_acme::renewal::Report| match &entry(report, "a.example.com").outcome {
+        Outcome::Failed { failure, .. } => failure.clone(),
+        other => panic!("{other:?}"),
+    };
+    let report = world.run_request(Request::renew().dry_run()).await;
+    let failure = failed(&report);
+    assert!(failure.detail.contains("a live link of b.example.com"), "{failure:?}");
+    assert!(matches!(entry(&report, "b.example.com").outcome, Outcome::Simulated), "{report:?}");
+    // Both at once, where the CA does not validate the name either.
+    world.pebble.set_servfail("a.example.com");
+    let failure = failed(&world.run_request(Request::renew().dry_run()).await);
+    assert!(failure.detail.contains("nor could the certificate be stored: privkey in renewal/a.example.com.conf"));
+    assert!(!failure.per_identifier.is_empty(), "{failure:?}");
+    world.pebble.clear_servfail("a.example.com");
+    // In earnest nothing is ordered.
+    let failure = failed(&world.run().await);
+    assert!(failure.detail.starts_with("privkey in renewal/a.example.com.conf"), "{failure:?}");
+    assert_eq!(world.whole_version("b.example.com"), 2);
+}
+
+#[tokio::test]
 async fn rejected_nonces_and_reused_authorizations_are_no_trouble() {
     let options =
         PebbleOptions { nonce_reject_percent: 20, authorization_reuse_percent: 100, ..PebbleOptions::default() };

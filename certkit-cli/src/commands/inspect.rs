@@ -28,7 +28,8 @@ const MOST_PROBLEMS: usize = 100;
 /// (port 443 without one, or the usual one of --starttls). In a directory, every file below it is looked at; those that
 /// hold no certificate are passed over. A host is looked at on all its addresses, with and without a name in the
 /// handshake (its own, or the one that the settings of a certificate name for it), and compared with the store where that
-/// holds a certificate for the same names. Nothing is changed.
+/// holds a certificate for the same names. Nothing is changed. The exit status is 1 where a file, or a block in it, cannot be
+/// read, whatever else was.
 #[derive(clap::Args)]
 struct About {}
 
@@ -48,14 +49,18 @@ pub(crate) const COMMAND: Command = Command {
 
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     let (mut all, mut keys) = (Vec::new(), Vec::new());
+    // A block that cannot be read may be the one that was looked for; of a host one address is enough.
+    let mut failed = false;
     for source in context.invocation.operands() {
         if Path::new(source).is_dir() {
             for (inspected, found) in directory(source) {
+                failed |= !inspected.problems.is_empty();
                 keys.extend(found.into_iter().map(|key| (all.len(), key)));
                 all.push(inspected);
             }
         } else if is_file(source) {
             let (inspected, found) = file(source);
+            failed |= !inspected.problems.is_empty();
             keys.extend(found.into_iter().map(|key| (all.len(), key)));
             all.push(inspected);
         } else {
@@ -63,7 +68,6 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         }
     }
     tell_of_keys(&mut all, &keys);
-    let mut failed = false;
     for inspected in &all {
         for problem in &inspected.problems {
             context.ui.failure(&format!("{}: {problem}\n", escape(&inspected.source)));

@@ -148,6 +148,15 @@ fn inspect_reads_files_of_any_kind_and_says_what_it_cannot_read() {
     let run = place.run(&["inspect", garbage.to_str().unwrap()]).ends_with(1);
     assert!(run.stderr.contains("garbage"), "{}", run.stderr);
     place.run(&["inspect", "127.0.0.1:1"]).ends_with(1);
+    // What could not be read may be the certificate that was looked for.
+    let broken = place.folder().join("broken.pem");
+    for block in
+        ["-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nMIIB\n"]
+    {
+        fs::write(&broken, fs::read_to_string(cert).unwrap() + block).unwrap();
+        let run = place.run(&["inspect", broken.to_str().unwrap()]).ends_with(1);
+        assert!(run.stderr.contains("broken.pem: line ") && run.stdout.contains("Serial"), "{run:?}");
+    }
 }
 
 #[test]
