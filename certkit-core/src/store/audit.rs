@@ -7,9 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::in_use::steps;
 use super::permissions::{self, OfLineage};
 use super::settling::settled;
-use super::{Store, StoreError, StorePaths, folder_names};
+use super::whose::place;
+use super::{Store, StoreError, StorePaths, files, folder_names};
+use crate::words::shell_word;
 use crate::{Finding, FindingCode, LineageName, Severity};
 use of_lineage::{Archives, Looked};
 
@@ -60,19 +63,28 @@ impl Store {
         if looked.iter().filter_map(|one| one.archives.as_ref()).all(Archives::is_at_home) {
             return Ok(());
         }
-        let mut archives: Vec<(Cow<'_, Path>, &LineageName)> = Vec::with_capacity(looked.len());
+        let mut archives: Vec<(Cow<'_, Path>, &LineageName, &Archives)> = Vec::with_capacity(looked.len());
         for one in looked.iter() {
             let (Some(name), Some(of_one)) = (&one.name, &one.archives) else { continue };
-            archives.push((of_one.own(&self.paths, name), name));
+            archives.push((of_one.own(&self.paths, name), name, of_one));
         }
-        archives.sort_by(|(one, _), (other, _)| one.cmp(other));
+        archives.sort_by(|(one, ..), (other, ..)| one.cmp(other));
         let mut again = Vec::new();
         for (position, one) in looked.iter().enumerate() {
             let (Some(name), Some(of_one)) = (&one.name, &one.archives) else { continue };
             let in_use = of_one.in_use(&self.paths, name);
-            let start = archives.partition_point(|(dir, _)| *dir < in_use);
-            let here = archives.iter().skip(start).take_while(|(dir, _)| *dir == in_use);
-            let others: Vec<_> = here.map(|(_, other)| *other).filter(|other| *other != name).collect();
+            let start = archives.partition_point(|(dir, ..)| *dir < in_use);
+            let here = archives.iter().skip(start).take_while(|(dir, ..)| *dir == in_use);
+            // Where its own conf says so, it is wrong of those alone whose links do not lead there.
+            let is_told_so = of_one.own(&self.paths, name) == in_use;
+            let counts = |other: &LineageName, of_other: &Archives| {
+                other != name
+                    && (!is_told_so
+                        || of_other.in_use(&self.paths, other) == in_use
+                        || self.paths.archive(other) == *in_use)
+            };
+            let others: Vec<_> =
+                here.filter(|(_, other, of_other)| counts(other, of_other)).map(|(_, other, _)| *other).collect();
             if !others.is_empty()
                 && let Some(lineage) = self.lineage(name).transpose()
             {
@@ -112,7 +124,17 @@ impl Audited {
     }
 
     fn unreadable(store: &Store, error: &StoreError) -> Self {
-        Self::at(store, FindingCode::Unreadable, &error.path, error.source.to_string())
+        let mut told = Self::at(store, FindingCode::Unreadable, &error.path, error.source.to_string());
+        if error.path.is_symlink()
+            && files::is_absence(&error.source)
+            && let Some(gone) = place(&error.path)
+        {
+            let gone = shell_word(&gone.to_string_lossy());
+            let cure =
+                format!("mount what belongs in {gone}, or restore it: this is a link to it, and it is not there");
+            told.finding = told.finding.with_cure(cure);
+        }
+        told
     }
 }
 
@@ -174,6 +196,7 @@ impl Audit<'_> {
 
     fn orphans(&mut self, dir: &Path, code: FindingCode, going: &[LineageName]) {
         let top = dir.canonicalize().ok();
+        let mut second_names = None;
         for name in self.names_in(dir) {
             let path = dir.join(&name);
             // Hidden folders are work in progress, and `live/README` is a file.
@@ -194,6 +217,11 @@ impl Audit<'_> {
             if lineage.as_ref().is_some_and(is_known) || self.has_refused_conf(&name, lineage.as_ref()) {
                 continue;
             }
+            // What a lineage's own folder is a link to, and a folder of links to the live links of others.
+            let second_names = second_names.get_or_insert_with(|| self.led_to_by_links_in(dir));
+            if second_names.contains(&path) || self.only_repeats_live_links(&path) {
+                continue;
+            }
             let held = match folder_names(&path) {
                 Ok(names) if names.is_empty() => "it is empty".to_owned(),
                 Ok(names) => format!("it holds {} files", names.len()),
@@ -202,6 +230,26 @@ impl Audit<'_> {
             let finding = Finding::new(code, self.shown(&path), held);
             self.findings.push(Audited { finding, name: lineage, path: Some(path) });
         }
+    }
+
+    /// The folders beside those of lineages that these are links to.
+    fn led_to_by_links_in(&self, dir: &Path) -> BTreeSet<PathBuf> {
+        let links = self.lineages.keys().map(|name| dir.join(name.as_str())).filter(|path| path.is_symlink());
+        let targets = links.filter_map(|path| path.canonicalize().ok());
+        targets.filter_map(|path| Some(dir.join(path.file_name()?))).collect()
+    }
+
+    /// Whether a folder holds nothing but links to the live links of lineages: somebody's other name for one.
+    fn only_repeats_live_links(&self, folder: &Path) -> bool {
+        let lives = self.store.paths.live_dir().canonicalize().ok();
+        let repeats = |file: &OsString| {
+            let step = steps(&folder.join(file)).ok()?.into_iter().next()?;
+            let dir = step.parent()?;
+            let name = LineageName::new(dir.file_name()?.to_str()?).ok()?;
+            (dir.parent().map(Path::to_owned) == lives && self.lineages.contains_key(&name)).then_some(())
+        };
+        let names = folder_names(folder).unwrap_or_default();
+        !names.is_empty() && names.iter().all(|file| repeats(file).is_some())
     }
 
     /// Whether there is nothing in a folder but folders, and a conf speaks of one below it.

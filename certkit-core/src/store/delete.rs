@@ -88,11 +88,28 @@ impl LockedStore {
             // Whether there is a conf again nobody can see.
             return Err(StoreError::new("read", renewal, io::Error::from(io::ErrorKind::NotFound)).into());
         }
+        if self.has_live_folders_but_no_conf(name)? {
+            let why = "there is no configuration in it, while there are live links of others: is its disk mounted?";
+            return Err(StoreError::new("read", renewal, io::Error::other(why)).into());
+        }
         let planned = self.store().deletion(name)?;
         if let Some(kept) = planned.kept.iter().find(|kept| kept.is_outside()) {
-            return Err(DeleteError::elsewhere(kept.folder.clone(), Whose::Outside(kept.folder.clone()), name));
+            return Err(DeleteError::kept(kept, name));
         }
         self.carry_out_deletion(name, planned)
+    }
+
+    /// A disk that belongs in `renewal` leaves an empty folder where it is not mounted: then nobody can see whether there is a
+    /// conf again.
+    fn has_live_folders_but_no_conf(&self, name: &LineageName) -> Result<bool, StoreError> {
+        let confs = files::list(&self.paths().renewal_dir())?.unwrap_or_default();
+        let is_conf = |file: &std::ffi::OsString| file.as_encoded_bytes().ends_with(b".conf");
+        let lives = self.paths().live_dir();
+        let live = files::list(&lives)?.unwrap_or_default();
+        let is_of_another = |folder: &std::ffi::OsString| {
+            folder.as_os_str() != name.as_str() && lives.join(folder).join(Kind::Cert.live_file()).is_symlink()
+        };
+        Ok(!confs.iter().any(is_conf) && live.iter().any(is_of_another))
     }
 
     fn carry_out_deletion(&self, name: &LineageName, planned: Deletion) -> Result<Deleted, DeleteError> {

@@ -67,6 +67,23 @@ impl DeleteError {
         Self::Elsewhere { path: escape(&path.to_string_lossy()).into_owned(), why, cure }
     }
 
+    /// Why the rest of a removal cannot be done now.
+    pub(super) fn kept(kept: &Kept, name: &LineageName) -> Self {
+        let path = escape(&kept.folder.to_string_lossy()).into_owned();
+        let (why, cure) = match kept.held {
+            Held::Gone => {
+                ("is not there", "mount the disk that is missing: the next `certkit renew` deletes the rest".to_owned())
+            }
+            Held::Led => {
+                ("holds the only copies of versions that others have as links", kept.finding().cure().to_owned())
+            }
+            Held::Links | Held::Versions | Held::Folder | Held::Owners => {
+                return Self::elsewhere(kept.folder.clone(), Whose::Outside(kept.folder.clone()), name);
+            }
+        };
+        Self::Elsewhere { path, why, cure }
+    }
+
     /// A file on which something is mounted cannot be removed, and the rest would be gone without it.
     pub(super) fn mounted(path: &Path, name: &LineageName) -> Self {
         let word = shell_word(&escape(&path.to_string_lossy()));

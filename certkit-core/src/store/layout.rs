@@ -210,7 +210,7 @@ impl StorePaths {
 
     /// The path relative to the config dir when it lies inside, for messages.
     pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
-        path.strip_prefix(&self.config_dir).unwrap_or(path)
+        path.strip_prefix(&self.config_dir).ok().filter(|within| !within.as_os_str().is_empty()).unwrap_or(path)
     }
 }
 

@@ -47,7 +47,9 @@ impl StorePaths {
         // By its name first: `live` of another tree may be a link to a disk, where nothing says whose it is.
         for path in [&path, &real.join("of")] {
             // The config dir may have several names, be mounted twice, and have lost its `live`.
-            let is_other = |dir: &Path| is_tree(dir) && !is_same(&dir.join("renewal"), &own.join("renewal"));
+            let is_other = |dir: &Path| {
+                is_tree(dir) && !is_same(&dir.join("renewal"), &own.join("renewal")) && !self.is_of_certkit(dir)
+            };
             let Some(tree) = path.ancestors().skip(1).find(|dir| is_same(dir, &own) || is_other(dir)) else { continue };
             let real_tree = fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned());
             if !is_same(tree, &own) {
@@ -68,6 +70,12 @@ impl StorePaths {
         // What is mounted there may be another tree's folder, as what a link leads to may be.
         let mounted = real.ancestors().take_while(|dir| **dir != own_as).find(|dir| files::is_mount_point(dir));
         mounted.map_or(Whose::Own, |dir| Whose::Outside(dir.to_owned()))
+    }
+
+    /// Whether a folder is certkit's own: what repairs have saved looks like a tree.
+    fn is_of_certkit(&self, dir: &Path) -> bool {
+        let own = self.own_dir();
+        [files::absolute(&own).ok(), fs::canonicalize(&own).ok()].iter().flatten().any(|own| dir.starts_with(own))
     }
 
     /// Where a path leaves the config dir; `real` is its folder without links.
@@ -169,12 +177,14 @@ mod tests {
         symlink(at("disk"), at("own/linked")).unwrap();
         symlink(at("own"), at("alias")).unwrap();
         symlink(at("gone/live"), at("own/dangling")).unwrap();
+        tree(&at("own/certkit/saved/2026"));
         let other = || Whose::AnotherTree(at("other"));
         let outside = |path: &str| Whose::Outside(at(path));
         for (path, whose) in [
             ("own/live/a/cert.pem", Whose::Own),
             ("own/live/new/deeper/cert.pem", Whose::Own),
             ("own/live/a/../../archive/a/cert1.pem", Whose::Own),
+            ("own/certkit/saved/2026/live/a/cert.pem", Whose::Own),
             ("alias/archive/a/cert1.pem", Whose::Own),
             ("other/archive/a/cert1.pem", other()),
             // A link to a disk: by the name of its way.

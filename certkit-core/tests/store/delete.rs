@@ -521,19 +521,54 @@ fn versions_that_are_links_into_the_archive_of_another_keep_what_they_lead_to() 
 
 #[test]
 fn a_removal_is_not_ended_where_nobody_can_see_whether_there_is_a_conf() {
+    // The folder is gone, or one in which nothing is mounted.
+    for is_empty in [false, true] {
+        let dir = temp_dir();
+        lay_lineage(dir.path(), &name(), &["v1"]);
+        lay_lineage(dir.path(), &LineageName::new("b.example.org").unwrap(), &["v2"]);
+        fs::create_dir_all(dir.path().join("certkit/deleting")).unwrap();
+        fs::rename(dir.path().join("renewal/a.example.org.conf"), dir.path().join("certkit/deleting/a.example.org"))
+            .unwrap();
+        fs::rename(dir.path().join("renewal"), dir.path().join("elsewhere")).unwrap();
+        if is_empty {
+            fs::create_dir(dir.path().join("renewal")).unwrap();
+        }
+        let locked = lock(dir.path());
+        let told = locked.recover(&TestMath::default(), now());
+        let _ = locked.repair(None, &TestMath::default(), now());
+        assert!(dir.path().join("archive/a.example.org/privkey1.pem").exists());
+        if is_empty {
+            assert!(told.unwrap()[0].finding.evidence.as_str().contains("is its disk mounted?"));
+            fs::remove_dir(dir.path().join("renewal")).unwrap();
+        }
+        fs::rename(dir.path().join("elsewhere"), dir.path().join("renewal")).unwrap();
+        locked.recover(&TestMath::default(), now()).unwrap();
+        assert!(!dir.path().join("archive/a.example.org").exists());
+    }
+}
+
+#[test]
+fn why_the_rest_of_a_removal_waits_is_told_as_it_is() {
+    let begun = |tree: &Path| {
+        fs::create_dir_all(tree.join("certkit/deleting")).unwrap();
+        fs::rename(tree.join("renewal/a.example.org.conf"), tree.join("certkit/deleting/a.example.org")).unwrap();
+        let told = lock(tree).recover(&TestMath::default(), now()).unwrap();
+        let one = told.iter().find(|one| one.finding.code == FindingCode::InterruptedDeletion).unwrap();
+        (one.finding.evidence.as_str().to_owned(), one.finding.cure().to_owned())
+    };
     let dir = temp_dir();
-    lay_lineage(dir.path(), &name(), &["v1"]);
-    fs::create_dir_all(dir.path().join("certkit/deleting")).unwrap();
-    fs::rename(dir.path().join("renewal/a.example.org.conf"), dir.path().join("certkit/deleting/a.example.org"))
-        .unwrap();
-    fs::rename(dir.path().join("renewal"), dir.path().join("elsewhere")).unwrap();
-    let locked = lock(dir.path());
-    let _ = locked.recover(&TestMath::default(), now());
-    let _ = locked.repair(None, &TestMath::default(), now());
-    assert!(dir.path().join("archive/a.example.org/privkey1.pem").exists());
-    fs::rename(dir.path().join("elsewhere"), dir.path().join("renewal")).unwrap();
-    locked.recover(&TestMath::default(), now()).unwrap();
-    assert!(!dir.path().join("archive/a.example.org").exists());
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    lay_lineage(dir.path(), &LineageName::new("b.example.org").unwrap(), &["v3"]);
+    let link = dir.path().join("archive/b.example.org/privkey9.pem");
+    std::os::unix::fs::symlink(dir.path().join("archive/a.example.org/privkey1.pem"), link).unwrap();
+    let (evidence, cure) = begun(dir.path());
+    assert!(evidence.contains("only copies") && cure.starts_with("put copies"), "{evidence}: {cure}");
+
+    let dir = temp_dir();
+    let (tree, _) = with_part_on_disk(dir.path(), "archive");
+    fs::rename(dir.path().join("disk"), dir.path().join("unplugged")).unwrap();
+    let (evidence, cure) = begun(&tree);
+    assert!(evidence.contains("is not there") && cure.starts_with("mount the disk"), "{evidence}: {cure}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn rewrite(dir: &Path, changes: &[(&str, &str)]) {
     let text = fs::read_to_string(&conf).unwrap();
     let change = |line: &str| {
         let found = changes.iter().find(|(kind, _)| line.starts_with(&format!("{kind} = ")));
-        found.map_or(line.to_owned(), |(kind, path)| format!("{kind} = {}/live/{path}", dir.display())) + "\n"
+        found.map_or_else(|| line.to_owned(), |(kind, path)| format!("{kind} = {}/live/{path}", dir.display())) + "\n"
     };
     fs::write(&conf, text.lines().map(change).collect::<String>()).unwrap();
 }
@@ -41,7 +41,7 @@ fn a_link_that_is_not_the_lineages_own_is_left_as_it_is() {
         rewrite(dir.path(), &as_str);
         let tops = ["live", "archive", "renewal"].map(|top| dir.path().join(top));
         // The other lineage may be put right by itself.
-        let of_first = |path: &Path| broken.is_none() || !path.starts_with(&tops[0].join("b.example.org"));
+        let of_first = |path: &Path| broken.is_none() || !path.starts_with(tops[0].join("b.example.org"));
         let look = || {
             let all = tops.iter().flat_map(|top| snapshot(top));
             all.filter(|(path, ..)| of_first(path)).collect::<Vec<_>>()

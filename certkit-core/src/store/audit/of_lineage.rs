@@ -162,10 +162,9 @@ impl Look<'_> {
     /// Links into the archive of another lineage, and links that mean something else to certbot.
     fn archive_of_another(&mut self, lineage: &Lineage, own: &Path, others: &[&LineageName]) -> Result<(), StoreError> {
         let (name, dir) = (lineage.name(), lineage.archive_dir());
-        let is_home = others.iter().any(|other| self.store.paths.archive(other) == dir);
         // Where certbot lays them it is the confs that say something else.
         let at_home = self.store.paths.archive(name) == dir;
-        if !others.is_empty() && !at_home && (is_home || own != dir) {
+        if !others.is_empty() && !at_home {
             let others: Vec<_> = others.iter().map(|other| format!("`{other}`")).collect();
             let evidence = format!("its links lead into {}, the archive of {}", self.shown(dir), others.join(", "));
             self.add(FindingCode::ForeignLink, name, evidence);

@@ -35,9 +35,11 @@ impl Store {
             for file in files {
                 let Some(of) = files::temp_of(&file).or_else(|| files::sibling_of(&file)) else { continue };
                 let name = LineageName::new(of.strip_suffix(".conf").unwrap_or(of));
+                // No commit finishes what a repair was saving.
+                let name = name.ok().filter(|_| !dir.starts_with(paths.saved_dir()));
                 let file = dir.join(&file);
                 // Where `archive` is a link into another tree, that one's run may be making it.
-                if !name.is_ok_and(|name| unfinished.contains(&name)) && paths.another_tree(&file).is_none() {
+                if !name.is_some_and(|name| unfinished.contains(&name)) && paths.another_tree(&file).is_none() {
                     found.push(file);
                 }
             }

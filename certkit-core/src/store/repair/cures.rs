@@ -7,13 +7,24 @@ use std::path::PathBuf;
 
 use crate::LineageName;
 use crate::store::in_use::real;
-use crate::store::whose::Whose;
+use crate::store::whose::{Whose, place};
 use crate::store::{Kind, Store, StorePaths, files};
 use crate::words::shell_word;
 
 /// The cure where one of these places is not this tree's to change: in another tree, whose lock is not held, or outside, where
 /// nobody knows who else leads to it. None where all are its own.
 pub(super) fn cure_elsewhere(paths: &StorePaths, changed: &[PathBuf]) -> Option<String> {
+    let tops = [paths.live_dir(), paths.archive_dir()];
+    if let Some(top) = tops.iter().find(|top| top.is_symlink() && !top.exists())
+        && changed.iter().any(|path| path.starts_with(top))
+    {
+        let gone = place(top).unwrap_or_else(|| top.clone());
+        return Some(format!(
+            "mount what belongs in {}, or restore it: {} is a link to it, and it is not there",
+            shell_word(&gone.to_string_lossy()),
+            crate::escape(&paths.relative(top).to_string_lossy())
+        ));
+    }
     let mut folders = BTreeSet::new();
     for path in changed {
         match paths.whose(path) {

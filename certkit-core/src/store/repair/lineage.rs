@@ -80,6 +80,7 @@ impl Planner<'_> {
                 return Ok(LineagePlan::stuck(FindingCode::BrokenLineage, why));
             }
         }
+        let leads_nowhere = live.version().is_some() && !live.is_whole();
         let read = copies.iter().map(|kind| (*kind, live.path(*kind).to_owned())).collect();
         let (live, archive) = match self.leading_somewhere(name, live.without_copies(), !copies.is_empty())? {
             Ok(found) => found,
@@ -99,7 +100,12 @@ impl Planner<'_> {
             return Ok(LineagePlan::default());
         }
         let found = Found::read(live, archive)?;
-        self.versions(name, found, read)
+        let mut plan = self.versions(name, found, read)?;
+        if leads_nowhere && let Some((code @ FindingCode::MixedVersions, why)) = &mut plan.wrong {
+            *code = FindingCode::BrokenLineage;
+            *why = format!("its links lead to nothing; {why}");
+        }
+        Ok(plan)
     }
 
     /// What to do about a conf whose `archive_dir` is not the folder that certbot gives the lineage, where that is there.

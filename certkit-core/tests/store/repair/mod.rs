@@ -1,6 +1,7 @@
 //! Trees that are damaged, by certbot, a full disk or a careless hand: diagnosed, repaired, and left alone where they are
 //! sound.
 
+mod advice;
 mod astray;
 mod combined;
 mod confs;
