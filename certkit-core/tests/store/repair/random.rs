@@ -1,8 +1,12 @@
 //! Trees with several kinds of damage at once, drawn at random, and always the same ones.
 
+use certkit_core::store::{ConfPlan, Expectations};
+use certkit_core::{Chain, PrivateKey};
+
 use super::*;
 
 const TREES: u64 = 400;
+const RUNS: u64 = 800;
 /// Each with its copy.
 const COPIES: u64 = 120;
 const MOST_DAMAGES: u64 = 5;
@@ -59,6 +63,18 @@ impl Spot {
         self.dir.join("renewal").join(format!("{}.conf", self.name))
     }
 
+    /// The key of a version goes into one of its files of certificates, which its owner then keeps to himself.
+    fn combine(&self, join: fn(String, String) -> String) {
+        let key = self.archive().join(Kind::Privkey.archive_file(self.version));
+        let texts = (fs::read_to_string(self.file()), fs::read_to_string(key));
+        if let (Ok(text), Ok(key)) = texts
+            && self.kind != Kind::Privkey
+        {
+            fs::write(self.file(), join(text, key)).unwrap();
+            chmod(self.file(), 0o600);
+        }
+    }
+
     fn relink(&self, target: impl AsRef<Path>) {
         if self.live().is_dir() {
             let _ = fs::remove_file(self.link());
@@ -93,6 +109,34 @@ const DAMAGES: &[(&str, Damage)] = &[
     ("zeros", |at| Spot::rewrite(&at.file(), |_| "\0".repeat(500))),
     ("lone CR", |at| Spot::rewrite(&at.file(), |text| text.replace('\n', "\r"))),
     ("glued", |at| Spot::rewrite(&at.file(), |text| text.replace("-----\n-----", "----------"))),
+    ("a key behind the certificates", |at| at.combine(|text, key| text + &key)),
+    ("a key before the certificates", |at| at.combine(|text, key| key + &text)),
+    ("a key by way of another's archive", |at| {
+        let own = at.archive().join(Kind::Privkey.archive_file(at.version));
+        let way = at.dir.join("archive").join(at.other).join(format!("privkey{}.pem", at.version.0 + 20));
+        let is_there = own.is_file() && !own.is_symlink() && way.parent().unwrap().is_dir();
+        if at.name != at.other && is_there && !way.exists() {
+            fs::rename(&own, &way).unwrap();
+            symlink(way, own).unwrap();
+        }
+    }),
+    ("another's archive within this one's", |at| {
+        let archives = at.dir.join("archive");
+        let (from, to) = (archives.join(at.other), at.archive().join("within"));
+        if at.name == at.other || !at.archive().is_dir() || !from.is_dir() || from.is_symlink() || to.exists() {
+            return;
+        }
+        fs::rename(&from, &to).unwrap();
+        let conf = at.dir.join("renewal").join(format!("{}.conf", at.other));
+        Spot::rewrite(&conf, |text| text.replace(from.to_str().unwrap(), to.to_str().unwrap()));
+        for kind in Kind::ALL {
+            let link = at.dir.join("live").join(at.other).join(kind.live_file());
+            if let Ok(target) = fs::read_link(&link) {
+                fs::remove_file(&link).unwrap();
+                symlink(to.join(target.file_name().unwrap()), link).unwrap();
+            }
+        }
+    }),
     ("no file", |at| drop(fs::remove_file(at.file()))),
     ("another's key", |at| {
         let key = at.dir.join("archive").join(at.other).join("privkey2.pem");
@@ -116,9 +160,15 @@ const DAMAGES: &[(&str, Damage)] = &[
     ("a link into a tree that is gone", |at| at.relink("/nonexistent/archive/x/cert1.pem")),
     ("no link", |at| drop(fs::remove_file(at.link()))),
     ("a copy", |at| {
-        if let (true, Ok(content)) = (at.link().is_symlink(), fs::read(at.link())) {
+        if at.link().is_symlink()
+            && let Ok(content) = fs::read(at.link())
+        {
             fs::remove_file(at.link()).unwrap();
-            fs::write(at.link(), content).unwrap();
+            fs::write(at.link(), &content).unwrap();
+            // Whoever copies certificates with a key among them may be trusted to see to that.
+            if at.kind != Kind::Privkey && String::from_utf8_lossy(&content).contains("PRIVATE KEY") {
+                chmod(at.link(), 0o600);
+            }
         }
     }),
     ("a pipe", |at| {
@@ -177,6 +227,21 @@ fn draw_tree(dir: &Path, tree: u64) -> (Vec<String>, Draw) {
     (done, draw)
 }
 
+/// Whether what a lineage's conf names is a chain and its key, as a server would load them.
+fn serves(dir: &Path, name: &str) -> bool {
+    let text = |kind: Kind| {
+        let conf = fs::read(dir.join(format!("renewal/{name}.conf"))).ok()?;
+        let conf = RenewalConf::parse(&conf).ok()?;
+        let path = PathBuf::from(conf.live_path(kind)?);
+        path.is_file().then(|| fs::read(path).ok()).flatten()
+    };
+    let Some((chain, key)) = text(Kind::Fullchain).zip(text(Kind::Privkey)) else { return false };
+    let (Ok(chain), Ok(key)) = (Chain::from_pem(&chain), PrivateKey::from_pem(&key)) else { return false };
+    let Ok(names) = chain.leaf.identifiers() else { return false };
+    let expectations = Expectations::new(names, None, now());
+    VerifiedVersion::verify(chain, key, &expectations, &TestMath::default()).is_ok()
+}
+
 #[test]
 fn whatever_is_damaged_a_copy_that_leads_to_the_original_changes_nothing_there() {
     const PARTS: [Option<&str>; 4] = [None, Some("live"), Some("archive"), Some("archive/a.example.org")];
@@ -228,6 +293,7 @@ fn whatever_is_damaged_at_once_nothing_is_lost_and_a_second_repair_has_nothing_t
         let (done, _) = draw_tree(dir.path(), tree);
         let told = |report: &dyn std::fmt::Debug| format!("tree {tree}: {done:#?}\n{report:#?}");
 
+        let served: Vec<_> = NAMES.into_iter().filter(|name| serves(dir.path(), name)).collect();
         let (before, looked) = (contents(dir.path()), snapshot(dir.path()));
         let diagnoses = diagnose(dir.path());
         assert_eq!(snapshot(dir.path()), looked, "looking changed something: {}", told(&diagnoses));
@@ -237,6 +303,9 @@ fn whatever_is_damaged_at_once_nothing_is_lost_and_a_second_repair_has_nothing_t
         let lost: Vec<_> = before.difference(&after).map(|content| String::from_utf8_lossy(content)).collect();
         assert!(lost.is_empty(), "lost: {lost:?} {}", told(&report));
         assert!(report.failed.is_empty(), "{}", told(&report));
+        for name in &served {
+            assert!(serves(dir.path(), name), "{name} served before: {}", told(&report));
+        }
         assert!(report.left.iter().all(|one| one.repair.is_none()), "{}", told(&report));
         for path in walk(dir.path()).iter().filter(|path| path.is_file() && !path.is_symlink()) {
             let is_key = fs::read(path).is_ok_and(|content| content.windows(11).any(|part| part == b"PRIVATE KEY"));
@@ -247,5 +316,26 @@ fn whatever_is_damaged_at_once_nothing_is_lost_and_a_second_repair_has_nothing_t
         let again = locked.repair(None, &TestMath::default(), now()).unwrap();
         assert!(again.repaired.is_empty() && again.failed.is_empty(), "{}", told(&(report, again)));
         assert_eq!(snapshot(dir.path()), once, "repeated, it changed something: {}", told(&report));
+    }
+}
+
+#[test]
+fn whatever_is_damaged_a_run_a_renewal_and_a_removal_leave_everybody_served_who_was() {
+    for tree in 1..=RUNS {
+        let dir = temp_dir();
+        let (done, mut draw) = draw_tree(dir.path(), tree);
+        let served: Vec<_> = NAMES.into_iter().filter(|name| serves(dir.path(), name)).collect();
+        let locked = lock(dir.path());
+        let what = draw.of(&["recovery", "renewal", "removal"]);
+        let mut told = format!("{:#?}", locked.recover(&TestMath::default(), now()));
+        match what {
+            "renewal" => told.push_str(&format!("{:?}", renew(&locked, "v4", &ConfPlan::default()))),
+            "removal" => told.push_str(&format!("{:?}", locked.delete(&name()))),
+            _ => {}
+        }
+        let gone = (what == "removal").then_some(NAMES[0]);
+        for name in served.iter().filter(|name| Some(**name) != gone) {
+            assert!(serves(dir.path(), name), "{name} served before a {what}, tree {tree}: {done:#?}\n{told}");
+        }
     }
 }
