@@ -8,6 +8,7 @@ mod support;
 mod commit;
 mod copies;
 mod delete;
+mod delete_elsewhere;
 mod lock;
 mod memory;
 mod modes;

@@ -15,6 +15,7 @@ use chrono::{DateTime, Utc};
 use super::{LockedStore, Store, StoreError};
 use crate::{Finding, FindingCode, KeyMath, LineageName, Severity, Version};
 
+mod astray;
 mod conf;
 mod cures;
 mod lineage;
