@@ -110,10 +110,13 @@ impl LockedStore {
         name: &LineageName,
         changed: impl IntoIterator<Item = PathBuf>,
     ) -> Result<(), CommitError> {
-        let other = changed.into_iter().find_map(|path| {
+        let mut looked_up = BTreeSet::new();
+        let other = changed.into_iter().filter(|path| looked_up.insert(path.parent().map(Path::to_owned)));
+        let mut other = other.filter_map(|path| {
             let tree = self.paths().another_tree(&path)?;
             Some((path, tree))
         });
+        let other = other.next();
         let Some((path, tree)) = other else { return Ok(()) };
         Err(CommitError::Refused(format!(
             "{} lies in another tree: when this one is a copy, let the paths in renewal/{name}.conf name it; otherwise \

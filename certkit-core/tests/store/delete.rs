@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use certkit_core::store::{ConfPlan, DeleteError};
 use certkit_core::LineageName;
+use certkit_core::store::{ConfPlan, DeleteError};
 
 use crate::support::*;
 
