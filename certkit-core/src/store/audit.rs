@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::in_use::steps;
 use super::permissions::{self, OfLineage};
 use super::settling::settled;
+use super::way::steps;
 use super::whose::place;
 use super::{Store, StoreError, StorePaths, files, folder_names};
 use crate::words::shell_word;

@@ -84,6 +84,17 @@ impl DeleteError {
         Self::Elsewhere { path, why, cure }
     }
 
+    /// A conf that another one is a link to.
+    pub(super) fn needed(conf: &Path, name: &LineageName) -> Self {
+        let shown = escape(&conf.to_string_lossy()).into_owned();
+        let cure = format!(
+            "put a copy in the place of the link to {} (find -L renewal -samefile tells it), then: certkit delete --cert-name {}",
+            shell_word(&shown),
+            shell_word(name.as_str())
+        );
+        Self::Elsewhere { path: shown, why: "is what another configuration is a link to", cure }
+    }
+
     /// A file on which something is mounted cannot be removed, and the rest would be gone without it.
     pub(super) fn mounted(path: &Path, name: &LineageName) -> Self {
         let word = shell_word(&escape(&path.to_string_lossy()));

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::deleted::{DeleteError, Held, Kept, keep};
-use super::in_use::{InUse, real};
+use super::in_use::{InUse, real, real_place};
 use super::links::{Link, LiveLinks, read_link};
 use super::switch::is_journal;
 use super::whose::{Whose, place};
@@ -72,6 +72,9 @@ impl Store {
             }
         }
         let in_use = self.in_use()?;
+        if real_place(&conf_path)?.is_some_and(|place| in_use.is_on_the_way(&place, name)) {
+            return Err(DeleteError::needed(&conf_path, name));
+        }
         let mut kept = Vec::new();
         let links = self.own_links(name, links, &in_use, &mut kept)?;
         self.keep_owners_files(name, &links, &in_use, &mut kept)?;
@@ -91,7 +94,9 @@ impl Store {
         let mut folder_links = Vec::new();
         for folder in [paths.live(name), paths.archive(name)] {
             let is_link = files::lstat(&folder)?.is_some_and(|meta| meta.is_symlink());
-            if is_link && paths.whose(&folder) == Whose::Own && !self.is_used(&folder, name, &in_use)? {
+            let is_on_the_way = real_place(&folder)?.is_some_and(|place| in_use.is_on_the_way(&place, name));
+            let is_used = is_on_the_way || self.is_used(&folder, name, &in_use)?;
+            if is_link && paths.whose(&folder) == Whose::Own && !is_used {
                 folder_links.push(folder);
             }
         }

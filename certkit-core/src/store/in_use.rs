@@ -8,9 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::files;
-use super::links::{Link, LiveLinks, read_link};
+use super::links::LiveLinks;
+use super::way::steps;
 use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
+
+/// How deep below `accounts/` links are looked for: HOST, the parts of the directory's path, the account and its files.
+const MAX_ACCOUNT_DEPTH: usize = 15;
 
 /// Everything that is in use, and by whom.
 #[derive(Debug, Default)]
@@ -39,7 +43,7 @@ pub(super) struct Use {
 pub(super) enum Used {
     /// A live link, by its place.
     Link(PathBuf),
-    /// What a link leads to: each step, up to the end.
+    /// What a path leads through and to: links, folders that a `..` leaves, the end.
     File(PathBuf),
     /// A conf's `archive_dir`.
     Archive(PathBuf),
@@ -52,6 +56,13 @@ impl Use {
             Used::Link(path) | Used::File(path) => path.parent().unwrap_or(path).as_os_str(),
             Used::Archive(path) => path.as_os_str(),
         }
+    }
+}
+
+impl StorePaths {
+    /// Whether this is one of the folders that all lineages share, or above them: nobody removes it with a lineage.
+    fn is_top(&self, path: &Path) -> bool {
+        [self.live_dir(), self.archive_dir(), self.renewal_dir()].iter().any(|top| top.starts_with(path))
     }
 }
 
@@ -92,6 +103,7 @@ impl Store {
         for by in names.iter().copied().chain(without_conf) {
             hidden.extend(in_use.add_lineage(paths, by).err());
         }
+        in_use.add_accounts(paths, &paths.config_dir.join("accounts"), 0);
         in_use.confs = names.into_iter().map(Arc::from).collect();
         in_use.uses.sort_unstable_by(|one, other| one.dir().cmp(other.dir()));
         in_use.uses.shrink_to_fit();
@@ -127,11 +139,12 @@ impl LockedStore {
 }
 
 impl InUse {
-    /// The other lineages that use this directory (without links in its path) or what is directly in it. Links in the
+    /// The other lineages that use this directory (without links in its path), what is directly in it, or a way through it. Links in the
     /// folders that are `going` do not count by themselves.
     pub(crate) fn users_of(&self, dir: &Path, except: &LineageName, going: &BTreeSet<PathBuf>) -> BTreeSet<String> {
         let stays = |folder: &Arc<Path>| !going.contains(&**folder);
-        let others = self.others_in(dir, except).filter(|one| one.folder.as_ref().is_none_or(stays));
+        let others = self.others_in(dir, except).chain(self.others_by(dir, except));
+        let others = others.filter(|one| one.folder.as_ref().is_none_or(stays));
         let mut users: BTreeSet<String> = others.map(|one| shown(&one.by)).collect();
         let unread = self.unread.iter().filter(|(by, text)| by != except.as_str() && mentions(text, dir));
         users.extend(unread.map(|(by, _)| shown(by)));
@@ -209,8 +222,26 @@ impl InUse {
         files.collect()
     }
 
+    /// Whether an entry (without links in the path of its folder) is on the way of others.
+    pub(crate) fn is_on_the_way(&self, entry: &Path, except: &LineageName) -> bool {
+        self.others_by(entry, except).next().is_some()
+    }
+
+    /// The others whose way leads through the entry of this name, which may be a link.
+    pub(crate) fn users_by(&self, path: &Path, except: &LineageName) -> Result<BTreeSet<String>, StoreError> {
+        let Some(entry) = real_place(path)? else { return Ok(BTreeSet::new()) };
+        Ok(self.others_by(&entry, except).map(|one| shown(&one.by)).collect())
+    }
+
+    /// Those of others whose way leads through an entry, or to it.
+    fn others_by<'a>(&'a self, entry: &Path, except: &'a LineageName) -> impl Iterator<Item = &'a Use> + use<'a> {
+        let entry = entry.to_owned();
+        let all = self.others_in(entry.parent().unwrap_or(&entry), except);
+        all.filter(move |one| matches!(&one.what, Used::File(path) if *path == entry))
+    }
+
     /// What others use of this directory, or as it.
-    fn others_in<'a>(&'a self, dir: &Path, except: &'a LineageName) -> impl Iterator<Item = &'a Use> {
+    fn others_in<'a>(&'a self, dir: &Path, except: &'a LineageName) -> impl Iterator<Item = &'a Use> + use<'a> {
         self.in_dir(dir).filter(|one| &*one.by != except.as_str())
     }
 
@@ -231,7 +262,7 @@ impl InUse {
         // Where it is links in a circle there is nothing in it.
         let files = if folder.is_some() { files::list(&dir)? } else { None };
         for file in files.unwrap_or_default() {
-            self.add_link(&by, folder.as_ref(), &dir.join(file), of_conf.clone())?;
+            self.add_link(paths, &by, folder.as_ref(), &dir.join(file), of_conf.clone())?;
         }
         Ok(())
     }
@@ -239,7 +270,11 @@ impl InUse {
     fn add_conf(&mut self, paths: &StorePaths, by: &Arc<OsStr>) -> Result<(), StoreError> {
         let mut file = by.to_os_string();
         file.push(".conf");
-        let content = match files::read_if_there(&paths.renewal_dir().join(file)) {
+        let conf = paths.renewal_dir().join(file);
+        if conf.is_symlink() {
+            self.add_way(paths, by, &conf)?;
+        }
+        let content = match files::read_if_there(&conf) {
             Ok(Some(content)) => content,
             Ok(None) => return Ok(()),
             // A directory, a pipe or links in a circle say nothing; what is too large to be read may say anything.
@@ -263,22 +298,44 @@ impl InUse {
             }
         };
         for link in links.iter().filter(|link| !link.is_empty()) {
-            self.add_link(by, None, &files::absolute(Path::new(link))?, 0..0)?;
+            self.add_link(paths, by, None, &files::absolute(Path::new(link))?, 0..0)?;
         }
         let archive = match archive.filter(|dir| !dir.is_empty()) {
             Some(dir) => files::absolute(Path::new(&dir))?,
             None => paths.archive_dir().join(&**by),
         };
+        self.add_way(paths, by, &archive)?;
         if let Some(dir) = real(&archive)? {
             self.uses.push(Use { by: Arc::clone(by), folder: None, what: Used::Archive(dir) });
         }
         Ok(())
     }
 
+    /// What a path that is no live link leads through and to.
+    fn add_way(&mut self, paths: &StorePaths, by: &Arc<OsStr>, path: &Path) -> Result<(), StoreError> {
+        for step in steps(path)?.into_iter().filter(|step| !paths.is_top(step)) {
+            self.uses.push(Use { by: Arc::clone(by), folder: None, what: Used::File(step) });
+        }
+        Ok(())
+    }
+
+    /// What links among the accounts lead through and to. What cannot be read there is told elsewhere.
+    fn add_accounts(&mut self, paths: &StorePaths, dir: &Path, depth: usize) {
+        for path in files::list(dir).ok().flatten().unwrap_or_default().into_iter().map(|name| dir.join(name)) {
+            if path.is_symlink() {
+                let by: Arc<OsStr> = Arc::from(paths.relative(&path).as_os_str());
+                let _ = self.add_way(paths, &by, &path);
+            } else if depth < MAX_ACCOUNT_DEPTH && path.is_dir() {
+                self.add_accounts(paths, &path, depth + 1);
+            }
+        }
+    }
+
     /// A live link: its place, and each step of its way. What the lineage's conf has `said` counts whatever becomes of the
     /// folder, and is not said again.
     fn add_link(
         &mut self,
+        paths: &StorePaths,
         by: &Arc<OsStr>,
         folder: Option<&Arc<Path>>,
         link: &Path,
@@ -291,27 +348,9 @@ impl InUse {
         };
         let Some(place) = real_place(link)? else { return Ok(()) };
         add(Used::Link(place));
-        steps(link)?.into_iter().for_each(|path| add(Used::File(path)));
+        steps(link)?.into_iter().filter(|step| !paths.is_top(step)).for_each(|path| add(Used::File(path)));
         Ok(())
     }
-}
-
-/// So many links are followed, as Linux does.
-const MAX_LINKS: usize = 40;
-
-/// What a link leads to, and that where it is a link itself, up to the end, whether it is there or not: each without links in
-/// the path of its folder.
-pub(crate) fn steps(link: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut found = Vec::new();
-    let mut at = link.to_owned();
-    while found.len() < MAX_LINKS
-        && let Link::To(target) = read_link(&at)?
-        && let Some(step) = real_place(&at.parent().unwrap_or_else(|| Path::new("/")).join(target))?
-    {
-        at.clone_from(&step);
-        found.push(step);
-    }
-    Ok(found)
 }
 
 /// Without links in its path; none when it is not there.
@@ -325,7 +364,7 @@ pub(crate) fn real(path: &Path) -> Result<Option<PathBuf>, StoreError> {
 
 /// The name in its directory, without links in the path of the latter. Where the directory is gone it is the place where it
 /// would be: two confs may name it, and only one of them is put right there.
-fn real_place(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+pub(super) fn real_place(path: &Path) -> Result<Option<PathBuf>, StoreError> {
     let (Some(parent), Some(file)) = (path.parent(), path.file_name()) else { return Ok(None) };
     Ok(real_or_place(parent)?.map(|parent| parent.join(file)))
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::deletion::versions_in;
-use super::in_use::{InUse, Used, real, steps};
+use super::in_use::{InUse, Used, real};
+use super::way::steps;
 use super::{StoreError, StorePaths, files};
 
 impl InUse {

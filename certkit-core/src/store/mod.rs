@@ -99,6 +99,7 @@ pub use trouble::{FileSystem, immutable_cure, remount_cure};
 mod usual_links;
 
 mod verify;
+mod way;
 mod whose;
 pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError, verify_for_request};
 

@@ -19,3 +19,4 @@ mod repair;
 mod rollover;
 mod settling;
 mod verify;
+mod ways;

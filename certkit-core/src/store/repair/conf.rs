@@ -62,6 +62,7 @@ impl Planner<'_> {
             let Some(dir_now) = real(&dir)? else { continue };
             let mut others = self.in_use.users_of(&dir_now, name, &[dir_now.clone()].into());
             others.extend(self.in_use.users_below(&dir_now, name));
+            others.extend(self.in_use.users_by(&dir, name)?);
             if !others.is_empty() {
                 let others = others.into_iter().collect::<Vec<_>>().join(", ");
                 plan.stuck = Some(nothing_fits(&format!("{} is used by {others} too", self.shown(&dir))));
@@ -74,6 +75,12 @@ impl Planner<'_> {
                 return Ok(plan);
             }
             going.push(dir);
+        }
+        let linked = self.in_use.users_by(&conf_path, name)?;
+        if !linked.is_empty() {
+            let linked = linked.into_iter().collect::<Vec<_>>().join(", ");
+            plan.stuck = Some(nothing_fits(&format!("the configuration of {linked} is a link to this one")));
+            return Ok(plan);
         }
         going.push(conf_path);
         let steps = vec![Step::TakeAway { paths: going, why: ", since no version of it is whole" }];

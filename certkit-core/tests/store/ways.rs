@@ -1,0 +1,146 @@
+//! Whatever a certificate, an account or a conf needs of another certificate's folders stays when that one goes: links to folders
+//! on the way to it, folders that `..` leaves again, files of its own that lie there.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use certkit_core::store::Kind;
+use certkit_core::{LineageName, Version};
+
+use crate::support::*;
+
+const OTHER: &str = "b.example.org";
+
+/// How the second lineage needs what lies in the folders of the first, in the words of a test.
+type Layout = (&'static str, fn(&Path));
+
+fn rewrite(dir: &Path, from: &str, to: &str) {
+    let conf = dir.join("renewal/b.example.org.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(&conf, text.replace(from, to)).unwrap();
+}
+
+/// All links of the second lineage lead to version 2 in this folder, by this way.
+fn relink(live: &Path, by: &str) {
+    for kind in Kind::ALL {
+        let link = live.join(kind.live_file());
+        fs::remove_file(&link).unwrap();
+        symlink(format!("{by}/{}", kind.archive_file(Version(2))), link).unwrap();
+    }
+}
+
+fn moved(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::rename(from, to).unwrap();
+}
+
+const LAYOUTS: &[Layout] = &[
+    ("a link to a folder of versions", |dir| {
+        moved(&dir.join("archive/b.example.org"), &dir.join("vault/b"));
+        symlink("../../vault/b", dir.join("archive/a.example.org/sub")).unwrap();
+        rewrite(dir, "archive/b.example.org", "archive/a.example.org/sub");
+        relink(&dir.join("live/b.example.org"), "../../archive/a.example.org/sub");
+    }),
+    ("an archive that is a link to a link there", |dir| {
+        moved(&dir.join("archive/b.example.org"), &dir.join("vault/b"));
+        symlink("../../vault/b", dir.join("archive/a.example.org/m")).unwrap();
+        symlink("a.example.org/m", dir.join("archive/b.example.org")).unwrap();
+    }),
+    ("an archive by way of an archive that is a link", |dir| {
+        moved(&dir.join("archive/a.example.org"), &dir.join("disk/a"));
+        moved(&dir.join("archive/b.example.org"), &dir.join("disk/b"));
+        symlink("../disk/a", dir.join("archive/a.example.org")).unwrap();
+        symlink("a.example.org/../b", dir.join("archive/b.example.org")).unwrap();
+    }),
+    ("a live folder that is a link to a link there", |dir| {
+        moved(&dir.join("live/b.example.org"), &dir.join("vl/b"));
+        symlink("../../vl/b", dir.join("live/a.example.org/m")).unwrap();
+        symlink("a.example.org/m", dir.join("live/b.example.org")).unwrap();
+    }),
+    ("links that go up through an archive", |dir| {
+        relink(&dir.join("live/b.example.org"), "../../archive/a.example.org/../b.example.org");
+    }),
+    ("links that go up through a live folder", |dir| {
+        relink(&dir.join("live/b.example.org"), "../a.example.org/../../archive/b.example.org");
+    }),
+    ("a conf that goes up through a live folder", |dir| {
+        rewrite(dir, "live/b.example.org", "live/a.example.org/../b.example.org");
+    }),
+    ("a key by way of a folder there", |dir| {
+        moved(&dir.join("archive/b.example.org/privkey1.pem"), &dir.join("vault/k1.pem"));
+        symlink("../../vault", dir.join("archive/a.example.org/keys")).unwrap();
+        symlink("../a.example.org/keys/k1.pem", dir.join("archive/b.example.org/privkey1.pem")).unwrap();
+    }),
+    ("a conf that lies there", |dir| {
+        moved(&dir.join("renewal/b.example.org.conf"), &dir.join("archive/a.example.org/m.conf"));
+        symlink("../archive/a.example.org/m.conf", dir.join("renewal/b.example.org.conf")).unwrap();
+    }),
+    ("a conf that lies among the live links", |dir| {
+        moved(&dir.join("renewal/b.example.org.conf"), &dir.join("live/a.example.org/m.conf"));
+        symlink("../live/a.example.org/m.conf", dir.join("renewal/b.example.org.conf")).unwrap();
+    }),
+    ("an account's key that lies there", |dir| {
+        let account = dir.join("accounts/acme.example/directory/0123");
+        fs::create_dir_all(&account).unwrap();
+        fs::write(dir.join("archive/a.example.org/acct.json"), "the only one").unwrap();
+        symlink("../../../../archive/a.example.org/acct.json", account.join("private_key.json")).unwrap();
+    }),
+];
+
+/// What the second lineage and the account say, by the paths that programs use.
+fn read(dir: &Path) -> Vec<Option<String>> {
+    let text = |path: &str| fs::read_to_string(dir.join(path)).ok();
+    let conf = text("renewal/b.example.org.conf");
+    let paths = conf.iter().flat_map(|conf| conf.lines());
+    let paths = paths.filter_map(|line| line.split_once(" = ")).filter(|(_, path)| path.ends_with(".pem"));
+    let live: Vec<_> = paths.map(|(_, path)| fs::read_to_string(path).ok()).collect();
+    let archives = [1, 2].map(|version| format!("archive/b.example.org/privkey{version}.pem"));
+    let account = "accounts/acme.example/directory/0123/private_key.json";
+    let rest = archives.iter().map(|path| text(path)).chain([text(account)]);
+    live.into_iter().chain(rest).chain([conf]).collect()
+}
+
+#[test]
+fn what_others_need_stays_when_a_certificate_is_deleted_or_its_empty_conf_repaired() {
+    for (how, lay) in LAYOUTS {
+        for operation in ["delete", "repair"] {
+            let dir = temp_dir();
+            lay_lineage(dir.path(), &name(), &["v1"]);
+            lay_lineage(dir.path(), &LineageName::new(OTHER).unwrap(), &["v2", "v3"]);
+            lay(dir.path());
+            let before = read(dir.path());
+            assert!(before.iter().filter(|text| text.is_some()).count() >= 5, "{how}: {before:?}");
+            let locked = lock(dir.path());
+            let told = if operation == "delete" {
+                format!("{:?}", locked.delete(&name()))
+            } else {
+                fs::write(dir.path().join("renewal/a.example.org.conf"), "").unwrap();
+                for file in ["cert1.pem", "fullchain1.pem"] {
+                    fs::write(dir.path().join("archive/a.example.org").join(file), "").unwrap();
+                }
+                format!("{:#?}", locked.repair(None, &TestMath::default(), now()))
+            };
+            assert_eq!(read(dir.path()), before, "{how}, {operation}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_conf_that_another_is_a_link_to_is_not_deleted() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    symlink("a.example.org.conf", dir.path().join("renewal/b.example.org.conf")).unwrap();
+    let locked = lock(dir.path());
+    let told = locked.delete(&name()).unwrap_err();
+    assert!(told.cure().unwrap().starts_with("put a copy"), "{told:?}");
+    whole_version(dir.path(), &name());
+    // As told.
+    let conf = dir.path().join("renewal/b.example.org.conf");
+    let text = fs::read(&conf).unwrap();
+    fs::remove_file(&conf).unwrap();
+    fs::write(&conf, text).unwrap();
+    locked.delete(&name()).unwrap();
+    assert!(!dir.path().join("renewal/a.example.org.conf").exists() && conf.exists());
+}
