@@ -27,7 +27,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(60);
 /// not make a run slow in which nothing is due.
 const LONGEST_LOOK_AT_OTHERS: Duration = Duration::from_secs(5);
 /// So many lineages at once; how many connections there are at once is for the prober to say.
-const LINEAGES_AT_ONCE: usize = 64;
+pub(super) const LINEAGES_AT_ONCE: usize = 64;
 
 /// Proves what is served for the lineages of a run.
 pub(super) struct Proof<'a> {

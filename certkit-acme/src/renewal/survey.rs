@@ -9,12 +9,13 @@ use certkit_core::state::EndpointMemory;
 use certkit_core::store::{BrokenReason, Kind, Store};
 use certkit_core::{Endpoint, Finding, FindingCode, KeyMath, LineageName, Outlook, Summary, plan};
 use chrono::{DateTime, Utc};
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::looking::Looker;
 use super::own_settings::OwnSettings;
 use super::planning::{cadence, input, machine};
+use super::prove::LINEAGES_AT_ONCE;
 use super::select::{Seen, select};
 use super::subject::directory_targets;
 use super::{Renewer, Request, RunError};
@@ -57,13 +58,12 @@ impl Renewer {
         let mut survey = self.survey(request).await?;
         let looker = Looker::new(self)?;
         let now = survey.now;
-        let counting = survey.summaries.into_iter().map(|summary| look_at_counting(&looker, summary, now));
-        let counting: Vec<BoxFuture<'_, Summary>> = counting.collect();
-        let summaries = join_all(counting).await;
+        let summaries = std::mem::take(&mut survey.summaries);
+        let counting = summaries.into_iter().map(|summary| look_at_counting(&looker, summary, now));
+        let summaries = some_at_once(Box::new(counting)).await;
         let deadline = Instant::now() + LONGEST_LOOK_AT_OTHERS;
         let others = summaries.into_iter().map(|summary| look_at_others(&looker, summary, now, deadline));
-        let others: Vec<BoxFuture<'_, Summary>> = others.collect();
-        survey.summaries = join_all(others).await;
+        survey.summaries = some_at_once(Box::new(others)).await;
         Ok(survey)
     }
 
@@ -99,6 +99,16 @@ fn of_files(store: &Store, name: &str, math: &dyn KeyMath) -> Vec<Finding> {
     }
 }
 
+/// Each look is made when its turn comes, for there may be thousands. Boxed, so that the compiler sees that it is `Send`.
+async fn some_at_once<'l>(looks: Box<dyn Iterator<Item = BoxFuture<'l, Summary>> + Send + 'l>) -> Vec<Summary> {
+    let mut summaries = Vec::with_capacity(looks.size_hint().0);
+    let mut looked = stream::iter(looks).buffered(LINEAGES_AT_ONCE);
+    while let Some(summary) = looked.next().await {
+        summaries.push(summary);
+    }
+    summaries
+}
+
 /// Each time, as long as it takes: they are few, and each is waited for some seconds at most.
 fn look_at_counting(looker: &Looker, summary: Summary, now: DateTime<Utc>) -> BoxFuture<'_, Summary> {
     Box::pin(async move {
@@ -112,6 +122,10 @@ fn look_at_counting(looker: &Looker, summary: Summary, now: DateTime<Utc>) -> Bo
 /// What does not count (yet) is looked at when that is due, as far as there is time: a monitoring system does not wait.
 fn look_at_others(looker: &Looker, summary: Summary, now: DateTime<Utc>, deadline: Instant) -> BoxFuture<'_, Summary> {
     Box::pin(async move {
+        // What has its turn only now is not even begun.
+        if Instant::now() >= deadline {
+            return summary;
+        }
         let is_wanted = |endpoint: &Endpoint, known: Option<&EndpointMemory>| {
             !endpoint.counts_by(known) && known.is_none_or(|known| known.look_is_due(now))
         };
@@ -131,6 +145,10 @@ async fn looked(
     let name = LineageName::new(summary.name.clone()).ok()?;
     let is_wanted =
         |endpoint: &Endpoint| is_wanted(endpoint, before.iter().find(|one| one.endpoint.is_same_place(endpoint)));
+    // Where nothing is looked at and nothing is known there is nothing to compare: thousands need not be read for it.
+    if before.is_empty() && !summary.endpoints.iter().any(is_wanted) {
+        return None;
+    }
     looker.look(&name, &summary.endpoints, before, is_wanted).await
 }
 
