@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::settings::Settings;
-use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
+use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory, SharedState};
 use certkit_core::store::{Recovered, StoreError, StorePaths};
 use certkit_core::words::STILL_THE_OLD_ONE;
 use certkit_core::{Failure, FailureClass, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, plan};
@@ -345,13 +345,10 @@ impl Run<'_> {
     pub(super) async fn inputs(&self, subjects: &[Arc<Subject>]) -> Vec<PlanInput> {
         let (store, request) = (self.renewer.store.clone(), self.request.clone());
         let machine = self.machine.to_vec();
-        let known: Vec<(Arc<Subject>, Arc<LineageState>)> =
+        let known: Vec<(Arc<Subject>, SharedState)> =
             subjects.iter().map(|subject| (Arc::clone(subject), self.inventory.state(&subject.name))).collect();
         blocking(move || {
-            let input = |(subject, state): (Arc<Subject>, Arc<LineageState>)| {
-                input(&store, &subject, &request, Arc::unwrap_or_clone(state), &machine)
-            };
-            known.into_iter().map(input).collect()
+            known.into_iter().map(|(subject, state)| input(&store, &subject, &request, state, &machine)).collect()
         })
         .await
     }

@@ -1,20 +1,19 @@
 //! How every certificate is, and what comes: what `status`, `report`, `check`, the metrics and the notices are made of.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::settings::Settings;
 use certkit_core::state::EndpointMemory;
 use certkit_core::store::{BrokenReason, Kind, Store};
-use certkit_core::{Endpoint, Finding, FindingCode, KeyMath, LineageName, Outlook, Summary, plan};
+use certkit_core::{Endpoint, Finding, FindingCode, KeyMath, LineageName, Outlook, Step, Summary, decide, plan};
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::looking::Looker;
 use super::own_settings::OwnSettings;
-use super::planning::{cadence, input, machine};
+use super::planning::{input, machine, outlook};
 use super::prove::LINEAGES_AT_ONCE;
 use super::select::{Seen, select};
 use super::subject::directory_targets;
@@ -55,7 +54,7 @@ impl Renewer {
     /// The same after a look at what the endpoints serve now, which is compared and not stored. Who does not answer is
     /// waited for some seconds.
     pub async fn survey_looking(&self, request: &Request) -> Result<Survey, RunError> {
-        let mut survey = self.survey(request).await?;
+        let mut survey = self.survey_keeping(request, self.effective_settings().await?, Keeping::Endpoints).await?;
         let looker = Looker::new(self)?;
         let now = survey.now;
         let summaries = std::mem::take(&mut survey.summaries);
@@ -82,8 +81,17 @@ impl Renewer {
 
     /// The same by other settings than those of the store: what holds while those of the store cannot be used.
     pub async fn survey_with(&self, request: &Request, settings: Settings) -> Result<Survey, RunError> {
+        self.survey_keeping(request, settings, Keeping::Nothing).await
+    }
+
+    async fn survey_keeping(
+        &self,
+        request: &Request,
+        settings: Settings,
+        keeping: Keeping,
+    ) -> Result<Survey, RunError> {
         let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
-        blocking(move || survey(&store, &request, &settings, now)).await
+        blocking(move || survey(&store, &request, &settings, now, keeping)).await
     }
 }
 
@@ -157,64 +165,70 @@ pub(super) fn survey(
     request: &Request,
     settings: &Settings,
     now: DateTime<Utc>,
+    keeping: Keeping,
 ) -> Result<Survey, RunError> {
-    let (mut ledger, damaged) = store.ledger()?;
-    ledger.prune(now);
-    let outlook = Outlook::new(ledger.clone(), cadence(request, settings, &ledger));
+    let (outlook, damaged) = outlook(store, request, settings, now)?;
     let machine = machine(store)?;
     let directory = directory_targets(request, store.paths());
-    let mut inputs = Vec::new();
-    // Each lineage's place; what can be planned gets its summary from the plan.
-    let mut places: Vec<Place> = Vec::new();
-    for seen in select(store, request, settings)? {
-        match seen {
-            Seen::Usable(mut subject) => {
-                let (state, _) = store.state(&subject.name)?;
-                subject.take_wish(&state, now);
-                inputs.push(input(store, &subject, request, state, &machine));
-                places.push(Place::Planned {
-                    identifiers: subject.identifiers.clone(),
-                    certificate: subject.certificate.clone(),
-                    fullchain: subject.fullchain.clone(),
-                    targets: subject.deploy_targets(&directory),
-                    endpoints: subject.endpoints(),
-                });
+    let selected = select(store, request, settings)?;
+    // At once as large as it becomes: with thousands of lineages an outgrown copy counts.
+    let mut summaries = Vec::with_capacity(selected.size_hint().1.unwrap_or_default());
+    let mut due = Vec::new();
+    for seen in selected {
+        let mut subject = match seen {
+            Seen::Usable(subject) => subject,
+            Seen::Broken(entry) => {
+                summaries.push(broken(store, settings, &entry, now, keeping));
+                continue;
             }
-            Seen::Broken(entry) => places.push(Place::Broken(Box::new(broken(store, settings, &entry, now)))),
+        };
+        let (state, _) = store.state(&subject.name)?;
+        subject.take_wish(&state, now);
+        let input = input(store, &subject, request, state, &machine);
+        // What is not due takes nothing of any limit, and is decided by itself.
+        let entry = decide(&input, &outlook.ledger, &outlook, now);
+        if !matches!(entry.step, Step::NotDue { .. }) {
+            due.push(summaries.len());
+        }
+        let mut summary = Summary::of(entry, input, now);
+        summary.targets = subject.deploy_targets(&directory);
+        if keeping == Keeping::Endpoints {
+            summary.endpoints = subject.endpoints();
+        }
+        let subject = *subject;
+        summary.identifiers = subject.identifiers;
+        summary.fullchain = Some(subject.fullchain);
+        summary.certificate = subject.certificate.filter(|_| keeping == Keeping::Certificates);
+        summaries.push(summary);
+    }
+    // What is due is planned together, since it shares what is left of the CAs' limits.
+    let planned = plan(due.iter().filter_map(|place| summaries.get(*place)?.input()), &outlook, now);
+    for (place, entry) in due.into_iter().zip(planned.entries) {
+        if let Some(summary) = summaries.get_mut(place) {
+            summary.plan_anew(entry, now);
         }
     }
-    let planned = plan(&inputs, &outlook, now);
-    let mut planned: VecDeque<_> = planned.entries.into_iter().zip(inputs).collect();
-    let summaries = places.into_iter().filter_map(|place| match place {
-        Place::Broken(summary) => Some(*summary),
-        Place::Planned { identifiers, certificate, fullchain, targets, endpoints } => {
-            let (entry, input) = planned.pop_front()?;
-            let mut summary = Summary::of(entry, input, now);
-            summary.identifiers = identifiers;
-            summary.certificate = certificate;
-            summary.fullchain = Some(fullchain);
-            summary.targets = targets;
-            summary.endpoints = endpoints;
-            Some(summary)
-        }
-    });
-    let summaries = summaries.collect();
     Ok(Survey { now, summaries, outlook, findings: damaged.into_iter().collect() })
 }
 
-enum Place {
-    Broken(Box<Summary>),
-    Planned {
-        identifiers: certkit_core::IdentifierSet,
-        certificate: Option<certkit_core::Certificate>,
-        fullchain: std::path::PathBuf,
-        targets: Vec<certkit_core::state::DeployTarget>,
-        endpoints: Vec<Endpoint>,
-    },
+/// What of a certificate is kept besides how it is: of thousands that counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    Nothing,
+    /// The certificates in use.
+    Certificates,
+    /// Where they are served.
+    Endpoints,
 }
 
 /// No run would renew it: by its own settings, or by its conf or what is live.
-fn broken(store: &Store, settings: &Settings, entry: &super::ReportEntry, now: DateTime<Utc>) -> Summary {
+fn broken(
+    store: &Store,
+    settings: &Settings,
+    entry: &super::ReportEntry,
+    now: DateTime<Utc>,
+    keeping: Keeping,
+) -> Summary {
     let super::Outcome::Broken { reason, hindrance } = &entry.outcome else {
         return Summary::of_broken(&entry.name, "it cannot be used", false, None, now);
     };
@@ -239,7 +253,7 @@ fn broken(store: &Store, settings: &Settings, entry: &super::ReportEntry, now: D
         }
     };
     summary.identifiers = certificate.as_ref().and_then(|one| one.identifiers().ok()).unwrap_or_default();
-    summary.certificate = certificate;
+    summary.certificate = certificate.filter(|_| keeping == Keeping::Certificates);
     summary.fullchain = Some(lineage.live_path(Kind::Fullchain).to_owned());
     summary
 }
