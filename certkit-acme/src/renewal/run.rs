@@ -11,8 +11,10 @@ use certkit_core::{Failure, FailureClass, Finding, FindingCode, LineageName, Out
 use super::attempt::Workshop;
 use super::deploying::Hooks;
 use super::group::Turns;
+use super::idle::{Common, Member};
 use super::inventory::{Inventory, Saving};
 use super::planning::{cadence, input, machine};
+use super::reading::{Read, Reading};
 use super::report::{Outcome, Report, ReportEntry};
 use super::select::{Seen, select};
 use super::subject::{Subject, directory_targets};
@@ -22,6 +24,9 @@ use crate::blocking::blocking;
 use crate::deploy::HookStage;
 use crate::notify::Beat;
 use crate::{Stop, accounts};
+
+/// So many lineages are read and decided at a time.
+pub(super) const AT_A_TIME: usize = 64;
 
 impl Renewer {
     /// Asks the CAs what they advise, renews what is to be renewed, deploys it, and tells everything. Other lineages go
@@ -77,12 +82,13 @@ impl Renewer {
             outlook: &outlook,
             machine: &machine,
             directory: self.directory_targets(request).await,
+            settings: &settings,
             turns: Turns::new(request.parallel_orders.unwrap_or(settings.parallel_orders.value)),
         };
         let made_live = run.recover(&mut report).await?;
         run.recover_account_keys(&mut report).await?;
-        let subjects = run.look(&settings, &made_live, &mut report).await?;
-        run.perform(subjects, &mut report).await;
+        let members = run.look_for_what_is_due(&made_live, &mut report).await?;
+        run.perform(members, &mut report).await;
         self.tell_what_is_still_in_use(&mut report).await;
         report.findings.extend(workshop.into_told());
         report.hooks = hooks.into_runs();
@@ -184,6 +190,7 @@ pub(super) struct Run<'a> {
     pub(super) machine: &'a [u8],
     /// The deploy hooks of the directory, as they were when the run began.
     pub(super) directory: Vec<DeployTarget>,
+    pub(super) settings: &'a Settings,
     pub(super) turns: Turns,
 }
 
@@ -240,24 +247,54 @@ impl Run<'_> {
     /// Reads the selected lineages with their memory. What is broken goes to the report.
     pub(super) async fn look(
         &self,
-        settings: &Settings,
         made_live: &[LineageName],
         report: &mut Report,
     ) -> Result<Vec<Arc<Subject>>, RunError> {
-        let (store, request, settings) = (self.renewer.store.clone(), self.request.clone(), settings.clone());
-        // With their memory: going to another thread for that of each would take longer than reading it.
-        let remembered = move || -> Result<Vec<(Seen, _)>, RunError> {
-            let seen = select(&store, &request, &settings)?.map(|seen| {
+        let (mut reading, mut subjects) = (self.reading(), Vec::new());
+        while let Some(some) = reading.next().await {
+            subjects.extend(self.take(some?, made_live, report).await);
+        }
+        Ok(subjects)
+    }
+
+    /// The same; of what is not due hardly anything is kept.
+    async fn look_for_what_is_due(
+        &self,
+        made_live: &[LineageName],
+        report: &mut Report,
+    ) -> Result<Vec<Member>, RunError> {
+        let (mut reading, mut members, mut common) = (self.reading(), Vec::new(), Common::default());
+        while let Some(some) = reading.next().await {
+            let subjects = self.take(some?, made_live, report).await;
+            members.extend(self.without_what_idles(subjects, &mut common).await);
+        }
+        Ok(members)
+    }
+
+    /// The selected lineages with their memory, some at a time: going to another thread for each would take longer than
+    /// reading it, and of thousands not all can be held at once.
+    fn reading(&self) -> Reading {
+        let (store, request, settings) = (self.renewer.store.clone(), self.request.clone(), self.settings.clone());
+        Reading::begin(move |give| {
+            let mut some = Vec::with_capacity(AT_A_TIME);
+            for seen in select(&store, &request, &settings)? {
                 let state = match &seen {
                     Seen::Usable(subject) => store.state(&subject.name),
                     Seen::Broken(_) => Ok(Default::default()),
                 };
-                (seen, state)
-            });
-            Ok(seen.collect())
-        };
-        let mut subjects = Vec::new();
-        for (seen, state) in blocking(remembered).await? {
+                some.push((seen, state));
+                if some.len() == AT_A_TIME && !give(std::mem::replace(&mut some, Vec::with_capacity(AT_A_TIME))) {
+                    return Ok(());
+                }
+            }
+            give(some);
+            Ok(())
+        })
+    }
+
+    async fn take(&self, some: Vec<Read>, made_live: &[LineageName], report: &mut Report) -> Vec<Arc<Subject>> {
+        let mut subjects = Vec::with_capacity(some.len());
+        for (seen, state) in some {
             match seen {
                 Seen::Usable(mut subject) => {
                     let by_recovery = made_live.contains(&subject.name);
@@ -274,7 +311,7 @@ impl Run<'_> {
                 Seen::Broken(entry) => report.entries.push(*entry),
             }
         }
-        Ok(subjects)
+        subjects
     }
 
     async fn remember(
