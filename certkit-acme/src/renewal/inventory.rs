@@ -33,6 +33,9 @@ pub(super) struct Inventory {
     mode: Mode,
 }
 
+/// What is remembered of lineages, by who has read it already.
+pub(super) type KnownStates = Arc<BTreeMap<LineageName, SharedState>>;
+
 /// What was asked of the CAs, and when that was written last.
 #[derive(Default)]
 struct KeptLedger {
@@ -141,6 +144,14 @@ impl Inventory {
 
     pub(super) fn state(&self, name: &LineageName) -> SharedState {
         self.states().get(name).cloned().unwrap_or_default()
+    }
+
+    /// What is known of each lineage, where it is stored just so: who reads the store finds the same.
+    pub(super) fn stored_states(&self) -> KnownStates {
+        let unrecorded = self.kept_unrecorded();
+        let states = self.states();
+        let stored = states.iter().filter(|(name, _)| !self.is_dry_run() && !unrecorded.contains_key(*name));
+        Arc::new(stored.map(|(name, state)| (name.clone(), state.clone())).collect())
     }
 
     /// Takes an event into account: durable first (but for a dry run), then the observer is told.

@@ -101,7 +101,7 @@ impl Renewer {
         }
         // A run that was asked to stop ends now: the next one tells what there is to tell.
         if !inventory.is_dry_run() && report.stopped.is_none() {
-            let told = self.tell_of_run(inventory.locked(), &settings, request, report.unrecorded.clone()).await;
+            let told = self.tell_of_run(&inventory, &settings, request, report.unrecorded.clone()).await;
             report.findings.extend(told);
         }
         if let Some(unrecorded) = report.unrecorded.as_ref().filter(|one| !report.findings.contains(one)) {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::settings::Settings;
-use certkit_core::state::EndpointMemory;
+use certkit_core::state::{EndpointMemory, SharedState};
 use certkit_core::store::{BrokenReason, Kind, Store};
 use certkit_core::{Endpoint, Finding, FindingCode, KeyMath, LineageName, Outlook, Step, Summary, decide, plan};
 use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
+use super::inventory::KnownStates;
 use super::looking::Looker;
 use super::own_settings::OwnSettings;
 use super::planning::{input, machine, outlook};
@@ -81,7 +82,7 @@ impl Renewer {
 
     /// The same by other settings than those of the store: what holds while those of the store cannot be used.
     pub async fn survey_with(&self, request: &Request, settings: Settings) -> Result<Survey, RunError> {
-        self.survey_keeping(request, settings, Keeping::Nothing).await
+        self.survey_knowing(request, settings, KnownStates::default()).await
     }
 
     async fn survey_keeping(
@@ -91,7 +92,18 @@ impl Renewer {
         keeping: Keeping,
     ) -> Result<Survey, RunError> {
         let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
-        blocking(move || survey(&store, &request, &settings, now, keeping)).await
+        blocking(move || survey(&store, &request, &settings, now, keeping, &KnownStates::default())).await
+    }
+
+    /// The same for who has read already what is remembered: of thousands it is not held twice.
+    pub(super) async fn survey_knowing(
+        &self,
+        request: &Request,
+        settings: Settings,
+        known: KnownStates,
+    ) -> Result<Survey, RunError> {
+        let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
+        blocking(move || survey(&store, &request, &settings, now, Keeping::Nothing, &known)).await
     }
 }
 
@@ -166,6 +178,7 @@ pub(super) fn survey(
     settings: &Settings,
     now: DateTime<Utc>,
     keeping: Keeping,
+    known: &KnownStates,
 ) -> Result<Survey, RunError> {
     let (outlook, damaged) = outlook(store, request, settings, now)?;
     let machine = machine(store)?;
@@ -182,7 +195,10 @@ pub(super) fn survey(
                 continue;
             }
         };
-        let (state, _) = store.state(&subject.name)?;
+        let state = match known.get(&subject.name) {
+            Some(state) => state.clone(),
+            None => SharedState::from(store.state(&subject.name)?.0),
+        };
         subject.take_wish(&state, now);
         let input = input(store, &subject, request, state, &machine);
         // What is not due takes nothing of any limit, and is decided by itself.

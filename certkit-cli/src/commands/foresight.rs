@@ -113,12 +113,7 @@ pub(crate) fn look_at_everything(
 
 /// Everything that somebody should know of, besides what the certificates' own conditions say: of the memory and the
 /// settings, of the store, and of what led to the plan. With a name, what concerns that certificate.
-fn findings(
-    store: &Store,
-    foresight: &Foresight,
-    audited: Vec<Finding>,
-    only: Option<&LineageName>,
-) -> Vec<Finding> {
+fn findings(store: &Store, foresight: &Foresight, audited: Vec<Finding>, only: Option<&LineageName>) -> Vec<Finding> {
     let mut findings = foresight.survey.findings.clone();
     findings.extend(audited);
     findings.extend(foresight.certificates().iter().flat_map(|one| one.entry.due.findings.iter().cloned()));

@@ -19,10 +19,10 @@ const MOST_FOR_DUE: f64 = 32.0;
 /// What a certificate in a listing may add, in KiB.
 const MOST_FOR_LISTED: f64 = 3.0;
 /// What a certificate may add that is not due and with which nothing is wrong, in KiB.
-const MOST_IN_A_RUN: f64 = 0.0;
-const MOST_IN_A_CHECK: f64 = 0.0;
-const MOST_IN_A_PLAN: f64 = 0.0;
-const MOST_IN_A_STATUS: f64 = 0.0;
+const MOST_IN_A_RUN: f64 = 4.5;
+const MOST_IN_A_CHECK: f64 = 3.5;
+const MOST_IN_A_PLAN: f64 = 3.0;
+const MOST_IN_A_STATUS: f64 = 2.5;
 
 /// The most memory that a command had, in KiB. With one arena of malloc (mallopt(3)) it does not depend on which threads did
 /// the work.
@@ -87,15 +87,28 @@ fn a_certificate_more_in_a_listing_needs_little_memory_more() {
     assert!(each <= MOST_FOR_LISTED, "{each:.1} KiB for each certificate that is listed");
 }
 
+#[track_caller]
+fn assert_idle_needs_no_more_than(most: f64, arguments: &[&str]) {
+    let each = each_idle(arguments);
+    assert!(each <= most, "{each:.1} KiB for each certificate in {arguments:?}");
+}
+
 #[test]
-fn a_certificate_more_that_is_not_due_needs_little_memory_more() {
-    for (arguments, most) in [
-        (["renew", "--no-probe"].as_slice(), MOST_IN_A_RUN),
-        (&["check"], MOST_IN_A_CHECK),
-        (&["plan"], MOST_IN_A_PLAN),
-        (&["status"], MOST_IN_A_STATUS),
-    ] {
-        let each = each_idle(arguments);
-        eprintln!("{each:.1} KiB for each certificate in {arguments:?}"); let _ = most;
-    }
+fn a_certificate_more_that_is_not_due_needs_little_memory_more_in_a_run() {
+    assert_idle_needs_no_more_than(MOST_IN_A_RUN, &["renew", "--no-probe"]);
+}
+
+#[test]
+fn a_certificate_more_that_is_well_needs_little_memory_more_in_a_check() {
+    assert_idle_needs_no_more_than(MOST_IN_A_CHECK, &["check"]);
+}
+
+#[test]
+fn a_certificate_more_that_is_not_due_needs_little_memory_more_in_a_plan() {
+    assert_idle_needs_no_more_than(MOST_IN_A_PLAN, &["plan"]);
+}
+
+#[test]
+fn a_certificate_more_that_is_well_needs_little_memory_more_in_a_status() {
+    assert_idle_needs_no_more_than(MOST_IN_A_STATUS, &["status"]);
 }
