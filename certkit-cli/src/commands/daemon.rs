@@ -99,7 +99,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     let listener = metrics::listen(context)?;
     let (store, request) = prepare(context)?;
-    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, Names::InUse(store.clone()));
+    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, Names::InUse(store));
     let renewer = context.lasting_renewer(&progress)?;
     if context.settings().is_err() {
         // What is read once would be missing for ever. The run tells it, and fails.

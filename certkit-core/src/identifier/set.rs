@@ -90,7 +90,7 @@ impl IntoIterator for IdentifierSet {
     type IntoIter = std::vec::IntoIter<Identifier>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.to_vec().into_iter()
+        Vec::from(self).into_iter()
     }
 }
 
