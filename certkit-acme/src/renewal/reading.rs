@@ -1,10 +1,11 @@
 //! The lineages of a run, read on a thread that waits for whoever takes them.
 
-use certkit_core::Finding;
+use std::thread::{self, JoinHandle};
+
 use certkit_core::state::LineageState;
 use certkit_core::store::StoreError;
+use certkit_core::{Failure, FailureClass, Finding};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use super::RunError;
 use super::select::Seen;
@@ -16,7 +17,7 @@ pub(super) type Read = (Seen, Result<(LineageState, Option<Finding>), StoreError
 pub(super) struct Reading {
     read: mpsc::Receiver<Vec<Read>>,
     /// None once it has ended.
-    thread: Option<JoinHandle<Result<(), RunError>>>,
+    thread: Option<std::io::Result<JoinHandle<Result<(), RunError>>>>,
 }
 
 impl Reading {
@@ -26,7 +27,8 @@ impl Reading {
     ) -> Self {
         // No further ahead than that, for those are held, too.
         let (give, read) = mpsc::channel(1);
-        let thread = tokio::task::spawn_blocking(move || work(&mut |some| give.blocking_send(some).is_ok()));
+        // None of the runtime's: who takes them needs those, and there may be but one.
+        let thread = thread::Builder::new().spawn(move || work(&mut |some| give.blocking_send(some).is_ok()));
         Self { read, thread: Some(thread) }
     }
 
@@ -35,13 +37,58 @@ impl Reading {
         if let Some(some) = self.read.recv().await {
             return Some(Ok(some));
         }
-        match self.thread.take()?.await {
-            Ok(ended) => ended.err().map(Err),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // Blocking tasks are not cancelled once they run, and the runtime outlives this future.
-                Err(_) => None,
+        match self.thread.take()? {
+            // It gives nothing more, and so has ended.
+            Ok(thread) => match thread.join() {
+                Ok(ended) => ended.err().map(Err),
+                Err(panic) => std::panic::resume_unwind(panic),
             },
+            Err(error) => {
+                let why = format!("the system gives no thread to read the store: {error}");
+                Some(Err(Failure::new(FailureClass::Store, why).into()))
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::blocking::blocking;
+
+    #[test]
+    fn whoever_takes_some_may_work_on_the_only_thread_that_the_runtime_has() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(1).build().unwrap();
+        let taken = runtime.block_on(async {
+            let mut reading = Reading::begin(|give| {
+                (0..10).for_each(|_| assert!(give(Vec::new())));
+                Err(Failure::new(FailureClass::Store, "the end").into())
+            });
+            let mut taken = 0;
+            while let Some(some) = reading.next().await {
+                match some {
+                    Ok(_) => taken += 1,
+                    Err(error) => assert!(error.to_string().contains("the end"), "{error}"),
+                }
+                tokio::time::timeout(Duration::from_secs(20), blocking(|| ())).await.unwrap();
+            }
+            taken
+        });
+        assert_eq!(taken, 10);
+    }
+
+    #[test]
+    fn it_ends_when_nobody_takes_them_any_more() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let reading = Reading::begin(move |give| {
+            while give(Vec::new()) {}
+            tell.send(()).unwrap();
+            Ok(())
+        });
+        drop(reading);
+        told.recv_timeout(Duration::from_secs(20)).unwrap();
     }
 }
