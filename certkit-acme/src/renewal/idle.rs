@@ -17,8 +17,9 @@ use chrono::{DateTime, Utc};
 
 use super::advice::{must_be_looked_up, to_ask_of};
 use super::performing::nothing_to_deploy;
+use super::reading::AT_A_TIME;
 use super::report::{Outcome, ReportEntry};
-use super::run::{AT_A_TIME, Run};
+use super::run::Run;
 use super::select::{Seen, select};
 use super::subject::Subject;
 use super::{Request, Selection};

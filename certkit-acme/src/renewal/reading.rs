@@ -1,14 +1,22 @@
 //! The lineages of a run, read on a thread that waits for whoever takes them.
 
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use certkit_core::state::LineageState;
 use certkit_core::store::StoreError;
-use certkit_core::{Failure, FailureClass, Finding};
+use certkit_core::{Failure, FailureClass, Finding, LineageName};
 use tokio::sync::mpsc;
 
 use super::RunError;
-use super::select::Seen;
+use super::idle::{Common, Member};
+use super::report::Report;
+use super::run::Run;
+use super::select::{Seen, select};
+use super::subject::Subject;
+
+/// So many lineages are read and decided at a time.
+pub(super) const AT_A_TIME: usize = 64;
 
 /// A lineage as it was found, and what is remembered of it.
 pub(super) type Read = (Seen, Result<(LineageState, Option<Finding>), StoreError>);
@@ -48,6 +56,78 @@ impl Reading {
                 Some(Err(Failure::new(FailureClass::Store, why).into()))
             }
         }
+    }
+}
+
+impl Run<'_> {
+    /// Reads the selected lineages with their memory. What is broken goes to the report.
+    pub(super) async fn look(
+        &self,
+        made_live: &[LineageName],
+        report: &mut Report,
+    ) -> Result<Vec<Arc<Subject>>, RunError> {
+        let (mut reading, mut subjects) = (self.reading(), Vec::new());
+        while let Some(some) = reading.next().await {
+            subjects.extend(self.take(some?, made_live, report).await);
+        }
+        Ok(subjects)
+    }
+
+    /// The same; of what is not due hardly anything is kept.
+    pub(super) async fn look_for_what_is_due(
+        &self,
+        made_live: &[LineageName],
+        report: &mut Report,
+    ) -> Result<Vec<Member>, RunError> {
+        let (mut reading, mut members, mut common) = (self.reading(), Vec::new(), Common::default());
+        while let Some(some) = reading.next().await {
+            let subjects = self.take(some?, made_live, report).await;
+            members.extend(self.without_what_idles(subjects, &mut common).await);
+        }
+        Ok(members)
+    }
+
+    /// The selected lineages with their memory, some at a time: going to another thread for each would take longer than
+    /// reading it, and of thousands not all can be held at once.
+    fn reading(&self) -> Reading {
+        let (store, request, settings) = (self.renewer.store.clone(), self.request.clone(), self.settings.clone());
+        Reading::begin(move |give| {
+            let mut some = Vec::with_capacity(AT_A_TIME);
+            for seen in select(&store, &request, &settings)? {
+                let state = match &seen {
+                    Seen::Usable(subject) => store.state(&subject.name),
+                    Seen::Broken(_) => Ok(Default::default()),
+                };
+                some.push((seen, state));
+                if some.len() == AT_A_TIME && !give(std::mem::replace(&mut some, Vec::with_capacity(AT_A_TIME))) {
+                    return Ok(());
+                }
+            }
+            give(some);
+            Ok(())
+        })
+    }
+
+    async fn take(&self, some: Vec<Read>, made_live: &[LineageName], report: &mut Report) -> Vec<Arc<Subject>> {
+        let mut subjects = Vec::with_capacity(some.len());
+        for (seen, state) in some {
+            match seen {
+                Seen::Usable(mut subject) => {
+                    let by_recovery = made_live.contains(&subject.name);
+                    match self.remember(&mut subject, state, by_recovery).await {
+                        Ok(finding) => {
+                            report.findings.extend(finding);
+                            report.findings.extend(subject.findings());
+                            subjects.push(Arc::from(subject));
+                        }
+                        // Without its memory a lineage could be ordered again and again. The others go on.
+                        Err(error) => report.entries.push(self.failed(&subject, error.failure())),
+                    }
+                }
+                Seen::Broken(entry) => report.entries.push(*entry),
+            }
+        }
+        subjects
     }
 }
 
