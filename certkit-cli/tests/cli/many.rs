@@ -21,8 +21,8 @@ const MOST_FOR_LISTED: f64 = 3.0;
 /// What a certificate may add that is not due and with which nothing is wrong, in KiB.
 const MOST_IN_A_RUN: f64 = 4.0;
 const MOST_IN_A_CHECK: f64 = 6.0;
-const MOST_IN_A_PLAN: f64 = 2.3;
-const MOST_IN_A_STATUS: f64 = 1.75;
+const MOST_IN_A_PLAN: f64 = 3.0;
+const MOST_IN_A_STATUS: f64 = 2.2;
 
 /// The most memory that a command had, in KiB. With one arena of malloc (mallopt(3)) it does not depend on which threads did
 /// the work.
