@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use certkit_acme::renewal::{HookRun, Observer};
 use certkit_core::state::Event;
+use certkit_core::store::Store;
 use certkit_core::{Finding, LineageName};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -37,18 +38,37 @@ impl Work {
     }
 }
 
+/// The names of each lineage, for certbot's sentence.
+pub(crate) enum Names {
+    /// Nobody says it.
+    None,
+    /// Those of one lineage.
+    Of(LineageName, Vec<String>),
+    /// Those that the certificate in use holds. It is read when the sentence is said: of thousands hardly any is renewed.
+    InUse(Store),
+}
+
+impl Names {
+    fn of(&self, lineage: &LineageName) -> Option<Vec<String>> {
+        match self {
+            Self::None => None,
+            Self::Of(name, names) => (name == lineage).then(|| names.clone()),
+            Self::InUse(store) => Some(store.lineage(lineage).ok()??.certificate().ok()?.listed_names()),
+        }
+    }
+}
+
 /// Tells people about a run.
 pub(crate) struct Progress {
     ui: Arc<Ui>,
     work: Work,
-    /// The names of each lineage, for certbot's sentence.
-    names: BTreeMap<LineageName, Vec<String>>,
+    names: Names,
     bars: Mutex<BTreeMap<LineageName, ProgressBar>>,
 }
 
 impl Progress {
     /// For a run over lineages with these names.
-    pub(crate) fn new(ui: Arc<Ui>, work: Work, names: BTreeMap<LineageName, Vec<String>>) -> Arc<Self> {
+    pub(crate) fn new(ui: Arc<Ui>, work: Work, names: Names) -> Arc<Self> {
         Arc::new(Self { ui, work, names, bars: Mutex::default() })
     }
 
@@ -86,8 +106,8 @@ impl Progress {
 
     /// certbot's sentence at the start of an order.
     fn announce(&self, lineage: &LineageName) -> String {
-        let known = self.names.get(lineage);
-        let names = known.map_or_else(|| lineage.to_string(), |names| words::names_in_short(names));
+        let known = self.names.of(lineage);
+        let names = known.map_or_else(|| lineage.to_string(), |names| words::names_in_short(&names));
         format!("{} for {names}", self.work.words())
     }
 }

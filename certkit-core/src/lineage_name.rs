@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// The name of a lineage: what certbot calls the certificate name. It is a file name in three directories, so it can
 /// hold no `/`, no control character, no leading `-` or `.`, and at most 200 bytes; nor is it `README`, a file in `live/`.
+/// Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct LineageName(String);
+pub struct LineageName(Arc<str>);
 
 impl LineageName {
     /// The longest name in bytes: room for `-0001`, `.conf` and a temporary suffix below the 255 of most file systems.
@@ -31,7 +33,7 @@ impl LineageName {
         } else if crate::escape(&text) != text {
             "it contains a control character"
         } else {
-            return Ok(Self(text));
+            return Ok(Self(text.into()));
         };
         Err(LineageNameError { name: crate::escape(&text).chars().take(Self::MAX_BYTES).collect(), problem })
     }
@@ -66,7 +68,7 @@ impl TryFrom<String> for LineageName {
 
 impl From<LineageName> for String {
     fn from(name: LineageName) -> Self {
-        name.0
+        name.0.as_ref().to_owned()
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Summary {
     pub fullchain: Option<PathBuf>,
     /// What receives new versions, in order.
     pub targets: Vec<DeployTarget>,
-    /// Where it is served: as the owner set it, and as its names say.
+    /// Where it is served: as the owner set it, and as its names say. Empty where nobody is about to look there.
     pub endpoints: Vec<Endpoint>,
     /// What is wrong with the files in use and keeps no run from renewing it; empty where nobody has verified them.
     pub findings: Vec<Finding>,
@@ -215,6 +215,14 @@ impl Summary {
         }
     }
 
+    /// Takes what another plan, made of the same at `now`, says of it.
+    pub fn plan_anew(&mut self, entry: PlanEntry, now: DateTime<Utc>) {
+        if let Some(planned) = &mut self.planned {
+            self.conditions = Condition::all_of(&entry, &planned.1, now);
+            planned.0 = entry;
+        }
+    }
+
     /// Of a lineage that no run could renew; `name` is escaped here.
     pub fn of_broken(
         name: &str,
@@ -309,7 +317,7 @@ impl Summary {
 
     /// What is remembered of it.
     pub fn state(&self) -> Option<&LineageState> {
-        self.planned.as_ref().map(|planned| &planned.1.state)
+        self.planned.as_ref().map(|planned| &*planned.1.state)
     }
 
     /// What the plan says.

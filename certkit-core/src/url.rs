@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// The URL of an ACME resource: https, or plain http to a loopback address only (RFC 8555 section 6.1; the exception is
 /// for a test CA on the same machine). CVE-free by construction: no user information, no fragment, no control characters.
+/// Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AcmeUrl(String);
+pub struct AcmeUrl(Arc<str>);
 
 impl AcmeUrl {
     /// The longest URL accepted, in bytes: more than any CA uses, less than harms.
@@ -22,7 +24,7 @@ impl AcmeUrl {
         if plain && !is_loopback(host) {
             return Err(refuse("plain http is allowed for loopback addresses only; use https"));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// The URL.
@@ -83,7 +85,7 @@ impl TryFrom<String> for AcmeUrl {
 
 impl From<AcmeUrl> for String {
     fn from(url: AcmeUrl) -> Self {
-        url.0
+        url.0.as_ref().to_owned()
     }
 }
 

@@ -1,16 +1,18 @@
 //! What the CAs say about the certificates in use: renewal information (RFC 9773) and revocation lists.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use certkit_core::decision::{RenewalInformation, SuggestedWindow};
-use certkit_core::state::{Event, RevocationMemory};
+use certkit_core::state::{Event, LineageState, RevocationMemory};
 use certkit_core::store::{StoreError, read_file};
-use certkit_core::{AcmeUrl, AriCertificateId, Certificate, CrlReach, Finding, FindingCode, LineageName, Retry};
+use certkit_core::{AcmeUrl, AriCertificateId, Chain, CrlReach, Finding, FindingCode, LineageName, Retry};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{self, StreamExt};
 
 use super::attempt::Workshop;
+use super::idle::Member;
 use super::inventory::Inventory;
 use super::subject::Subject;
 use crate::BoxFuture;
@@ -35,27 +37,35 @@ pub(super) struct Asked {
     pub(super) id: AriCertificateId,
 }
 
-/// The certificates of these subjects about which their CA is to be asked now: in use, not expired, renewed by certkit,
-/// and never asked about or long enough ago.
-pub(super) fn to_ask(
-    inventory: &Inventory,
-    subjects: &[&Subject],
-    now: DateTime<Utc>,
-) -> BTreeMap<AcmeUrl, Vec<Asked>> {
+/// The certificates of these lineages about which their CA is to be asked now.
+pub(super) fn to_ask(inventory: &Inventory, members: &[Member], now: DateTime<Utc>) -> BTreeMap<AcmeUrl, Vec<Asked>> {
     let mut groups: BTreeMap<AcmeUrl, Vec<Asked>> = BTreeMap::new();
-    for subject in subjects {
-        let Some(certificate) = &subject.certificate else { continue };
-        let state = inventory.state(&subject.name);
-        let (Some(id), Some(directory)) = (certificate.ari_id(), subject.issuer_directory(&state)) else { continue };
-        let wanted = subject.settings.renewal_information && subject.conf.params().autorenew;
-        // RFC 9773 section 4.3: never after the expiry.
-        let alive = now <= certificate.validity().not_after;
-        let known = state.renewal_information.as_ref().filter(|known| known.certificate == id.as_str());
-        if wanted && alive && known.is_none_or(|known| known.may_ask(now)) {
-            groups.entry(directory).or_default().push(Asked { name: subject.name.clone(), id });
+    for member in members {
+        let known = match member {
+            Member::Whole(subject) => to_ask_of(subject, &inventory.state(&subject.name), now),
+            Member::Idle(idle) => idle.issuer.clone().zip(idle.to_ask.clone()),
+        };
+        if let Some((directory, id)) = known {
+            groups.entry(directory).or_default().push(Asked { name: member.name().clone(), id });
         }
     }
     groups
+}
+
+/// Which CA is to be asked now about a certificate, and by which id, if any: it is in use, not expired, renewed by certkit,
+/// and was never asked about or long enough ago.
+pub(super) fn to_ask_of(
+    subject: &Subject,
+    state: &LineageState,
+    now: DateTime<Utc>,
+) -> Option<(AcmeUrl, AriCertificateId)> {
+    let certificate = subject.certificate.as_ref()?;
+    let (id, directory) = (certificate.ari_id()?, subject.issuer_directory(state)?);
+    let wanted = subject.settings.renewal_information && subject.conf.params().autorenew;
+    // RFC 9773 section 4.3: never after the expiry.
+    let alive = now <= certificate.validity().not_after;
+    let known = state.renewal_information.as_ref().filter(|known| known.certificate == id.as_str());
+    (wanted && alive && known.is_none_or(|known| known.may_ask(now))).then_some((directory, id))
 }
 
 /// Asks one CA about all of them, over few connections, and records what it said. One that cannot be reached costs one
@@ -185,12 +195,11 @@ impl RevocationLists {
 pub(super) async fn look_for_revoked(
     inventory: &Inventory,
     lists: &RevocationLists,
-    subjects: &[&Subject],
+    members: &[Member],
 ) -> (Vec<LineageName>, Option<StoreError>) {
-    let look_up = |subject| -> BoxFuture<'_, Looked> { Box::pin(look_up(inventory, lists, subject)) };
+    let look_up = |member| -> BoxFuture<'_, Looked> { Box::pin(look_up(inventory, lists, member)) };
     // Each is made when its turn comes, for there may be thousands. Boxed, so that the compiler sees that a run is `Send`.
-    let looking: Box<dyn Iterator<Item = BoxFuture<'_, Looked>> + Send> =
-        Box::new(subjects.iter().copied().map(look_up));
+    let looking: Box<dyn Iterator<Item = BoxFuture<'_, Looked>> + Send> = Box::new(members.iter().map(look_up));
     let (mut revoked, mut unkept) = (Vec::new(), Unkept::default());
     let mut found = stream::iter(looking).buffer_unordered(LISTS_AT_ONCE);
     let deadline = tokio::time::Instant::now() + LONGEST_LOOK;
@@ -204,26 +213,34 @@ pub(super) async fn look_for_revoked(
 /// The name when it was found revoked just now, and whether what was found is recorded.
 type Looked = (Option<LineageName>, Result<(), StoreError>);
 
-async fn look_up(inventory: &Inventory, lists: &RevocationLists, subject: &Subject) -> Looked {
+async fn look_up(inventory: &Inventory, lists: &RevocationLists, member: &Member) -> Looked {
     const NOTHING: Looked = (None, Ok(()));
-    let now = inventory.now();
-    let Some(certificate) = subject.certificate.as_ref().filter(|_| subject.settings.revocation_check) else {
+    let (now, state) = (inventory.now(), inventory.state(member.name()));
+    let (is_wanted, fullchain) = match member {
+        Member::Whole(subject) => (must_be_looked_up(subject, &state, now), &subject.fullchain),
+        Member::Idle(idle) => (idle.to_look_up, &idle.fullchain),
+    };
+    if !is_wanted {
+        return NOTHING;
+    }
+    let Some(chain) = chain_in(fullchain.clone()).await else { return NOTHING };
+    // Of an idle one the certificate was compared with its chain, and is the first in it.
+    let certificate = match member {
+        Member::Whole(subject) => subject.certificate.as_ref(),
+        Member::Idle(_) => Some(&chain.leaf),
+    };
+    let Some(certificate) = certificate else { return NOTHING };
+    let Some(issuer) = chain.issuers.iter().find(|issuer| certificate.could_be_issued_by(issuer)) else {
         return NOTHING;
     };
     let serial = certificate.serial().certbot_hex();
-    let state = inventory.state(&subject.name);
     let known = state.revocation.as_ref().filter(|known| known.serial == serial);
-    if now > certificate.validity().not_after || known.is_some_and(|known| !known.may_look(now)) {
-        return NOTHING;
-    }
     let before = known.and_then(|known| known.revoked_since);
-    let Some(issuer) = issuer_of(subject, certificate).await else { return NOTHING };
     // A CA on this machine may keep its list here, too; any other has no business to lead us here.
-    let reach =
-        subject.issuer_directory(&state).map_or(CrlReach::PublicOnly, |directory| CrlReach::of_directory(&directory));
+    let reach = member.issuer(&state).map_or(CrlReach::PublicOnly, |directory| CrlReach::of_directory(&directory));
     let lists = if reach == CrlReach::Loopback { &lists.local } else { &lists.public };
     let failures = known.map_or(0, |known| known.failures);
-    let revocation = match lists.check(certificate, &issuer, now).await {
+    let revocation = match lists.check(certificate, issuer, now).await {
         Ok(answer) => {
             let since = match answer.status {
                 RevocationStatus::Revoked { at, .. } => Some(at),
@@ -234,18 +251,26 @@ async fn look_up(inventory: &Inventory, lists: &RevocationLists, subject: &Subje
         Err(error) => RevocationMemory::failed(known, serial, error.next_try(failures, now)),
     };
     let since = revocation.revoked_since;
-    let recorded = inventory.record(&subject.name, Event::RevocationRead { revocation }).await;
-    ((since.is_some() && before.is_none()).then(|| subject.name.clone()), recorded)
+    let recorded = inventory.record(member.name(), Event::RevocationRead { revocation }).await;
+    ((since.is_some() && before.is_none()).then(|| member.name().clone()), recorded)
 }
 
-/// The issuer, as the chain in use has it.
-async fn issuer_of(subject: &Subject, certificate: &Certificate) -> Option<Certificate> {
+/// Whether the certificate in use is to be looked up now: the owner wants it, it has not expired, and it was not looked up a
+/// short while ago.
+pub(super) fn must_be_looked_up(subject: &Subject, state: &LineageState, now: DateTime<Utc>) -> bool {
+    let Some(certificate) = subject.certificate.as_ref().filter(|_| subject.settings.revocation_check) else {
+        return false;
+    };
+    let serial = certificate.serial().certbot_hex();
+    let known = state.revocation.as_ref().filter(|known| known.serial == serial);
+    now <= certificate.validity().not_after && known.is_none_or(|known| known.may_look(now))
+}
+
+/// The certificate in use and its issuers.
+async fn chain_in(fullchain: PathBuf) -> Option<Chain> {
     /// More than any chain that a CA issues.
     const MAX_BYTES: usize = 8 << 20;
-    let fullchain = subject.fullchain.clone();
-    let bytes = blocking(move || read_file(&fullchain, MAX_BYTES)).await.ok()?;
-    let chain = certkit_core::Chain::from_pem(&bytes).ok()?;
-    chain.issuers.into_iter().find(|issuer| certificate.could_be_issued_by(issuer))
+    blocking(move || Chain::from_pem(&read_file(&fullchain, MAX_BYTES).ok()?).ok()).await
 }
 
 /// The clock warning of a CA that was talked to: more than this and dates cannot be trusted (RFC 9773 section 6.3).

@@ -7,6 +7,7 @@ use certkit_core::{LineageName, Outlook};
 use super::attempt::Workshop;
 use super::deploying::Hooks;
 use super::group::Turns;
+use super::idle::Member;
 use super::inventory::Inventory;
 use super::prove::Repeating;
 use super::report::{Outcome, Report};
@@ -35,12 +36,14 @@ impl Renewer {
             outlook: &outlook,
             machine: &[],
             directory: self.directory_targets(&request).await,
+            settings: &settings,
             turns: Turns::new(1),
         };
         let made_live = run.recover(&mut report).await?;
-        let subjects = run.look(&settings, &made_live, &mut report).await?;
+        let subjects = run.look(&made_live, &mut report).await?;
         run.deploy_what_is_pending(&subjects).await;
-        run.prove(&subjects, |_| false, Repeating::Asked, &mut report.findings).await;
+        let members = subjects.iter().cloned().map(Member::Whole).collect();
+        run.prove(members, |_| false, Repeating::Asked, &mut report.findings).await;
         report.hooks = hooks.into_runs();
         let ran: Vec<LineageName> = report.hooks.iter().filter_map(|hook| hook.lineage.clone()).collect();
         for subject in &subjects {

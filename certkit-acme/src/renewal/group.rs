@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::attempt::Achieved;
 use super::deploying::{Deployment, PreHooks};
+use super::idle::Member;
 use super::inventory::Saving;
 use super::job::Job;
 use super::report::{Outcome, ReportEntry};
@@ -31,7 +32,7 @@ pub(super) struct Turns {
 /// The lineages that have their certificates from one CA.
 pub(super) struct Group<'a> {
     pub(super) run: &'a Run<'a>,
-    pub(super) subjects: Vec<Arc<Subject>>,
+    pub(super) members: Vec<Member>,
     /// Names that other lineages of the run cover too.
     pub(super) shared: &'a BTreeSet<String>,
 }
@@ -94,9 +95,10 @@ impl Group<'_> {
         let mut progress = Progress::default();
         self.take_advice(&mut progress).await;
         let mut works = Vec::new();
+        let subjects = run.to_plan(&self.members, &mut progress.entries).await;
         // What the plan gave what is left of the CA's limits goes first.
         let mut entries: Vec<(PlanEntry, Arc<Subject>)> =
-            run.plan(&self.subjects).await.entries.into_iter().zip(self.subjects.iter().cloned()).collect();
+            run.plan(&subjects).await.entries.into_iter().zip(subjects).collect();
         let now = run.inventory.now();
         entries.sort_by_key(|(_, subject)| urgency(subject, now));
         for (entry, subject) in entries {
@@ -118,8 +120,7 @@ impl Group<'_> {
         if run.request.mode != Mode::Real || run.request.urgency != Urgency::WhenDue {
             return;
         }
-        let subjects: Vec<&Subject> = self.subjects.iter().map(Arc::as_ref).collect();
-        let asked = advice::to_ask(run.inventory, &subjects, run.inventory.now());
+        let asked = advice::to_ask(run.inventory, &self.members, run.inventory.now());
         self.ask(asked, progress).await;
     }
 

@@ -35,7 +35,7 @@ impl Renewer {
         // The place for the lock file may be there although nothing can be written into it.
         let locked = blocking(move || store.lock()).await.ok().map(Arc::new);
         let hindrance = Hindrance { settings: None, store: Some(trouble.clone()) };
-        let findings = match self.tell_all(locked, settings, hindrance, request).await {
+        let findings = match self.tell_all(locked, settings, hindrance, request, Default::default()).await {
             Ok(told) => told.findings,
             Err(error) => vec![Finding::new(FindingCode::NoticeNotDelivered, "notices", error.to_string())],
         };

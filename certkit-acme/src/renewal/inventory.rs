@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use certkit_core::state::{Event, Ledger, LineageState, RecordedEvent};
+use certkit_core::state::{Event, Ledger, LineageState, RecordedEvent, SharedState};
 use certkit_core::store::{
     CommitError, Committed, ConfPlan, LiveSwitch, LockError, LockedStore, Pending, PendingOrder, Recovered, Store,
     StoreError, VerifiedVersion,
@@ -24,7 +24,7 @@ const SMALL_LEDGER_BYTES: usize = 64 * 1024;
 pub(super) struct Inventory {
     locked: Arc<LockedStore>,
     /// Shared with whoever looks at one: there may be thousands, and each is looked at again and again.
-    states: Mutex<BTreeMap<LineageName, Arc<LineageState>>>,
+    states: Mutex<BTreeMap<LineageName, SharedState>>,
     /// Why the last event of a lineage could not be stored.
     unrecorded: Mutex<BTreeMap<LineageName, Failure>>,
     ledger: Mutex<KeptLedger>,
@@ -32,6 +32,9 @@ pub(super) struct Inventory {
     clock: Arc<dyn Clock>,
     mode: Mode,
 }
+
+/// What is remembered of lineages, by who has read it already.
+pub(super) type KnownStates = Arc<BTreeMap<LineageName, SharedState>>;
 
 /// What was asked of the CAs, and when that was written last.
 #[derive(Default)]
@@ -81,9 +84,9 @@ impl Inventory {
     }
 
     /// Takes what is remembered of a lineage from its file; the events of this run change it.
-    pub(super) fn take_state(&self, name: &LineageName, state: LineageState) -> Arc<LineageState> {
-        let state = Arc::new(state);
-        self.states().insert(name.clone(), Arc::clone(&state));
+    pub(super) fn take_state(&self, name: &LineageName, state: LineageState) -> SharedState {
+        let state = SharedState::from(state);
+        self.states().insert(name.clone(), state.clone());
         state
     }
 
@@ -139,8 +142,16 @@ impl Inventory {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn state(&self, name: &LineageName) -> Arc<LineageState> {
+    pub(super) fn state(&self, name: &LineageName) -> SharedState {
         self.states().get(name).cloned().unwrap_or_default()
+    }
+
+    /// What is known of each lineage, where it is stored just so: who reads the store finds the same.
+    pub(super) fn stored_states(&self) -> KnownStates {
+        let unrecorded = self.kept_unrecorded();
+        let states = self.states();
+        let stored = states.iter().filter(|(name, _)| !self.is_dry_run() && !unrecorded.contains_key(*name));
+        Arc::new(stored.map(|(name, state)| (name.clone(), state.clone())).collect())
     }
 
     /// Takes an event into account: durable first (but for a dry run), then the observer is told.
@@ -150,9 +161,9 @@ impl Inventory {
             let (before, state) = {
                 let mut states = self.states();
                 let state = states.entry(name.clone()).or_default();
-                let before = Arc::clone(state);
-                Arc::make_mut(state).apply(&event, at);
-                (before, Arc::clone(state))
+                let before = state.clone();
+                state.apply(&event, at);
+                (before, state.clone())
             };
             // Some events are for the history alone; what could not be stored before still has to be.
             let is_stored = before == state && self.unrecorded(name).is_none();
@@ -231,7 +242,7 @@ impl Inventory {
         blocking(move || locked.commit(&name, &verified, replaces, &conf)).await
     }
 
-    fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<LineageName, Arc<LineageState>>> {
+    fn states(&self) -> std::sync::MutexGuard<'_, BTreeMap<LineageName, SharedState>> {
         // A panic elsewhere leaves whole values behind: every change is one insertion or one apply.
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }

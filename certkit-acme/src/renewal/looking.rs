@@ -7,6 +7,7 @@ use certkit_core::state::{AddressMemory, EndpointMemory, ServedLeaf};
 use certkit_core::store::{Lineage, Store};
 use certkit_core::{Endpoint, IssuerKind, LineageName, StoredVersions, Version, compare};
 use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 
 use super::{Renewer, RunError};
 use crate::Clock;
@@ -14,18 +15,23 @@ use crate::authorities::is_public_authority;
 use crate::blocking::blocking;
 use crate::probe::{Answer, ProbeLimits, Prober};
 
+/// So many lineages are read at once: more threads than that would read no faster, and each keeps memory for itself.
+const READS_AT_ONCE: usize = 4;
+
 /// Looks at endpoints. It writes nothing.
 #[derive(Clone)]
 pub(super) struct Looker {
     prober: Prober,
     store: Store,
     clock: Arc<dyn Clock>,
+    reads: Arc<Semaphore>,
 }
 
 impl Looker {
     pub(super) fn new(renewer: &Renewer) -> Result<Self, RunError> {
         let prober = Prober::new(&renewer.transport_settings, &renewer.resolver, ProbeLimits::default())?;
-        Ok(Self { prober, store: renewer.store.clone(), clock: Arc::clone(&renewer.clock) })
+        let reads = Arc::new(Semaphore::new(READS_AT_ONCE));
+        Ok(Self { prober, store: renewer.store.clone(), clock: Arc::clone(&renewer.clock), reads })
     }
 
     /// What is known of these endpoints after looking at those that `wanted` names: the others are as they were `before`,
@@ -73,6 +79,8 @@ impl Looker {
     /// The versions to compare with; none without a version in use that can be read.
     async fn stored(&self, name: &LineageName, reading: Reading) -> Option<StoredVersions> {
         let (store, name) = (self.store.clone(), name.clone());
+        // It is never closed; without a turn the bound is lost and nothing else.
+        let _turn = self.reads.acquire().await.ok();
         blocking(move || {
             let lineage = store.lineage(&name).ok()??;
             let live = lineage.live_version()?;

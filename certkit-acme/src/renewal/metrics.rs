@@ -7,7 +7,8 @@ use certkit_core::metrics::{MachineMetrics, MetricsDetail, SettingsHealth, rende
 use certkit_core::settings::Settings;
 use certkit_core::{Finding, FindingCode, escape};
 
-use super::survey::survey;
+use super::inventory::KnownStates;
+use super::survey::{Keeping, survey};
 use super::{Renewer, Request, RunError};
 use crate::blocking::blocking;
 use crate::daemon::LONGEST_SLEEP;
@@ -34,7 +35,9 @@ impl Renewer {
             true => MetricsDetail::EveryCertificate,
             false => MetricsDetail::TotalsOnly,
         };
-        let survey = blocking(move || survey(&store, &request, &settings, now)).await?;
+        let survey =
+            blocking(move || survey(&store, &request, &settings, now, Keeping::Certificates, &KnownStates::default()))
+                .await?;
         let cadence = survey.outlook.cadence;
         // Whoever wakes at exact instants sleeps for hours when there is none.
         let interval = if cadence.exact { LONGEST_SLEEP } else { cadence.interval };

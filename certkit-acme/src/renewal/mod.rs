@@ -34,6 +34,8 @@ mod group;
 
 mod hindered;
 
+mod idle;
+
 mod inventory;
 
 mod issue;
@@ -43,6 +45,8 @@ mod job;
 mod metrics;
 
 mod own_settings;
+
+mod reading;
 
 mod looking;
 pub use looking::issuer_kind;

@@ -2,9 +2,10 @@
 //! hooks, prove.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use certkit_core::state::{DeployTarget, Event};
+use certkit_core::state::{DeployTarget, Event, LineageState};
 use certkit_core::store::StoreError;
 use certkit_core::{AcmeUrl, Finding, FindingCode, LineageName, PlanEntry, Step};
 use futures_util::future::join_all;
@@ -12,7 +13,8 @@ use futures_util::future::join_all;
 use super::advice::RevocationLists;
 use super::deploying::{Deployment, still_wanted};
 use super::group::{Group, Progress};
-use super::prove::{Proof, Repeating, Witness};
+use super::idle::Member;
+use super::prove::{Proof, Repeating, Witness, still_older};
 use super::report::{Outcome, Report, ReportEntry};
 use super::run::{Run, hook_dir, tell_unrecorded};
 use super::subject::Subject;
@@ -22,24 +24,32 @@ use crate::deploy::HookStage;
 impl Run<'_> {
     /// What happens to the lineages. A store that fails meanwhile fails what it concerns, in the report: the others go on,
     /// and what pre hooks have stopped is started again by the post hooks whatever happens.
-    pub(super) async fn perform(&self, subjects: Vec<Arc<Subject>>, report: &mut Report) {
+    pub(super) async fn perform(&self, members: Vec<Member>, report: &mut Report) {
+        let whole = || {
+            members.iter().filter_map(|member| match member {
+                Member::Whole(subject) => Some(Arc::clone(subject)),
+                Member::Idle(_) => None,
+            })
+        };
         // What is renewed in a moment is deployed then, once; what fails to be is given what there is.
-        let (soon, others) = self.about_to_be_attempted(&subjects).await;
+        let (soon, others) = self.about_to_be_attempted(&whole().collect::<Vec<_>>()).await;
         self.deploy_what_is_pending(&others).await;
-        let shared = shared_names(&subjects);
+        // They count in dry runs alone, where nothing idles.
+        let shared = shared_names(whole());
         let mut progress = Progress::default();
-        for one in self.by_authority(&subjects, &shared).await {
+        for one in self.by_authority(&members, &shared).await {
             progress.merge(one);
         }
         if self.looks_for_revoked() {
-            let revoked = self.revoked(&subjects, &mut progress.findings).await;
+            let revoked = self.revoked(&members, &mut progress.findings).await;
             // What was renewed a moment ago is not renewed again for the sake of its predecessor.
-            let again: Vec<Arc<Subject>> = subjects
-                .iter()
-                .filter(|subject| revoked.contains(&subject.name) && !progress.has_attempted(&subject.name))
-                .cloned()
-                .collect();
-            let names: BTreeSet<&str> = again.iter().map(|subject| subject.name.as_str()).collect();
+            let mut again: Vec<Member> = Vec::new();
+            for member in &members {
+                if revoked.contains(member.name()) && !progress.has_attempted(member.name()) {
+                    again.extend(self.whole(member).await.map(Member::Whole));
+                }
+            }
+            let names: BTreeSet<&str> = again.iter().map(|member| member.name().as_str()).collect();
             progress.entries.retain(|entry| !names.contains(entry.name.as_str()));
             for one in self.by_authority(&again, &shared).await {
                 progress.merge(one);
@@ -49,15 +59,15 @@ impl Run<'_> {
         let is_renewed = |entry: &&ReportEntry| matches!(entry.outcome, Outcome::Renewed { .. });
         let done: BTreeSet<String> =
             progress.entries.iter().filter(is_renewed).map(|entry| entry.name.clone()).collect();
-        let is_renewed = |subject: &Subject| done.contains(subject.name.as_str());
-        let left: Vec<Arc<Subject>> = soon.into_iter().filter(|subject| !is_renewed(subject)).collect();
+        let is_renewed = |name: &LineageName| done.contains(name.as_str());
+        let left: Vec<Arc<Subject>> = soon.into_iter().filter(|subject| !is_renewed(&subject.name)).collect();
         self.deploy_what_is_pending(&left).await;
         let Progress { entries, findings, post_commands, renewed, failed, attempted } = progress;
         if !attempted.is_empty() {
             self.hooks.post(&post_commands, &renewed, &failed).await;
         }
         report.findings.extend(findings);
-        self.prove(&subjects, is_renewed, Repeating::OncePerVersion, &mut report.findings).await;
+        self.prove(members, is_renewed, Repeating::OncePerVersion, &mut report.findings).await;
         report.entries.extend(entries);
         for entry in &mut report.entries {
             if let Ok(name) = LineageName::new(entry.name.clone()) {
@@ -71,33 +81,35 @@ impl Run<'_> {
     /// stopped. Where an older version still is, what makes servers read the new one is run once more.
     pub(super) async fn prove(
         &self,
-        subjects: &[Arc<Subject>],
-        is_renewed: impl Fn(&Subject) -> bool,
+        mut members: Vec<Member>,
+        is_renewed: impl Fn(&LineageName) -> bool,
         repeating: Repeating,
         findings: &mut Vec<Finding>,
     ) {
         let Some(proof) = Proof::new(self.renewer, self.inventory, self.stop, self.request, findings) else { return };
         let (deployed, post_ran) = (self.hooks.deployed(), self.hooks.post_ran());
-        let is_deployed_now = |subject: &Subject| deployed.contains(&subject.name) || (is_renewed(subject) && post_ran);
+        let is_deployed_now = |name: &LineageName| deployed.contains(name) || (is_renewed(name) && post_ran);
         // What was renewed and nothing here makes a server read is left to whoever does it after this run, `renew &&
         // systemctl reload nginx` for example: the next run sees whether it was done.
-        let subjects: Vec<Arc<Subject>> =
-            subjects.iter().filter(|one| is_deployed_now(one) || !is_renewed(one)).cloned().collect();
-        let witness =
-            |subject: &Arc<Subject>, is_deployed_now: bool| Witness { subject: Arc::clone(subject), is_deployed_now };
-        proof.look_at_all(subjects.iter().map(|one| witness(one, is_deployed_now(one))).collect()).await;
+        members.retain(|one| is_deployed_now(one.name()) || !is_renewed(one.name()));
+        let witness = |member: &Member, is_deployed_now: bool| Witness { member: member.clone(), is_deployed_now };
+        proof.look_at_all(members.iter().map(|one| witness(one, is_deployed_now(one.name()))).collect()).await;
         let mut repeated = Vec::new();
         // What was run a moment ago is not run again at once.
-        for subject in subjects.iter().filter(|subject| !is_deployed_now(subject)) {
+        for member in members.iter().filter(|member| !is_deployed_now(member.name())) {
+            if still_older(&self.inventory.state(member.name())).is_none() {
+                continue;
+            }
+            let Some(subject) = self.whole(member).await else { continue };
             // What cannot be recorded is told with the lineage.
-            if proof.repeat_deploy(self.hooks, subject, self.targets(subject), repeating).await.unwrap_or(false) {
-                repeated.push(witness(subject, true));
+            if proof.repeat_deploy(self.hooks, &subject, self.targets(&subject), repeating).await.unwrap_or(false) {
+                repeated.push(witness(&Member::Whole(subject), true));
             }
         }
         if !repeated.is_empty() {
             proof.look_at_all(repeated).await;
         }
-        findings.extend(proof.findings(subjects.iter().map(|subject| &subject.name)));
+        findings.extend(proof.findings(members.iter().map(Member::name)));
     }
 
     /// Those that are attempted by what is known now, and the others.
@@ -111,16 +123,16 @@ impl Run<'_> {
     }
 
     /// Everything for the lineages of one CA, CA by CA and all at once: one that does not answer delays no other.
-    async fn by_authority(&self, subjects: &[Arc<Subject>], shared: &BTreeSet<String>) -> Vec<Progress> {
-        let mut groups: BTreeMap<Option<AcmeUrl>, Vec<Arc<Subject>>> = BTreeMap::new();
-        for subject in subjects {
-            let directory = subject.issuer_directory(&self.inventory.state(&subject.name));
-            groups.entry(directory).or_default().push(Arc::clone(subject));
+    async fn by_authority(&self, members: &[Member], shared: &BTreeSet<String>) -> Vec<Progress> {
+        let mut groups: BTreeMap<Option<AcmeUrl>, Vec<Member>> = BTreeMap::new();
+        for member in members {
+            let issuer = member.issuer(&self.inventory.state(member.name()));
+            groups.entry(issuer).or_default().push(member.clone());
         }
         let groups: Vec<crate::BoxFuture<'_, Progress>> = groups
             .into_values()
-            .map(|subjects| -> crate::BoxFuture<'_, Progress> {
-                Box::pin(Group { run: self, subjects, shared }.perform())
+            .map(|members| -> crate::BoxFuture<'_, Progress> {
+                Box::pin(Group { run: self, members, shared }.perform())
             })
             .collect();
         join_all(groups).await
@@ -131,14 +143,13 @@ impl Run<'_> {
     }
 
     /// Those that were found revoked just now. That it cannot be looked up is told.
-    async fn revoked(&self, subjects: &[Arc<Subject>], findings: &mut Vec<Finding>) -> Vec<LineageName> {
+    async fn revoked(&self, members: &[Member], findings: &mut Vec<Finding>) -> Vec<LineageName> {
         let look = async {
             let lists = match RevocationLists::new(&self.renewer.transport_settings) {
                 Ok(lists) => lists,
                 Err(error) => return (Vec::new(), Some(error.to_string())),
             };
-            let looking: Vec<&Subject> = subjects.iter().map(Arc::as_ref).collect();
-            let (revoked, unkept) = advice::look_for_revoked(self.inventory, &lists, &looking).await;
+            let (revoked, unkept) = advice::look_for_revoked(self.inventory, &lists, members).await;
             (revoked, unkept.map(|error| error.to_string()))
         };
         let (revoked, why) = tokio::select! {
@@ -168,8 +179,7 @@ impl Run<'_> {
             return Ok(());
         }
         let pending: Vec<DeployTarget> = state.deploy_pending.iter().map(|one| one.target.clone()).collect();
-        let deploy_dir = hook_dir(self.renewer.store.paths(), HookStage::Deploy);
-        let targets = still_wanted(&state, self.targets(subject), &deploy_dir);
+        let targets = still_wanted(&state, self.targets(subject), &self.deploy_dir());
         if targets != pending {
             let replanned = Event::DeployReplanned { version: live, targets: targets.clone() };
             self.inventory.record(&subject.name, replanned).await?;
@@ -180,11 +190,34 @@ impl Run<'_> {
         }
         Ok(())
     }
+
+    pub(super) fn deploy_dir(&self) -> PathBuf {
+        hook_dir(self.renewer.store.paths(), HookStage::Deploy)
+    }
 }
 
-/// The names that more than one lineage of the run covers.
-fn shared_names(subjects: &[Arc<Subject>]) -> BTreeSet<String> {
-    let mut seen = BTreeSet::new();
-    let names = subjects.iter().flat_map(|subject| subject.identifiers.iter().map(ToString::to_string));
-    names.filter(|name| !seen.insert(name.clone())).collect()
+/// Whether nothing of a lineage waits to be deployed, so that nothing would come of trying it again.
+pub(super) fn nothing_to_deploy(
+    subject: &Subject,
+    state: &LineageState,
+    targets: impl FnOnce() -> Vec<DeployTarget>,
+    deploy_dir: &Path,
+) -> bool {
+    let is_known = subject.live_version.is_some_and(|live| state.knows(live));
+    !is_known || (state.deploy_pending.is_empty() && still_wanted(state, targets(), deploy_dir).is_empty())
+}
+
+/// The names that more than one of these lineages covers.
+fn shared_names(subjects: impl Iterator<Item = Arc<Subject>>) -> BTreeSet<String> {
+    let (mut seen, mut shared) = (BTreeSet::new(), BTreeSet::new());
+    for subject in subjects {
+        for name in subject.identifiers.iter().map(ToString::to_string) {
+            if seen.contains(&name) {
+                shared.insert(name);
+            } else {
+                seen.insert(name);
+            }
+        }
+    }
+    shared
 }

@@ -2,10 +2,10 @@
 
 use certkit_core::decision::{Cadence, Seed};
 use certkit_core::settings::Settings;
-use certkit_core::state::{Ledger, LineageState, OrderScope};
+use certkit_core::state::{Ledger, OrderScope, SharedState};
 use certkit_core::store::{Store, StoreError};
-use certkit_core::{AcmeUrl, LineageName, Outlook, Plan, PlanInput, plan};
-use chrono::TimeDelta;
+use certkit_core::{AcmeUrl, Finding, LineageName, Outlook, Plan, PlanInput, Step, decide, plan};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::scope::order_scope;
 use super::select::{Seen, select};
@@ -19,7 +19,33 @@ const MACHINE_ID: &str = "/etc/machine-id";
 impl Renewer {
     /// What a run would do now, one entry for each lineage that can be used. Reads the store; asks nobody; takes no lock.
     pub async fn plan(&self, request: &Request) -> Result<Plan, RunError> {
-        Ok(self.foresee(request).await?.0)
+        let settings = self.effective_settings().await?;
+        let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
+        blocking(move || {
+            let (outlook, machine) = (outlook(&store, &request, &settings, now)?.0, machine(&store)?);
+            // What is not due takes nothing of any limit and is decided by itself: of thousands only what is due is kept.
+            let (mut entries, mut due, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+            for seen in select(&store, &request, &settings)? {
+                if let Seen::Usable(mut subject) = seen {
+                    let (state, _) = store.state(&subject.name)?;
+                    subject.take_wish(&state, now);
+                    let input = input(&store, &subject, &request, state, &machine);
+                    let entry = decide(&input, &outlook.ledger, &outlook, now);
+                    if !matches!(entry.step, Step::NotDue { .. }) {
+                        due.push(entries.len());
+                        inputs.push(input);
+                    }
+                    entries.push(entry);
+                }
+            }
+            let mut together = plan(&inputs, &outlook, now);
+            for (place, entry) in due.into_iter().zip(std::mem::take(&mut together.entries)) {
+                entries[place] = entry;
+            }
+            together.entries = entries;
+            Ok(together)
+        })
+        .await
     }
 
     /// The plan with what it was made of, in the same order: what a limit leaves, what the CA said, what is remembered.
@@ -27,10 +53,7 @@ impl Renewer {
         let settings = self.effective_settings().await?;
         let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
         blocking(move || {
-            let (mut ledger, _) = store.ledger()?;
-            ledger.prune(now);
-            let outlook = Outlook::new(ledger.clone(), cadence(&request, &settings, &ledger));
-            let machine = machine(&store)?;
+            let (outlook, machine) = (outlook(&store, &request, &settings, now)?.0, machine(&store)?);
             let mut inputs = Vec::new();
             for seen in select(&store, &request, &settings)? {
                 if let Seen::Usable(mut subject) = seen {
@@ -44,6 +67,19 @@ impl Renewer {
         })
         .await
     }
+}
+
+/// What was asked of the CAs and how often certkit is run, and what is wrong with the memory of it.
+pub(super) fn outlook(
+    store: &Store,
+    request: &Request,
+    settings: &Settings,
+    now: DateTime<Utc>,
+) -> Result<(Outlook, Option<Finding>), StoreError> {
+    let (mut ledger, damaged) = store.ledger()?;
+    ledger.prune(now);
+    let cadence = cadence(request, settings, &ledger);
+    Ok((Outlook::new(ledger, cadence), damaged))
 }
 
 /// How often certkit is run: as whoever runs it says, as the settings say, as past runs tell.
@@ -68,7 +104,7 @@ pub(super) fn input(
     store: &Store,
     subject: &Subject,
     request: &Request,
-    state: LineageState,
+    state: impl Into<SharedState>,
     machine: &[u8],
 ) -> PlanInput {
     let is_real = request.mode == Mode::Real;

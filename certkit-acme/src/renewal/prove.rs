@@ -1,6 +1,5 @@
 //! The proof that what is stored is served: after each deploy with some patience, otherwise now and then.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::state::{DeployTarget, EndpointMemory, Event, LineageState, ServedLeaf, Serving};
@@ -11,6 +10,7 @@ use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
 use super::deploying::{Deployment, Hooks};
+use super::idle::{Member, Places};
 use super::inventory::Inventory;
 use super::looking::Looker;
 use super::subject::Subject;
@@ -27,7 +27,7 @@ const LONGEST_LOOK: Duration = Duration::from_secs(60);
 /// not make a run slow in which nothing is due.
 const LONGEST_LOOK_AT_OTHERS: Duration = Duration::from_secs(5);
 /// So many lineages at once; how many connections there are at once is for the prober to say.
-const LINEAGES_AT_ONCE: usize = 64;
+pub(super) const LINEAGES_AT_ONCE: usize = 64;
 
 /// Proves what is served for the lineages of a run.
 pub(super) struct Proof<'a> {
@@ -57,7 +57,7 @@ pub(super) enum Which {
 
 /// A lineage whose endpoints are looked at.
 pub(super) struct Witness {
-    pub(super) subject: Arc<Subject>,
+    pub(super) member: Member,
     /// Something was given a version in this run: servers may still be about to read it.
     pub(super) is_deployed_now: bool,
 }
@@ -88,13 +88,13 @@ impl<'a> Proof<'a> {
     /// lineage's line of the report.
     pub(super) async fn look_at_all(&self, mut witnesses: Vec<Witness>) {
         let seen = |witness: &Witness| {
-            let state = self.inventory.state(&witness.subject.name);
+            let state = self.inventory.state(witness.member.name());
             state.served.iter().map(|one| one.checked_at).min()
         };
         // What was deployed now first, and then what was not looked at for longest.
         witnesses.sort_by_cached_key(|witness| (!witness.is_deployed_now, seen(witness)));
         let deployed = witnesses.iter().filter(|witness| witness.is_deployed_now);
-        let patience = deployed.map(|witness| witness.subject.settings.proof_patience).max().unwrap_or_default();
+        let patience = deployed.map(|witness| witness.member.places().patience).max().unwrap_or_default();
         let first = |witness: &Witness| if witness.is_deployed_now { Which::All } else { Which::Counting };
         let looks = witnesses.iter().map(|witness| self.look_of(witness, first(witness)));
         if self.within(LONGEST_LOOK + patience, Box::new(looks)).await {
@@ -106,7 +106,7 @@ impl<'a> Proof<'a> {
 
     fn look_of<'w>(&'w self, witness: &'w Witness, which: Which) -> BoxFuture<'w, ()> {
         Box::pin(async move {
-            let _ = self.look_at(&witness.subject, which, witness.is_deployed_now).await;
+            let _ = self.look_at(witness.member.places(), which, witness.is_deployed_now).await;
         })
     }
 
@@ -134,14 +134,14 @@ impl<'a> Proof<'a> {
     /// Looks at the endpoints of one lineage. With patience, until what counts serves the version in use.
     pub(super) async fn look_at(
         &self,
-        subject: &Subject,
+        places: Places<'_>,
         which: Which,
         is_deployed_now: bool,
     ) -> Result<(), StoreError> {
         let now = self.inventory.now();
-        let state = self.inventory.state(&subject.name);
+        let Places { name, endpoints, patience } = places;
+        let state = self.inventory.state(name);
         let before = &state.served;
-        let endpoints = subject.endpoints();
         let is_wanted = |endpoint: &Endpoint| {
             let known = before.iter().find(|one| one.endpoint.is_same_place(endpoint));
             let is_of_these = match which {
@@ -157,18 +157,24 @@ impl<'a> Proof<'a> {
         if (is_as_before || which == Which::Counting) && !endpoints.iter().any(is_wanted) {
             return Ok(());
         }
-        let Some(mut served) = self.looker.look(&subject.name, &endpoints, before, is_wanted).await else {
+        let Some(mut served) = self.looker.look(name, &endpoints, before, is_wanted).await else {
             return Ok(());
         };
         if is_deployed_now {
-            served = self.wait(subject, served, now).await;
+            served = self.wait(name, patience, served, now).await;
         }
-        self.inventory.record(&subject.name, Event::ServedRead { served }).await
+        self.inventory.record(name, Event::ServedRead { served }).await
     }
 
     /// Reloads take seconds: what counts and does not serve the version in use is looked at again for a while.
-    async fn wait(&self, subject: &Subject, first: Vec<EndpointMemory>, began: DateTime<Utc>) -> Vec<EndpointMemory> {
-        let patience = TimeDelta::from_std(subject.settings.proof_patience).unwrap_or(POLL);
+    async fn wait(
+        &self,
+        name: &LineageName,
+        patience: Duration,
+        first: Vec<EndpointMemory>,
+        began: DateTime<Utc>,
+    ) -> Vec<EndpointMemory> {
+        let patience = TimeDelta::from_std(patience).unwrap_or(POLL);
         let until = began.checked_add_signed(patience).unwrap_or(began);
         let mut served = first;
         // The number is bounded as well: a clock that stands still must not keep a run for ever.
@@ -181,7 +187,7 @@ impl<'a> Proof<'a> {
             }
             self.inventory.clock().sleep_until((now + POLL).min(until)).await;
             let endpoints: Vec<Endpoint> = served.iter().map(|one| one.endpoint.clone()).collect();
-            let again = self.looker.look(&subject.name, &endpoints, &served, |one| missing.contains(one)).await;
+            let again = self.looker.look(name, &endpoints, &served, |one| missing.contains(one)).await;
             let Some(mut again) = again else { break };
             // All looks of one wait are one look.
             for (one, before) in again.iter_mut().zip(&served) {
@@ -234,7 +240,7 @@ fn is_missing(memory: &EndpointMemory) -> bool {
 
 /// The version in use, when an endpoint that counts still serves one that was in use before it: what another certificate
 /// is served for no reload will cure.
-fn still_older(state: &LineageState) -> Option<Version> {
+pub(super) fn still_older(state: &LineageState) -> Option<Version> {
     let counting = state.served.iter().filter(|one| one.counts());
     let mut older =
         counting.filter(|one| one.answers.iter().any(|answer| matches!(answer.leaf, ServedLeaf::Older { .. })));

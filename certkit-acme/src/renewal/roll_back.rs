@@ -104,7 +104,7 @@ impl Renewer {
             if targets.is_empty() { None } else { Proof::new(self, &inventory, stop, &request, &mut report.findings) };
         if let Some(proof) = proof {
             // What cannot be recorded was committed all the same.
-            let _ = proof.look_at(&subject, Which::All, true).await;
+            let _ = proof.look_at(subject.places(), Which::All, true).await;
             report.findings.extend(proof.findings(std::iter::once(name)));
         }
         let mut entry = line(&subject, Outcome::Renewed { version, not_after });

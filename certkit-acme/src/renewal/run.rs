@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::settings::Settings;
-use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory};
+use certkit_core::state::{DeployTarget, Event, LineageState, RunMemory, SharedState};
 use certkit_core::store::{Recovered, StoreError, StorePaths};
 use certkit_core::words::STILL_THE_OLD_ONE;
 use certkit_core::{Failure, FailureClass, Finding, FindingCode, LineageName, Outlook, Plan, PlanInput, plan};
@@ -14,7 +14,6 @@ use super::group::Turns;
 use super::inventory::{Inventory, Saving};
 use super::planning::{cadence, input, machine};
 use super::report::{Outcome, Report, ReportEntry};
-use super::select::{Seen, select};
 use super::subject::{Subject, directory_targets};
 use super::{Mode, Renewer, Request, RunError, Selection, Urgency};
 use crate::accounts::{RecoveredRollover, RolloverEnd};
@@ -77,12 +76,13 @@ impl Renewer {
             outlook: &outlook,
             machine: &machine,
             directory: self.directory_targets(request).await,
+            settings: &settings,
             turns: Turns::new(request.parallel_orders.unwrap_or(settings.parallel_orders.value)),
         };
         let made_live = run.recover(&mut report).await?;
         run.recover_account_keys(&mut report).await?;
-        let subjects = run.look(&settings, &made_live, &mut report).await?;
-        run.perform(subjects, &mut report).await;
+        let members = run.look_for_what_is_due(&made_live, &mut report).await?;
+        run.perform(members, &mut report).await;
         self.tell_what_is_still_in_use(&mut report).await;
         report.findings.extend(workshop.into_told());
         report.hooks = hooks.into_runs();
@@ -95,7 +95,7 @@ impl Renewer {
         }
         // A run that was asked to stop ends now: the next one tells what there is to tell.
         if !inventory.is_dry_run() && report.stopped.is_none() {
-            let told = self.tell_of_run(inventory.locked(), &settings, request, report.unrecorded.clone()).await;
+            let told = self.tell_of_run(&inventory, &settings, request, report.unrecorded.clone()).await;
             report.findings.extend(told);
         }
         if let Some(unrecorded) = report.unrecorded.as_ref().filter(|one| !report.findings.contains(one)) {
@@ -184,6 +184,7 @@ pub(super) struct Run<'a> {
     pub(super) machine: &'a [u8],
     /// The deploy hooks of the directory, as they were when the run began.
     pub(super) directory: Vec<DeployTarget>,
+    pub(super) settings: &'a Settings,
     pub(super) turns: Turns,
 }
 
@@ -237,47 +238,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Reads the selected lineages with their memory. What is broken goes to the report.
-    pub(super) async fn look(
-        &self,
-        settings: &Settings,
-        made_live: &[LineageName],
-        report: &mut Report,
-    ) -> Result<Vec<Arc<Subject>>, RunError> {
-        let (store, request, settings) = (self.renewer.store.clone(), self.request.clone(), settings.clone());
-        // With their memory: going to another thread for that of each would take longer than reading it.
-        let remembered = move || -> Result<Vec<(Seen, _)>, RunError> {
-            let seen = select(&store, &request, &settings)?.map(|seen| {
-                let state = match &seen {
-                    Seen::Usable(subject) => store.state(&subject.name),
-                    Seen::Broken(_) => Ok(Default::default()),
-                };
-                (seen, state)
-            });
-            Ok(seen.collect())
-        };
-        let mut subjects = Vec::new();
-        for (seen, state) in blocking(remembered).await? {
-            match seen {
-                Seen::Usable(mut subject) => {
-                    let by_recovery = made_live.contains(&subject.name);
-                    match self.remember(&mut subject, state, by_recovery).await {
-                        Ok(finding) => {
-                            report.findings.extend(finding);
-                            report.findings.extend(subject.findings());
-                            subjects.push(Arc::from(subject));
-                        }
-                        // Without its memory a lineage could be ordered again and again. The others go on.
-                        Err(error) => report.entries.push(self.failed(&subject, error.failure())),
-                    }
-                }
-                Seen::Broken(entry) => report.entries.push(*entry),
-            }
-        }
-        Ok(subjects)
-    }
-
-    async fn remember(
+    pub(super) async fn remember(
         &self,
         subject: &mut Subject,
         read: Result<(LineageState, Option<Finding>), StoreError>,
@@ -345,13 +306,10 @@ impl Run<'_> {
     pub(super) async fn inputs(&self, subjects: &[Arc<Subject>]) -> Vec<PlanInput> {
         let (store, request) = (self.renewer.store.clone(), self.request.clone());
         let machine = self.machine.to_vec();
-        let known: Vec<(Arc<Subject>, Arc<LineageState>)> =
+        let known: Vec<(Arc<Subject>, SharedState)> =
             subjects.iter().map(|subject| (Arc::clone(subject), self.inventory.state(&subject.name))).collect();
         blocking(move || {
-            let input = |(subject, state): (Arc<Subject>, Arc<LineageState>)| {
-                input(&store, &subject, &request, Arc::unwrap_or_clone(state), &machine)
-            };
-            known.into_iter().map(input).collect()
+            known.into_iter().map(|(subject, state)| input(&store, &subject, &request, state, &machine)).collect()
         })
         .await
     }

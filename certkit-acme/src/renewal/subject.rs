@@ -13,6 +13,7 @@ use certkit_core::{
 use chrono::{DateTime, Utc};
 
 use super::conf_settings::{ProfileWish, authority_kind, key_spec, unusable};
+use super::idle::Places;
 use super::own_settings::OwnSettings;
 use super::run::hook_dir;
 use super::{Mode, Request, RunError, Selection, Urgency};
@@ -229,6 +230,11 @@ impl Subject {
     /// Where it is served: as the owner set it, and as its names say.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         Endpoint::all_of(&self.settings.endpoints, &self.identifiers, self.settings.default_endpoints)
+    }
+
+    /// The same with its name, and how long servers are waited for.
+    pub(super) fn places(&self) -> Places<'_> {
+        Places { name: &self.name, endpoints: self.endpoints(), patience: self.settings.proof_patience }
     }
 
     /// The end of the certificate in use.

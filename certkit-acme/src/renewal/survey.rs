@@ -1,20 +1,21 @@
 //! How every certificate is, and what comes: what `status`, `report`, `check`, the metrics and the notices are made of.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use certkit_core::settings::Settings;
-use certkit_core::state::EndpointMemory;
+use certkit_core::state::{EndpointMemory, SharedState};
 use certkit_core::store::{BrokenReason, Kind, Store};
-use certkit_core::{Endpoint, Finding, FindingCode, KeyMath, LineageName, Outlook, Summary, plan};
+use certkit_core::{Endpoint, Finding, FindingCode, KeyMath, LineageName, Outlook, Step, Summary, decide, plan};
 use chrono::{DateTime, Utc};
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use tokio::time::{Instant, timeout_at};
 
+use super::inventory::KnownStates;
 use super::looking::Looker;
 use super::own_settings::OwnSettings;
-use super::planning::{cadence, input, machine};
+use super::planning::{input, machine, outlook};
+use super::prove::LINEAGES_AT_ONCE;
 use super::select::{Seen, select};
 use super::subject::directory_targets;
 use super::{Renewer, Request, RunError};
@@ -54,16 +55,15 @@ impl Renewer {
     /// The same after a look at what the endpoints serve now, which is compared and not stored. Who does not answer is
     /// waited for some seconds.
     pub async fn survey_looking(&self, request: &Request) -> Result<Survey, RunError> {
-        let mut survey = self.survey(request).await?;
+        let mut survey = self.survey_keeping(request, self.effective_settings().await?, Keeping::Endpoints).await?;
         let looker = Looker::new(self)?;
         let now = survey.now;
-        let counting = survey.summaries.into_iter().map(|summary| look_at_counting(&looker, summary, now));
-        let counting: Vec<BoxFuture<'_, Summary>> = counting.collect();
-        let summaries = join_all(counting).await;
+        let summaries = std::mem::take(&mut survey.summaries);
+        let counting = summaries.into_iter().map(|summary| look_at_counting(&looker, summary, now));
+        let summaries = some_at_once(Box::new(counting)).await;
         let deadline = Instant::now() + LONGEST_LOOK_AT_OTHERS;
         let others = summaries.into_iter().map(|summary| look_at_others(&looker, summary, now, deadline));
-        let others: Vec<BoxFuture<'_, Summary>> = others.collect();
-        survey.summaries = join_all(others).await;
+        survey.summaries = some_at_once(Box::new(others)).await;
         Ok(survey)
     }
 
@@ -82,8 +82,28 @@ impl Renewer {
 
     /// The same by other settings than those of the store: what holds while those of the store cannot be used.
     pub async fn survey_with(&self, request: &Request, settings: Settings) -> Result<Survey, RunError> {
+        self.survey_knowing(request, settings, KnownStates::default()).await
+    }
+
+    async fn survey_keeping(
+        &self,
+        request: &Request,
+        settings: Settings,
+        keeping: Keeping,
+    ) -> Result<Survey, RunError> {
         let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
-        blocking(move || survey(&store, &request, &settings, now)).await
+        blocking(move || survey(&store, &request, &settings, now, keeping, &KnownStates::default())).await
+    }
+
+    /// The same for who has read already what is remembered: of thousands it is not held twice.
+    pub(super) async fn survey_knowing(
+        &self,
+        request: &Request,
+        settings: Settings,
+        known: KnownStates,
+    ) -> Result<Survey, RunError> {
+        let (store, request, now) = (self.store.clone(), request.clone(), self.clock.now());
+        blocking(move || survey(&store, &request, &settings, now, Keeping::Nothing, &known)).await
     }
 }
 
@@ -99,6 +119,16 @@ fn of_files(store: &Store, name: &str, math: &dyn KeyMath) -> Vec<Finding> {
     }
 }
 
+/// Each look is made when its turn comes, for there may be thousands. Boxed, so that the compiler sees that it is `Send`.
+async fn some_at_once<'l>(looks: Box<dyn Iterator<Item = BoxFuture<'l, Summary>> + Send + 'l>) -> Vec<Summary> {
+    let mut summaries = Vec::with_capacity(looks.size_hint().0);
+    let mut looked = stream::iter(looks).buffered(LINEAGES_AT_ONCE);
+    while let Some(summary) = looked.next().await {
+        summaries.push(summary);
+    }
+    summaries
+}
+
 /// Each time, as long as it takes: they are few, and each is waited for some seconds at most.
 fn look_at_counting(looker: &Looker, summary: Summary, now: DateTime<Utc>) -> BoxFuture<'_, Summary> {
     Box::pin(async move {
@@ -112,6 +142,10 @@ fn look_at_counting(looker: &Looker, summary: Summary, now: DateTime<Utc>) -> Bo
 /// What does not count (yet) is looked at when that is due, as far as there is time: a monitoring system does not wait.
 fn look_at_others(looker: &Looker, summary: Summary, now: DateTime<Utc>, deadline: Instant) -> BoxFuture<'_, Summary> {
     Box::pin(async move {
+        // What has its turn only now is not even begun.
+        if Instant::now() >= deadline {
+            return summary;
+        }
         let is_wanted = |endpoint: &Endpoint, known: Option<&EndpointMemory>| {
             !endpoint.counts_by(known) && known.is_none_or(|known| known.look_is_due(now))
         };
@@ -131,6 +165,10 @@ async fn looked(
     let name = LineageName::new(summary.name.clone()).ok()?;
     let is_wanted =
         |endpoint: &Endpoint| is_wanted(endpoint, before.iter().find(|one| one.endpoint.is_same_place(endpoint)));
+    // Where nothing is looked at and nothing is known there is nothing to compare: thousands need not be read for it.
+    if before.is_empty() && !summary.endpoints.iter().any(is_wanted) {
+        return None;
+    }
     looker.look(&name, &summary.endpoints, before, is_wanted).await
 }
 
@@ -139,64 +177,74 @@ pub(super) fn survey(
     request: &Request,
     settings: &Settings,
     now: DateTime<Utc>,
+    keeping: Keeping,
+    known: &KnownStates,
 ) -> Result<Survey, RunError> {
-    let (mut ledger, damaged) = store.ledger()?;
-    ledger.prune(now);
-    let outlook = Outlook::new(ledger.clone(), cadence(request, settings, &ledger));
+    let (outlook, damaged) = outlook(store, request, settings, now)?;
     let machine = machine(store)?;
     let directory = directory_targets(request, store.paths());
-    let mut inputs = Vec::new();
-    // Each lineage's place; what can be planned gets its summary from the plan.
-    let mut places: Vec<Place> = Vec::new();
-    for seen in select(store, request, settings)? {
-        match seen {
-            Seen::Usable(mut subject) => {
-                let (state, _) = store.state(&subject.name)?;
-                subject.take_wish(&state, now);
-                inputs.push(input(store, &subject, request, state, &machine));
-                places.push(Place::Planned {
-                    identifiers: subject.identifiers.clone(),
-                    certificate: subject.certificate.clone(),
-                    fullchain: subject.fullchain.clone(),
-                    targets: subject.deploy_targets(&directory),
-                    endpoints: subject.endpoints(),
-                });
+    let selected = select(store, request, settings)?;
+    // At once as large as it becomes: with thousands of lineages an outgrown copy counts.
+    let mut summaries = Vec::with_capacity(selected.size_hint().1.unwrap_or_default());
+    let mut due = Vec::new();
+    for seen in selected {
+        let mut subject = match seen {
+            Seen::Usable(subject) => subject,
+            Seen::Broken(entry) => {
+                summaries.push(broken(store, settings, &entry, now, keeping));
+                continue;
             }
-            Seen::Broken(entry) => places.push(Place::Broken(Box::new(broken(store, settings, &entry, now)))),
+        };
+        let state = match known.get(&subject.name) {
+            Some(state) => state.clone(),
+            None => SharedState::from(store.state(&subject.name)?.0),
+        };
+        subject.take_wish(&state, now);
+        let input = input(store, &subject, request, state, &machine);
+        // What is not due takes nothing of any limit, and is decided by itself.
+        let entry = decide(&input, &outlook.ledger, &outlook, now);
+        if !matches!(entry.step, Step::NotDue { .. }) {
+            due.push(summaries.len());
+        }
+        let mut summary = Summary::of(entry, input, now);
+        summary.targets = subject.deploy_targets(&directory);
+        if keeping == Keeping::Endpoints {
+            summary.endpoints = subject.endpoints();
+        }
+        let subject = *subject;
+        summary.identifiers = subject.identifiers;
+        summary.fullchain = Some(subject.fullchain);
+        summary.certificate = subject.certificate.filter(|_| keeping == Keeping::Certificates);
+        summaries.push(summary);
+    }
+    // What is due is planned together, since it shares what is left of the CAs' limits.
+    let planned = plan(due.iter().filter_map(|place| summaries.get(*place)?.input()), &outlook, now);
+    for (place, entry) in due.into_iter().zip(planned.entries) {
+        if let Some(summary) = summaries.get_mut(place) {
+            summary.plan_anew(entry, now);
         }
     }
-    let planned = plan(&inputs, &outlook, now);
-    let mut planned: VecDeque<_> = planned.entries.into_iter().zip(inputs).collect();
-    let summaries = places.into_iter().filter_map(|place| match place {
-        Place::Broken(summary) => Some(*summary),
-        Place::Planned { identifiers, certificate, fullchain, targets, endpoints } => {
-            let (entry, input) = planned.pop_front()?;
-            let mut summary = Summary::of(entry, input, now);
-            summary.identifiers = identifiers;
-            summary.certificate = certificate;
-            summary.fullchain = Some(fullchain);
-            summary.targets = targets;
-            summary.endpoints = endpoints;
-            Some(summary)
-        }
-    });
-    let summaries = summaries.collect();
     Ok(Survey { now, summaries, outlook, findings: damaged.into_iter().collect() })
 }
 
-enum Place {
-    Broken(Box<Summary>),
-    Planned {
-        identifiers: certkit_core::IdentifierSet,
-        certificate: Option<certkit_core::Certificate>,
-        fullchain: std::path::PathBuf,
-        targets: Vec<certkit_core::state::DeployTarget>,
-        endpoints: Vec<Endpoint>,
-    },
+/// What of a certificate is kept besides how it is: of thousands that counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeping {
+    Nothing,
+    /// The certificates in use.
+    Certificates,
+    /// Where they are served.
+    Endpoints,
 }
 
 /// No run would renew it: by its own settings, or by its conf or what is live.
-fn broken(store: &Store, settings: &Settings, entry: &super::ReportEntry, now: DateTime<Utc>) -> Summary {
+fn broken(
+    store: &Store,
+    settings: &Settings,
+    entry: &super::ReportEntry,
+    now: DateTime<Utc>,
+    keeping: Keeping,
+) -> Summary {
     let super::Outcome::Broken { reason, hindrance } = &entry.outcome else {
         return Summary::of_broken(&entry.name, "it cannot be used", false, None, now);
     };
@@ -221,7 +269,7 @@ fn broken(store: &Store, settings: &Settings, entry: &super::ReportEntry, now: D
         }
     };
     summary.identifiers = certificate.as_ref().and_then(|one| one.identifiers().ok()).unwrap_or_default();
-    summary.certificate = certificate;
+    summary.certificate = certificate.filter(|_| keeping == Keeping::Certificates);
     summary.fullchain = Some(lineage.live_path(Kind::Fullchain).to_owned());
     summary
 }

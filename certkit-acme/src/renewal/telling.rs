@@ -14,6 +14,7 @@ use certkit_core::{Finding, FindingCode, Notice, NoticeKind, NoticeLevel, Notice
 use chrono::{DateTime, Utc};
 
 use super::hindered::everything;
+use super::inventory::{Inventory, KnownStates};
 use super::remembering::Remembering;
 use super::to_tell::{Hindrance, ToTell};
 use super::{Renewer, Request, RunError};
@@ -59,13 +60,16 @@ impl Renewer {
     /// finding: the run itself is done.
     pub(super) async fn tell_of_run(
         &self,
-        locked: &Arc<LockedStore>,
+        inventory: &Inventory,
         settings: &Settings,
         request: &Request,
         unrecorded: Option<Finding>,
     ) -> Vec<Finding> {
         let hindrance = Hindrance { settings: None, store: unrecorded };
-        match self.tell_all(Some(Arc::clone(locked)), settings, hindrance, request).await {
+        match self
+            .tell_all(Some(Arc::clone(inventory.locked())), settings, hindrance, request, inventory.stored_states())
+            .await
+        {
             Ok(told) => told.findings,
             Err(error) => vec![Finding::new(FindingCode::NoticeNotDelivered, "notices", error.to_string())],
         }
@@ -75,7 +79,7 @@ impl Renewer {
         Notifier::new(settings, self.secrets.clone(), &self.host, &self.transport_settings, &self.commands_by(settings))
     }
 
-    /// Without `locked` nothing is written to the store. Trouble with the store is told like everything else, and is the
+    /// Without `locked` nothing is written to the store. What is `known` of lineages is not read again. Trouble with the store is told like everything else, and is the
     /// last of the findings.
     pub(super) async fn tell_all(
         &self,
@@ -83,10 +87,11 @@ impl Renewer {
         settings: &Settings,
         hindrance: Hindrance,
         request: &Request,
+        known: KnownStates,
     ) -> Result<Told, RunError> {
         let notifier = self.notifier(settings);
         let remembering = self.remembering(locked);
-        let mut to_tell = self.to_tell(settings, hindrance, request).await?;
+        let mut to_tell = self.to_tell(settings, hindrance, request, known).await?;
         let known = remembering.read().await;
         let mut findings = known.findings.clone();
         findings.extend(self.readable_secret(settings).await);
@@ -134,8 +139,9 @@ impl Renewer {
         settings: &Settings,
         mut hindrance: Hindrance,
         request: &Request,
+        known: KnownStates,
     ) -> Result<ToTell, RunError> {
-        let (survey, is_seeing) = match self.survey_with(&everything(request), settings.clone()).await {
+        let (survey, is_seeing) = match self.survey_knowing(&everything(request), settings.clone(), known).await {
             Ok(survey) => (survey, true),
             Err(RunError::Store(error)) => {
                 let trouble = self.trouble(&error).await;

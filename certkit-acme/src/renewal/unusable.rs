@@ -46,7 +46,7 @@ impl Renewer {
             Err(held) => return Err(held.into()),
         };
         let hindrance = Hindrance { settings: unusable, store: trouble };
-        self.tell_all(locked, settings, hindrance, &Request::renew()).await
+        self.tell_all(locked, settings, hindrance, &Request::renew(), Default::default()).await
     }
 
     /// What can be read of `certkit/settings.toml`, with what flags change in it.

@@ -1,6 +1,5 @@
 //! `check`: what a monitoring system is told. It reads only.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args as _;
@@ -11,7 +10,7 @@ use certkit_core::CheckLevel;
 use super::common::existing_cert_name;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::progress::{Progress, Work};
+use crate::progress::{Names, Progress, Work};
 use crate::render::check;
 use crate::runtime;
 use crate::ui::Ui;
@@ -52,7 +51,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     if let Some(name) = existing_cert_name(context, &store)? {
         request.selection = Selection::One(name);
     }
-    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, BTreeMap::new());
+    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, Names::None);
     let renewer = context.renewer(&context.settings()?, &progress)?;
     let looks = !context.invocation.typed.serving.no_probe;
     let survey = runtime::ask(async move {

@@ -11,10 +11,10 @@ use certkit_core::store::LockError;
 use certkit_core::{FailureClass, escape};
 use chrono::{DateTime, Utc};
 
-use super::renew::{names_of_all, prepare};
+use super::renew::prepare;
 use super::{Command, Context, Operands, metrics};
 use crate::exit::{CommandError, Exit};
-use crate::progress::{Progress, Work};
+use crate::progress::{Names, Progress, Work};
 use crate::render::renewal::{self, Piece};
 use crate::render::{time, words};
 use crate::runtime;
@@ -99,7 +99,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     let listener = metrics::listen(context)?;
     let (store, request) = prepare(context)?;
-    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, names_of_all(&store));
+    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, Names::InUse(store));
     let renewer = context.lasting_renewer(&progress)?;
     if context.settings().is_err() {
         // What is read once would be missing for ever. The run tells it, and fails.

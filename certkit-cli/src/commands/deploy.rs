@@ -1,6 +1,5 @@
 //! `deploy`: gives the versions in use to what does not have them yet.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args as _;
@@ -11,7 +10,7 @@ use super::common::existing_cert_name;
 use super::renew::conclude;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::progress::{Progress, Work};
+use crate::progress::{Names, Progress, Work};
 use crate::render::renewal;
 use crate::runtime;
 
@@ -44,7 +43,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     request.directory_hooks = !context.invocation.typed.hooks.no_directory_hooks;
     request.probe_endpoints = !context.invocation.typed.serving.no_probe;
-    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, BTreeMap::new());
+    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, Names::None);
     let renewer = context.renewer(&context.settings()?, &progress)?;
     let result = runtime::block_on(|stop| async move { Ok(renewer.deploy_pending(request, &stop).await?) });
     progress.finish();

@@ -98,15 +98,24 @@ pub(crate) fn look(context: &Context<'_>, only: Option<&LineageName>) -> Result<
     Ok(Foresight { survey, cadence_source, settings })
 }
 
+/// The same with everything that somebody should know of.
+pub(crate) fn look_at_everything(
+    context: &Context<'_>,
+    only: Option<&LineageName>,
+) -> Result<(Foresight, Vec<Finding>), CommandError> {
+    let store = context.store()?;
+    // First, since it needs room for itself alone: of what is found hardly anything is kept.
+    let audited = store.audit();
+    let foresight = look(context, only)?;
+    let findings = findings(&store, &foresight, audited?, only);
+    Ok((foresight, findings))
+}
+
 /// Everything that somebody should know of, besides what the certificates' own conditions say: of the memory and the
 /// settings, of the store, and of what led to the plan. With a name, what concerns that certificate.
-pub(crate) fn findings(
-    store: &Store,
-    foresight: &Foresight,
-    only: Option<&LineageName>,
-) -> Result<Vec<Finding>, CommandError> {
+fn findings(store: &Store, foresight: &Foresight, audited: Vec<Finding>, only: Option<&LineageName>) -> Vec<Finding> {
     let mut findings = foresight.survey.findings.clone();
-    findings.extend(store.audit()?);
+    findings.extend(audited);
     findings.extend(foresight.certificates().iter().flat_map(|one| one.entry.due.findings.iter().cloned()));
     // Settings that cannot be used tell nothing about whom they name.
     if only.is_none() && store.settings().is_ok_and(|settings| settings.channels().is_empty()) {
@@ -122,7 +131,7 @@ pub(crate) fn findings(
             finding.code == FindingCode::SettingsUnusable || super::certificates::concerns(finding, name.as_str())
         });
     }
-    Ok(findings)
+    findings
 }
 
 /// What a request is about, and what comes to it.

@@ -62,7 +62,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             context.ui.result(&forecast::text(foretold, &ui::screen(&context.invocation.environment)));
             context.ui.result(&plan::what_is_wrong(&foresight));
         }
-        None => context.ui.result(&plan::text(&foresight)),
+        None => context.ui.long_result(|out| plan::write_text(&foresight, out)),
     }
     if context.ui.voice().json {
         let mut document = plan::json(&foresight);

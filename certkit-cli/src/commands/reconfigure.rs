@@ -1,7 +1,5 @@
 //! `reconfigure`: changes how a certificate is renewed, after a test order.
 
-use std::collections::BTreeMap;
-
 use clap::Args as _;
 
 use certkit_acme::renewal::{Mode, Outcome, Request, Selection, Urgency};
@@ -13,7 +11,7 @@ use super::certonly::point_to_typed_webroot;
 use super::renew::{Start, conclude, perform};
 use super::{Command, Context, Foreseen, Operands, wishes};
 use crate::exit::{CommandError, Exit};
-use crate::progress::Work;
+use crate::progress::{Names, Work};
 use crate::render::renewal;
 
 /// Change how a certificate is renewed
@@ -99,8 +97,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     request.urgency = Urgency::Now;
     request.directory_hooks = !invocation.typed.hooks.no_directory_hooks;
     let names = certificate.map(|certificate| certificate.listed_names()).unwrap_or_default();
-    let report =
-        perform(context, Work::SimulatingRenewal, BTreeMap::from([(name.clone(), names)]), request, Start::AtOnce)?;
+    let report = perform(context, Work::SimulatingRenewal, Names::Of(name.clone(), names), request, Start::AtOnce)?;
     // By what this run did: what an earlier one could not deploy may be the very reason for the change.
     let passed = report.stopped.is_none()
         && report.entries.iter().all(|entry| matches!(entry.outcome, Outcome::Simulated))

@@ -1,6 +1,6 @@
 //! `renew`: renews what is due.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::io::{IsTerminal as _, Read as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::common::existing_cert_name;
 use super::foresight::{self, Foreseen};
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::progress::{Progress, Work};
+use crate::progress::{Names, Progress, Work};
 use crate::render::{plan, renewal};
 use crate::runtime;
 use crate::timer::TimerRun;
@@ -99,7 +99,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     request.cadence = timer.as_ref().map(TimerRun::cadence);
     // The timer has its own randomness, and is exact where the CA's window is narrow.
     let start = if timer.is_some() { Start::AtOnce } else { Start::AfterRandomSleep };
-    let names = names_of_all(&store);
+    let names = Names::InUse(store.clone());
     let work = if context.invocation.typed.renewal.dry_run { Work::SimulatingRenewal } else { Work::Renewing };
     // What the rules say, whatever this run was told to do.
     let mut rules = Request::renew();
@@ -114,17 +114,20 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     let reasons = reasons(context, &store, &rules);
     let foreseen: Vec<Foreseen<'_>> = reasons.iter().filter_map(Foreseen::of).collect();
+    let by_name: HashMap<&str, &Foreseen<'_>> = foreseen.iter().map(|one| (one.entry.name.as_str(), one)).collect();
     for entry in &report.entries {
-        if let Some(one) = foreseen.iter().find(|one| one.entry.name.as_str() == entry.name) {
+        if let Some(one) = by_name.get(entry.name.as_str()) {
             context.ui.detail(&format!("{}: {}.", entry.name, plan::in_short(one, context.now)));
         }
     }
     for piece in renewal::report(&report, context.invocation.has_hooks()) {
         piece.say(context.ui);
     }
-    let mut document = renewal::json(&report);
-    renewal::add_windows(&mut document, &foreseen);
-    Ok(conclude_with(context, &report, document))
+    Ok(conclude_with(context, &report, || {
+        let mut document = renewal::json(&report);
+        renewal::add_windows(&mut document, &by_name);
+        document
+    }))
 }
 
 /// When and why each certificate is due, for who wants to know. A run is no failure because this cannot be told.
@@ -260,12 +263,6 @@ pub(crate) fn mode(context: &Context<'_>) -> Mode {
     if renewal.dry_run { Mode::DryRun { run_deploy_hooks: renewal.run_deploy_hooks } } else { Mode::Real }
 }
 
-/// The names that each lineage's certificate holds, for messages.
-pub(super) fn names_of_all(store: &Store) -> BTreeMap<LineageName, Vec<String>> {
-    let lineages = store.lineages().into_iter().flatten().flatten();
-    lineages.filter_map(|one| Some((one.name().clone(), one.certificate().ok()?.listed_names()))).collect()
-}
-
 /// When a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
@@ -279,7 +276,7 @@ pub(crate) enum Start {
 pub(crate) fn perform(
     context: &Context<'_>,
     work: Work,
-    names: BTreeMap<LineageName, Vec<String>>,
+    names: Names,
     request: Request,
     start: Start,
 ) -> Result<Report, CommandError> {
@@ -290,7 +287,7 @@ pub(crate) fn perform(
 pub(crate) fn attempt(
     context: &Context<'_>,
     work: Work,
-    names: BTreeMap<LineageName, Vec<String>>,
+    names: Names,
     mut request: Request,
     start: Start,
 ) -> Result<Result<Report, RunError>, CommandError> {
@@ -310,16 +307,20 @@ pub(crate) fn attempt(
 
 /// The exit status of a run, after its JSON document and its findings.
 pub(crate) fn conclude(context: &Context<'_>, report: &Report) -> Exit {
-    conclude_with(context, report, renewal::json(report))
+    conclude_with(context, report, || renewal::json(report))
 }
 
-/// The same with a document that says more.
-pub(crate) fn conclude_with(context: &Context<'_>, report: &Report, document: serde_json::Value) -> Exit {
+/// The same with a document that says more. It is made where somebody wants it.
+pub(crate) fn conclude_with(
+    context: &Context<'_>,
+    report: &Report,
+    document: impl FnOnce() -> serde_json::Value,
+) -> Exit {
     let (_, findings): (Vec<Finding>, Vec<Finding>) =
         report.findings.iter().cloned().partition(|finding| is_told_already(finding, report));
     renewal::tell_findings(&findings, context.ui);
     if context.ui.voice().json {
-        context.ui.json(&document);
+        context.ui.json(&document());
     }
     match report.stopped {
         Some(reason) => Exit::Stopped(reason),

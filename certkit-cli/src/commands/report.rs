@@ -52,8 +52,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             .with_cure("name a file for the page, or use `certkit status --json`"));
     }
     let name = context.invocation.cert_name()?;
-    let foresight = foresight::look(context, name.as_ref())?;
-    let findings = foresight::findings(&context.store()?, &foresight, name.as_ref())?;
+    let (foresight, findings) = foresight::look_at_everything(context, name.as_ref())?;
     let foretold = foretell(context, &foresight, foresight.survey.now + USUAL_SPAN, None);
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let page = html(&Page { foresight: &foresight, findings: &findings, foretold: &foretold, host: &escape(&host) })?;

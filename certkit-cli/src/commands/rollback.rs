@@ -1,6 +1,5 @@
 //! `rollback`: goes back to an older version of a certificate.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args as _;
@@ -11,7 +10,7 @@ use certkit_core::Version;
 use super::renew::conclude;
 use super::{Command, Context, Operands};
 use crate::exit::{CommandError, Exit};
-use crate::progress::{Progress, Work};
+use crate::progress::{Names, Progress, Work};
 use crate::render::renewal;
 use crate::runtime;
 
@@ -50,7 +49,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             return Err(CommandError::failed(format!("version {to} of `{name}` is the one in use")));
         }
     }
-    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, BTreeMap::new());
+    let progress = Progress::new(Arc::clone(context.ui), Work::Renewing, Names::None);
     let renewer = context.renewer(&context.settings()?, &progress)?;
     let mut wanted = RollBack::of(name);
     wanted.to = to;

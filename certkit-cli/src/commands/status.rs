@@ -35,8 +35,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     if context.invocation.typed.metrics.prometheus {
         return metrics::show(context, name.as_ref());
     }
-    let foresight = foresight::look(context, name.as_ref())?;
-    let findings = foresight::findings(&context.store()?, &foresight, name.as_ref())?;
+    let (foresight, findings) = foresight::look_at_everything(context, name.as_ref())?;
     let screen = ui::screen(&context.invocation.environment);
     let limit = if context.invocation.typed.view.all { Limit::None } else { Limit::OneScreen };
     context.ui.result(&status::text(&foresight, &findings, &screen, limit));

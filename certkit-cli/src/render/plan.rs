@@ -1,5 +1,7 @@
 //! What comes, for people and for machines: each certificate's next renewal, and why then.
 
+use std::io::{self, Write};
+
 use certkit_core::decision::DueReason;
 use certkit_core::settings::interval_text;
 use certkit_core::state::{Refusal, RememberedFailure};
@@ -11,21 +13,17 @@ use super::lines::{field, wrapped};
 use super::{explain, json_time, limits, time, words};
 use crate::commands::{CadenceSource, Foreseen, Foresight, wish_json};
 
-/// The report of `plan`, in at most eighty columns.
-pub(crate) fn text(foresight: &Foresight) -> String {
-    let mut text =
-        wrapped("", &format!("Renewals to come, as of {}. {}", time(foresight.survey.now), cadence(foresight)), 0);
+/// Writes the report of `plan`, in at most eighty columns. Each paragraph is made when its turn comes: there may be thousands.
+pub(crate) fn write_text(foresight: &Foresight, out: &mut dyn Write) -> io::Result<()> {
+    let heading = format!("Renewals to come, as of {}. {}", time(foresight.survey.now), cadence(foresight));
+    write!(out, "{}", wrapped("", &heading, 0))?;
     if foresight.survey.summaries.is_empty() {
-        text.push_str("No certificates found.\n");
+        writeln!(out, "No certificates found.")?;
     }
     for one in in_order(foresight) {
-        text.push('\n');
-        text.push_str(&paragraph(&one, foresight.survey.now));
+        write!(out, "\n{}", paragraph(&one, foresight.survey.now))?;
     }
-    text.push_str(&not_renewed(foresight));
-    text.push_str(&limits::text(foresight));
-    text.push_str(&of_findings(foresight));
-    text
+    write!(out, "{}{}{}", not_renewed(foresight), limits::text(foresight), of_findings(foresight))
 }
 
 /// What is not in the plan, and what is wrong with the settings and the memory.

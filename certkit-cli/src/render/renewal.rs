@@ -32,13 +32,19 @@ impl Piece {
     }
 }
 
-/// The report of `renew`: each lineage, then certbot's summary.
-pub(crate) fn report(report: &Report, hooks_named: bool) -> Vec<Piece> {
+/// The report of `renew`: each lineage, then certbot's summary. Each piece is made when its turn comes, for there may be
+/// thousands of lineages.
+pub(crate) fn report(report: &Report, hooks_named: bool) -> impl Iterator<Item = Piece> {
+    let of_entry = |entry: &ReportEntry| {
+        let heading = Piece::Out(format!("\n{FRAME}\nProcessing {}\n{FRAME}\n", shown(&entry.conf_path)));
+        std::iter::once(heading).chain(outcome(entry))
+    };
+    let conclusion = std::iter::once_with(move || conclusion(report, hooks_named)).flatten();
+    report.entries.iter().flat_map(of_entry).chain(conclusion)
+}
+
+fn conclusion(report: &Report, hooks_named: bool) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    for entry in &report.entries {
-        pieces.push(Piece::Out(format!("\n{FRAME}\nProcessing {}\n{FRAME}\n", shown(&entry.conf_path))));
-        pieces.extend(outcome(entry));
-    }
     pieces.push(Piece::Out(format!("\n{FRAME}\n")));
     pieces.extend(summary(report, hooks_named));
     pieces.push(Piece::Out(format!("{FRAME}\n")));

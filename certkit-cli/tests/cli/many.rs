@@ -18,6 +18,11 @@ const HANGS: Duration = Duration::from_secs(120);
 const MOST_FOR_DUE: f64 = 32.0;
 /// What a certificate in a listing may add, in KiB.
 const MOST_FOR_LISTED: f64 = 3.0;
+/// What a certificate may add that is not due and with which nothing is wrong, in KiB.
+const MOST_IN_A_RUN: f64 = 4.0;
+const MOST_IN_A_CHECK: f64 = 6.0;
+const MOST_IN_A_PLAN: f64 = 3.0;
+const MOST_IN_A_STATUS: f64 = 2.2;
 
 /// The most memory that a command had, in KiB. With one arena of malloc (mallopt(3)) it does not depend on which threads did
 /// the work.
@@ -56,7 +61,8 @@ fn a_certificate_more_that_is_due_needs_little_memory_more() {
     assert!(each <= MOST_FOR_DUE, "{each:.1} KiB for each certificate that is due");
 }
 
-fn peak_of_listing(certificates: usize) -> f64 {
+/// Certificates with which nothing is wrong and that are not due.
+fn idle(certificates: usize) -> Place {
     let place = Place::new();
     let (tree, key) = (&place.tree, KeyKind::EcdsaP256.generate());
     let not_after = tree.now() + TimeDelta::days(60);
@@ -65,12 +71,44 @@ fn peak_of_listing(certificates: usize) -> f64 {
     for number in 0..certificates {
         tree.lineage(&format!("n{number:04}.example.com")).server("https://127.0.0.1:9/dir").write_with(&issued);
     }
-    peak_of(&mut place.command(&["certificates"]))
+    place
+}
+
+/// What each certificate more that is idle adds to the peak of a command, in KiB.
+fn each_idle(arguments: &[&str]) -> f64 {
+    let (few, many) = (100, 1500);
+    let peak = |certificates| peak_of(&mut idle(certificates).command(arguments));
+    for_each((few, peak(few)), (many, peak(many)))
 }
 
 #[test]
 fn a_certificate_more_in_a_listing_needs_little_memory_more() {
-    let (few, many) = (100, 1500);
-    let each = for_each((few, peak_of_listing(few)), (many, peak_of_listing(many)));
+    let each = each_idle(&["certificates"]);
     assert!(each <= MOST_FOR_LISTED, "{each:.1} KiB for each certificate that is listed");
+}
+
+#[track_caller]
+fn assert_idle_needs_no_more_than(most: f64, arguments: &[&str]) {
+    let each = each_idle(arguments);
+    assert!(each <= most, "{each:.1} KiB for each certificate in {arguments:?}");
+}
+
+#[test]
+fn a_certificate_more_that_is_not_due_needs_little_memory_more_in_a_run() {
+    assert_idle_needs_no_more_than(MOST_IN_A_RUN, &["renew", "--no-probe"]);
+}
+
+#[test]
+fn a_certificate_more_that_is_well_needs_little_memory_more_in_a_check() {
+    assert_idle_needs_no_more_than(MOST_IN_A_CHECK, &["check"]);
+}
+
+#[test]
+fn a_certificate_more_that_is_not_due_needs_little_memory_more_in_a_plan() {
+    assert_idle_needs_no_more_than(MOST_IN_A_PLAN, &["plan"]);
+}
+
+#[test]
+fn a_certificate_more_that_is_well_needs_little_memory_more_in_a_status() {
+    assert_idle_needs_no_more_than(MOST_IN_A_STATUS, &["status"]);
 }

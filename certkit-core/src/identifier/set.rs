@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{DnsName, Identifier};
 
-/// Identifiers in the order in which they were given, each once.
+/// Identifiers in the order in which they were given, each once. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "Vec<Identifier>", into = "Vec<Identifier>")]
-pub struct IdentifierSet(Vec<Identifier>);
+pub struct IdentifierSet(Arc<[Identifier]>);
 
 impl IdentifierSet {
     /// The identifiers in their order.
@@ -89,7 +90,7 @@ impl IntoIterator for IdentifierSet {
     type IntoIter = std::vec::IntoIter<Identifier>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        Vec::from(self).into_iter()
     }
 }
 
@@ -110,7 +111,7 @@ impl From<Vec<Identifier>> for IdentifierSet {
 
 impl From<IdentifierSet> for Vec<Identifier> {
     fn from(set: IdentifierSet) -> Self {
-        set.0
+        set.0.to_vec()
     }
 }
 

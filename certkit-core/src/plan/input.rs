@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::decision::limits::{OrderKind, RENEWAL_MEMORY};
 use crate::decision::{Cadence, RenewalWish, Seed};
-use crate::state::{Ledger, LineageState, OrderScope, Stage};
+use crate::state::{Ledger, OrderScope, SharedState, Stage};
 use crate::{AcmeUrl, Certificate, LineageName, Validity};
 
 /// What is known of a lineage when a plan is made.
@@ -18,7 +18,7 @@ pub struct PlanInput {
     /// What the owner wants.
     pub wish: RenewalWish,
     /// What is remembered.
-    pub state: LineageState,
+    pub state: SharedState,
     /// Whether an order of an earlier run waits to be finished.
     pub order_under_way: bool,
     /// The CAs that may be asked, in this order: the conf's, then those that take its place when it fails.
@@ -57,7 +57,7 @@ impl PlanInput {
             name,
             validity,
             wish,
-            state: LineageState::default(),
+            state: SharedState::default(),
             order_under_way: false,
             authorities: Vec::new(),
             same_identifiers: true,
@@ -71,7 +71,8 @@ impl PlanInput {
 
     /// The same with what is remembered.
     #[must_use]
-    pub fn remembering(mut self, state: LineageState) -> Self {
+    pub fn remembering(mut self, state: impl Into<SharedState>) -> Self {
+        let state = state.into();
         self.order_under_way = matches!(state.stage, Stage::Ordered { .. } | Stage::Finalizing { .. });
         self.state = state;
         self

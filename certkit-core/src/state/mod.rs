@@ -21,6 +21,9 @@ pub use ledger::{Hold, HoldScope, Ledger, OrderScope, Refusal, RunMemory};
 mod served;
 pub use served::{AddressMemory, EndpointMemory, ServedLeaf, ServedTrouble, Serving};
 
+mod shared;
+pub use shared::SharedState;
+
 mod wish;
 pub use wish::RecordedWish;
 

@@ -12,7 +12,7 @@ use crate::args::Invocation;
 use crate::commands::common::named_file;
 use crate::commands::renew::mode;
 use crate::exit::{CommandError, Exit};
-use crate::progress::{Progress, Work};
+use crate::progress::{Names, Progress, Work};
 use crate::render::{csr as render, renewal, words};
 use crate::runtime;
 use crate::ui::shown;
@@ -56,7 +56,7 @@ pub(super) fn run(context: &Context<'_>, file: &Path) -> Result<Exit, CommandErr
     let names: Vec<String> = order.csr.identifiers().iter().map(ToString::to_string).collect();
     let work = if mode == Mode::Real { Work::Requesting } else { Work::SimulatingRequest };
     context.ui.status(&format!("{} for {}", work.words(), words::names_in_short(&names)));
-    let progress = Progress::new(std::sync::Arc::clone(context.ui), work, Default::default());
+    let progress = Progress::new(std::sync::Arc::clone(context.ui), work, Names::None);
     let renewer = context.renewer(&context.settings()?, &progress)?;
     let report = runtime::block_on(|stop| {
         let order = &order;

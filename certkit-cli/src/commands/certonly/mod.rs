@@ -5,8 +5,6 @@ mod complete;
 mod csr;
 mod files;
 
-use std::collections::BTreeMap;
-
 use clap::Args as _;
 
 use certkit_acme::authorities;
@@ -21,7 +19,7 @@ use self::complete::{changes_key, complete_existing, complete_new, refuse_wildca
 use super::renew::{Start, attempt, conclude_with, mode, refuse_test_over_real};
 use super::{Command, Context, Operands, account, wishes};
 use crate::exit::{CommandError, Exit};
-use crate::progress::Work;
+use crate::progress::{Names, Work};
 use crate::render::renewal;
 use crate::runtime;
 
@@ -198,7 +196,7 @@ fn obtain(
     request.probe_endpoints = !invocation.typed.serving.no_probe;
     request.account.clone_from(&invocation.typed.account.account);
     ensure_account(context, store, &server, request.mode)?;
-    let names = BTreeMap::from([(name.clone(), shown_names.clone())]);
+    let names = Names::Of(name.clone(), shown_names.clone());
     let report = match attempt(context, work, names, request, Start::AtOnce)? {
         Ok(report) => report,
         Err(error) => return Ok(Err(error)),
@@ -210,7 +208,7 @@ fn obtain(
     }
     let mut document = renewal::json(&report);
     document["wish"] = wishes::in_json(wish.as_ref());
-    Ok(Ok(conclude_with(context, &report, document)))
+    Ok(Ok(conclude_with(context, &report, || document)))
 }
 
 /// What is new about a certificate that is asked for.

@@ -4,6 +4,12 @@ use chrono::TimeDelta;
 use super::super::sample::*;
 use super::*;
 
+fn text(foresight: &Foresight) -> String {
+    let mut text = Vec::new();
+    write_text(foresight, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
 #[track_caller]
 fn fits(text: &str) {
     // A URL stays whole.

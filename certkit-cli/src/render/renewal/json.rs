@@ -1,5 +1,7 @@
 //! What a renewal run did, for programs.
 
+use std::collections::HashMap;
+
 use certkit_acme::renewal::{HookRun, Outcome, Report, ReportEntry};
 use certkit_core::{Failure, Version};
 use serde_json::{Value, json};
@@ -34,12 +36,11 @@ pub(crate) fn json(report: &Report) -> Value {
 }
 
 /// Adds the CA's window to what is not due and to what is held.
-pub(crate) fn add_windows(document: &mut Value, foreseen: &[Foreseen<'_>]) {
+pub(crate) fn add_windows(document: &mut Value, foreseen: &HashMap<&str, &Foreseen<'_>>) {
     for list in ["not_due", "held"] {
         for row in document.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            let known =
-                foreseen.iter().find(|one| row.get("name").and_then(Value::as_str) == Some(one.entry.name.as_str()));
-            row["window"] = json!(known.and_then(plan::window));
+            let known = row.get("name").and_then(Value::as_str).and_then(|name| foreseen.get(name));
+            row["window"] = json!(known.and_then(|one| plan::window(one)));
         }
     }
 }
