@@ -118,7 +118,7 @@ pub(super) const LEFT_OVER: Words = Words {
 pub(super) const LIVE_VERSION_DAMAGED: Words = Words {
     severity: Severity::Error,
     what: "the version in use is damaged",
-    why: "no server can load it: the next restart of the server fails",
+    why: "servers cannot load it, or send what does not belong together: the next restart may fail",
     cure: "nothing to do if another version was made live or the certificate is being renewed; otherwise restore the file from a backup",
 };
 

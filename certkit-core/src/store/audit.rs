@@ -11,7 +11,7 @@ use super::permissions::{self, OfLineage};
 use super::settling::settled;
 use super::way::steps;
 use super::whose::place;
-use super::{Store, StoreError, StorePaths, files, folder_names};
+use super::{Kind, Store, StoreError, StorePaths, files, folder_names};
 use crate::words::shell_word;
 use crate::{Finding, FindingCode, LineageName, Severity};
 use of_lineage::{Archives, Looked};
@@ -239,17 +239,19 @@ impl Audit<'_> {
         targets.filter_map(|path| Some(dir.join(path.file_name()?))).collect()
     }
 
-    /// Whether a folder holds nothing but links to the live links of lineages: somebody's other name for one.
+    /// Whether the links in a folder are other names of the live links of lineages; whatever else is in it is its owner's.
     fn only_repeats_live_links(&self, folder: &Path) -> bool {
         let lives = self.store.paths.live_dir().canonicalize().ok();
-        let repeats = |file: &OsString| {
-            let step = steps(&folder.join(file)).ok()?.into_iter().next()?;
+        let repeats = |link: &Path| {
+            let step = steps(link).ok()?.into_iter().next()?;
             let dir = step.parent()?;
             let name = LineageName::new(dir.file_name()?.to_str()?).ok()?;
             (dir.parent().map(Path::to_owned) == lives && self.lineages.contains_key(&name)).then_some(())
         };
         let names = folder_names(folder).unwrap_or_default();
-        !names.is_empty() && names.iter().all(|file| repeats(file).is_some())
+        let links: Vec<_> = names.iter().map(|name| folder.join(name)).filter(|path| path.is_symlink()).collect();
+        let is_copy = |kind: &Kind| folder.join(kind.live_file()).symlink_metadata().is_ok_and(|meta| meta.is_file());
+        !links.is_empty() && links.iter().all(|link| repeats(link).is_some()) && !Kind::ALL.iter().any(is_copy)
     }
 
     /// Whether there is nothing in a folder but folders, and a conf speaks of one below it.

@@ -118,12 +118,18 @@ impl LockedStore {
         });
         let other = other.next();
         let Some((path, tree)) = other else { return Ok(()) };
-        Err(CommitError::Refused(format!(
-            "{} lies in another tree: when this one is a copy, let the paths in renewal/{name}.conf name it; otherwise \
-             renew there, with --config-dir {}",
-            shown(&path),
-            shell_word(&tree.to_string_lossy())
-        )))
+        let (path, there) = (shown(&path), shell_word(&tree.to_string_lossy()));
+        Err(CommitError::Refused(if files::lstat(&self.paths().conf(name))?.is_some() {
+            format!(
+                "{path} lies in another tree: when this one is a copy, let the paths in renewal/{name}.conf name it, and \
+                 put folders in the place of links to there; otherwise renew there, with --config-dir {there}"
+            )
+        } else {
+            format!(
+                "{path} lies in another tree: put a folder of this one in the place of the link, or obtain the \
+                 certificate there, with --config-dir {there}"
+            )
+        }))
     }
 
     /// Whether new versions would not be mixed with those of another lineage, whose archive the links were made to point

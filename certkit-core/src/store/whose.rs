@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::files;
 use super::in_use::real;
-use super::{Kind, Lineage, StorePaths};
+use super::{Kind, Lineage, RenewalConf, StorePaths};
 
 /// Whose a place is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,10 @@ impl StorePaths {
         for path in [&path, &real.join("of")] {
             // The config dir may have several names, be mounted twice, and have lost its `live`.
             let is_other = |dir: &Path| {
-                is_tree(dir) && !is_same(&dir.join("renewal"), &own.join("renewal")) && !self.is_of_certkit(dir)
+                is_tree(dir)
+                    && !is_same(&dir.join("renewal"), &own.join("renewal"))
+                    && !self.is_of_certkit(dir)
+                    && self.is_somebodys(dir)
             };
             let Some(tree) = path.ancestors().skip(1).find(|dir| is_same(dir, &own) || is_other(dir)) else { continue };
             let real_tree = fs::canonicalize(tree).unwrap_or_else(|_| tree.to_owned());
@@ -78,6 +81,26 @@ impl StorePaths {
         [files::absolute(&own).ok(), fs::canonicalize(&own).ok()].iter().flatten().any(|own| dir.starts_with(own))
     }
 
+    /// Whether a tree has confs of its own, which name its paths, or nobody can see whether it has. A disk that parts of this tree
+    /// lie on may have a backup of this one's confs, the confs themselves, or an empty folder of that name.
+    fn is_somebodys(&self, tree: &Path) -> bool {
+        let renewal = tree.join("renewal");
+        let Ok(Some(names)) = files::list(&renewal) else { return true };
+        let mut confs = names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".conf"));
+        confs.any(|name| {
+            let path = renewal.join(name);
+            // An empty one may be that of a tree that is damaged, this one or the other.
+            let is_its_own = || !is_same(&path, &self.renewal_dir().join(name));
+            let Ok(Ok(conf)) = files::read(&path).map(|content| RenewalConf::parse(&content)) else {
+                return is_its_own();
+            };
+            let live = Kind::ALL.iter().filter_map(|kind| conf.live_path(*kind)).map(|path| (path, 3));
+            let said: Vec<_> = live.chain(conf.archive_dir().map(|path| (path, 2))).collect();
+            let is_there = |path: &str, up| Path::new(path).ancestors().nth(up).is_some_and(|dir| is_same(dir, tree));
+            if said.is_empty() { is_its_own() } else { said.iter().any(|(path, up)| is_there(path, *up)) }
+        })
+    }
+
     /// Where a path leaves the config dir; `real` is its folder without links.
     fn exit(&self, path: &Path, real: &Path, own: &Path) -> Option<PathBuf> {
         let tops = [self.live_dir(), self.archive_dir()].map(|top| place(&top));
@@ -95,9 +118,11 @@ impl StorePaths {
     /// The other tree that the live links or versions of a lineage lie in.
     pub(crate) fn another_tree_of(&self, lineage: &Lineage) -> Option<PathBuf> {
         let all = Kind::ALL.iter().flat_map(|kind| [lineage.live_path(*kind), lineage.target(*kind)]);
+        // Where the folder itself is a link, only that tells.
+        let are_folders = !self.live(lineage.name()).is_symlink() && !self.archive(lineage.name()).is_symlink();
         let mut looked_up = BTreeSet::new();
         // Where they are as certbot lays them, nothing is looked up; otherwise each folder once.
-        all.filter(|path| !self.is_usual(path) && looked_up.insert(path.parent()))
+        all.filter(|path| !(are_folders && self.is_usual(path)) && looked_up.insert(path.parent()))
             .find_map(|path| self.another_tree(path))
     }
 
@@ -161,7 +186,37 @@ mod tests {
         for folder in ["renewal", "live/a", "archive/a"] {
             fs::create_dir_all(dir.join(folder)).unwrap();
         }
+        let conf = format!("archive_dir = {}/archive/a\n", dir.display());
+        fs::write(dir.join("renewal/a.conf"), conf).unwrap();
         StorePaths::within(dir)
+    }
+
+    #[test]
+    fn a_folder_without_confs_of_its_own_is_no_tree() {
+        let temp = tempfile::tempdir().unwrap();
+        let at = |path: &str| temp.path().canonicalize().unwrap().join(path);
+        let own = tree(&at("own"));
+        let disk = at("disk");
+        for folder in ["renewal", "live", "archive"] {
+            fs::create_dir_all(disk.join(folder)).unwrap();
+        }
+        let key = disk.join("archive/a/privkey1.pem");
+        let conf = disk.join("renewal/a.conf");
+        let outside = Whose::Outside(disk.join("archive/a"));
+        assert_eq!(own.whose(&key), outside, "nothing is in it");
+        fs::copy(at("own/renewal/a.conf"), &conf).unwrap();
+        assert_eq!(own.whose(&key), outside, "a backup of this tree's confs");
+        fs::remove_file(at("own/renewal/a.conf")).unwrap();
+        fs::write(&conf, "").unwrap();
+        symlink(&conf, at("own/renewal/a.conf")).unwrap();
+        assert_eq!(own.whose(&key), outside, "this tree's conf itself");
+        assert_eq!(own.clone().with_own_folder(disk.clone()).whose(&key), Whose::Own);
+        // Where nobody can tell, it is one.
+        fs::remove_file(at("own/renewal/a.conf")).unwrap();
+        for text in ["", "[[[", "# nothing\n", &format!("cert = {}/live/a/cert.pem\n", disk.display())] {
+            fs::write(&conf, text).unwrap();
+            assert_eq!(own.whose(&key), Whose::AnotherTree(disk.clone()), "{text}");
+        }
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::LineageName;
-use crate::store::in_use::real;
+use crate::store::in_use::{InUse, real};
 use crate::store::whose::{Whose, place};
-use crate::store::{Kind, Store, StorePaths, files};
+use crate::store::{Kind, StorePaths, files};
 use crate::words::shell_word;
 
 /// The cure where one of these places is not this tree's to change: in another tree, whose lock is not held, or outside, where
@@ -58,17 +58,22 @@ fn also_in<'a>(folders: impl IntoIterator<Item = &'a PathBuf>) -> String {
 }
 
 /// certbot orders a certificate, finds the folder in its way and loses the certificate; certkit refuses before it orders.
-pub(super) fn orphan_cure(store: &Store, name: &LineageName, folder: &Path) -> String {
-    let paths = store.paths();
+pub(super) fn orphan_cure(paths: &StorePaths, in_use: &InUse, name: &LineageName, folder: &Path) -> String {
     let names = files::list(folder).ok().flatten().unwrap_or_default();
     let has_folders = names.iter().any(|name| folder.join(name).is_dir());
-    let in_use = if has_folders { store.in_use().ok() } else { None };
-    if let (Some(in_use), Ok(Some(dir))) = (in_use, real(folder)) {
-        let users: Vec<_> = in_use.users_below(&dir, name).into_iter().collect();
+    if let Ok(Some(dir)) = real(folder) {
+        let below: Vec<_> = in_use.users_below(&dir, name).into_iter().collect();
+        if !below.is_empty() {
+            let users = below.join(", ");
+            return format!(
+                "leave the folders in it, which {users} uses; move away what is directly in it, or remove it, if nothing uses that"
+            );
+        }
+        let users: Vec<_> = in_use.users_of(&dir, name, &[].into()).into_iter().collect();
         if !users.is_empty() {
             let users = users.join(", ");
             return format!(
-                "leave the folders in it, which {users} uses; move away what is directly in it, or remove it, if nothing uses that"
+                "{users} uses it: if nothing needs that any more, remove that first, and this as you are told then"
             );
         }
     }

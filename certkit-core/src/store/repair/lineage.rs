@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 
 use super::astray::written_archive;
 use super::cures::cure_elsewhere;
-use super::mend::{Changed, Mending, Text, are_the_same, holds_key, mend, mentions_key, without_keys};
+use super::mend::{
+    Changed, Mending, Text, are_the_same, has_other_blocks, holds_key, mend, mentions_key, without_other_blocks,
+};
 use super::step::Step;
 use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files::{self, Attributes};
@@ -126,8 +128,7 @@ impl Planner<'_> {
         let mut older: Vec<Version> = files.keys().rev().copied().filter(|version| !counts(version)).collect();
         while let Some(version) = read.pop_front() {
             let texts = self.texts(&found.archive, version)?;
-            plan.more
-                .extend(self.key_beside_certificates(name, &found.archive, version, &texts).map(|told| (told, None)));
+            plan.more.extend(self.beside_certificates(name, &found.archive, version, &texts).map(|told| (told, None)));
             let mut mending = mend(&texts, &[], self.math, self.now);
             if matches!(mending, Mending::Damaged(_)) {
                 let keys = keys.get_or_insert_with(|| self.keys(&found.archive, &files));
@@ -170,18 +171,25 @@ impl Planner<'_> {
         Ok(plan)
     }
 
-    /// A file of certificates with a key in it, as HAProxy wants it and certbot does not.
-    fn key_beside_certificates(
+    /// A file of certificates with a key or something else in it, as HAProxy wants it and certbot does not.
+    fn beside_certificates(
         &self,
         name: &LineageName,
         archive: &Path,
         version: Version,
         texts: &[Text; 4],
     ) -> Option<Finding> {
-        let is_one = |kind: &Kind| {
-            *kind != Kind::Privkey && texts[*kind as usize].as_ref().is_some_and(|text| mentions_key(text))
+        let is = |what: fn(&[u8]) -> bool| {
+            move |kind: &Kind| *kind != Kind::Privkey && texts[*kind as usize].as_ref().is_some_and(|text| what(text))
         };
-        let path = archive.join(Kind::ALL.into_iter().find(is_one)?.archive_file(version));
+        let path = |kind: Kind| archive.join(kind.archive_file(version));
+        let Some(kind) = Kind::ALL.into_iter().find(is(mentions_key)) else {
+            let kind = Kind::ALL.into_iter().find(is(has_other_blocks))?;
+            let told = format!("{} holds more than certificates", self.shown(&path(kind)));
+            let told = Finding::new(FindingCode::FullchainDiffers, name.as_str(), told);
+            return Some(told.with_cure(FindingCode::KeyBesideCertificates.cure()));
+        };
+        let path = path(kind);
         let finding = |evidence| Finding::new(FindingCode::KeyBesideCertificates, name.as_str(), evidence);
         if !is_for_others(&path) {
             return Some(finding(self.shown(&path)));
@@ -355,7 +363,7 @@ impl Planner<'_> {
             }
         }
         // Everybody may read the files of certificates that are made of them.
-        let texts = without_keys(&texts);
+        let texts = without_other_blocks(&texts);
         let texts = match mend(&texts, &[], self.math, self.now) {
             Mending::Mended(texts, _) => texts,
             Mending::Damaged(_) => return Ok(None),

@@ -18,6 +18,11 @@ const END: &[u8] = b"-----END CERTIFICATE-----";
 /// What stands in the first and the last line of every private key in PEM.
 const KEY: &[u8] = b"PRIVATE KEY";
 
+/// How any block in PEM begins, and the blocks of certificates.
+const BEGIN: &str = "-----BEGIN ";
+const OF_CERTIFICATES: [&str; 3] =
+    ["-----BEGIN CERTIFICATE-----", "-----BEGIN X509 CERTIFICATE-----", "-----BEGIN TRUSTED CERTIFICATE-----"];
+
 /// The content of a file; none when it is missing or cannot be read.
 pub(super) type Text = Option<Zeroizing<Vec<u8>>>;
 
@@ -43,7 +48,7 @@ pub(super) struct Changed {
 /// Looks at the files of a version, in the order of [`Kind::ALL`]. `keys` are the contents of files among which a missing
 /// key may be: old versions of the same lineage have it where keys are used again.
 pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn KeyMath, now: DateTime<Utc>) -> Mending {
-    let plain = without_keys(found);
+    let plain = without_other_blocks(found);
     let [cert, key, chain, fullchain] = &plain;
     let why = match (cert, key, chain, fullchain) {
         (Some(cert), Some(key), Some(chain), Some(fullchain)) => {
@@ -89,15 +94,21 @@ pub(super) fn mend(found: &[Text; 4], keys: &[Zeroizing<Vec<u8>>], math: &dyn Ke
         }
     }
     let Some((_, texts)) = mended else { return Mending::Damaged(why) };
-    let has_key = certificates(found).any(mentions_key);
+    let has_more = certificates(found).any(has_other_blocks);
     let serves = |kind: Kind| {
         let text = found[kind as usize].as_ref();
-        text.is_some_and(|text| are_the_same(kind, text, texts.get(kind)) && pem_strict::refusal(text).is_none())
+        // Of cert.pem the first counts, whatever is behind it.
+        let leaf = |text: &[u8]| Certificate::from_pem(text).ok().filter(|_| kind == Kind::Cert);
+        text.is_some_and(|text| {
+            let is_same = are_the_same(kind, text, texts.get(kind))
+                || leaf(text).is_some_and(|one| Some(one) == leaf(texts.get(kind)));
+            is_same && pem_strict::refusal(text).is_none()
+        })
     };
     let differs = |kind: &Kind| {
         let is_alike = found[*kind as usize].as_ref().is_some_and(|text| text.as_slice() == texts.get(*kind));
-        // With the key in the same file it serves as its owner wants it, and stays.
-        !(is_alike || (has_key && *kind != Kind::Privkey && serves(*kind)))
+        // With something else in the same file it serves as its owner wants it, and stays.
+        !(is_alike || (has_more && *kind != Kind::Privkey && serves(*kind)))
     };
     let kinds: Vec<_> = Kind::ALL.into_iter().filter(differs).collect();
     let servers_do_not_mind = kinds.iter().all(|kind| serves(*kind));
@@ -123,11 +134,11 @@ pub(super) fn mentions_key(text: &[u8]) -> bool {
     text.windows(KEY.len()).any(|window| window == KEY)
 }
 
-/// The files without the key that their owner has put into one of the certificates', as HAProxy wants it: everybody may read
-/// what is made of those. One in which no certificate can be read beside it is of no use.
-pub(super) fn without_keys(found: &[Text; 4]) -> [Text; 4] {
+/// The files without what else than certificates their owner has put into those of certificates, such as the key for HAProxy:
+/// everybody may read what is made of them. One in which no certificate can be read beside it is of no use.
+pub(super) fn without_other_blocks(found: &[Text; 4]) -> [Text; 4] {
     let mut plain = found.clone();
-    if certificates(found).any(mentions_key) {
+    if certificates(found).any(has_other_blocks) {
         // All are written alike, for fullchain has to be the other two.
         for kind in [Kind::Cert, Kind::Chain, Kind::Fullchain] {
             let chain = found[kind as usize].as_ref().and_then(|text| Chain::from_pem(text).ok());
@@ -135,6 +146,27 @@ pub(super) fn without_keys(found: &[Text; 4]) -> [Text; 4] {
         }
     }
     plain
+}
+
+/// Whether a file of certificates holds a block of something else.
+pub(super) fn has_other_blocks(text: &[u8]) -> bool {
+    let is_other = |line: &str| line.contains(BEGIN) && !OF_CERTIFICATES.iter().any(|begin| line.contains(begin));
+    mentions_key(text) || String::from_utf8_lossy(text).lines().any(is_other)
+}
+
+/// Whether a text is blocks of certificates and nothing else: a key may be written in ways that nobody takes for one.
+fn is_certificates_alone(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let mut is_within = false;
+    text.lines().map(str::trim_end).all(|line| {
+        if is_within {
+            is_within = !line.starts_with("-----END ");
+            !is_within || line.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'='))
+        } else {
+            is_within = OF_CERTIFICATES.contains(&line);
+            is_within || line.is_empty()
+        }
+    })
 }
 
 /// The files of certificates that are there.
@@ -153,10 +185,10 @@ fn is_about_the_key(error: &UnfitError) -> bool {
     matches!(error, UnfitError::Key(_) | UnfitError::Verify(VerifyError::KeyMismatch | VerifyError::KeyMath(_)))
 }
 
-/// The same certificates as every server reads them: as they stand where OpenSSL does, with a line end behind the last, which
-/// an editor may have taken away before `chain.pem` would go on in the same line; else written anew.
+/// The same certificates as every server reads them: as they stand where OpenSSL does and nothing else is there, with a line
+/// end behind the last, which an editor may have taken away before `chain.pem` would go on in the same line; else written anew.
 fn as_servers_read_it(text: &[u8]) -> Zeroizing<Vec<u8>> {
-    if pem_strict::refusal(text).is_some()
+    if (pem_strict::refusal(text).is_some() || !is_certificates_alone(text))
         && let Ok(chain) = Chain::from_pem(text)
     {
         return Zeroizing::new(chain.fullchain_pem().into_bytes());

@@ -57,7 +57,7 @@ impl RepairPlan {
                 | FindingCode::WritableByOthers
                 | FindingCode::OwnedByAnother => {}
                 FindingCode::StateDamaged | FindingCode::LiveWithoutConf | FindingCode::ArchiveWithoutConf => {
-                    plan.of_a_path(store, finding, name, path)?;
+                    plan.of_a_path(&planner, finding, name, path)?;
                 }
                 FindingCode::LeftOver if path.is_some() => {
                     let is_note = path.as_ref().is_some_and(|path| path.starts_with(store.paths().own_dir()));
@@ -330,11 +330,12 @@ impl RepairPlan {
     /// Findings of the audit about a path of their own.
     fn of_a_path(
         &mut self,
-        store: &Store,
+        planner: &Planner<'_>,
         finding: Finding,
         name: Option<&LineageName>,
         path: Option<PathBuf>,
     ) -> Result<(), StoreError> {
+        let (store, in_use) = (planner.store, planner.in_use);
         let is_empty = |path: &Path| Ok(files::list(path)?.is_some_and(|names| names.is_empty()));
         let Some(path) = path else {
             self.add(store, finding, name, None);
@@ -350,7 +351,7 @@ impl RepairPlan {
         let finding = match (&step, name, finding.code) {
             (Some(_), ..) => finding,
             (None, None, _) => finding.with_cure(REFUSED_NAME_CURE),
-            (None, Some(name), _) => finding.with_cure(orphan_cure(store, name, &path)),
+            (None, Some(name), _) => finding.with_cure(orphan_cure(store.paths(), in_use, name, &path)),
         };
         self.add(store, finding, name, step);
         Ok(())

@@ -20,8 +20,12 @@ fn second_names_of_live_links_and_of_an_archive_are_nobodys_orphans() {
     fs::rename(&archive, dir.path().join("archive/store")).unwrap();
     symlink("store", &archive).unwrap();
     assert_eq!(told(&diagnose(dir.path())), []);
-    // A file of its own is not the same.
-    fs::write(second.join("privkey9.pem"), "mine").unwrap();
+    fs::write(second.join("dhparam.pem"), "mine").unwrap();
+    assert_eq!(told(&diagnose(dir.path())), []);
+    // A copy is not the same.
+    fs::remove_file(second.join("privkey.pem")).unwrap();
+    fs::write(second.join("privkey.pem"), "mine").unwrap();
+    chmod(second.join("privkey.pem"), 0o600);
     assert_eq!(told(&diagnose(dir.path())), [(FindingCode::LiveWithoutConf, false)]);
 }
 
@@ -121,4 +125,42 @@ fn what_a_killed_repair_was_saving_goes_though_a_commit_waits_for_its_hooks() {
     fs::write(&half, "half").unwrap();
     let report = store.repair(None, &TestMath::default(), now()).unwrap();
     assert!(!half.exists(), "{report:#?}");
+}
+
+#[test]
+fn a_folder_that_is_a_link_into_another_tree_is_told_before_a_renewal_is_refused() {
+    for part in ["live/a.example.org", "archive/a.example.org"] {
+        let dir = temp_dir();
+        let (original, own) = (dir.path().join("etc"), dir.path().join("own"));
+        for tree in [&original, &own] {
+            fs::create_dir(tree).unwrap();
+            lay_lineage(tree, &name(), &["v1", "v2"]);
+        }
+        fs::remove_dir_all(own.join(part)).unwrap();
+        symlink(original.join(part), own.join(part)).unwrap();
+        let found = diagnose(&own);
+        let tree = found.iter().find(|one| one.finding.code == FindingCode::AnotherTree);
+        assert!(tree.is_some_and(|one| one.finding.evidence == original.to_str().unwrap()), "{part}: {found:#?}");
+        assert!(lock(&own).check_committable(&name()).is_err(), "{part}");
+    }
+}
+
+#[test]
+fn what_keeps_an_orphan_from_being_deleted_is_named() {
+    let dir = laid(&["v1"]);
+    let second = dir.path().join("live/default");
+    fs::create_dir(&second).unwrap();
+    for kind in Kind::ALL {
+        symlink(format!("../a.example.org/{}", kind.live_file()), second.join(kind.live_file())).unwrap();
+    }
+    lock(dir.path()).delete(&name()).unwrap();
+    assert!(live(dir.path(), Kind::Privkey).exists());
+    let found = diagnose(dir.path());
+    let of = |name: &str| found.iter().find(|one| one.finding.subject.as_str() == format!("live/{name}")).unwrap();
+    assert!(of("a.example.org").finding.cure().starts_with("default uses it"), "{found:#?}");
+    // As told.
+    lock(dir.path()).delete(&LineageName::new("default").unwrap()).unwrap();
+    assert!(diagnose(dir.path()).iter().all(|one| one.finding.cure().contains("certkit delete")));
+    lock(dir.path()).delete(&name()).unwrap();
+    assert_eq!(told(&diagnose(dir.path())), []);
 }

@@ -86,9 +86,6 @@ fn what_servers_load_is_not_called_damaged_because_certbot_compares_letters() {
         ("a mark of the order of bytes", |text| format!("\u{feff}{text}")),
         ("text before", |text| format!("subject=/CN=a.example.org\n{text}")),
         ("text behind", |text| format!("{text}the end\n")),
-        ("parameters", |text| {
-            format!("{text}-----BEGIN DH PARAMETERS-----\nMAYCAQMCAQI=\n-----END DH PARAMETERS-----\n")
-        }),
     ];
     for (what, change) in changes {
         for kind in [Kind::Fullchain, Kind::Cert, Kind::Chain] {
@@ -111,4 +108,66 @@ fn what_servers_load_is_not_called_damaged_because_certbot_compares_letters() {
     let path = archive(dir.path(), Kind::Fullchain, 2);
     fs::write(&path, fs::read_to_string(&path).unwrap().replace('\n', "\r")).unwrap();
     assert_eq!(told(&diagnose(dir.path())), [(FindingCode::LiveVersionDamaged, true)]);
+}
+
+#[test]
+fn a_key_that_nobody_takes_for_one_is_not_carried_along_either() {
+    type Writing = fn(&str) -> String;
+    let writings: &[(&str, Writing)] = &[
+        ("no lines around it", |key| key.lines().filter(|line| !line.starts_with("-----")).collect::<String>() + "\n"),
+        ("two blanks", |key| key.replace("PRIVATE KEY", " PRIVATE  KEY")),
+        ("small letters", |key| {
+            key.lines()
+                .map(|line| if line.starts_with('-') { line.to_lowercase() } else { line.into() } + "\n")
+                .collect()
+        }),
+        ("another label", |key| key.replace("PRIVATE KEY", "PARAMETERS")),
+        ("within a block", |key| format!("-----BEGIN CERTIFICATE-----\n{key}")),
+    ];
+    for (how, write) in writings {
+        for place in [Kind::Fullchain, Kind::Chain, Kind::Cert] {
+            for damaged in [None, Some(Kind::Chain), Some(Kind::Cert), Some(Kind::Fullchain)] {
+                let dir = laid(&["v1", "v2"]);
+                let path = archive(dir.path(), place, 2);
+                let text = fs::read_to_string(&path).unwrap() + &write(&data("v2.key.pem"));
+                fs::write(&path, text).unwrap();
+                chmod(&path, 0o600);
+                if let Some(damaged) = damaged {
+                    fs::write(archive(dir.path(), damaged, 2), "").unwrap();
+                    chmod(archive(dir.path(), damaged, 2), 0o644);
+                }
+                let report = lock(dir.path()).repair(None, &TestMath::default(), now()).unwrap();
+                let body = data("v2.key.pem").lines().nth(1).unwrap().to_owned();
+                for file in walk(dir.path()).iter().filter(|file| file.is_file() && !file.is_symlink()) {
+                    let holds = fs::read_to_string(file).is_ok_and(|text| text.contains(&body));
+                    assert!(
+                        !holds || mode(file) & 0o077 == 0,
+                        "{how}, {place:?}, {damaged:?}: {}: {report:#?}",
+                        file.display()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn parameters_beside_certificates_stay_where_a_server_looks_for_them() {
+    let dir = laid(&["v1", "v2"]);
+    let path = archive(dir.path(), Kind::Fullchain, 2);
+    let text = fs::read_to_string(&path).unwrap()
+        + "-----BEGIN DH PARAMETERS-----\nMAYCAQMCAQI=\n-----END DH PARAMETERS-----\n";
+    fs::write(&path, &text).unwrap();
+    let report = repair(dir.path());
+    assert_eq!(told(&report.left), [(FindingCode::FullchainDiffers, false)], "{report:#?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a_chain_behind_the_certificate_in_cert_is_no_damage() {
+    let dir = laid(&["v1", "v2"]);
+    fs::copy(archive(dir.path(), Kind::Fullchain, 2), archive(dir.path(), Kind::Cert, 2)).unwrap();
+    assert_eq!(told(&diagnose(dir.path())), [(FindingCode::FullchainDiffers, true)]);
+    repair(dir.path());
+    assert_eq!(whole_version(dir.path(), &name()), (Version(2), chain("v2").leaf));
 }
