@@ -117,6 +117,8 @@ pub async fn unregister(
     authority: &Authority,
     stored: &StoredAccount,
 ) -> Result<(), AccountError> {
+    // One that is dead and stays would be taken for every later renewal.
+    store.check_account_removable(stored).map_err(AccountError::Store)?;
     if let Err(error) = open_account(authority, stored)?.deactivate().await {
         let failure = Failure::from(error);
         if failure.class != FailureClass::AccountUnknown {

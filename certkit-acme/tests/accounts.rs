@@ -50,6 +50,18 @@ async fn an_account_is_registered_chosen_used_and_given_up() {
     assert!(several.detail.contains(&found.id) && several.detail.contains(&second.id), "{several}");
     assert_eq!(one(choose_account(&store, &directory, Some(&second.id)).unwrap()), second.id);
 
+    // One that lies elsewhere could not be removed, and is not given up.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let there = elsewhere.path().join("account");
+    std::fs::rename(&second.path, &there).unwrap();
+    std::os::unix::fs::symlink(&there, &second.path).unwrap();
+    let refused = unregister(&locked, &authority, &second).await.unwrap_err().to_string();
+    assert!(refused.contains("put the folder itself in the place of the link"), "{refused}");
+    open_account(&authority, &second).unwrap().details().await.unwrap();
+    std::fs::remove_file(&second.path).unwrap();
+    let copied = std::process::Command::new("cp").arg("-a").args([&there, &second.path]).status().unwrap();
+    assert!(copied.success());
+
     unregister(&locked, &authority, &second).await.unwrap();
     assert_eq!(one(choose_account(&store, &directory, None).unwrap()), found.id);
     assert!(open_account(&authority, &second).unwrap().details().await.is_err());

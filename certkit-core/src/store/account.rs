@@ -257,6 +257,26 @@ impl LockedStore {
         Ok(StoredAccount { id, path, uri: account.uri.clone(), jwk, meta })
     }
 
+    /// Whether [`LockedStore::remove_account`] can remove it: one that lies outside the accounts directory it cannot. To be asked
+    /// before a CA is told to deactivate the account for good.
+    pub fn check_account_removable(&self, account: &StoredAccount) -> Result<(), StoreError> {
+        self.real_account(&account.path).map(|_| ())
+    }
+
+    /// The accounts directory and that of an account in it, without links in their paths.
+    fn real_account(&self, path: &Path) -> Result<(PathBuf, PathBuf), StoreError> {
+        let real = |path: &Path| fs::canonicalize(path).map_err(|error| StoreError::new("read", path, error));
+        let (real_accounts, real_account) = (real(&self.store.accounts_dir())?, real(path)?);
+        if real_account == real_accounts || !real_account.starts_with(&real_accounts) {
+            let why = format!(
+                "it lies outside the accounts directory: put the folder itself in the place of the link at {}",
+                path.display()
+            );
+            return Err(StoreError::new("remove", &real_account, std::io::Error::other(why)));
+        }
+        Ok((real_accounts, real_account))
+    }
+
     /// Removes an account's directory and the server directories above it that become empty, links to them included.
     pub fn remove_account(&self, directory: &AcmeUrl, account: &StoredAccount) -> Result<(), StoreError> {
         let _writing = self.writing();
@@ -275,12 +295,7 @@ impl LockedStore {
     /// As [`LockedStore::remove_account`], for callers that are writing already.
     pub(crate) fn remove_account_at(&self, directory: &AcmeUrl, id: &str, path: &Path) -> Result<(), StoreError> {
         let accounts = self.store.accounts_dir();
-        let real = |path: &Path| fs::canonicalize(path).map_err(|error| StoreError::new("read", path, error));
-        let (real_accounts, real_account) = (real(&accounts)?, real(path)?);
-        if real_account == real_accounts || !real_account.starts_with(&real_accounts) {
-            let error = std::io::Error::other("it lies outside the accounts directory");
-            return Err(StoreError::new("remove", &real_account, error));
-        }
+        let (real_accounts, real_account) = self.real_account(path)?;
         // The links that lead here first: certbot makes them for a server, and for a single account.
         let mut servers = vec![self.store.paths.account_dir(directory)];
         servers.extend(path.parent().map(Path::to_owned));

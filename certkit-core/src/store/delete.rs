@@ -5,11 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::deleted::{DeleteError, Deleted};
+use super::deleted::{DeleteError, Deleted, Held, Kept, keep};
 use super::deletion::{Deletion, files_in, goes_with_links, versions_in};
 use super::files;
 use super::first_version::Staging;
 use super::in_use::real;
+use super::switch::discard_switched;
 use super::whose::Whose;
 use super::{Kind, LockedStore, Store, StoreError, StorePaths};
 use crate::LineageName;
@@ -115,7 +116,7 @@ impl LockedStore {
     fn carry_out_deletion(&self, name: &LineageName, planned: Deletion) -> Result<Deleted, DeleteError> {
         self.forget_in_use();
         let paths = self.paths();
-        let Deletion { conf, links, archives, folder_links, kept } = planned;
+        let Deletion { conf, links, archives, folder_links, mut kept } = planned;
         let mut removed = Vec::new();
         if self.take_conf_away(name, &conf)? {
             removed.push(conf);
@@ -131,6 +132,17 @@ impl LockedStore {
             }
         }
         self.delete_memory(name, &mut removed)?;
+        let switched = paths.switched(name);
+        let was_there = files::lstat(&switched)?.is_some();
+        // Where it is mounted, it stays.
+        match discard_switched(paths, name) {
+            Ok(Some(aside)) => {
+                let files = files::list(&aside)?.unwrap_or_default().into_iter().map(|file| aside.join(file)).collect();
+                keep(&mut kept, Kept::new(aside, files, Whose::Own, Held::Owners));
+            }
+            Ok(None) if was_there => removed.push(switched),
+            Ok(None) | Err(_) => {}
+        }
         // As its conf goes: a certificate that is obtained under the name later starts anew.
         let settings = paths.lineage_settings_file(name);
         if !files::lstat(&settings)?.is_some_and(|meta| meta.is_dir()) && files::remove_file(&settings)? {
@@ -240,11 +252,6 @@ impl LockedStore {
             if files::remove_file(&file)? {
                 removed.push(file);
             }
-        }
-        // Somebody who has it mounted may have put a folder into it, which stays.
-        let switched = paths.switched(name);
-        if files::remove_flat_dir(&switched).unwrap_or(false) {
-            removed.push(switched);
         }
         Staging::new(paths, name).discard().map(|_| ())
     }

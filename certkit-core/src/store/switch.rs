@@ -13,13 +13,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, Gid, RenameFlags, Uid};
 use rustix::io::Errno;
 
+use super::deletion::goes_with_links;
 use super::files;
 use super::links::{Link, LiveLinks, read_link};
 use super::{Kind, LockedStore, StoreError, StorePaths};
@@ -168,7 +170,7 @@ fn prepare(
     other: &Path,
     contents: &[PathBuf; 4],
 ) -> Result<Option<BTreeMap<OsString, Entry>>, StoreError> {
-    let Some(wanted) = entries(live, dir)? else { return Ok(None) };
+    let Some(mut wanted) = entries(live, dir)? else { return Ok(None) };
     match files::lstat(other)? {
         Some(meta) if meta.is_dir() => {}
         Some(_) => {
@@ -176,6 +178,13 @@ fn prepare(
             files::make_dir(other, 0o700)?;
         }
         None => files::make_dir(other, 0o700)?,
+    }
+    for (name, entry) in put_into(other, live, dir)? {
+        // Under a temporary name first, for there may be an older file of that name.
+        if !carry(other, dir, &name, &entry)? {
+            return Ok(None);
+        }
+        wanted.insert(name, entry);
     }
     for stale in files::list(other)?.unwrap_or_default() {
         if !wanted.contains_key(&stale) && !is_live_name(live, &stale) {
@@ -200,6 +209,65 @@ fn prepare(
     files::sync_dir(other)?;
     Ok(Some(wanted))
 }
+
+/// The files that somebody has put into the second folder of a lineage, which whoever had `live/NAME` open or mounted at the
+/// last switch takes for the live one: they are younger than the links in use, and what was carried over then is older.
+fn put_into(other: &Path, live: &LiveLinks, dir: &Path) -> Result<BTreeMap<OsString, Entry>, StoreError> {
+    let mut found = BTreeMap::new();
+    let made = Kind::ALL.iter().filter_map(|kind| born(&fs::symlink_metadata(live.path(*kind)).ok()?)).min();
+    let Some(made) = made else { return Ok(found) };
+    for (name, entry) in entries(live, other)?.unwrap_or_default() {
+        let Some(meta) = files::lstat(&other.join(&name))?.filter(Metadata::is_file) else { continue };
+        let here = files::lstat(&dir.join(&name))?;
+        let is_the_same = here.as_ref().is_some_and(|here| (here.dev(), here.ino()) == (meta.dev(), meta.ino()));
+        let is_older = here.is_some_and(|here| born(&here) >= born(&meta));
+        if !is_the_same && !is_older && born(&meta) >= Some(made) {
+            found.insert(name, entry);
+        }
+    }
+    Ok(found)
+}
+
+/// When a file came to be; where the file system does not say that, when it was last written to.
+fn born(meta: &Metadata) -> Option<SystemTime> {
+    meta.created().or_else(|_| meta.modified()).ok()
+}
+
+/// Removes the second folder of a lineage that is gone. What somebody has put into it, and is nowhere else, is set aside; where is
+/// returned.
+pub(crate) fn discard_switched(paths: &StorePaths, name: &LineageName) -> Result<Option<PathBuf>, StoreError> {
+    let dir = paths.switched(name);
+    match files::lstat(&dir)? {
+        None => return Ok(None),
+        Some(meta) if meta.is_dir() => {}
+        Some(_) => return files::remove_file(&dir).map(|_| None),
+    }
+    for file in files::list(&dir)?.unwrap_or_default() {
+        let path = dir.join(&file);
+        let is_only_copy =
+            files::lstat(&path)?.is_some_and(|meta| meta.is_dir() || (meta.is_file() && meta.nlink() == 1));
+        if !is_only_copy || goes_with_links(&dir, &file) {
+            files::remove_file(&path)?;
+        }
+    }
+    if files::list(&dir)?.is_none_or(|left| left.is_empty()) {
+        files::remove_flat_dir(&dir)?;
+        return Ok(None);
+    }
+    files::ensure_own_dir(&paths.own_dir(), &paths.saved_dir())?;
+    let to = (1..=MOST_SET_ASIDE).map(|number| match number {
+        1 => paths.saved_dir().join(format!("switched.{name}")),
+        number => paths.saved_dir().join(format!("switched.{name}-{number}")),
+    });
+    let Some(to) = to.into_iter().find(|to| to.symlink_metadata().is_err()) else { return Ok(Some(dir)) };
+    files::rename(&dir, &to)?;
+    files::sync_parent(&dir)?;
+    files::sync_parent(&to)?;
+    Ok(Some(to))
+}
+
+/// So often the second folder of a lineage is set aside under one name.
+const MOST_SET_ASIDE: u32 = 99;
 
 /// What a live folder holds beside the links; none when there are folders in it.
 fn entries(live: &LiveLinks, dir: &Path) -> Result<Option<BTreeMap<OsString, Entry>>, StoreError> {

@@ -9,6 +9,7 @@ mod commit;
 mod copies;
 mod delete;
 mod delete_elsewhere;
+mod held_open;
 mod lock;
 mod memory;
 mod modes;

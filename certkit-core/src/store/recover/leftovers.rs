@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Recovered;
 use crate::store::files;
+use crate::store::switch::discard_switched;
 use crate::store::{LockedStore, Store, StoreError};
 use crate::{Finding, FindingCode, LineageName};
 
@@ -116,10 +117,17 @@ impl LockedStore {
         for file in files::list(&self.paths().own_dir())?.unwrap_or_default() {
             let name = file.to_str().and_then(|file| file.strip_prefix("switched."));
             let Some(Ok(name)) = name.map(LineageName::new) else { continue };
-            if files::lstat(&self.paths().conf(&name))?.is_none()
-                && let Err(error) = files::remove_flat_dir(&self.paths().switched(&name))
-            {
-                found.push(unremovable(&error));
+            if files::lstat(&self.paths().conf(&name))?.is_some() {
+                continue;
+            }
+            match discard_switched(self.paths(), &name) {
+                Ok(None) => {}
+                Ok(Some(aside)) => {
+                    let aside = self.paths().relative(&aside).display().to_string();
+                    let evidence = format!("what somebody has put into certkit/switched.{name} is in {aside} now");
+                    found.push(Recovered::new(FindingCode::PutRight, &name, evidence, None));
+                }
+                Err(error) => found.push(unremovable(&error)),
             }
         }
         Ok(())

@@ -1,0 +1,81 @@
+//! Whoever has `live/NAME` open or mounted while another version goes live holds the folder that is exchanged out. What is put
+//! into it is not lost.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use certkit_core::Version;
+use certkit_core::store::ConfPlan;
+
+use crate::support::*;
+
+/// A tree after its first exchange, with a file that is its owner's, and the folder that was exchanged out.
+fn exchanged() -> (tempfile::TempDir, PathBuf) {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    for file in ["old.pem", "dhparam.pem"] {
+        fs::write(live(dir.path(), file), "before").unwrap();
+    }
+    moment();
+    renew(&lock(dir.path()), "v3", &ConfPlan::default()).unwrap();
+    moment();
+    let other = dir.path().join("certkit/switched.a.example.org");
+    assert!(other.join("old.pem").exists());
+    (dir, other)
+}
+
+/// Longer than the clock of a file system goes.
+fn moment() {
+    std::thread::sleep(Duration::from_millis(30));
+}
+
+fn live(dir: &Path, file: &str) -> PathBuf {
+    dir.join("live/a.example.org").join(file)
+}
+
+#[test]
+fn it_is_in_the_live_folder_after_the_next_switch() {
+    let (dir, other) = exchanged();
+    fs::write(other.join("late.key"), "mine").unwrap();
+    fs::set_permissions(other.join("late.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    // As an editor saves.
+    fs::write(other.join("new"), "after").unwrap();
+    fs::rename(other.join("new"), other.join("dhparam.pem")).unwrap();
+    // What its owner has removed does not come back.
+    fs::remove_file(live(dir.path(), "old.pem")).unwrap();
+    renew(&lock(dir.path()), "v4", &ConfPlan::default()).unwrap();
+    assert_eq!(whole_version(dir.path(), &name()), (Version(4), chain("v4").leaf));
+    for folder in [live(dir.path(), ""), other] {
+        let text = |file: &str| fs::read_to_string(folder.join(file)).ok();
+        assert_eq!(text("late.key").as_deref(), Some("mine"), "{}", folder.display());
+        assert_eq!(text("dhparam.pem").as_deref(), Some("after"), "{}", folder.display());
+        assert_eq!(text("old.pem"), None, "{}", folder.display());
+    }
+    assert_eq!(fs::metadata(live(dir.path(), "late.key")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn it_is_set_aside_and_told_when_the_certificate_goes() {
+    for by_certkit in [true, false] {
+        let (dir, other) = exchanged();
+        fs::write(other.join("late.key"), "mine").unwrap();
+        let locked = lock(dir.path());
+        let told = if by_certkit {
+            let deleted = locked.delete(&name()).unwrap();
+            format!("{:?}", deleted.findings())
+        } else {
+            for path in ["live/a.example.org", "archive/a.example.org"] {
+                fs::remove_dir_all(dir.path().join(path)).unwrap();
+            }
+            fs::remove_file(dir.path().join("renewal/a.example.org.conf")).unwrap();
+            String::new()
+        };
+        let told = told + &format!("{:?}", locked.recover(&TestMath::default(), now()).unwrap());
+        let aside = dir.path().join("certkit/saved/switched.a.example.org");
+        assert_eq!(fs::read_to_string(aside.join("late.key")).unwrap(), "mine");
+        assert!(told.contains("switched.a.example.org") && !other.exists(), "{told}");
+        assert!(!aside.join("privkey.pem").exists());
+    }
+}
