@@ -24,7 +24,7 @@ use crate::deploy::HookStage;
 impl Run<'_> {
     /// What happens to the lineages. A store that fails meanwhile fails what it concerns, in the report: the others go on,
     /// and what pre hooks have stopped is started again by the post hooks whatever happens.
-    pub(super) async fn perform(&self, members: Vec<Member>, report: &mut Report) {
+    pub(super) async fn perform(&self, mut members: Vec<Member>, report: &mut Report) {
         let whole = || {
             members.iter().filter_map(|member| match member {
                 Member::Whole(subject) => Some(Arc::clone(subject)),
@@ -67,6 +67,12 @@ impl Run<'_> {
             self.hooks.post(&post_commands, &renewed, &failed).await;
         }
         report.findings.extend(findings);
+        // What idled and was renewed all the same has servers that take their time to read it.
+        for member in members.iter_mut().filter(|member| done.contains(member.name().as_str())) {
+            if let Some(subject) = self.whole(member).await {
+                *member = Member::Whole(subject);
+            }
+        }
         self.prove(members, is_renewed, Repeating::OncePerVersion, &mut report.findings).await;
         report.entries.extend(entries);
         for entry in &mut report.entries {

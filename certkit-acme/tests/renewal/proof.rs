@@ -5,7 +5,8 @@ use certkit_acme::renewal::{Outcome, Request};
 use certkit_core::FindingCode;
 use certkit_core::state::Serving;
 use certkit_core::store::Kind;
-use testkit::{Nginx, NginxOptions, PebbleOptions, serial_of_file};
+use chrono::TimeDelta;
+use testkit::{Answer, Nginx, NginxOptions, PebbleOptions, serial_of_file};
 
 use crate::support::{World, entry};
 
@@ -95,6 +96,30 @@ async fn a_server_that_reloads_is_given_the_time_for_it() {
     let looked = world.state(NAME).served[0].checked_at;
     assert!(world.run().await.is_success());
     assert_eq!(world.state(NAME).served[0].checked_at, looked);
+}
+
+#[tokio::test]
+async fn the_time_is_given_to_what_the_ca_asks_for_in_the_middle_of_the_run_as_well() {
+    let world = World::with_faults(PebbleOptions::default()).await;
+    let script = world.file("reload.sh");
+    world.due(NAME).days_left(80).param("renew_hook", &format!("sh {}", script.display())).write();
+    let nginx = serving(&world);
+    let text = format!("(sleep 1; {}) > {} 2>&1 &\n", nginx.reload_command(), world.file("log").display());
+    std::fs::write(&script, text).unwrap();
+    world.set(NAME, &format!("proof_patience = 20\n[[endpoint]]\nhost = \"{NAME}:{}\"\n", nginx.tls_port()));
+    let window = |from: i64| {
+        let start = testkit::now() + TimeDelta::days(from);
+        Answer::renewal_window(start, start + TimeDelta::hours(1)).retry_after(6 * 3600)
+    };
+    // By what is known when it is read it is not due.
+    world.proxy().offer_renewal_info();
+    let id = world.lineage(NAME).certificate().unwrap().ari_id().unwrap().to_string();
+    world.proxy().set_renewal_info(&id, window(-1));
+    world.proxy().set_default_renewal_info(window(50));
+    let report = world.run().await;
+    assert!(matches!(entry(&report, NAME).outcome, Outcome::Renewed { .. }), "{report:?}");
+    assert!(report.is_success() && entry(&report, NAME).not_served.is_empty(), "{report:?}");
+    assert_eq!(Serving::of(&entry(&report, NAME).served), Serving::Matches);
 }
 
 #[tokio::test]

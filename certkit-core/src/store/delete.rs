@@ -135,13 +135,13 @@ impl LockedStore {
         let switched = paths.switched(name);
         let was_there = files::lstat(&switched)?.is_some();
         // Where it is mounted, it stays.
-        match discard_switched(paths, name) {
-            Ok(Some(aside)) => {
-                let files = files::list(&aside)?.unwrap_or_default().into_iter().map(|file| aside.join(file)).collect();
-                keep(&mut kept, Kept::new(aside, files, Whose::Own, Held::Owners));
+        if let Ok(aside) = discard_switched(paths, name) {
+            if let Some(folder) = aside.first().and_then(|file| file.parent()) {
+                keep(&mut kept, Kept::new(folder.to_owned(), aside.clone(), Whose::Own, Held::Owners));
             }
-            Ok(None) if was_there => removed.push(switched),
-            Ok(None) | Err(_) => {}
+            if was_there {
+                removed.push(switched);
+            }
         }
         // As its conf goes: a certificate that is obtained under the name later starts anew.
         let settings = paths.lineage_settings_file(name);

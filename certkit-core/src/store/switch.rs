@@ -139,7 +139,8 @@ fn exchange(
 ) -> Result<bool, StoreError> {
     let other = store.paths().switched(name);
     files::ensure_own_dir(&store.paths().own_dir(), &store.paths().own_dir())?;
-    let Some(carried) = prepare(live, dir, &other, contents)? else { return Ok(false) };
+    let aside = SetAside { paths: store.paths(), name };
+    let Some(carried) = prepare(live, dir, &other, contents, &aside, leftovers)? else { return Ok(false) };
     match rustix::fs::renameat_with(CWD, dir, CWD, &other, RenameFlags::EXCHANGE) {
         Ok(()) => {}
         Err(
@@ -169,6 +170,8 @@ fn prepare(
     dir: &Path,
     other: &Path,
     contents: &[PathBuf; 4],
+    aside: &SetAside<'_>,
+    leftovers: &mut Vec<String>,
 ) -> Result<Option<BTreeMap<OsString, Entry>>, StoreError> {
     let Some(mut wanted) = entries(live, dir)? else { return Ok(None) };
     match files::lstat(other)? {
@@ -187,11 +190,28 @@ fn prepare(
         wanted.insert(name, entry);
     }
     for stale in files::list(other)?.unwrap_or_default() {
-        if !wanted.contains_key(&stale) && !is_live_name(live, &stale) {
-            let path = other.join(&stale);
-            if files::lstat(&path)?.is_some_and(|meta| meta.is_dir()) {
-                return Ok(None);
-            }
+        let path = other.join(&stale);
+        let Some(meta) = files::lstat(&path)? else { continue };
+        let is_wanted = match wanted.get(&stale) {
+            Some(Entry::File(device, inode)) => (meta.dev(), meta.ino()) == (*device, *inode),
+            Some(Entry::Link(_)) => !meta.is_file(),
+            None => false,
+        };
+        if is_wanted || is_live_name(live, &stale) {
+            continue;
+        }
+        if meta.is_dir() {
+            return Ok(None);
+        }
+        if is_only_copy(&meta) && !goes_with_links(other, &stale) {
+            // Its owner may have removed it from `live/NAME`, or have moved it here: nobody can tell.
+            let to = aside.take(&path)?;
+            leftovers.push(format!(
+                "{} is in no live folder: it is kept as {}",
+                crate::escape(&stale.to_string_lossy()),
+                crate::escape(&to.to_string_lossy())
+            ));
+        } else {
             files::remove_file(&path)?;
         }
     }
@@ -217,7 +237,7 @@ fn put_into(other: &Path, live: &LiveLinks, dir: &Path) -> Result<BTreeMap<OsStr
     let made = Kind::ALL.iter().filter_map(|kind| born(&fs::symlink_metadata(live.path(*kind)).ok()?)).min();
     let Some(made) = made else { return Ok(found) };
     for (name, entry) in entries(live, other)?.unwrap_or_default() {
-        let Some(meta) = files::lstat(&other.join(&name))?.filter(Metadata::is_file) else { continue };
+        let Some(meta) = files::lstat(&other.join(&name))? else { continue };
         let here = files::lstat(&dir.join(&name))?;
         let is_the_same = here.as_ref().is_some_and(|here| (here.dev(), here.ino()) == (meta.dev(), meta.ino()));
         let is_older = here.is_some_and(|here| born(&here) >= born(&meta));
@@ -235,39 +255,61 @@ fn born(meta: &Metadata) -> Option<SystemTime> {
 
 /// Removes the second folder of a lineage that is gone. What somebody has put into it, and is nowhere else, is set aside; where is
 /// returned.
-pub(crate) fn discard_switched(paths: &StorePaths, name: &LineageName) -> Result<Option<PathBuf>, StoreError> {
+pub(crate) fn discard_switched(paths: &StorePaths, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
     let dir = paths.switched(name);
     match files::lstat(&dir)? {
-        None => return Ok(None),
+        None => return Ok(Vec::new()),
         Some(meta) if meta.is_dir() => {}
-        Some(_) => return files::remove_file(&dir).map(|_| None),
+        Some(_) => return files::remove_file(&dir).map(|_| Vec::new()),
     }
+    let (aside, mut kept) = (SetAside { paths, name }, Vec::new());
     for file in files::list(&dir)?.unwrap_or_default() {
         let path = dir.join(&file);
-        let is_only_copy =
-            files::lstat(&path)?.is_some_and(|meta| meta.is_dir() || (meta.is_file() && meta.nlink() == 1));
-        if !is_only_copy || goes_with_links(&dir, &file) {
+        let is_kept = files::lstat(&path)?.is_some_and(|meta| meta.is_dir() || is_only_copy(&meta));
+        if is_kept && !goes_with_links(&dir, &file) {
+            kept.push(aside.take(&path)?);
+        } else {
             files::remove_file(&path)?;
         }
     }
-    if files::list(&dir)?.is_none_or(|left| left.is_empty()) {
-        files::remove_flat_dir(&dir)?;
-        return Ok(None);
-    }
-    files::ensure_own_dir(&paths.own_dir(), &paths.saved_dir())?;
-    let to = (1..=MOST_SET_ASIDE).map(|number| match number {
-        1 => paths.saved_dir().join(format!("switched.{name}")),
-        number => paths.saved_dir().join(format!("switched.{name}-{number}")),
-    });
-    let Some(to) = to.into_iter().find(|to| to.symlink_metadata().is_err()) else { return Ok(Some(dir)) };
-    files::rename(&dir, &to)?;
-    files::sync_parent(&dir)?;
-    files::sync_parent(&to)?;
-    Ok(Some(to))
+    files::remove_flat_dir(&dir)?;
+    Ok(kept)
 }
 
-/// So often the second folder of a lineage is set aside under one name.
-const MOST_SET_ASIDE: u32 = 99;
+/// Whether a file has no other name anywhere.
+fn is_only_copy(meta: &Metadata) -> bool {
+    meta.is_file() && meta.nlink() == 1
+}
+
+/// Where files of the second folder of a lineage go that are nowhere else: `certkit/saved/switched.NAME/`.
+struct SetAside<'a> {
+    paths: &'a StorePaths,
+    name: &'a LineageName,
+}
+
+/// So many files of one name are kept.
+const MOST_OF_A_NAME: u32 = 999;
+
+impl SetAside<'_> {
+    fn take(&self, path: &Path) -> Result<PathBuf, StoreError> {
+        let folder = self.paths.saved_dir().join(format!("switched.{}", self.name));
+        files::ensure_own_dir(&self.paths.own_dir(), &folder)?;
+        let file = path.file_name().unwrap_or_default();
+        for number in 1..=MOST_OF_A_NAME {
+            let mut name = file.to_owned();
+            if number > 1 {
+                name.push(format!("-{number}"));
+            }
+            let to = folder.join(name);
+            if files::lstat(&to)?.is_none() {
+                files::rename(path, &to)?;
+                files::sync_parent(&to)?;
+                return Ok(to);
+            }
+        }
+        Err(StoreError::new("create", folder, std::io::Error::other("there are too many files of this name")))
+    }
+}
 
 /// What a live folder holds beside the links; none when there are folders in it.
 fn entries(live: &LiveLinks, dir: &Path) -> Result<Option<BTreeMap<OsString, Entry>>, StoreError> {

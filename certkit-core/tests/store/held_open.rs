@@ -43,17 +43,49 @@ fn it_is_in_the_live_folder_after_the_next_switch() {
     // As an editor saves.
     fs::write(other.join("new"), "after").unwrap();
     fs::rename(other.join("new"), other.join("dhparam.pem")).unwrap();
-    // What its owner has removed does not come back.
-    fs::remove_file(live(dir.path(), "old.pem")).unwrap();
+    std::os::unix::fs::symlink("late.key", other.join("link.key")).unwrap();
     renew(&lock(dir.path()), "v4", &ConfPlan::default()).unwrap();
     assert_eq!(whole_version(dir.path(), &name()), (Version(4), chain("v4").leaf));
     for folder in [live(dir.path(), ""), other] {
         let text = |file: &str| fs::read_to_string(folder.join(file)).ok();
         assert_eq!(text("late.key").as_deref(), Some("mine"), "{}", folder.display());
         assert_eq!(text("dhparam.pem").as_deref(), Some("after"), "{}", folder.display());
-        assert_eq!(text("old.pem"), None, "{}", folder.display());
+        assert_eq!(text("link.key").as_deref(), Some("mine"), "{}", folder.display());
     }
     assert_eq!(fs::metadata(live(dir.path(), "late.key")).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn what_may_be_the_only_copy_of_something_older_is_set_aside_and_told() {
+    let elsewhere = temp_dir();
+    let made_before = ["moved.key", "linked.key", "over.pem"].map(|file| elsewhere.path().join(file));
+    made_before.iter().for_each(|path| fs::write(path, path.to_str().unwrap()).unwrap());
+    let [moved, linked, over] = &made_before;
+    let (dir, other) = exchanged();
+    fs::rename(moved, other.join("moved.key")).unwrap();
+    fs::hard_link(linked, other.join("linked.key")).unwrap();
+    fs::remove_file(linked).unwrap();
+    fs::rename(over, other.join("dhparam.pem")).unwrap();
+    // What its owner has removed does not come back, but may as well have been moved there.
+    fs::remove_file(live(dir.path(), "old.pem")).unwrap();
+    let committed = renew(&lock(dir.path()), "v4", &ConfPlan::default()).unwrap();
+    let aside = dir.path().join("certkit/saved/switched.a.example.org");
+    for (file, text) in [
+        ("moved.key", moved.to_str().unwrap()),
+        ("linked.key", linked.to_str().unwrap()),
+        ("dhparam.pem", over.to_str().unwrap()),
+        ("old.pem", "before"),
+    ] {
+        assert_eq!(fs::read_to_string(aside.join(file)).unwrap(), text);
+        assert!(committed.leftovers.iter().any(|told| told.starts_with(file)), "{committed:?}");
+    }
+    assert_eq!(fs::read_to_string(live(dir.path(), "dhparam.pem")).unwrap(), "before");
+    assert!(!live(dir.path(), "old.pem").exists() && !live(dir.path(), "moved.key").exists());
+    // A second one of that name takes no other's place.
+    fs::write(other.join("moved.key"), "again").unwrap();
+    lock(dir.path()).delete(&name()).unwrap();
+    assert_eq!(fs::read_to_string(aside.join("moved.key")).unwrap(), moved.to_str().unwrap());
+    assert_eq!(fs::read_to_string(aside.join("moved.key-2")).unwrap(), "again");
 }
 
 #[test]

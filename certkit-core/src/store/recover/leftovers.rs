@@ -121,11 +121,12 @@ impl LockedStore {
                 continue;
             }
             match discard_switched(self.paths(), &name) {
-                Ok(None) => {}
-                Ok(Some(aside)) => {
-                    let aside = self.paths().relative(&aside).display().to_string();
-                    let evidence = format!("what somebody has put into certkit/switched.{name} is in {aside} now");
-                    found.push(Recovered::new(FindingCode::PutRight, &name, evidence, None));
+                Ok(aside) => {
+                    for file in aside {
+                        let file = self.paths().relative(&file).display().to_string();
+                        let evidence = format!("what somebody has put into certkit/switched.{name} is kept as {file}");
+                        found.push(Recovered::new(FindingCode::PutRight, &name, evidence, None));
+                    }
                 }
                 Err(error) => found.push(unremovable(&error)),
             }

@@ -78,7 +78,9 @@ pub(super) const FAULTS: &[Fault] = &[
         }
         let text = fs::read_to_string(&path).unwrap();
         let other_live = other.join("live/a.example");
-        fs::write(&path, text.replace(live.to_str().unwrap(), other_live.to_str().unwrap())).unwrap();
+        let text = text.replace(live.to_str().unwrap(), other_live.to_str().unwrap());
+        fs::write(other.join("renewal/a.example.conf"), &text).unwrap();
+        fs::write(&path, text).unwrap();
     })
     .says(&["a.example", "/other"])
     .cure("let the paths in renewal/a.example.conf name it")
