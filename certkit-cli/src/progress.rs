@@ -88,7 +88,10 @@ impl Progress {
                 bar.set_style(style);
             }
             bar.set_prefix(lineage.to_string());
-            bar.enable_steady_tick(Duration::from_millis(120));
+            // It takes a thread, and where the system gives none the run goes on all the same.
+            if !bar.is_hidden() {
+                bar.enable_steady_tick(Duration::from_millis(120));
+            }
             bar
         });
         bar.set_message(text);

@@ -53,7 +53,7 @@ impl Reading {
             },
             Err(error) => {
                 let why = format!("the system gives no thread to read the store: {error}");
-                Some(Err(Failure::new(FailureClass::Store, why).into()))
+                Some(Err(Failure::new(FailureClass::Interrupted, why).into()))
             }
         }
     }

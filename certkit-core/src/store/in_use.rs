@@ -62,7 +62,15 @@ impl Use {
 impl StorePaths {
     /// Whether this is one of the folders that all lineages share, or above them: nobody removes it with a lineage.
     fn is_top(&self, path: &Path) -> bool {
-        [self.live_dir(), self.archive_dir(), self.renewal_dir()].iter().any(|top| top.starts_with(path))
+        let tops = [self.live_dir(), self.archive_dir(), self.renewal_dir()];
+        if tops.iter().any(|top| top.starts_with(path)) {
+            return true;
+        }
+        // Another name of the config dir, or of a folder above it.
+        let is_of_lineage = tops.iter().any(|top| path.starts_with(top));
+        let leads_above =
+            |real: PathBuf| fs::canonicalize(&self.config_dir).is_ok_and(|config| config.starts_with(real));
+        !is_of_lineage && fs::canonicalize(path).is_ok_and(leads_above)
     }
 }
 

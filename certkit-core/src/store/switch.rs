@@ -81,6 +81,7 @@ pub(crate) fn switch(
     };
     if !exchanged {
         replace_links(live, &contents, &mut leftovers)?;
+        keep_copies(store.paths(), name, live, &mut leftovers);
         follow(store.paths(), name, live, &contents, &mut leftovers);
     }
     Ok(leftovers)
@@ -197,7 +198,7 @@ fn prepare(
             Some(Entry::Link(_)) => !meta.is_file(),
             None => false,
         };
-        if is_wanted || is_live_name(live, &stale) {
+        if is_wanted || (is_live_name(live, &stale) && !meta.is_file()) {
             continue;
         }
         if meta.is_dir() {
@@ -240,8 +241,9 @@ fn put_into(other: &Path, live: &LiveLinks, dir: &Path) -> Result<BTreeMap<OsStr
         let Some(meta) = files::lstat(&other.join(&name))? else { continue };
         let here = files::lstat(&dir.join(&name))?;
         let is_the_same = here.as_ref().is_some_and(|here| (here.dev(), here.ino()) == (meta.dev(), meta.ino()));
-        let is_older = here.is_some_and(|here| born(&here) >= born(&meta));
-        if !is_the_same && !is_older && born(&meta) >= Some(made) {
+        // Where its owner has put a new one into `live/NAME` too, that one stays.
+        let is_new = |meta: &Metadata| born(meta) >= Some(made);
+        if !is_the_same && is_new(&meta) && !here.is_some_and(|here| is_new(&here)) {
             found.insert(name, entry);
         }
     }
@@ -467,6 +469,16 @@ fn live_dirs(live: &LiveLinks) -> Vec<&Path> {
     dirs.sort();
     dirs.dedup();
     dirs
+}
+
+/// Sets aside what somebody has put in the place of links in the second folder of a lineage.
+fn keep_copies(paths: &StorePaths, name: &LineageName, live: &LiveLinks, leftovers: &mut Vec<String>) {
+    for kind in Kind::ALL {
+        let path = paths.switched(name).join(live.path(kind).file_name().unwrap_or_default());
+        if fs::symlink_metadata(&path).is_ok_and(|meta| is_only_copy(&meta)) {
+            note(leftovers, SetAside { paths, name }.take(&path));
+        }
+    }
 }
 
 /// Points the links of the second folder, where there is one, to the same version.

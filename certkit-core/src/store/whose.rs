@@ -81,24 +81,34 @@ impl StorePaths {
         [files::absolute(&own).ok(), fs::canonicalize(&own).ok()].iter().flatten().any(|own| dir.starts_with(own))
     }
 
-    /// Whether a tree has confs of its own, which name its paths, or nobody can see whether it has. A disk that parts of this tree
-    /// lie on may have a backup of this one's confs, the confs themselves, or an empty folder of that name.
+    /// Whether a tree has confs of its own, which name folders in it, or nobody can see whether it has: confs that are damaged,
+    /// or name places that are not here, as those of a container's tree do. A disk that parts of this tree lie on may have a
+    /// backup of this one's confs, the confs themselves, or an empty folder of that name.
     fn is_somebodys(&self, tree: &Path) -> bool {
         let renewal = tree.join("renewal");
         let Ok(Some(names)) = files::list(&renewal) else { return true };
-        let mut confs = names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".conf"));
-        confs.any(|name| {
+        let (mut is_own, mut is_unclear) = (false, false);
+        for name in names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".conf")) {
             let path = renewal.join(name);
-            // An empty one may be that of a tree that is damaged, this one or the other.
-            let is_its_own = || !is_same(&path, &self.renewal_dir().join(name));
-            let Ok(Ok(conf)) = files::read(&path).map(|content| RenewalConf::parse(&content)) else {
-                return is_its_own();
-            };
-            let live = Kind::ALL.iter().filter_map(|kind| conf.live_path(*kind)).map(|path| (path, 3));
-            let said: Vec<_> = live.chain(conf.archive_dir().map(|path| (path, 2))).collect();
-            let is_there = |path: &str, up| Path::new(path).ancestors().nth(up).is_some_and(|dir| is_same(dir, tree));
-            if said.is_empty() { is_its_own() } else { said.iter().any(|(path, up)| is_there(path, *up)) }
-        })
+            let conf = files::read(&path).ok().and_then(|content| RenewalConf::parse(&content).ok());
+            let said = conf.iter().flat_map(|conf| {
+                let links = Kind::ALL.iter().filter_map(|kind| conf.live_path(*kind));
+                let live = links.filter_map(|link| Path::new(link).parent()).map(Path::to_owned);
+                live.chain(conf.archive_dir().map(PathBuf::from))
+            });
+            let mut says_something = false;
+            for folder in said {
+                // `live/NAME` and `archive/NAME`.
+                let Some(top) = folder.ancestors().nth(2) else { continue };
+                if is_same(top, tree) && folder.exists() {
+                    return true;
+                }
+                is_own |= is_same(top, &self.config_dir);
+                says_something |= top.exists();
+            }
+            is_unclear |= !says_something && !is_same(&path, &self.renewal_dir().join(name));
+        }
+        is_unclear && !is_own
     }
 
     /// Where a path leaves the config dir; `real` is its folder without links.
@@ -213,10 +223,24 @@ mod tests {
         assert_eq!(own.clone().with_own_folder(disk.clone()).whose(&key), Whose::Own);
         // Where nobody can tell, it is one.
         fs::remove_file(at("own/renewal/a.conf")).unwrap();
-        for text in ["", "[[[", "# nothing\n", &format!("cert = {}/live/a/cert.pem\n", disk.display())] {
+        let there = disk.display();
+        for text in [
+            "",
+            "[[[",
+            "# nothing\n",
+            "cert = /container/live/a/cert.pem\n",
+            &format!("archive_dir = {there}/archive/a\n"),
+        ] {
             fs::write(&conf, text).unwrap();
+            fs::create_dir_all(disk.join("archive/a")).unwrap();
             assert_eq!(own.whose(&key), Whose::AnotherTree(disk.clone()), "{text}");
         }
+        // What is left of a certificate that is gone says nothing, and a backup more than a file beside it that is empty.
+        fs::remove_dir(disk.join("archive/a")).unwrap();
+        assert_eq!(own.whose(&key), outside);
+        fs::write(&conf, format!("archive_dir = {}\n", at("own/archive/a").display())).unwrap();
+        fs::write(disk.join("renewal/b.conf"), "").unwrap();
+        assert_eq!(own.whose(&key), outside);
     }
 
     #[test]

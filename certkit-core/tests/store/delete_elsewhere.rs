@@ -330,3 +330,18 @@ fn what_is_another_trees_stays_and_is_nobodys_loss() {
     assert!(!deleted.kept.is_empty() && snapshot(&original) == before);
     assert!(!copy.join("archive/a.example.org").exists());
 }
+
+#[test]
+fn the_confs_may_name_the_config_dir_by_a_link_to_it() {
+    let dir = temp_dir();
+    let (tree, alias) = (dir.path().join("srv"), dir.path().join("etc"));
+    fs::create_dir(&tree).unwrap();
+    std::os::unix::fs::symlink("srv", &alias).unwrap();
+    lay_lineage(&alias, &name(), &["v1", "v2"]);
+    lay_lineage(&alias, &LineageName::new("b.example.org").unwrap(), &["v3"]);
+    for config_dir in [&tree, &alias] {
+        assert!(store(config_dir).sharing(&name()).unwrap().is_empty(), "{}", config_dir.display());
+    }
+    let deleted = lock(&tree).delete(&name()).unwrap();
+    assert!(deleted.kept.is_empty() && !tree.join("archive/a.example.org").exists(), "{deleted:?}");
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certkit_core::Version;
-use certkit_core::store::ConfPlan;
+use certkit_core::store::{ConfPlan, LiveSwitch};
 
 use crate::support::*;
 
@@ -24,6 +24,25 @@ fn exchanged() -> (tempfile::TempDir, PathBuf) {
     let other = dir.path().join("certkit/switched.a.example.org");
     assert!(other.join("old.pem").exists());
     (dir, other)
+}
+
+#[test]
+fn a_copy_in_the_place_of_a_link_is_set_aside_where_links_are_replaced_one_by_one_too() {
+    let (dir, other) = exchanged();
+    fs::remove_file(other.join("privkey.pem")).unwrap();
+    fs::write(other.join("privkey.pem"), "a key").unwrap();
+    // Both have put a new one there: the one that is in use stays, and the other is kept.
+    for (folder, text) in [(live(dir.path(), ""), "in live"), (other, "in the other")] {
+        fs::remove_file(folder.join("dhparam.pem")).unwrap();
+        fs::write(folder.join("dhparam.pem"), text).unwrap();
+    }
+    renew(&lock(dir.path()).with_live_switch(LiveSwitch::Links), "v4", &ConfPlan::default()).unwrap();
+    let aside = dir.path().join("certkit/saved/switched.a.example.org");
+    assert_eq!(fs::read_to_string(aside.join("privkey.pem")).unwrap(), "a key");
+    let store = lock(dir.path());
+    store.commit(&name(), &verified("v4"), Some(Version(4)), &ConfPlan::default()).unwrap();
+    assert_eq!(fs::read_to_string(live(dir.path(), "dhparam.pem")).unwrap(), "in live");
+    assert_eq!(fs::read_to_string(aside.join("dhparam.pem")).unwrap(), "in the other");
 }
 
 /// Longer than the clock of a file system goes.
@@ -66,6 +85,9 @@ fn what_may_be_the_only_copy_of_something_older_is_set_aside_and_told() {
     fs::hard_link(linked, other.join("linked.key")).unwrap();
     fs::remove_file(linked).unwrap();
     fs::rename(over, other.join("dhparam.pem")).unwrap();
+    // A copy in the place of a link.
+    fs::remove_file(other.join("privkey.pem")).unwrap();
+    fs::write(other.join("privkey.pem"), "a key").unwrap();
     // What its owner has removed does not come back, but may as well have been moved there.
     fs::remove_file(live(dir.path(), "old.pem")).unwrap();
     let committed = renew(&lock(dir.path()), "v4", &ConfPlan::default()).unwrap();
@@ -75,6 +97,7 @@ fn what_may_be_the_only_copy_of_something_older_is_set_aside_and_told() {
         ("linked.key", linked.to_str().unwrap()),
         ("dhparam.pem", over.to_str().unwrap()),
         ("old.pem", "before"),
+        ("privkey.pem", "a key"),
     ] {
         assert_eq!(fs::read_to_string(aside.join(file)).unwrap(), text);
         assert!(committed.leftovers.iter().any(|told| told.starts_with(file)), "{committed:?}");
