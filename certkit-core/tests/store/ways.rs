@@ -144,3 +144,18 @@ fn a_conf_that_another_is_a_link_to_is_not_deleted() {
     locked.delete(&name()).unwrap();
     assert!(!dir.path().join("renewal/a.example.org.conf").exists() && conf.exists());
 }
+
+#[test]
+fn what_is_left_for_the_sake_of_anothers_old_key_is_not_called_nobodys() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    lay_lineage(dir.path(), &LineageName::new(OTHER).unwrap(), &["v2", "v3"]);
+    let (_, lay) = LAYOUTS.iter().find(|(how, _)| *how == "a key by way of a folder there").unwrap();
+    lay(dir.path());
+    let locked = lock(dir.path());
+    locked.delete(&name()).unwrap();
+    let found = locked.repair(None, &TestMath::default(), now()).unwrap().left;
+    let one = found.iter().find(|one| one.name == Some(name())).unwrap();
+    let cure = one.finding.cure();
+    assert!(cure.contains("archive/a.example.org/keys") && !cure.contains("rm -r"), "{cure}");
+}

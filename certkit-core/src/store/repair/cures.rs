@@ -76,6 +76,14 @@ pub(super) fn orphan_cure(paths: &StorePaths, in_use: &InUse, name: &LineageName
                 "{users} uses it: if nothing needs that any more, remove that first, and this as you are told then"
             );
         }
+        let led = in_use.led_to(paths, &dir).unwrap_or_default();
+        if !led.is_empty() {
+            let led: Vec<_> = led.iter().map(|path| shell_word(&path.to_string_lossy())).collect();
+            return format!(
+                "versions of other certificates are links to {}: put copies in the place of those links (find -lname tells them), then look again",
+                led.join(", ")
+            );
+        }
     }
     let is_live = folder.parent() == Some(&paths.live_dir());
     let is_link = |name: &OsString| Kind::ALL.iter().any(|kind| name == kind.live_file().as_str());
