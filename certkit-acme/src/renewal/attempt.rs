@@ -329,6 +329,9 @@ impl<'a> Workshop<'a> {
         let committed = inventory.commit(name, verified, replaces, plan).await;
         match committed {
             Ok(committed) => {
+                for left in &committed.leftovers {
+                    self.keep(Finding::new(FindingCode::LeftAtCommit, name.as_str(), left));
+                }
                 let event = Event::Committed {
                     version: committed.version,
                     not_after,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event};
 use certkit_core::store::{ConfPlan, Expectations, Lineage, VerifiedVersion};
-use certkit_core::{Failure, FailureClass, IdentifierSet, LineageName, Version};
+use certkit_core::{Failure, FailureClass, Finding, FindingCode, IdentifierSet, LineageName, Version};
 
 use super::attempt::commit_failure;
 use super::deploying::{Deployment, Hooks};
@@ -89,6 +89,8 @@ impl Renewer {
             .await
             .map_err(commit_failure)?;
         let version = committed.version;
+        let left = committed.leftovers.iter();
+        report.findings.extend(left.map(|left| Finding::new(FindingCode::LeftAtCommit, name.as_str(), left)));
         let event = Event::Committed {
             version,
             not_after,

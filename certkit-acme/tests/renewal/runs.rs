@@ -133,6 +133,24 @@ async fn a_dry_run_asks_the_ca_and_tells_what_would_keep_the_certificate_from_be
 }
 
 #[tokio::test]
+async fn what_is_set_aside_when_a_version_goes_live_is_told() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due("a.example.com").write();
+    assert!(world.run().await.is_success());
+    // Whoever has the folder mounted that was exchanged out puts a key in the place of the link.
+    let other = world.tree.config_dir().join("certkit/switched.a.example.com/privkey.pem");
+    std::fs::remove_file(&other).unwrap();
+    std::fs::write(&other, "a key").unwrap();
+    let report = world.run_request(Request::renew().forced()).await;
+    assert!(report.is_success(), "{report:?}");
+    let told = report.findings.iter().find(|one| one.code == certkit_core::FindingCode::LeftAtCommit);
+    assert!(
+        told.is_some_and(|one| one.evidence.contains("certkit/saved/switched.a.example.com/privkey.pem")),
+        "{report:?}"
+    );
+}
+
+#[tokio::test]
 async fn rejected_nonces_and_reused_authorizations_are_no_trouble() {
     let options =
         PebbleOptions { nonce_reject_percent: 20, authorization_reuse_percent: 100, ..PebbleOptions::default() };

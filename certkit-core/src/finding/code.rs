@@ -153,6 +153,8 @@ codes! {
     KeyBesideCertificates => store::KEY_BESIDE_CERTIFICATES,
     /// A key has been in use for long.
     KeyReusedLong => machine::KEY_REUSED_LONG,
+    /// What could not be tidied up when a version went live, or was set aside.
+    LeftAtCommit => store::LEFT_AT_COMMIT,
     /// A file that an interrupted run left.
     LeftOver => store::LEFT_OVER,
     /// Hardly anything is left of a limit of the CA.
@@ -251,6 +253,8 @@ codes! {
     RunTooRarely => run::RUN_TOO_RARELY,
     /// No run for long, although one is scheduled.
     RunsStopped => machine::RUNS_STOPPED,
+    /// The second live folder of a lineage says something else than the first.
+    SecondFolderBehind => store::SECOND_FOLDER_BEHIND,
     /// Settings that hold a secret can be read by everybody.
     SecretReadable => telling::SECRET_READABLE,
     /// The version in use is served, but in a way that clients refuse or will refuse.

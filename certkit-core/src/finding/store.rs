@@ -143,6 +143,13 @@ pub(super) const KEY_BESIDE_CERTIFICATES: Words = Words {
     cure: "have certkit write the file with both elsewhere (`combined` in certkit/lineages/NAME.toml), and take the key out of this one",
 };
 
+pub(super) const LEFT_AT_COMMIT: Words = Words {
+    severity: Severity::Notice,
+    what: "something was set aside, or could not be tidied up, when the version went live",
+    why: "the version is in use and complete; what was in the way is still there",
+    cure: "read the message, and remove what it names when nobody needs it",
+};
+
 pub(super) const NEWER_VERSION_NOT_LIVE: Words = Words {
     severity: Severity::Warning,
     what: "a newer complete version is stored but not in use",
@@ -197,6 +204,13 @@ pub(super) const REPAIR_FAILED: Words = Words {
     what: "it could not be repaired",
     why: "what was wrong still is",
     cure: "put right what the message names, and run certkit fsck --repair again",
+};
+
+pub(super) const SECOND_FOLDER_BEHIND: Words = Words {
+    severity: Severity::Notice,
+    what: "whoever has had the live folder open or mounted since certkit's last switch still sees an older version there",
+    why: "certbot has renewed since, or a run ended before it had finished",
+    cure: "certkit fsck --repair, or the next `certkit renew`",
 };
 
 pub(super) const SET_ASIDE: Words = Words {

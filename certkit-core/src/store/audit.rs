@@ -228,6 +228,14 @@ impl Audit<'_> {
                 Err(error) => error.source.to_string(),
             };
             let finding = Finding::new(code, self.shown(&path), held);
+            // What its owner keeps there serves nobody.
+            let is_link = |kind: &Kind| path.join(kind.live_file()).symlink_metadata().is_ok();
+            let has_no_certificate = code == FindingCode::LiveWithoutConf && !Kind::ALL.iter().any(is_link);
+            let is_empty = folder_names(&path).is_ok_and(|names| names.is_empty());
+            let finding = match has_no_certificate && !is_empty {
+                true => finding.with_severity(Severity::Notice),
+                false => finding,
+            };
             self.findings.push(Audited { finding, name: lineage, path: Some(path) });
         }
     }

@@ -17,6 +17,7 @@ pub use broken::{BrokenLineage, BrokenReason};
 mod commit;
 pub use commit::{CommitError, Committed, ConfPlan};
 
+mod carried;
 mod committable;
 
 mod delete;

@@ -16,11 +16,11 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rustix::fs::{AtFlags, CWD, Gid, RenameFlags, Uid};
 use rustix::io::Errno;
 
+use super::carried::{Carried, SetAside, is_only_copy};
 use super::deletion::goes_with_links;
 use super::files;
 use super::links::{Link, LiveLinks, read_link};
@@ -153,7 +153,14 @@ fn exchange(
     // itself is durable, and the next run makes it live again.
     note(leftovers, files::sync_parent(dir));
     note(leftovers, files::sync_parent(&other));
-    note(leftovers, carry_late(live, &other, dir, &carried));
+    match carry_late(live, &other, dir, &carried) {
+        Ok(late) if late.is_empty() => {}
+        Ok(late) => {
+            let all = carried.into_iter().chain(late).collect();
+            note(leftovers, note_carried(&aside, [dir, &other], &all));
+        }
+        Err(error) => leftovers.push(error.to_string()),
+    }
     follow(store.paths(), name, live, contents, leftovers);
     Ok(true)
 }
@@ -183,38 +190,41 @@ fn prepare(
         }
         None => files::make_dir(other, 0o700)?,
     }
-    for (name, entry) in put_into(other, live, dir)? {
-        // Under a temporary name first, for there may be an older file of that name.
-        if !carry(other, dir, &name, &entry)? {
-            return Ok(None);
-        }
-        wanted.insert(name, entry);
-    }
-    for stale in files::list(other)?.unwrap_or_default() {
-        let path = other.join(&stale);
+    let carried = Carried::read(aside.paths, aside.name);
+    for file in files::list(other)?.unwrap_or_default() {
+        let path = other.join(&file);
         let Some(meta) = files::lstat(&path)? else { continue };
-        let is_wanted = match wanted.get(&stale) {
-            Some(Entry::File(device, inode)) => (meta.dev(), meta.ino()) == (*device, *inode),
-            Some(Entry::Link(_)) => !meta.is_file(),
-            None => false,
-        };
-        if is_wanted || (is_live_name(live, &stale) && !meta.is_file()) {
-            continue;
-        }
         if meta.is_dir() {
             return Ok(None);
         }
-        if is_only_copy(&meta) && !goes_with_links(other, &stale) {
-            // Its owner may have removed it from `live/NAME`, or have moved it here: nobody can tell.
-            let to = aside.take(&path)?;
-            leftovers.push(format!(
-                "{} is in no live folder: it is kept as {}",
-                crate::escape(&stale.to_string_lossy()),
-                crate::escape(&to.to_string_lossy())
-            ));
-        } else {
-            files::remove_file(&path)?;
+        let is_wanted = match wanted.get(&file) {
+            Some(Entry::File(device, inode)) => (meta.dev(), meta.ino()) == (*device, *inode),
+            Some(Entry::Link(_)) => meta.is_symlink(),
+            None => false,
+        };
+        if is_wanted || (is_live_name(live, &file) && !meta.is_file()) {
+            continue;
         }
+        if !carried.knows(&meta) && !is_ours_or_journal(other, &file) {
+            // Somebody else has put it there. What its owner has changed in `live/NAME` too stays, and so does a link's place.
+            let is_unchanged = files::lstat(&dir.join(&file))?.is_none_or(|here| carried.knows(&here));
+            let is_for_all = carried.is_known() && is_unchanged && !is_live_name(live, &file);
+            let entry = if is_for_all { entry(other, &file)? } else { None };
+            if let Some(entry) = entry {
+                if !carry(other, dir, &file, &entry)? {
+                    return Ok(None);
+                }
+                wanted.insert(file, entry);
+                continue;
+            }
+            if is_only_copy(&meta) && file != "README" {
+                // With links one by one nothing has to go.
+                let Ok(to) = aside.take(&path) else { return Ok(None) };
+                leftovers.push(SetAside::told(&path, &to));
+                continue;
+            }
+        }
+        files::remove_file(&path)?;
     }
     for (name, entry) in &wanted {
         if !carry(dir, other, name, entry)? {
@@ -228,31 +238,19 @@ fn prepare(
         return Ok(None);
     }
     files::sync_dir(other)?;
+    note_carried(aside, [dir, other], &wanted)?;
     Ok(Some(wanted))
 }
 
-/// The files that somebody has put into the second folder of a lineage, which whoever had `live/NAME` open or mounted at the
-/// last switch takes for the live one: they are younger than the links in use, and what was carried over then is older.
-fn put_into(other: &Path, live: &LiveLinks, dir: &Path) -> Result<BTreeMap<OsString, Entry>, StoreError> {
-    let mut found = BTreeMap::new();
-    let made = Kind::ALL.iter().filter_map(|kind| born(&fs::symlink_metadata(live.path(*kind)).ok()?)).min();
-    let Some(made) = made else { return Ok(found) };
-    for (name, entry) in entries(live, other)?.unwrap_or_default() {
-        let Some(meta) = files::lstat(&other.join(&name))? else { continue };
-        let here = files::lstat(&dir.join(&name))?;
-        let is_the_same = here.as_ref().is_some_and(|here| (here.dev(), here.ino()) == (meta.dev(), meta.ino()));
-        // Where its owner has put a new one into `live/NAME` too, that one stays.
-        let is_new = |meta: &Metadata| born(meta) >= Some(made);
-        if !is_the_same && is_new(&meta) && !here.is_some_and(|here| is_new(&here)) {
-            found.insert(name, entry);
-        }
-    }
-    Ok(found)
-}
-
-/// When a file came to be; where the file system does not say that, when it was last written to.
-fn born(meta: &Metadata) -> Option<SystemTime> {
-    meta.created().or_else(|_| meta.modified()).ok()
+/// Notes what is in both folders now.
+fn note_carried(
+    aside: &SetAside<'_>,
+    folders: [&Path; 2],
+    wanted: &BTreeMap<OsString, Entry>,
+) -> Result<(), StoreError> {
+    let paths = folders.iter().flat_map(|folder| wanted.keys().map(|name| folder.join(name)));
+    let all: Vec<_> = paths.filter_map(|path| fs::symlink_metadata(path).ok()).collect();
+    Carried::write(aside.paths, aside.name, &all)
 }
 
 /// Removes the second folder of a lineage that is gone. What somebody has put into it, and is nowhere else, is set aside; where is
@@ -260,57 +258,23 @@ fn born(meta: &Metadata) -> Option<SystemTime> {
 pub(crate) fn discard_switched(paths: &StorePaths, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
     let dir = paths.switched(name);
     match files::lstat(&dir)? {
-        None => return Ok(Vec::new()),
+        None => return files::remove_file(&paths.carried(name)).map(|_| Vec::new()),
         Some(meta) if meta.is_dir() => {}
         Some(_) => return files::remove_file(&dir).map(|_| Vec::new()),
     }
-    let (aside, mut kept) = (SetAside { paths, name }, Vec::new());
+    let (aside, carried, mut kept) = (SetAside { paths, name }, Carried::read(paths, name), Vec::new());
     for file in files::list(&dir)?.unwrap_or_default() {
         let path = dir.join(&file);
-        let is_kept = files::lstat(&path)?.is_some_and(|meta| meta.is_dir() || is_only_copy(&meta));
-        if is_kept && !goes_with_links(&dir, &file) {
+        let is_kept = |meta: &Metadata| meta.is_dir() || (is_only_copy(meta) && !carried.knows(meta));
+        if files::lstat(&path)?.is_some_and(|meta| is_kept(&meta)) && !goes_with_links(&dir, &file) {
             kept.push(aside.take(&path)?);
         } else {
             files::remove_file(&path)?;
         }
     }
     files::remove_flat_dir(&dir)?;
+    files::remove_file(&paths.carried(name))?;
     Ok(kept)
-}
-
-/// Whether a file has no other name anywhere.
-fn is_only_copy(meta: &Metadata) -> bool {
-    meta.is_file() && meta.nlink() == 1
-}
-
-/// Where files of the second folder of a lineage go that are nowhere else: `certkit/saved/switched.NAME/`.
-struct SetAside<'a> {
-    paths: &'a StorePaths,
-    name: &'a LineageName,
-}
-
-/// So many files of one name are kept.
-const MOST_OF_A_NAME: u32 = 999;
-
-impl SetAside<'_> {
-    fn take(&self, path: &Path) -> Result<PathBuf, StoreError> {
-        let folder = self.paths.saved_dir().join(format!("switched.{}", self.name));
-        files::ensure_own_dir(&self.paths.own_dir(), &folder)?;
-        let file = path.file_name().unwrap_or_default();
-        for number in 1..=MOST_OF_A_NAME {
-            let mut name = file.to_owned();
-            if number > 1 {
-                name.push(format!("-{number}"));
-            }
-            let to = folder.join(name);
-            if files::lstat(&to)?.is_none() {
-                files::rename(path, &to)?;
-                files::sync_parent(&to)?;
-                return Ok(to);
-            }
-        }
-        Err(StoreError::new("create", folder, std::io::Error::other("there are too many files of this name")))
-    }
 }
 
 /// What a live folder holds beside the links; none when there are folders in it.
@@ -320,18 +284,23 @@ fn entries(live: &LiveLinks, dir: &Path) -> Result<Option<BTreeMap<OsString, Ent
         if is_live_name(live, &name) || is_ours_or_journal(dir, &name) {
             continue;
         }
-        let path = dir.join(&name);
-        let Some(meta) = files::lstat(&path)? else { continue };
-        let entry = if meta.is_dir() {
+        if files::lstat(&dir.join(&name))?.is_some_and(|meta| meta.is_dir()) {
             return Ok(None);
-        } else if let Link::To(target) = read_link(&path)? {
-            Entry::Link(target)
-        } else {
-            Entry::File(meta.dev(), meta.ino())
-        };
+        }
+        let Some(entry) = entry(dir, &name)? else { continue };
         found.insert(name, entry);
     }
     Ok(Some(found))
+}
+
+/// What a name stands for that is no folder; none where nothing is there.
+fn entry(dir: &Path, name: &OsStr) -> Result<Option<Entry>, StoreError> {
+    let path = dir.join(name);
+    let Some(meta) = files::lstat(&path)? else { return Ok(None) };
+    Ok(Some(match read_link(&path)? {
+        Link::To(target) => Entry::Link(target),
+        Link::Missing | Link::Other => Entry::File(meta.dev(), meta.ino()),
+    }))
 }
 
 fn is_live_name(live: &LiveLinks, name: &OsStr) -> bool {
@@ -386,14 +355,19 @@ fn carry(dir: &Path, other: &Path, name: &OsStr, entry: &Entry) -> Result<bool, 
     }
 }
 
-/// Carries what its owner put into the folder, now `old`, while the exchange was being prepared.
-fn carry_late(live: &LiveLinks, old: &Path, new: &Path, carried: &BTreeMap<OsString, Entry>) -> Result<(), StoreError> {
-    for (name, entry) in entries(live, old)?.unwrap_or_default() {
-        if carried.get(&name) != Some(&entry) {
-            carry(old, new, &name, &entry)?;
-        }
+/// Carries what its owner put into the folder, now `old`, while the exchange was being prepared, and returns that.
+fn carry_late(
+    live: &LiveLinks,
+    old: &Path,
+    new: &Path,
+    carried: &BTreeMap<OsString, Entry>,
+) -> Result<BTreeMap<OsString, Entry>, StoreError> {
+    let mut late = entries(live, old)?.unwrap_or_default();
+    late.retain(|name, entry| carried.get(name) != Some(entry));
+    for (name, entry) in &late {
+        carry(old, new, name, entry)?;
     }
-    Ok(())
+    Ok(late)
 }
 
 fn copy_folder_attributes(from: &Path, to: &Path) -> Result<bool, StoreError> {
@@ -476,7 +450,10 @@ fn keep_copies(paths: &StorePaths, name: &LineageName, live: &LiveLinks, leftove
     for kind in Kind::ALL {
         let path = paths.switched(name).join(live.path(kind).file_name().unwrap_or_default());
         if fs::symlink_metadata(&path).is_ok_and(|meta| is_only_copy(&meta)) {
-            note(leftovers, SetAside { paths, name }.take(&path));
+            match (SetAside { paths, name }).take(&path) {
+                Ok(to) => leftovers.push(SetAside::told(&path, &to)),
+                Err(error) => leftovers.push(error.to_string()),
+            }
         }
     }
 }

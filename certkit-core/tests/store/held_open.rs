@@ -75,7 +75,7 @@ fn it_is_in_the_live_folder_after_the_next_switch() {
 }
 
 #[test]
-fn what_may_be_the_only_copy_of_something_older_is_set_aside_and_told() {
+fn what_was_moved_there_is_not_taken_for_what_was_carried() {
     let elsewhere = temp_dir();
     let made_before = ["moved.key", "linked.key", "over.pem"].map(|file| elsewhere.path().join(file));
     made_before.iter().for_each(|path| fs::write(path, path.to_str().unwrap()).unwrap());
@@ -85,30 +85,49 @@ fn what_may_be_the_only_copy_of_something_older_is_set_aside_and_told() {
     fs::hard_link(linked, other.join("linked.key")).unwrap();
     fs::remove_file(linked).unwrap();
     fs::rename(over, other.join("dhparam.pem")).unwrap();
-    // A copy in the place of a link.
+    // A copy in the place of a link cannot be carried.
     fs::remove_file(other.join("privkey.pem")).unwrap();
     fs::write(other.join("privkey.pem"), "a key").unwrap();
-    // What its owner has removed does not come back, but may as well have been moved there.
+    // What its owner has removed does not come back.
     fs::remove_file(live(dir.path(), "old.pem")).unwrap();
     let committed = renew(&lock(dir.path()), "v4", &ConfPlan::default()).unwrap();
-    let aside = dir.path().join("certkit/saved/switched.a.example.org");
-    for (file, text) in [
-        ("moved.key", moved.to_str().unwrap()),
-        ("linked.key", linked.to_str().unwrap()),
-        ("dhparam.pem", over.to_str().unwrap()),
-        ("old.pem", "before"),
-        ("privkey.pem", "a key"),
-    ] {
-        assert_eq!(fs::read_to_string(aside.join(file)).unwrap(), text);
-        assert!(committed.leftovers.iter().any(|told| told.starts_with(file)), "{committed:?}");
+    for (file, text) in [("moved.key", moved), ("linked.key", linked), ("dhparam.pem", over)] {
+        assert_eq!(fs::read_to_string(live(dir.path(), file)).unwrap(), text.to_str().unwrap());
     }
-    assert_eq!(fs::read_to_string(live(dir.path(), "dhparam.pem")).unwrap(), "before");
-    assert!(!live(dir.path(), "old.pem").exists() && !live(dir.path(), "moved.key").exists());
-    // A second one of that name takes no other's place.
-    fs::write(other.join("moved.key"), "again").unwrap();
+    assert!(!live(dir.path(), "old.pem").exists() && !other.join("old.pem").exists());
+    let aside = dir.path().join("certkit/saved/switched.a.example.org");
+    assert_eq!(walk(&aside), [aside.join("privkey.pem")]);
+    assert_eq!(fs::read_to_string(aside.join("privkey.pem")).unwrap(), "a key");
+    assert!(committed.leftovers.iter().any(|told| told.contains("privkey.pem")), "{committed:?}");
+    // A second one of that name takes no other's place, and where nothing says what was carried, nothing is lost.
+    fs::remove_file(other.join("privkey.pem")).unwrap();
+    fs::write(other.join("privkey.pem"), "another").unwrap();
+    fs::write(other.join("late.key"), "mine").unwrap();
+    fs::remove_file(dir.path().join("certkit/carried.a.example.org")).unwrap();
     lock(dir.path()).delete(&name()).unwrap();
-    assert_eq!(fs::read_to_string(aside.join("moved.key")).unwrap(), moved.to_str().unwrap());
-    assert_eq!(fs::read_to_string(aside.join("moved.key-2")).unwrap(), "again");
+    for (file, text) in [("privkey.pem", "a key"), ("privkey.pem-2", "another"), ("late.key", "mine")] {
+        assert_eq!(fs::read_to_string(aside.join(file)).unwrap(), text);
+    }
+}
+
+#[test]
+fn what_a_hook_makes_anew_in_the_live_folder_each_time_piles_up_nowhere() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    for leaf in ["v3", "v4", "v3", "v4", "v3"] {
+        // As for HAProxy: made beside it and renamed, or removed and made.
+        let file = live(dir.path(), "haproxy.pem");
+        fs::write(live(dir.path(), "haproxy.pem.new"), leaf).unwrap();
+        fs::rename(live(dir.path(), "haproxy.pem.new"), &file).unwrap();
+        let _ = fs::remove_file(live(dir.path(), "other.pem"));
+        fs::write(live(dir.path(), "other.pem"), leaf).unwrap();
+        let store = lock(dir.path());
+        let replaces = store.store().lineage(&name()).unwrap().unwrap().live_version();
+        let committed = store.commit(&name(), &verified(leaf), replaces, &ConfPlan::default()).unwrap();
+        assert_eq!(committed.leftovers, [] as [String; 0]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), leaf);
+    }
+    assert!(!dir.path().join("certkit/saved").exists());
 }
 
 #[test]

@@ -115,6 +115,7 @@ fn what_somebody_put_beside_the_live_links_is_told_when_these_go() {
     assert_eq!(told.cure(), format!("if nobody needs it: rm -r -- {}", live.display()));
     // `delete` has nothing to remove any more, and is not what is advised.
     let [left] = store(dir.path()).diagnose(&TestMath::default(), now()).unwrap().try_into().unwrap();
+    assert_eq!(left.finding.severity, certkit_core::Severity::Notice, "no certificate is there");
     assert!(left.finding.cure().ends_with(&format!("rm -r -- {}", live.display())), "{}", left.finding.cure());
 }
 

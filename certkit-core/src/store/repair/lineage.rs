@@ -273,9 +273,9 @@ impl Planner<'_> {
         match decision {
             Decision::Leave if lags_behind(self.store.paths(), name, &found.live) => {
                 let evidence = self.shown(&self.store.paths().switched(name));
-                let finding = Finding::new(FindingCode::InterruptedCommit, name.as_str(), evidence);
+                let finding = Finding::new(FindingCode::SecondFolderBehind, name.as_str(), evidence);
                 let step = Step::FollowLive { name: name.clone(), live: found.live.clone() };
-                plan.more.push((finding.with_cure("certkit fsck --repair"), Some(step)));
+                plan.more.push((finding, Some(step)));
             }
             Decision::Leave | Decision::Stuck { .. } => {}
             decision => {
