@@ -87,13 +87,22 @@ pub(crate) fn switch(
     Ok(leftovers)
 }
 
+/// What came of letting the second folder of a lineage follow.
+pub(crate) struct Followed {
+    /// What was set aside, in words.
+    pub(crate) aside: Vec<String>,
+    /// What could not be done.
+    pub(crate) leftovers: Vec<String>,
+}
+
 /// Lets the second folder of a lineage follow what is live, after an interruption or a switch link by link.
-pub(crate) fn follow_live(store: &LockedStore, name: &LineageName, live: &LiveLinks) -> Vec<String> {
-    let mut leftovers = Vec::new();
+pub(crate) fn follow_live(store: &LockedStore, name: &LineageName, live: &LiveLinks) -> Followed {
+    let (mut aside, mut leftovers) = (Vec::new(), Vec::new());
     if let Some(contents) = live_contents(live) {
+        keep_copies(store.paths(), name, live, &mut aside);
         follow(store.paths(), name, live, &contents, &mut leftovers);
     }
-    leftovers
+    Followed { aside, leftovers }
 }
 
 /// Whether the second folder of a lineage says something else than what is live, or holds what an interruption left.

@@ -83,7 +83,7 @@ impl LockedStore {
 
         if texts.is_some() && archive.are_final()? && live.is_whole() && live.version() == Some(version) {
             files::remove_file(&conf_temp)?;
-            let mut leftovers = follow_live(self, name, live);
+            let mut leftovers = follow_live(self, name, live).leftovers;
             self.consume_pending(name, journal)?;
             self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
             return Ok(Some(finished(name, journal)));

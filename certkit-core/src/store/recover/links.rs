@@ -100,7 +100,10 @@ impl LockedStore {
         }
         let recovered = self.carry_out(name, &found, decision)?;
         if recovered.is_none() && lags_behind(self.paths(), name, &found.live) {
-            follow_live(self, name, &found.live);
+            let aside = follow_live(self, name, &found.live).aside;
+            if !aside.is_empty() {
+                return Ok(Some(Recovered::new(FindingCode::LeftAtCommit, name, aside.join("; "), None)));
+            }
         }
         Ok(recovered)
     }

@@ -106,7 +106,7 @@ impl Step {
                 return Ok(store.carry_out(&name, &found, decision)?.and_then(|done| done.made_live));
             }
             Self::FollowLive { name, live } => {
-                let leftovers = follow_live(store, &name, &live);
+                let leftovers = follow_live(store, &name, &live).leftovers;
                 if let Some(first) = leftovers.first() {
                     let dir = store.paths().switched(&name);
                     return Err(StoreError::new("write to", dir, std::io::Error::other(first.clone())));
