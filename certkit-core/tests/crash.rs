@@ -11,7 +11,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
@@ -34,7 +34,8 @@ const FSCK_FAILS_EACH: usize = 7;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Scenario {
-    /// A lineage with six versions is renewed, and its conf changes; by exchange.
+    /// A lineage with six versions is renewed, and its conf changes; by exchange. Somebody has put files into the folder that
+    /// was exchanged out at the last switch.
     Exchange,
     /// The same, link by link.
     Links,
@@ -65,6 +66,9 @@ impl Scenario {
         if self != Self::First {
             lay_lineage(dir, &name(), &["v1", "v1", "v1", "v1", "v1", "v2"]);
             fs::write(dir.join("live/a.example.org/owner.txt"), "the owner's").unwrap();
+        }
+        if self == Self::Exchange {
+            lay_second_folder(dir);
         }
         if self == Self::Repair {
             write_version(dir, &name(), 7, "v3");
@@ -116,6 +120,35 @@ impl Scenario {
 
     fn new_version(self) -> Version {
         Version(self.old_version().map_or(1, |version| version.0 + 1))
+    }
+}
+
+/// What somebody has put into the second live folder: a file, and a copy in the place of a link.
+const PUT_THERE: [(&str, &str); 2] =
+    [("late.key", "somebody's only copy"), ("privkey.pem", "in the place of the link")];
+
+/// The second live folder as a switch to the version in use left it, and what was put there since.
+fn lay_second_folder(dir: &Path) {
+    let (live, other) = (dir.join("live/a.example.org"), dir.join("certkit/switched.a.example.org"));
+    fs::create_dir_all(&other).unwrap();
+    fs::set_permissions(dir.join("certkit"), fs::Permissions::from_mode(0o700)).unwrap();
+    let mut carried = String::new();
+    for file in ["README", "owner.txt"] {
+        fs::hard_link(live.join(file), other.join(file)).unwrap();
+        let meta = fs::metadata(live.join(file)).unwrap();
+        let born = meta.created().or_else(|_| meta.modified()).unwrap();
+        let born = born.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+        carried.push_str(&format!("{} {} {born}\n", meta.dev(), meta.ino()));
+    }
+    fs::write(dir.join("certkit/carried.a.example.org"), carried).unwrap();
+    for kind in Kind::ALL {
+        let link = other.join(kind.live_file());
+        std::os::unix::fs::symlink(fs::read_link(live.join(kind.live_file())).unwrap(), &link).unwrap();
+    }
+    for (file, text) in PUT_THERE {
+        let _ = fs::remove_file(other.join(file));
+        fs::write(other.join(file), text).unwrap();
+        fs::set_permissions(other.join(file), fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
 
@@ -306,6 +339,13 @@ fn fsck_again(dir: &Path, call: &Call) {
 fn check(scenario: Scenario, dir: &Path, call: &Call, what: &str) -> Option<Version> {
     let context = format!("{} {what} at {} {}: {}", scenario.id(), call.syscall, call.number, call.line);
     assert_keys_are_private(dir);
+    if scenario == Scenario::Exchange {
+        let files = walk(dir).into_iter().filter(|path| !path.is_symlink());
+        let contents: Vec<_> = files.filter_map(|path| fs::read_to_string(path).ok()).collect();
+        for (file, text) in PUT_THERE {
+            assert!(contents.iter().any(|content| content == text), "{context}: {file} is lost");
+        }
+    }
     let conf = fs::read(dir.join("renewal/a.example.org.conf")).ok();
     if conf.is_none() {
         assert!(scenario == Scenario::First, "{context}: the conf is gone");
@@ -370,6 +410,7 @@ fn finish(scenario: Scenario, dir: &Path, call: &Call) {
         // One that could not be removed waits for the next renewal.
         assert!((24..=28).contains(&archive), "{call:?}: {:?}", walk(&dir.join("archive")));
     }
+    check(scenario, dir, call, "finished");
     drop(store);
     assert!(!dir.join(".certbot.lock").exists());
 }

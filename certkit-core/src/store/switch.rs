@@ -82,7 +82,7 @@ pub(crate) fn switch(
     if !exchanged {
         replace_links(live, &contents, &mut leftovers)?;
         keep_copies(store.paths(), name, live, &mut leftovers);
-        follow(store.paths(), name, live, &contents, &mut leftovers);
+        follow(store.paths(), name, live, &contents, Copies::MayBeTheOnly, &mut leftovers);
     }
     Ok(leftovers)
 }
@@ -100,7 +100,7 @@ pub(crate) fn follow_live(store: &LockedStore, name: &LineageName, live: &LiveLi
     let (mut aside, mut leftovers) = (Vec::new(), Vec::new());
     if let Some(contents) = live_contents(live) {
         keep_copies(store.paths(), name, live, &mut aside);
-        follow(store.paths(), name, live, &contents, &mut leftovers);
+        follow(store.paths(), name, live, &contents, Copies::MayBeTheOnly, &mut leftovers);
     }
     Followed { aside, leftovers }
 }
@@ -170,7 +170,7 @@ fn exchange(
         }
         Err(error) => leftovers.push(error.to_string()),
     }
-    follow(store.paths(), name, live, contents, leftovers);
+    follow(store.paths(), name, live, contents, Copies::WereLive, leftovers);
     Ok(true)
 }
 
@@ -467,12 +467,21 @@ fn keep_copies(paths: &StorePaths, name: &LineageName, live: &LiveLinks, leftove
     }
 }
 
+/// What files in the place of links in the second folder are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copies {
+    /// They were in `live/NAME` a moment ago, and whoever puts these right has saved them.
+    WereLive,
+    MayBeTheOnly,
+}
+
 /// Points the links of the second folder, where there is one, to the same version.
 fn follow(
     paths: &StorePaths,
     name: &LineageName,
     live: &LiveLinks,
     contents: &[PathBuf; 4],
+    copies: Copies,
     leftovers: &mut Vec<String>,
 ) {
     let dir = paths.switched(name);
@@ -481,7 +490,12 @@ fn follow(
     }
     for kind in LINK_ORDER {
         let file = live.path(kind).file_name().unwrap_or_default();
-        note(leftovers, put_link(&dir.join(file), &contents[kind as usize]));
+        let path = dir.join(file);
+        if copies == Copies::MayBeTheOnly && fs::symlink_metadata(&path).is_ok_and(|meta| is_only_copy(&meta)) {
+            // It could not be set aside.
+            continue;
+        }
+        note(leftovers, put_link(&path, &contents[kind as usize]));
     }
     for stale in files::list(&dir).ok().flatten().unwrap_or_default() {
         if is_ours_or_journal(&dir, &stale) {
