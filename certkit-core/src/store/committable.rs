@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::commit::{CommitError, archive_dirs, shown};
 use super::in_use::real;
 use super::links::LiveLinks;
+use super::wrong_lines::WrongLines;
 use super::{Kind, LockedStore, StoreError, files};
 use crate::LineageName;
 use crate::words::shell_word;
@@ -73,32 +74,17 @@ impl LockedStore {
         Ok(())
     }
 
-    /// Whether the conf names live links of this lineage alone. A link that is made elsewhere takes the place of something
-    /// else: another certificate's link, another kind's, an account's key.
+    /// Whether the conf names live links of this lineage alone.
     pub(crate) fn check_own_links(&self, name: &LineageName, live: &LiveLinks) -> Result<(), CommitError> {
         if live.is_whole() {
             return Ok(());
         }
-        let refuse = |kind: Kind, what: &str| {
-            Err(CommitError::Refused(format!(
-                "{} in renewal/{name}.conf is {}, which is {what}: let it name live/{name}/{}",
-                kind.as_str(),
-                shown(live.path(kind)),
-                kind.live_file()
-            )))
-        };
-        if let Some(kind) = live.misplaced(self.paths())? {
-            return refuse(kind, "no live link of that kind");
-        }
         // What cannot be read there is the trouble of another lineage.
-        let Ok(in_use) = self.known_in_use() else { return Ok(()) };
-        let leaders = in_use.leaders(self.paths(), name, live)?;
-        // Where all are, the two are one certificate with two confs.
-        if leaders.iter().all(Option::is_some) {
-            return Ok(());
-        }
-        match Kind::ALL.into_iter().zip(leaders).find_map(|(kind, by)| Some((kind, by?))) {
-            Some((kind, other)) => refuse(kind, &format!("a live link of {}", crate::escape(&other))),
+        let in_use = self.known_in_use().ok();
+        match WrongLines::of(self.paths(), name, live, in_use.as_deref())? {
+            Some(WrongLines { why, cure }) => {
+                Err(CommitError::Refused(crate::escape(&format!("{why}: {cure}")).into_owned()))
+            }
             None => Ok(()),
         }
     }

@@ -5,12 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::carry::discard_switched;
 use super::deleted::{DeleteError, Deleted, Held, Kept, keep};
 use super::deletion::{Deletion, files_in, goes_with_links, versions_in};
 use super::files;
 use super::first_version::Staging;
 use super::in_use::real;
-use super::switch::discard_switched;
 use super::whose::Whose;
 use super::{Kind, LockedStore, Store, StoreError, StorePaths};
 use crate::LineageName;

@@ -5,10 +5,10 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::carry::is_journal;
 use super::deleted::{DeleteError, Held, Kept, keep};
 use super::in_use::{InUse, real, real_place};
 use super::links::{Link, LiveLinks, read_link};
-use super::switch::is_journal;
 use super::whose::{Whose, place};
 use super::{Kind, RenewalConf, Store, StoreError, files};
 use crate::LineageName;

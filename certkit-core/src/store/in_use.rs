@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::files;
-use super::links::LiveLinks;
 use super::way::steps;
 use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
@@ -172,26 +171,6 @@ impl InUse {
     /// Whether others use a folder (without links in its path), or anything below it.
     pub(crate) fn is_used_at_or_below(&self, dir: &Path, except: &LineageName) -> bool {
         !self.users_of(dir, except, &BTreeSet::new()).is_empty() || !self.users_below(dir, except).is_empty()
-    }
-
-    /// For each of a lineage's links, by [`Kind::ALL`], the other lineage whose folder it is in.
-    pub(crate) fn leaders(
-        &self,
-        paths: &StorePaths,
-        name: &LineageName,
-        live: &LiveLinks,
-    ) -> Result<[Option<String>; 4], StoreError> {
-        let lives = real_or_place(&paths.live_dir())?;
-        let leader = |kind: Kind| -> Result<Option<String>, StoreError> {
-            let Some(dir) = live.path(kind).parent() else { return Ok(None) };
-            let Some(dir) = real_or_place(dir)? else { return Ok(None) };
-            // Its conf may be empty, and the folder gone: `live/NAME` is that lineage's all the same.
-            let namesake = dir.file_name().filter(|of| dir.parent() == lives.as_deref() && self.has_conf(of));
-            let first = namesake.or_else(|| self.leader_of(&dir)).filter(|first| *first != name.as_str());
-            Ok(first.map(|first| first.to_string_lossy().into_owned()))
-        };
-        let [cert, privkey, chain, fullchain] = Kind::ALL.map(leader);
-        Ok([cert?, privkey?, chain?, fullchain?])
     }
 
     /// Whether another conf says that this directory is where its versions lie.

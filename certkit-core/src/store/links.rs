@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::files;
-use super::in_use::{real, real_or_place};
+use super::in_use::real;
 use super::{Kind, RenewalConf, StoreError, StorePaths};
 use crate::{LineageName, Version};
 
@@ -132,30 +133,6 @@ impl LiveLinks {
             && Kind::ALL.iter().all(|kind| self.target(*kind).is_some_and(|target| target.is_file()))
     }
 
-    /// A kind for which a conf that is not whole does not name a live link: one by another name, which belongs to another
-    /// kind or version, or in a folder that holds something else. A link that was made there would take its place.
-    pub(crate) fn misplaced(&self, paths: &StorePaths) -> Result<Option<Kind>, StoreError> {
-        if self.is_whole() {
-            return Ok(None);
-        }
-        let config = real(&paths.config_dir)?;
-        let archives: Vec<_> = [real(&paths.archive_dir())?, self.conf_archive()].into_iter().flatten().collect();
-        let own = ["accounts", "certkit", "renewal", "renewal-hooks"];
-        let own: Vec<_> = own.iter().filter_map(|folder| Some(config.as_ref()?.join(folder))).collect();
-        let lives = real(&paths.live_dir())?;
-        for kind in Kind::ALL {
-            let path = self.path(kind);
-            let is_named = path.file_name().is_some_and(|name| name == kind.live_file().as_str());
-            let Some(dir) = path.parent().map(real_or_place).transpose()?.flatten() else { return Ok(Some(kind)) };
-            let holds_others = archives.iter().chain(&own).any(|folder| dir.starts_with(folder))
-                || [&config, &lives].into_iter().any(|folder| folder.as_ref() == Some(&dir));
-            if !is_named || holds_others {
-                return Ok(Some(kind));
-            }
-        }
-        Ok(None)
-    }
-
     /// What a switch or a new version changes: the links, and the entries of the folders that versions are in.
     pub(crate) fn places(&self) -> Vec<PathBuf> {
         let links = Kind::ALL.iter().map(|kind| self.path(*kind).to_owned());
@@ -229,6 +206,19 @@ pub(crate) fn read_link(path: &Path) -> Result<Link, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(Link::Other),
         Err(error) => Err(StoreError::new("read", path, error)),
     }
+}
+
+/// Makes `path` a link with this content, replacing what is there in one step.
+pub(crate) fn put_link(path: &Path, content: &Path) -> Result<(), StoreError> {
+    if read_link(path)? == Link::To(content.to_owned()) {
+        return Ok(());
+    }
+    let temp = files::temp_name(path);
+    files::remove_file(&temp)?;
+    symlink(content, &temp).map_err(|error| StoreError::new("create", &temp, error))?;
+    files::rename(&temp, path).inspect_err(|_| {
+        let _ = files::remove_file(&temp);
+    })
 }
 
 /// certbot's form, `../../archive/NAME`, where the two directories lie in one tree and the way up leads there; else the

@@ -18,6 +18,7 @@ mod commit;
 pub use commit::{CommitError, Committed, ConfPlan};
 
 mod carried;
+mod carry;
 mod committable;
 
 mod delete;
@@ -102,6 +103,7 @@ mod usual_links;
 mod verify;
 mod way;
 mod whose;
+mod wrong_lines;
 pub use verify::{AuthorityKind, Expectations, VerifiedVersion, VerifyError, verify_for_request};
 
 use std::ffi::OsString;

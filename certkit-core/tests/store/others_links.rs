@@ -54,10 +54,7 @@ fn a_link_that_is_not_the_lineages_own_is_left_as_it_is() {
         let asked = store.check_committable(&name()).unwrap_err();
         let renewed = renew(&store, "v4", &ConfPlan::default()).unwrap_err();
         for refused in [asked, renewed] {
-            assert!(
-                matches!(&refused, CommitError::Refused(why) if why.contains("let it name live/a.example.org/")),
-                "{refused}"
-            );
+            assert!(matches!(&refused, CommitError::Refused(why) if why.contains("/live/a.example.org/")), "{refused}");
         }
         assert_eq!(look(), before, "{changes:?}");
         for version in [1, 2, 3] {

@@ -6,6 +6,7 @@ use super::lineage::{LineagePlan, Planner};
 use super::moved::{moved_cure, moved_from};
 use crate::store::in_use::{real, real_or_place};
 use crate::store::links::{Link, LiveLinks};
+use crate::store::wrong_lines::WrongLines;
 use crate::store::{Kind, RenewalConf, StoreError, StorePaths};
 use crate::{FindingCode, LineageName};
 
@@ -35,25 +36,7 @@ impl Planner<'_> {
             );
             return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::default() }));
         }
-        if let Some(kind) = live.misplaced(self.store.paths())? {
-            let (word, path) = (kind.as_str(), self.shown(live.path(kind)));
-            let why = format!("{} has {word} = {path}, which is no live link of that kind", self.shown(&conf));
-            let link = self.store.paths().live(name).join(kind.live_file());
-            let cure = format!("let the line in {} name the live link: {}", conf.display(), link.display());
-            return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::stuck(FindingCode::BrokenLineage, why) }));
-        }
-        let leaders = self.in_use.leaders(self.store.paths(), name, live)?;
-        let led: Vec<_> =
-            Kind::ALL.into_iter().zip(&leaders).filter_map(|(kind, by)| Some((kind, by.as_ref()?))).collect();
-        if let Some((kind, other)) = led.first().filter(|_| led.len() < leaders.len()) {
-            let line = |kind: Kind| format!("{} = {}", kind.as_str(), self.shown(live.path(kind)));
-            let lines: Vec<_> = led.iter().map(|(kind, _)| line(*kind)).collect();
-            let why = format!("{} has {}, a live link of {other}", self.shown(&conf), lines.join(" and "));
-            let own = Kind::ALL.into_iter().zip(&leaders).find(|(_, by)| by.is_none());
-            let own = own.and_then(|(own, _)| Some(live.path(own).parent()?.join(kind.live_file())));
-            let own = own.unwrap_or_else(|| self.store.paths().live(name).join(kind.live_file()));
-            let cure =
-                format!("let the line in {} name this certificate's own link: {}", conf.display(), own.display());
+        if let Some(WrongLines { why, cure }) = WrongLines::of(self.store.paths(), name, live, Some(self.in_use))? {
             return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::stuck(FindingCode::BrokenLineage, why) }));
         }
         let Some(tree) = moved_from(self.store.paths(), name, live) else { return Ok(None) };
