@@ -53,6 +53,7 @@ impl Store {
         audit.pending();
         audit.rollovers();
         audit.aside();
+        audit.set_aside_at_switches();
         audit.memory();
         Ok(audit.findings)
     }
@@ -317,6 +318,25 @@ impl Audit<'_> {
             for kept in self.names_in(&dir).iter().filter(|kept| !kept.as_encoded_bytes().starts_with(b".")) {
                 let path = self.shown(&dir.join(kept));
                 self.add(FindingCode::SetAside, &name, path);
+            }
+        }
+    }
+
+    /// What somebody had put into a live folder that was not in use, and is nowhere else: where it is kept. The run that set it aside
+    /// has told it, but was perhaps killed before anybody read that.
+    fn set_aside_at_switches(&mut self) {
+        let saved = self.store.paths.saved_dir();
+        for folder in self.names_in(&saved) {
+            let name = folder.to_str().and_then(|folder| folder.strip_prefix("switched."));
+            let Some(Ok(name)) = name.map(LineageName::new) else { continue };
+            let dir = saved.join(&folder);
+            for kept in self.names_in(&dir) {
+                let path = self.shown(&dir.join(kept));
+                self.add(
+                    FindingCode::LeftAtCommit,
+                    &name,
+                    format!("{path} was in the live folder that was not in use"),
+                );
             }
         }
     }

@@ -109,10 +109,10 @@ pub(super) fn note_carried(
 /// returned.
 pub(crate) fn discard_switched(paths: &StorePaths, name: &LineageName) -> Result<Vec<PathBuf>, StoreError> {
     let dir = paths.switched(name);
-    match files::lstat(&dir)? {
-        None => return files::remove_file(&paths.carried(name)).map(|_| Vec::new()),
-        Some(meta) if meta.is_dir() => {}
-        Some(_) => return files::remove_file(&dir).map(|_| Vec::new()),
+    let is_folder = files::lstat(&dir)?.is_some_and(|meta| meta.is_dir());
+    if !is_folder {
+        files::remove_file(&paths.carried(name))?;
+        return files::remove_file(&dir).map(|_| Vec::new());
     }
     let (aside, carried, mut kept) = (SetAside { paths, name }, Carried::read(paths, name), Vec::new());
     for file in files::list(&dir)?.unwrap_or_default() {
@@ -124,8 +124,9 @@ pub(crate) fn discard_switched(paths: &StorePaths, name: &LineageName) -> Result
             files::remove_file(&path)?;
         }
     }
-    files::remove_flat_dir(&dir)?;
+    // The folder last: by it a run that comes after an interruption finds the rest.
     files::remove_file(&paths.carried(name))?;
+    files::remove_flat_dir(&dir)?;
     Ok(kept)
 }
 

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use certkit_core::Version;
-use certkit_core::store::{ConfPlan, LiveSwitch};
+use certkit_core::store::{ConfPlan, Kind, LiveSwitch};
+use certkit_core::{FindingCode, Version};
 
 use crate::support::*;
 
@@ -152,4 +152,48 @@ fn it_is_set_aside_and_told_when_the_certificate_goes() {
         assert!(told.contains("switched.a.example.org") && !other.exists(), "{told}");
         assert!(!aside.join("privkey.pem").exists());
     }
+}
+
+#[test]
+fn what_a_recovery_sets_aside_is_told_by_it_and_by_each_audit_until_its_owner_takes_it() {
+    for how in [LiveSwitch::Exchange, LiveSwitch::Links] {
+        let (dir, other) = exchanged();
+        Kind::ALL.into_iter().for_each(|kind| point_link(dir.path(), &name(), kind, 1));
+        fs::remove_file(other.join("privkey.pem")).unwrap();
+        fs::write(other.join("privkey.pem"), "a key").unwrap();
+        let store = lock(dir.path()).with_live_switch(how);
+        let recovered = store.recover(&TestMath::default(), now()).unwrap();
+        let aside = "certkit/saved/switched.a.example.org/privkey.pem";
+        assert_eq!(fs::read_to_string(dir.path().join(aside)).unwrap(), "a key");
+        assert_eq!(recovered[0].made_live.map(|version| version.0), Some(3), "{recovered:?}");
+        assert!(recovered[0].finding.evidence.contains(aside), "{recovered:?}");
+        let told = || {
+            let audit = store.store().audit().unwrap();
+            audit.into_iter().filter(|one| one.evidence.contains(aside)).map(|one| one.code).collect::<Vec<_>>()
+        };
+        assert_eq!(told(), [FindingCode::LeftAtCommit]);
+        fs::remove_file(dir.path().join(aside)).unwrap();
+        assert_eq!(told(), []);
+    }
+}
+
+#[test]
+fn what_is_remembered_of_a_folder_that_is_gone_goes_with_its_certificate() {
+    let (dir, other) = exchanged();
+    fs::remove_dir_all(&other).unwrap();
+    let carried = dir.path().join("certkit/carried.a.example.org");
+    let recover = || drop(lock(dir.path()).recover(&TestMath::default(), now()).unwrap());
+    recover();
+    assert!(carried.exists());
+    for path in ["live/a.example.org", "archive/a.example.org"] {
+        fs::remove_dir_all(dir.path().join(path)).unwrap();
+    }
+    fs::remove_file(dir.path().join("renewal/a.example.org.conf")).unwrap();
+    recover();
+    assert!(!carried.exists());
+    // A file in the folder's place goes as well.
+    fs::write(&other, "").unwrap();
+    fs::write(&carried, "").unwrap();
+    recover();
+    assert!(!carried.exists() && !other.exists());
 }

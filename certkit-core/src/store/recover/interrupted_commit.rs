@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Recovered;
+use super::{Recovered, with_left};
 use crate::store::commit::{CommitError, archive_dirs};
 use crate::store::files;
 use crate::store::first_version::Staging;
@@ -59,7 +59,7 @@ impl LockedStore {
             }
             staging.publish()?;
             self.consume_pending(name, journal)?;
-            return Ok(Some(finished(name, journal)));
+            return Ok(Some(finished(name, journal, &[])));
         }
         staging.discard()?;
         self.remove_journal(name)?;
@@ -83,10 +83,11 @@ impl LockedStore {
 
         if texts.is_some() && archive.are_final()? && live.is_whole() && live.version() == Some(version) {
             files::remove_file(&conf_temp)?;
-            let mut leftovers = follow_live(self, name, live).leftovers;
+            let followed = follow_live(self, name, live);
+            let mut leftovers = [followed.aside, followed.leftovers].concat();
             self.consume_pending(name, journal)?;
             self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
-            return Ok(Some(finished(name, journal)));
+            return Ok(Some(finished(name, journal, &leftovers)));
         }
         let Some(texts) = texts.filter(|texts| texts.verify(None, math, now).is_ok()) else {
             // It never became complete. The order with its key is still there.
@@ -110,7 +111,7 @@ impl LockedStore {
         let mut leftovers = switch(self, name, live, version, self.live_switch())?;
         self.consume_pending(name, journal)?;
         self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
-        Ok(Some(finished(name, journal)))
+        Ok(Some(finished(name, journal, &leftovers)))
     }
 
     /// Somebody put something into the place of a new lineage since.
@@ -191,8 +192,9 @@ fn is_where_it_was(journal: &Journal, live: &LiveLinks) -> bool {
     }
 }
 
-fn finished(name: &LineageName, journal: &Journal) -> Recovered {
-    let evidence = format!("version {} is live", journal.version);
+/// With what could not be tidied up, or was set aside.
+fn finished(name: &LineageName, journal: &Journal, left: &[String]) -> Recovered {
+    let evidence = with_left(format!("version {} is live", journal.version), left);
     Recovered::new(FindingCode::InterruptedCommit, name, evidence, Some(journal.version))
 }
 

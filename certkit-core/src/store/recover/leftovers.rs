@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::Recovered;
+use crate::store::carry::discard_switched;
 use crate::store::files;
-use crate::store::switch::discard_switched;
 use crate::store::{LockedStore, Store, StoreError};
 use crate::{Finding, FindingCode, LineageName};
 
@@ -112,10 +112,11 @@ impl LockedStore {
         Ok(())
     }
 
-    /// Second live folders of lineages that another tool deleted.
+    /// Second live folders of lineages that another tool deleted, and what is remembered of them.
     fn remove_folders_of_nobody(&self, found: &mut Vec<Recovered>) -> Result<(), StoreError> {
         for file in files::list(&self.paths().own_dir())?.unwrap_or_default() {
-            let name = file.to_str().and_then(|file| file.strip_prefix("switched."));
+            let name =
+                file.to_str().and_then(|file| file.strip_prefix("switched.").or_else(|| file.strip_prefix("carried.")));
             let Some(Ok(name)) = name.map(LineageName::new) else { continue };
             if files::lstat(&self.paths().conf(&name))?.is_some() {
                 continue;

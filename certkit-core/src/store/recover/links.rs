@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use super::Recovered;
+use super::{Recovered, with_left};
 use crate::store::commit::{CommitError, GREATEST_PLAUSIBLE};
 use crate::store::files;
 use crate::store::journal::Journal;
@@ -121,23 +121,23 @@ impl LockedStore {
                 // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
                 let before = self.store().journal(name)?;
                 self.write_journal(name, &Journal::new(version, found.live.version(), &leaf))?;
-                if !(found.whole && found.live.version() == Some(version))
-                    && let Err(error) = switch(self, name, &found.live, version, self.live_switch())
-                {
-                    // What was live still is: nothing was begun that another run would have to finish.
-                    let _ = match before {
-                        Some(before) => self.write_journal(name, &before),
-                        None => self.remove_journal(name),
-                    };
-                    return Err(error);
+                let mut left = Vec::new();
+                if !(found.whole && found.live.version() == Some(version)) {
+                    left = switch(self, name, &found.live, version, self.live_switch()).inspect_err(|_| {
+                        // What was live still is: nothing was begun that another run would have to finish.
+                        let _ = match before {
+                            Some(before) => self.write_journal(name, &before),
+                            None => self.remove_journal(name),
+                        };
+                    })?;
                 }
                 found.remove_previous()?;
-                Recovered::new(code, name, format!("version {version} is live now"), Some(version))
+                Recovered::new(code, name, with_left(format!("version {version} is live now"), &left), Some(version))
             }
             Decision::RollBack { version, code, why } => {
-                switch(self, name, &found.live, version, self.live_switch())?;
+                let left = switch(self, name, &found.live, version, self.live_switch())?;
                 found.remove_previous()?;
-                Recovered::new(code, name, format!("version {version} is live again; {why}"), None)
+                Recovered::new(code, name, with_left(format!("version {version} is live again; {why}"), &left), None)
             }
             Decision::RemoveJournalLinks => {
                 found.remove_previous()?;

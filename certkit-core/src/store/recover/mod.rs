@@ -82,6 +82,11 @@ impl LockedStore {
     }
 }
 
+/// What was done, and what could not be tidied up or was set aside meanwhile.
+fn with_left(done: String, left: &[String]) -> String {
+    left.iter().fold(done, |done, left| format!("{done}; {left}"))
+}
+
 impl Recovered {
     fn new(code: FindingCode, name: &LineageName, evidence: impl AsRef<str>, made_live: Option<Version>) -> Self {
         Self { finding: Finding::new(code, name.as_str(), evidence), name: Some(name.clone()), made_live }
