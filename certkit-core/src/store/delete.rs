@@ -116,13 +116,13 @@ impl LockedStore {
     fn carry_out_deletion(&self, name: &LineageName, planned: Deletion) -> Result<Deleted, DeleteError> {
         self.forget_in_use();
         let paths = self.paths();
-        let Deletion { conf, links, archives, folder_links, mut kept } = planned;
+        let Deletion { conf, links, archives, folder_links, ways, mut kept } = planned;
         let mut removed = Vec::new();
         if self.take_conf_away(name, &conf)? {
             removed.push(conf);
         }
-        self.delete_archives(archives, &mut removed)?;
-        self.delete_links(links, &mut removed)?;
+        self.delete_archives(archives, &ways, &mut removed)?;
+        self.delete_links(links, &ways, &mut removed)?;
         // A link to a folder elsewhere is this tree's own, and keeps the name from being used again.
         for folder in folder_links {
             let leads_elsewhere = || paths.whose(&folder.join(Kind::Cert.live_file())) != Whose::Own;
@@ -190,6 +190,7 @@ impl LockedStore {
     fn delete_links(
         &self,
         own: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+        ways: &BTreeSet<PathBuf>,
         removed: &mut Vec<PathBuf>,
     ) -> Result<(), StoreError> {
         for (dir, links) in own {
@@ -207,7 +208,7 @@ impl LockedStore {
                 }
             }
             // The owner's own files stay, and the directory with them.
-            if remove_empty(&dir)? {
+            if !ways.contains(&dir) && remove_empty(&dir)? {
                 files::sync_parent(&dir)?;
                 removed.push(dir);
             } else {
@@ -217,7 +218,12 @@ impl LockedStore {
         Ok(())
     }
 
-    fn delete_archives(&self, own: BTreeSet<PathBuf>, removed: &mut Vec<PathBuf>) -> Result<(), StoreError> {
+    fn delete_archives(
+        &self,
+        own: BTreeSet<PathBuf>,
+        ways: &BTreeSet<PathBuf>,
+        removed: &mut Vec<PathBuf>,
+    ) -> Result<(), StoreError> {
         let top = real(&self.paths().archive_dir())?;
         for dir in own {
             // Whatever file lies beside the versions in the lineage's own folder may be a copy of a key. A folder there may
@@ -230,7 +236,7 @@ impl LockedStore {
             for file in going {
                 files::remove_file(&file)?;
             }
-            if remove_empty(&dir)? {
+            if !ways.contains(&dir) && remove_empty(&dir)? {
                 files::sync_parent(&dir)?;
                 removed.push(dir);
             } else {

@@ -70,14 +70,14 @@ impl DeleteError {
     /// Why the rest of a removal cannot be done now.
     pub(super) fn kept(kept: &Kept, name: &LineageName) -> Self {
         let path = escape(&kept.folder.to_string_lossy()).into_owned();
-        let (why, cure) = match kept.held {
+        let (why, cure) = match &kept.held {
             Held::Gone => {
                 ("is not there", "mount the disk that is missing: the next `certkit renew` deletes the rest".to_owned())
             }
-            Held::Led => {
+            Held::Led(_) => {
                 ("holds the only copies of versions that others have as links", kept.finding().cure().to_owned())
             }
-            Held::Links | Held::Versions | Held::Folder | Held::Owners => {
+            Held::Links | Held::Versions | Held::Folder | Held::Owners | Held::Way(_) => {
                 return Self::elsewhere(kept.folder.clone(), Whose::Outside(kept.folder.clone()), name);
             }
         };
@@ -88,8 +88,10 @@ impl DeleteError {
     pub(super) fn needed(conf: &Path, name: &LineageName) -> Self {
         let shown = escape(&conf.to_string_lossy()).into_owned();
         let cure = format!(
-            "put a copy in the place of the link to {} (find -L renewal -samefile tells it), then: certkit delete --cert-name {}",
+            "put a copy in the place of the link to {}, which this lists: find -L {} -samefile {}; then: certkit delete --cert-name {}",
             shell_word(&shown),
+            shell_word(&conf.parent().map(Path::to_string_lossy).unwrap_or_default()),
+            shell_word(&conf.to_string_lossy()),
             shell_word(name.as_str())
         );
         Self::Elsewhere { path: shown, why: "is what another configuration is a link to", cure }
@@ -122,7 +124,7 @@ impl DeleteError {
 }
 
 /// What is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     Links,
     Versions,
@@ -130,16 +132,18 @@ pub(super) enum Held {
     Folder,
     /// Versions on a disk that is not there.
     Gone,
-    /// Versions that links of others lead to.
-    Led,
+    /// Versions that links of others lead to, and the command that lists those.
+    Led(String),
     /// What its owner has put beside the live links.
     Owners,
+    /// A folder that the ways of these others lead through, escaped. What was in it is gone.
+    Way(String),
 }
 
 impl Deleted {
     /// Whether nothing of the lineage is left that is perhaps this tree's alone.
     pub fn is_complete(&self) -> bool {
-        self.kept.iter().all(|kept| kept.tree.is_some() || kept.held == Held::Owners)
+        self.kept.iter().all(|kept| kept.tree.is_some() || matches!(kept.held, Held::Owners | Held::Way(_)))
     }
 
     /// What stays, and how its owner removes it.
@@ -156,63 +160,54 @@ impl Kept {
 
     /// Whether it lies where another tree may use it, too.
     pub(crate) fn is_outside(&self) -> bool {
-        self.tree.is_none() && !matches!(self.held, Held::Folder | Held::Owners)
+        self.tree.is_none() && !matches!(self.held, Held::Folder | Held::Owners | Held::Way(_))
     }
 
     fn finding(&self) -> Finding {
         let code = match self.held {
-            Held::Versions | Held::Folder | Held::Gone | Held::Led => FindingCode::ArchiveWithoutConf,
+            Held::Versions | Held::Folder | Held::Gone | Held::Led(_) => FindingCode::ArchiveWithoutConf,
             Held::Links | Held::Owners => FindingCode::LiveWithoutConf,
+            Held::Way(_) => FindingCode::LeftOver,
         };
+        let told = |evidence: &str| Finding::new(code, self.folder.to_string_lossy(), evidence);
         let word = |path: &Path| shell_word(&path.to_string_lossy());
-        match &self.tree {
-            None if self.held == Held::Gone => {
-                let evidence = "it stays, if there is one: it lies outside the config dir, and is not there";
-                let cure = format!("mount the disk that is missing, and: rm -r -- {}", word(&self.folder));
-                Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
-            }
-            None if self.held == Held::Led => {
+        let folder = word(&self.folder);
+        if let Some(tree) = &self.tree {
+            let tree = word(tree);
+            let cure = format!("to remove it there: certkit delete --cert-name NAME --config-dir {tree}");
+            let told = told(&format!("it stays: it belongs to the tree in {tree}"));
+            return told.with_severity(Severity::Notice).with_cure(cure);
+        }
+        match &self.held {
+            Held::Gone => told("it stays, if there is one: it lies outside the config dir, and is not there")
+                .with_cure(format!("mount the disk that is missing, and: rm -r -- {folder}")),
+            Held::Led(find) => {
                 let shown = self.files.iter().map(|file| word(file)).collect::<Vec<_>>().join(", ");
-                let evidence = "it stays: links among the versions of another certificate lead into it";
-                let cure = format!(
-                    "put copies in the place of the links to {shown} (find the archive with -lname), then: certkit delete --cert-name NAME"
-                );
-                Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
+                told("it stays: links among the versions of another certificate lead into it").with_cure(format!(
+                    "put copies in the place of the links to {shown}, which this lists: {find}; then: certkit delete --cert-name NAME"
+                ))
             }
-            None if self.held == Held::Folder => {
-                let evidence = "it stays: no certificate has a folder among its versions";
-                let cure = format!("if nobody needs it: rm -r -- {}", word(&self.folder));
-                Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
-            }
-            None if self.held == Held::Owners => {
+            Held::Folder => told("it stays: no certificate has a folder among its versions")
+                .with_cure(format!("if nobody needs it: rm -r -- {folder}")),
+            Held::Owners => {
                 let names = self.files.iter().filter_map(|file| file.file_name()).map(|name| name.to_string_lossy());
-                let evidence = format!(
-                    "it stays: somebody has put {} into it, and keys may be among that",
-                    names.collect::<Vec<_>>().join(", ")
-                );
-                let cure = format!("if nobody needs it: rm -r -- {}", word(&self.folder));
-                Finding::new(code, self.folder.to_string_lossy(), evidence)
+                let names = names.collect::<Vec<_>>().join(", ");
+                told(&format!("it stays: somebody has put {names} into it, and keys may be among that"))
                     .with_severity(Severity::Notice)
-                    .with_cure(cure)
+                    .with_cure(format!("if nobody needs it: rm -r -- {folder}"))
             }
-            Some(tree) => {
-                let tree = word(tree);
-                let evidence = format!("it stays: it belongs to the tree in {tree}");
-                let cure = format!("to remove it there: certkit delete --cert-name NAME --config-dir {tree}");
-                Finding::new(code, self.folder.to_string_lossy(), evidence)
-                    .with_severity(Severity::Notice)
-                    .with_cure(cure)
-            }
-            None => {
-                let evidence = "it stays: it lies outside the config dir, or in what is mounted there, where another tree may use it";
+            Held::Way(users) => told(&format!("it stays, without what was in it: paths of {users} lead through it"))
+                .with_severity(Severity::Notice)
+                .with_cure(format!("nothing to do; when no path leads through it any more: rmdir -- {folder}")),
+            Held::Links | Held::Versions => {
                 let words = |paths: &[PathBuf]| paths.iter().map(|path| format!(" {}", word(path))).collect::<String>();
                 let command = if self.holds_nothing_else {
-                    format!("rm -r -- {}", word(&self.folder))
+                    format!("rm -r -- {folder}")
                 } else {
                     format!("rm --{}", words(&self.files))
                 };
-                let cure = format!("if none does: {command}");
-                Finding::new(code, self.folder.to_string_lossy(), evidence).with_cure(cure)
+                told("it stays: it lies outside the config dir, or in what is mounted there, where another tree may use it")
+                    .with_cure(format!("if none does: {command}"))
             }
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::carry::is_journal;
 use super::deleted::{DeleteError, Held, Kept, keep};
 use super::in_use::{InUse, real, real_place};
+use super::led::find_links_into;
 use super::links::{Link, LiveLinks, read_link};
 use super::whose::{Whose, place};
 use super::{Kind, RenewalConf, Store, StoreError, files};
@@ -22,6 +23,8 @@ pub(crate) struct Deletion {
     pub(crate) archives: BTreeSet<PathBuf>,
     /// `live/NAME` and `archive/NAME` where these are links and nobody else's way leads through them.
     pub(crate) folder_links: Vec<PathBuf>,
+    /// Folders, without links in their paths, that others' ways lead through: they stay, with nothing in them.
+    pub(crate) ways: BTreeSet<PathBuf>,
     /// What is not, or perhaps not, this tree's own.
     pub(crate) kept: Vec<Kept>,
 }
@@ -72,7 +75,7 @@ impl Store {
             }
         }
         let in_use = self.in_use()?;
-        if real_place(&conf_path)?.is_some_and(|place| in_use.is_on_the_way(&place, name)) {
+        if real_place(&conf_path)?.is_some_and(|place| !in_use.needed(&place, name).way().is_empty()) {
             return Err(DeleteError::needed(&conf_path, name));
         }
         let mut kept = Vec::new();
@@ -94,8 +97,10 @@ impl Store {
         let mut folder_links = Vec::new();
         for folder in [paths.live(name), paths.archive(name)] {
             let is_link = files::lstat(&folder)?.is_some_and(|meta| meta.is_symlink());
-            let is_on_the_way = real_place(&folder)?.is_some_and(|place| in_use.is_on_the_way(&place, name));
-            let is_used = is_on_the_way || self.is_used(&folder, name, &in_use)?;
+            let is_on_the_way = |place: PathBuf| !in_use.needed(&place, name).way().is_empty();
+            let is_used = real_place(&folder)?.is_some_and(is_on_the_way)
+                || real(&folder)?.is_some_and(is_on_the_way)
+                || self.is_used(&folder, name, &in_use)?;
             if is_link && paths.whose(&folder) == Whose::Own && !is_used {
                 folder_links.push(folder);
             }
@@ -107,7 +112,17 @@ impl Store {
         if let Some(mounted) = going.iter().find(|path| files::is_mount_point(path)) {
             return Err(DeleteError::mounted(mounted, name));
         }
-        Ok(Deletion { conf: conf_path, links, archives: own_archives, folder_links, kept })
+        let mut ways = BTreeSet::new();
+        for dir in links.keys().chain(&own_archives) {
+            let Some(dir) = real(dir)? else { continue };
+            let users = in_use.needed(&dir, name).way();
+            if !users.is_empty() {
+                let users = users.into_iter().collect::<Vec<_>>().join(", ");
+                keep(&mut kept, Kept::new(dir.clone(), vec![dir.clone()], Whose::Own, Held::Way(users)));
+                ways.insert(dir);
+            }
+        }
+        Ok(Deletion { conf: conf_path, links, archives: own_archives, folder_links, ways, kept })
     }
 
     /// What somebody has put beside the live links stays, and keys may be among it.
@@ -124,7 +139,7 @@ impl Store {
             let others =
                 names.iter().filter(|file| !links.contains(&dir.join(file)) && !goes_with_links(&dir_now, file));
             let others = others.map(|file| dir_now.join(file));
-            let stays = others.filter(|path| !in_use.is_used_at_or_below(path, name)).collect();
+            let stays = others.filter(|path| in_use.needed(path, name).users().is_empty()).collect();
             keep(kept, Kept::new(dir_now, stays, Whose::Own, Held::Owners));
         }
         Ok(())
@@ -172,18 +187,19 @@ impl Store {
         for written in archives {
             let Some(dir) = real(written)? else { continue };
             let is_dir = files::lstat(&dir)?.is_some_and(|meta| meta.is_dir());
-            if !is_dir || self.has_conf(&dir, name)? || !in_use.users_of(&dir, name, going).is_empty() {
+            if !is_dir || self.has_conf(&dir, name)? || !in_use.needed(&dir, name).files(going).is_empty() {
                 continue;
             }
             match self.paths.whose(&written.join(Kind::Cert.live_file())) {
                 Whose::Own if self.may_go(&dir)? => {
-                    let led = in_use.led_to(&self.paths, &dir)?;
+                    let led = in_use.needed(&dir, name).copies(&self.paths)?;
                     if !led.is_empty() {
-                        keep(kept, Kept::new(dir, led, Whose::Own, Held::Led));
+                        let find = find_links_into(&dir, &self.paths);
+                        keep(kept, Kept::new(dir, led, Whose::Own, Held::Led(find)));
                         continue;
                     }
                     for folder in folders_in(&dir)? {
-                        if !in_use.is_used_at_or_below(&folder, name) {
+                        if in_use.needed(&folder, name).users().is_empty() {
                             keep(kept, Kept::new(folder.clone(), vec![folder], Whose::Own, Held::Folder));
                         }
                     }
@@ -216,8 +232,9 @@ impl Store {
             && !["accounts", "renewal", "renewal-hooks", "certkit"].iter().any(|own| first == Some((*own).into())))
     }
 
+    /// Whether others use what is in a directory.
     fn is_used(&self, dir: &Path, name: &LineageName, in_use: &InUse) -> Result<bool, StoreError> {
-        Ok(real(dir)?.is_some_and(|dir| !in_use.users_of(&dir, name, &BTreeSet::from([dir.clone()])).is_empty()))
+        Ok(real(dir)?.is_some_and(|dir| !in_use.needed(&dir, name).files(&BTreeSet::from([dir.clone()])).is_empty()))
     }
 
     /// Whether there is a conf of this directory's name: then it is that lineage's.

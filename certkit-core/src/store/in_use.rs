@@ -21,7 +21,7 @@ pub(crate) struct InUse {
     /// By the folders that they are in, so that asking about each of thousands does not cost the square of their number.
     pub(super) uses: Vec<Use>,
     /// Confs that cannot be parsed. What their text mentions counts as used.
-    unread: Vec<(OsString, String)>,
+    pub(super) unread: Vec<(OsString, String)>,
     /// The names of all confs, whatever is in them.
     confs: BTreeSet<Arc<OsStr>>,
     /// What versions are links to, once somebody asked.
@@ -49,6 +49,21 @@ pub(super) enum Used {
 }
 
 impl Use {
+    /// The conf or the live folder that says so, by the lineage's name.
+    pub(super) fn by(&self) -> &OsStr {
+        &self.by
+    }
+
+    /// The same for people, escaped.
+    pub(super) fn shown(&self) -> String {
+        shown(&self.by)
+    }
+
+    /// The live folder, without links in its path, where it alone says so.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// The folder that it is in, or is.
     fn dir(&self) -> &OsStr {
         match &self.what {
@@ -91,7 +106,7 @@ impl Store {
         for dir in [self.paths.live(name), self.paths.archive(name)] {
             dirs.extend(real(&dir)?);
         }
-        Ok(dirs.iter().flat_map(|dir| in_use.users_of(dir, name, &dirs)).collect())
+        Ok(dirs.iter().flat_map(|dir| in_use.needed(dir, name).files(&dirs)).collect())
     }
 
     pub(crate) fn in_use(&self) -> Result<InUse, StoreError> {
@@ -146,41 +161,22 @@ impl LockedStore {
 }
 
 impl InUse {
-    /// The other lineages that use this directory (without links in its path), what is directly in it, or a way through it. Links in the
-    /// folders that are `going` do not count by themselves.
-    pub(crate) fn users_of(&self, dir: &Path, except: &LineageName, going: &BTreeSet<PathBuf>) -> BTreeSet<String> {
-        let stays = |folder: &Arc<Path>| !going.contains(&**folder);
-        let others = self.others_in(dir, except).chain(self.others_by(dir, except));
-        let others = others.filter(|one| one.folder.as_ref().is_none_or(stays));
-        let mut users: BTreeSet<String> = others.map(|one| shown(&one.by)).collect();
-        let unread = self.unread.iter().filter(|(by, text)| by != except.as_str() && mentions(text, dir));
-        users.extend(unread.map(|(by, _)| shown(by)));
-        users
-    }
-
-    /// The other lineages that use anything below this directory (without links in its path), however deep.
-    pub(crate) fn users_below(&self, dir: &Path, except: &LineageName) -> BTreeSet<String> {
+    /// What is used below this directory (without links in its path), however deep.
+    pub(super) fn below(&self, dir: &Path) -> impl Iterator<Item = &Use> {
         let mut top = dir.components().collect::<PathBuf>().into_os_string().into_encoded_bytes();
         top.push(b'/');
         let start = self.uses.partition_point(|one| one.dir().as_encoded_bytes() < top.as_slice());
-        let below = self.uses.iter().skip(start);
-        let below = below.take_while(|one| one.dir().as_encoded_bytes().starts_with(&top));
-        below.filter(|one| &*one.by != except.as_str()).map(|one| shown(&one.by)).collect()
-    }
-
-    /// Whether others use a folder (without links in its path), or anything below it.
-    pub(crate) fn is_used_at_or_below(&self, dir: &Path, except: &LineageName) -> bool {
-        !self.users_of(dir, except, &BTreeSet::new()).is_empty() || !self.users_below(dir, except).is_empty()
+        self.uses.iter().skip(start).take_while(move |one| one.dir().as_encoded_bytes().starts_with(&top))
     }
 
     /// Whether another conf says that this directory is where its versions lie.
     pub(crate) fn is_archive_of_another(&self, dir: &Path, except: &LineageName) -> bool {
-        self.others_in(dir, except).any(|one| matches!(one.what, Used::Archive(_)))
+        self.others_in(dir, Some(except)).any(|one| matches!(one.what, Used::Archive(_)))
     }
 
     /// Whether links of others lead into this directory.
     pub(crate) fn is_led_to(&self, dir: &Path, except: &LineageName) -> bool {
-        self.others_in(dir, except).any(|one| matches!(one.what, Used::File(_)))
+        self.others_in(dir, Some(except)).any(|one| matches!(one.what, Used::File(_)))
     }
 
     /// Whether there is a conf of this name, whatever is in it.
@@ -204,32 +200,18 @@ impl InUse {
 
     /// What others lead to in these directories.
     pub(crate) fn files_of_others(&self, dirs: &[PathBuf], except: &LineageName) -> BTreeSet<PathBuf> {
-        let others = dirs.iter().flat_map(|dir| self.others_in(dir, except));
+        let others = dirs.iter().flat_map(|dir| self.others_in(dir, Some(except)));
         let files = others.filter_map(|one| if let Used::File(path) = &one.what { Some(path.clone()) } else { None });
         files.collect()
     }
 
-    /// Whether an entry (without links in the path of its folder) is on the way of others.
-    pub(crate) fn is_on_the_way(&self, entry: &Path, except: &LineageName) -> bool {
-        self.others_by(entry, except).next().is_some()
-    }
-
-    /// The others whose way leads through the entry of this name, which may be a link.
-    pub(crate) fn users_by(&self, path: &Path, except: &LineageName) -> Result<BTreeSet<String>, StoreError> {
-        let Some(entry) = real_place(path)? else { return Ok(BTreeSet::new()) };
-        Ok(self.others_by(&entry, except).map(|one| shown(&one.by)).collect())
-    }
-
-    /// Those of others whose way leads through an entry, or to it.
-    fn others_by<'a>(&'a self, entry: &Path, except: &'a LineageName) -> impl Iterator<Item = &'a Use> + use<'a> {
-        let entry = entry.to_owned();
-        let all = self.others_in(entry.parent().unwrap_or(&entry), except);
-        all.filter(move |one| matches!(&one.what, Used::File(path) if *path == entry))
-    }
-
     /// What others use of this directory, or as it.
-    fn others_in<'a>(&'a self, dir: &Path, except: &'a LineageName) -> impl Iterator<Item = &'a Use> + use<'a> {
-        self.in_dir(dir).filter(|one| &*one.by != except.as_str())
+    pub(super) fn others_in<'a>(
+        &'a self,
+        dir: &Path,
+        except: Option<&'a LineageName>,
+    ) -> impl Iterator<Item = &'a Use> + use<'a> {
+        self.in_dir(dir).filter(move |one| except.is_none_or(|except| &*one.by != except.as_str()))
     }
 
     fn in_dir<'a>(&'a self, dir: &Path) -> impl Iterator<Item = &'a Use> + use<'a> {
@@ -388,7 +370,7 @@ fn values_of(text: &str, key: &str) -> Vec<String> {
 }
 
 /// Whether a text speaks of a directory, by the last two parts of its path: the ones before may be links.
-fn mentions(text: &str, dir: &Path) -> bool {
+pub(super) fn mentions(text: &str, dir: &Path) -> bool {
     let Some(name) = dir.file_name() else { return false };
     let parent = dir.parent().and_then(Path::file_name).unwrap_or_default();
     let tail = format!("{}/{}", parent.to_string_lossy(), name.to_string_lossy());
@@ -398,7 +380,7 @@ fn mentions(text: &str, dir: &Path) -> bool {
     })
 }
 
-fn shown(by: &OsStr) -> String {
+pub(super) fn shown(by: &OsStr) -> String {
     crate::escape(&by.to_string_lossy()).into_owned()
 }
 

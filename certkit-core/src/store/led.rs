@@ -7,11 +7,21 @@ use super::deletion::versions_in;
 use super::in_use::{InUse, Used, real};
 use super::way::steps;
 use super::{StoreError, StorePaths, files};
+use crate::words::shell_word;
+
+/// The command that lists the links among the archives whose text leads into this folder.
+pub(crate) fn find_links_into(folder: &Path, paths: &StorePaths) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let literal: String =
+        name.chars().flat_map(|c| matches!(c, '*' | '?' | '[' | '\\').then_some('\\').into_iter().chain([c])).collect();
+    let top = shell_word(&paths.archive_dir().to_string_lossy());
+    format!("find -H {top} -lname {}", shell_word(&format!("*{literal}/*")))
+}
 
 impl InUse {
     /// The versions in a directory (without links in its path) that versions in other directories are links to, or lead
     /// through. All archives are looked through when this is first asked for.
-    pub(crate) fn led_to(&self, paths: &StorePaths, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    pub(super) fn led_to(&self, paths: &StorePaths, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
         let led = match self.led.get() {
             Some(led) => led,
             None => {

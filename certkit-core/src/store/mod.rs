@@ -54,6 +54,7 @@ pub use lock::{HeldBySomebody, LockError};
 mod locked;
 pub use locked::{EditConfError, LockedStore};
 
+mod needed;
 mod old_versions;
 
 mod owner_settings;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use certkit_core::store::Kind;
 use certkit_core::{LineageName, Version};
@@ -102,6 +102,17 @@ fn read(dir: &Path) -> Vec<Option<String>> {
     live.into_iter().chain(rest).chain([conf]).collect()
 }
 
+/// What the command in a cure lists.
+fn listed_by(cure: &str) -> Vec<PathBuf> {
+    let start = cure.find("find ").unwrap_or_else(|| panic!("{cure}"));
+    let command = cure[start..].split(';').next().unwrap();
+    let output = std::process::Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{cure}: {output:?}");
+    let mut listed: Vec<_> = String::from_utf8(output.stdout).unwrap().lines().map(PathBuf::from).collect();
+    listed.sort();
+    listed
+}
+
 #[test]
 fn what_others_need_stays_when_a_certificate_is_deleted_or_its_empty_conf_repaired() {
     for (how, lay) in LAYOUTS {
@@ -134,7 +145,9 @@ fn a_conf_that_another_is_a_link_to_is_not_deleted() {
     symlink("a.example.org.conf", dir.path().join("renewal/b.example.org.conf")).unwrap();
     let locked = lock(dir.path());
     let told = locked.delete(&name()).unwrap_err();
-    assert!(told.cure().unwrap().starts_with("put a copy"), "{told:?}");
+    let cure = told.cure().unwrap();
+    assert!(cure.starts_with("put a copy"), "{told:?}");
+    assert_eq!(listed_by(cure), ["a", "b"].map(|one| dir.path().join(format!("renewal/{one}.example.org.conf"))));
     whole_version(dir.path(), &name());
     // As told.
     let conf = dir.path().join("renewal/b.example.org.conf");
@@ -158,4 +171,49 @@ fn what_is_left_for_the_sake_of_anothers_old_key_is_not_called_nobodys() {
     let one = found.iter().find(|one| one.name == Some(name())).unwrap();
     let cure = one.finding.cure();
     assert!(cure.contains("archive/a.example.org/keys") && !cure.contains("rm -r"), "{cure}");
+    assert_eq!(listed_by(cure), [dir.path().join("archive/b.example.org/privkey1.pem")], "{cure}");
+}
+
+#[test]
+fn of_a_folder_that_is_only_on_the_way_of_others_no_key_stays_when_its_certificate_goes() {
+    for (how, folder, other) in [
+        ("links that go up through an archive", "archive/a.example.org", "live/a.example.org"),
+        ("links that go up through a live folder", "live/a.example.org", "archive/a.example.org"),
+        ("a conf that goes up through a live folder", "live/a.example.org", "archive/a.example.org"),
+    ] {
+        let dir = temp_dir();
+        lay_lineage(dir.path(), &name(), &["v1"]);
+        lay_lineage(dir.path(), &LineageName::new(OTHER).unwrap(), &["v2", "v3"]);
+        let (_, lay) = LAYOUTS.iter().find(|(words, _)| *words == how).unwrap();
+        lay(dir.path());
+        let before = read(dir.path());
+        let locked = lock(dir.path());
+        let deleted = locked.delete(&name()).unwrap();
+        assert!(deleted.is_complete(), "{how}: {deleted:?}");
+        let [stays] = deleted.findings().try_into().unwrap();
+        assert!(stays.evidence.contains(OTHER) && stays.cure().contains("rmdir"), "{how}: {stays:?}");
+        let is_empty = || fs::read_dir(dir.path().join(folder)).unwrap().next().is_none();
+        assert!(is_empty() && !dir.path().join(other).exists(), "{how}");
+        // Nor does a repair take it for an empty folder that nobody needs, with whatever name.
+        fs::create_dir(dir.path().join("live/nobodys.example.org")).unwrap();
+        let report = locked.repair(None, &TestMath::default(), now()).unwrap();
+        assert!(is_empty() && !dir.path().join("live/nobodys.example.org").exists(), "{how}: {report:?}");
+        let left = report.left.iter().find(|one| one.name == Some(name())).unwrap();
+        assert_eq!(left.finding.cure(), format!("leave it: paths of {OTHER} lead through it"), "{how}");
+        assert_eq!(read(dir.path()), before, "{how}");
+    }
+}
+
+#[test]
+fn an_empty_folder_of_a_name_that_is_none_stays_where_paths_lead_through_it() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &LineageName::new(OTHER).unwrap(), &["v2", "v3"]);
+    for folder in ["archive/way of b", "archive/nobody's"] {
+        fs::create_dir(dir.path().join(folder)).unwrap();
+    }
+    relink(&dir.path().join("live/b.example.org"), "../../archive/way of b/../b.example.org");
+    let before = read(dir.path());
+    lock(dir.path()).repair(None, &TestMath::default(), now()).unwrap();
+    assert_eq!(read(dir.path()), before);
+    assert!(dir.path().join("archive/way of b").exists() && !dir.path().join("archive/nobody's").exists());
 }

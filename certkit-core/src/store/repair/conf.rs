@@ -3,6 +3,7 @@
 //! Only what is certain is written: where the links and versions lie, the key's type where certificate or key can be read, and
 //! CA and account where certkit remembers them. How names are validated stands nowhere else, so it is left to the owner to say again.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -11,7 +12,7 @@ use super::lineage::{LineagePlan, Planner, nothing_fits};
 use super::step::Step;
 use crate::store::files::{self, Attributes};
 use crate::store::first_version::first_conf;
-use crate::store::in_use::real;
+use crate::store::in_use::{real, real_place};
 use crate::store::links::LiveLinks;
 use crate::store::recover::Decision;
 use crate::store::targets::by_name;
@@ -60,15 +61,16 @@ impl Planner<'_> {
         let mut going = Vec::new();
         for dir in [paths.archive(name), paths.live(name)] {
             let Some(dir_now) = real(&dir)? else { continue };
-            let mut others = self.in_use.users_of(&dir_now, name, &[dir_now.clone()].into());
-            others.extend(self.in_use.users_below(&dir_now, name));
-            others.extend(self.in_use.users_by(&dir, name)?);
+            let needed = self.in_use.needed(&dir_now, name);
+            let mut others = needed.files(&[dir_now.clone()].into());
+            others.extend(needed.way().into_iter().chain(needed.below()));
+            others.extend(self.way_through(&dir, name)?);
             if !others.is_empty() {
                 let others = others.into_iter().collect::<Vec<_>>().join(", ");
                 plan.stuck = Some(nothing_fits(&format!("{} is used by {others} too", self.shown(&dir))));
                 return Ok(plan);
             }
-            let led = self.in_use.led_to(paths, &dir_now)?;
+            let led = needed.copies(paths)?;
             if !led.is_empty() {
                 let led = led.iter().map(|path| self.shown(path)).collect::<Vec<_>>().join(", ");
                 plan.stuck = Some(nothing_fits(&format!("versions of other certificates are links to {led}")));
@@ -76,7 +78,7 @@ impl Planner<'_> {
             }
             going.push(dir);
         }
-        let linked = self.in_use.users_by(&conf_path, name)?;
+        let linked = self.way_through(&conf_path, name)?;
         if !linked.is_empty() {
             let linked = linked.into_iter().collect::<Vec<_>>().join(", ");
             plan.stuck = Some(nothing_fits(&format!("the configuration of {linked} is a link to this one")));
@@ -85,6 +87,11 @@ impl Planner<'_> {
         going.push(conf_path);
         let steps = vec![Step::TakeAway { paths: going, why: ", since no version of it is whole" }];
         Ok(LineagePlan { wrong: plan.wrong, steps, ..LineagePlan::default() })
+    }
+
+    /// The others whose way leads through the entry of this name, which may be a link.
+    fn way_through(&self, path: &Path, name: &LineageName) -> Result<BTreeSet<String>, StoreError> {
+        Ok(real_place(path)?.map(|place| self.in_use.needed(&place, name).way()).unwrap_or_default())
     }
 
     /// A conf that lacks paths, or `[renewalparams]`, without which certbot stops at it for all certificates: what is

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::LineageName;
 use crate::store::in_use::{InUse, real};
+use crate::store::led::find_links_into;
 use crate::store::whose::{Whose, place};
 use crate::store::{Kind, StorePaths, files};
 use crate::words::shell_word;
@@ -62,26 +63,31 @@ pub(super) fn orphan_cure(paths: &StorePaths, in_use: &InUse, name: &LineageName
     let names = files::list(folder).ok().flatten().unwrap_or_default();
     let has_folders = names.iter().any(|name| folder.join(name).is_dir());
     if let Ok(Some(dir)) = real(folder) {
-        let below: Vec<_> = in_use.users_below(&dir, name).into_iter().collect();
+        let needed = in_use.needed(&dir, name);
+        let list = |users: BTreeSet<String>| users.into_iter().collect::<Vec<_>>().join(", ");
+        let below = list(needed.below());
         if !below.is_empty() {
-            let users = below.join(", ");
             return format!(
-                "leave the folders in it, which {users} uses; move away what is directly in it, or remove it, if nothing uses that"
+                "leave the folders in it, which {below} uses; move away what is directly in it, or remove it, if nothing uses that"
             );
         }
-        let users: Vec<_> = in_use.users_of(&dir, name, &[].into()).into_iter().collect();
+        let users = list(needed.files(&BTreeSet::new()));
         if !users.is_empty() {
-            let users = users.join(", ");
             return format!(
                 "{users} uses it: if nothing needs that any more, remove that first, and this as you are told then"
             );
         }
-        let led = in_use.led_to(paths, &dir).unwrap_or_default();
+        let way = list(needed.way());
+        if !way.is_empty() && names.is_empty() {
+            return format!("leave it: paths of {way} lead through it");
+        }
+        let led = needed.copies(paths).unwrap_or_default();
         if !led.is_empty() {
             let led: Vec<_> = led.iter().map(|path| shell_word(&path.to_string_lossy())).collect();
             return format!(
-                "versions of other certificates are links to {}: put copies in the place of those links (find -lname tells them), then look again",
-                led.join(", ")
+                "versions of other certificates are links to {}: put copies in the place of those links, which this lists, then look again: {}",
+                led.join(", "),
+                find_links_into(&dir, paths)
             );
         }
     }

@@ -13,6 +13,7 @@ use super::step::Step;
 use super::{Diagnosis, Repair};
 use crate::store::audit::Audited;
 use crate::store::files;
+use crate::store::in_use::real;
 use crate::store::{BrokenReason, DeleteError, Kind, RenewalConf, Store, StoreError, StorePaths};
 use crate::words::{REFUSED_NAME_CURE, shell_word};
 use crate::{Finding, FindingCode, Hindrance, KeyMath, LineageName};
@@ -337,6 +338,11 @@ impl RepairPlan {
     ) -> Result<(), StoreError> {
         let (store, in_use) = (planner.store, planner.in_use);
         let is_empty = |path: &Path| Ok(files::list(path)?.is_some_and(|names| names.is_empty()));
+        // Nobody's own name, so that everybody counts.
+        let is_needed = |path: &Path| -> Result<bool, StoreError> {
+            let Some(dir) = real(path)? else { return Ok(false) };
+            Ok(!in_use.needed(&dir, name).users().is_empty())
+        };
         let Some(path) = path else {
             self.add(store, finding, name, None);
             return Ok(());
@@ -345,7 +351,7 @@ impl RepairPlan {
             FindingCode::StateDamaged => {
                 Some(Step::TakeAway { paths: vec![path.clone()], why: ", which says nothing any more" })
             }
-            _ if is_empty(&path)? => Some(Step::RemoveEmptyFolder(path.clone())),
+            _ if is_empty(&path)? && !is_needed(&path)? => Some(Step::RemoveEmptyFolder(path.clone())),
             _ => None,
         };
         let finding = match (&step, name, finding.code) {

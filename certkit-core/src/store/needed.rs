@@ -1,0 +1,64 @@
+//! What others need of a folder, a link or a file that may go.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::in_use::{InUse, Use, Used, mentions, shown};
+use super::{StoreError, StorePaths};
+use crate::LineageName;
+
+/// What others than one lineage need of a place, or all: other lineages, and links among the accounts.
+pub(crate) struct Needed<'a> {
+    in_use: &'a InUse,
+    place: PathBuf,
+    except: Option<&'a LineageName>,
+}
+
+impl InUse {
+    /// What others need of a place. Its path has no links in it but for, perhaps, the last.
+    pub(crate) fn needed<'a>(&'a self, place: &Path, except: impl Into<Option<&'a LineageName>>) -> Needed<'a> {
+        Needed { in_use: self, place: place.to_owned(), except: except.into() }
+    }
+}
+
+impl Needed<'_> {
+    /// Those that use what lies directly in the folder, or say that their versions lie there. Links in folders that are
+    /// `going` do not count by themselves.
+    pub(crate) fn files(&self, going: &BTreeSet<PathBuf>) -> BTreeSet<String> {
+        let others = self.in_use.others_in(&self.place, self.except);
+        let others = others.filter(|one| one.folder().is_none_or(|folder| !going.contains(folder)));
+        let unread = self.in_use.unread.iter();
+        let unread = unread.filter(|(by, text)| self.is_another(by) && mentions(text, &self.place));
+        others.map(Use::shown).chain(unread.map(|(by, _)| shown(by))).collect()
+    }
+
+    /// Those whose way leads through the place itself, or to it: a link, a file, or a folder that `..` leaves again. Of a folder they need
+    /// nothing else.
+    pub(crate) fn way(&self) -> BTreeSet<String> {
+        let folder = self.place.parent().unwrap_or(&self.place);
+        let is_through = |one: &&Use| matches!(&one.what, Used::File(path) if *path == self.place);
+        self.in_use.others_in(folder, self.except).filter(is_through).map(Use::shown).collect()
+    }
+
+    /// Those that use what lies in folders in this one, however deep.
+    pub(crate) fn below(&self) -> BTreeSet<String> {
+        let others = self.in_use.below(&self.place).filter(|one| self.is_another(one.by()));
+        others.map(Use::shown).collect()
+    }
+
+    /// The versions in the folder that versions elsewhere are links to, or lead through: those are the only copies. All archives are
+    /// looked through when this is first asked for.
+    pub(crate) fn copies(&self, paths: &StorePaths) -> Result<Vec<PathBuf>, StoreError> {
+        self.in_use.led_to(paths, &self.place)
+    }
+
+    /// All who need anything of it.
+    pub(crate) fn users(&self) -> BTreeSet<String> {
+        [self.files(&BTreeSet::new()), self.way(), self.below()].into_iter().flatten().collect()
+    }
+
+    fn is_another(&self, by: &OsStr) -> bool {
+        self.except.is_none_or(|except| by != except.as_str())
+    }
+}
