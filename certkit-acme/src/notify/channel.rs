@@ -7,7 +7,7 @@ use certkit_core::{Notice, escape};
 use chrono::{DateTime, Utc};
 use tokio::time::timeout;
 
-use super::message::{Message, OneMessageFor, messages};
+use super::message::{Message, OneMessageFor, Sender, messages};
 use super::{Notifier, exec, mail, preset, webhook};
 
 /// What became of notices that were sent to a channel.
@@ -94,7 +94,7 @@ impl Notifier {
             }
             _ => OneMessageFor::Run,
         };
-        messages(notices, one_for, &self.host, now)
+        messages(notices, one_for, Sender { host: &self.host, flags: &self.flags }, now)
     }
 
     /// Sends a message by a channel now; by mail only to `only_to` where that is not empty. Whatever happens is in the

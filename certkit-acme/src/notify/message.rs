@@ -32,33 +32,48 @@ pub struct Message {
     pub at: DateTime<Utc>,
     /// The machine that tells it, escaped.
     pub host: String,
+    /// The flags with which commands are for the tree that it is about, each after a blank, escaped; none where that is certbot's own.
+    pub flags: String,
+}
+
+/// Who tells it, and of which tree.
+#[derive(Clone, Copy)]
+pub(super) struct Sender<'a> {
+    pub(super) host: &'a str,
+    pub(super) flags: &'a str,
 }
 
 /// Between what has different causes.
 const RULE: &str = "----------------------------------------------------------------------------";
 
 /// The messages for these notices, the most urgent first.
-pub(super) fn messages(notices: &[Notice], one_for: OneMessageFor, host: &str, now: DateTime<Utc>) -> Vec<Message> {
-    let notices = notices.iter().map(escaped);
+pub(super) fn messages(
+    notices: &[Notice],
+    one_for: OneMessageFor,
+    sender: Sender<'_>,
+    now: DateTime<Utc>,
+) -> Vec<Message> {
+    let notices = notices.iter().map(|notice| for_tree(escaped(notice), sender.flags));
     let groups = match one_for {
         OneMessageFor::Notice => notices.flat_map(|notice| group_notices(vec![notice])).collect(),
         OneMessageFor::Cause | OneMessageFor::Run => group_notices(notices.collect()),
     };
     match one_for {
         OneMessageFor::Run if groups.is_empty() => Vec::new(),
-        OneMessageFor::Run => vec![Message::of(groups, host, now)],
-        _ => groups.into_iter().map(|group| Message::of(vec![group], host, now)).collect(),
+        OneMessageFor::Run => vec![Message::of(groups, sender, now)],
+        _ => groups.into_iter().map(|group| Message::of(vec![group], sender, now)).collect(),
     }
 }
 
 impl Message {
-    fn of(groups: Vec<NoticeGroup>, host: &str, now: DateTime<Utc>) -> Self {
+    fn of(groups: Vec<NoticeGroup>, sender: Sender<'_>, now: DateTime<Utc>) -> Self {
         let subject = match groups.as_slice() {
             [first] => first.subject(now),
             [first, rest @ ..] => format!("{} (and {} more)", first.subject(now), rest.len()),
             [] => String::new(),
         };
-        let host = escape(host).into_owned();
+        let host = escape(sender.host).into_owned();
+        let flags = escape(sender.flags).into_owned();
         let mut parts: Vec<String> = groups
             .iter()
             .map(|group| {
@@ -66,7 +81,9 @@ impl Message {
                 format!("{heading}{}", group.text(now).trim_end())
             })
             .collect();
-        let from = format!("Sent by certkit on {host}.");
+        let for_tree =
+            if flags.is_empty() { String::new() } else { format!(" Its commands are for the tree with{flags}.") };
+        let from = format!("Sent by certkit on {host}.{for_tree}");
         let last = parts.pop().unwrap_or_default();
         parts.push(format!("{last}\n\n{from}"));
         Self {
@@ -77,6 +94,7 @@ impl Message {
             groups,
             at: now,
             host,
+            flags,
         }
     }
 
@@ -121,6 +139,7 @@ impl Message {
         json!({
             "schema": 1,
             "host": self.host,
+            "flags": self.flags.trim(),
             "at": rfc3339(self.at),
             "level": self.level.code(),
             "subject": self.subject,
@@ -202,6 +221,14 @@ fn escaped(notice: &Notice) -> Notice {
     texts.into_iter().chain(&mut notice.deployed_to).chain(&mut notice.served).for_each(clean);
     notice.failing.iter_mut().flat_map(|(name, problem)| [name, problem]).for_each(clean);
     notice.attempts.iter_mut().map(|attempt| &mut attempt.what).for_each(clean);
+    notice
+}
+
+/// The command goes to the tree that the notice is about.
+fn for_tree(mut notice: Notice, flags: &str) -> Notice {
+    if notice.command.starts_with("certkit ") {
+        notice.command.push_str(flags);
+    }
     notice
 }
 

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use certkit_core::settings::{MailAddress, NotifySetting, Secret, Settings, Source, Sourced};
 use certkit_core::state::{DeliveryMemory, WaitingNotice};
+use certkit_core::store::StorePaths;
 use certkit_core::{Finding, FindingCode, Notice};
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
@@ -49,6 +50,7 @@ pub struct Notifier {
     email: Vec<MailAddress>,
     secrets: Arc<Secrets>,
     host: String,
+    flags: String,
     transport: TransportSettings,
     commands: CommandSettings,
     client: Arc<OnceLock<Result<PostClientBox, String>>>,
@@ -101,10 +103,18 @@ impl Notifier {
             email: settings.email.value.clone(),
             secrets: Arc::new(secrets),
             host: host.to_owned(),
+            flags: String::new(),
             transport: transport.clone(),
             commands,
             client: Arc::default(),
         }
+    }
+
+    /// Has commands in messages say which tree they are for, where it is not certbot's own.
+    #[must_use]
+    pub fn for_tree(mut self, paths: &StorePaths) -> Self {
+        self.flags = paths.flags();
+        self
     }
 
     /// The channels, in the order of the settings.

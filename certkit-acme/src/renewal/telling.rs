@@ -77,6 +77,7 @@ impl Renewer {
 
     pub(super) fn notifier(&self, settings: &Settings) -> Notifier {
         Notifier::new(settings, self.secrets.clone(), &self.host, &self.transport_settings, &self.commands_by(settings))
+            .for_tree(self.store.paths())
     }
 
     /// Without `locked` nothing is written to the store. What is `known` of lineages is not read again. Trouble with the store is told like everything else, and is the

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use certkit_core::store::StorePaths;
 use serde_json::{Value, json};
 
 use crate::support::{HOSTILE, arrived, deliver_once, expiring, notifier, why};
@@ -92,4 +93,35 @@ async fn a_command_that_reads_nothing_or_fails_holds_nothing_up() {
     let deliveries =
         deliver_once(&notifier("[[notify]]\ncommand = \"echo no >&2; exit 3\"\n"), &[expiring("a.example")]).await;
     assert!(why(&deliveries).contains("failed with status 3: no"), "{deliveries:?}");
+}
+
+#[cfg(feature = "mail")]
+#[tokio::test]
+async fn a_message_says_to_which_tree_its_commands_go_where_that_is_not_certbots_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let keeper = keeper(dir.path(), 0);
+    let mail = format!("email = \"a@example.org\"\n[[notify]]\nsendmail = \"{}\"\n", keeper.display());
+    let command = format!("[[notify]]\ncommand = \"{}\"\n", keeper.display());
+    let usual = StorePaths::certbot_default();
+    let own = StorePaths::new("/srv/my tree".into(), usual.work_dir.clone(), usual.logs_dir.clone());
+    let flags = "--config-dir '/srv/my tree'";
+    for (paths, flags) in [(own, flags), (usual, "")] {
+        let notifier = |settings: &str| notifier(settings).for_tree(&paths);
+        arrived(&deliver_once(&notifier(&mail), &[expiring("a.example")]).await);
+        // Quoted-printable breaks long lines.
+        let text = kept(dir.path(), "input").replace("=\n", "");
+        let told = [
+            format!("certkit renew --cert-name a.example {flags}"),
+            format!("Its commands are for the tree with {flags}."),
+            "Commands are for the tree with --config-dir".to_owned(),
+        ];
+        for line in told {
+            assert_eq!(text.contains(&line), !flags.is_empty(), "{line}: {text}");
+        }
+        arrived(&deliver_once(&notifier(&command), &[expiring("a.example")]).await);
+        let document: Value = serde_json::from_str(&kept(dir.path(), "input")).unwrap();
+        assert_eq!(document["flags"], flags);
+        let command = document["notices"][0]["command"].as_str().unwrap();
+        assert_eq!(command, format!("certkit renew --cert-name a.example {flags}").trim_end());
+    }
 }

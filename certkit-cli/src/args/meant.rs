@@ -10,7 +10,6 @@ use certkit_acme::deploy::{HookStage, validate_hook};
 use certkit_acme::transport::{TlsVerification, TransportSettings};
 use certkit_core::settings::{Origin, Settings, Sourced};
 use certkit_core::store::{ConfEdits, ConfValue, LiveSwitch, StorePaths};
-use certkit_core::words::shell_word;
 use certkit_core::{AcmeUrl, Identifier, IdentifierSet, LineageName, escape};
 
 use super::typed::Typed;
@@ -43,14 +42,11 @@ impl Invocation {
     /// The flags, as they are typed in a shell, without which a command would go to another tree; none where this is certbot's
     /// own, or a variable says which it is.
     pub(crate) fn flags_of_the_tree(&self) -> String {
-        let (general, paths, usual) = (&self.typed.general, self.paths(), StorePaths::certbot_default());
-        let flags = [
-            ("--config-dir", general.config_dir.is_some(), paths.config_dir, usual.config_dir),
-            ("--work-dir", general.work_dir.is_some(), paths.work_dir, usual.work_dir),
-            ("--logs-dir", general.logs_dir.is_some(), paths.logs_dir, usual.logs_dir),
-        ];
-        let flags = flags.iter().filter(|(_, is_given, dir, usual)| *is_given && dir != usual);
-        flags.map(|(flag, _, dir, _)| format!(" {flag} {}", shell_word(&escape(&dir.to_string_lossy())))).collect()
+        let (mut paths, usual) = (self.paths(), StorePaths::certbot_default());
+        if self.typed.general.config_dir.is_none() {
+            paths.config_dir = usual.config_dir;
+        }
+        paths.flags()
     }
 
     /// The owner's settings after the flags, typed or in cli.ini, have had their say.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{AcmeUrl, LineageName, Version};
+use crate::words::shell_word;
+use crate::{AcmeUrl, LineageName, Version, escape};
 
 /// certbot's three directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +92,19 @@ impl StorePaths {
     /// The three directories as given.
     pub fn new(config_dir: PathBuf, work_dir: PathBuf, logs_dir: PathBuf) -> Self {
         Self { config_dir, work_dir, logs_dir, also_own: Vec::new() }
+    }
+
+    /// The flags without which a command would go to another tree, as they are typed in a shell, each after a blank; none
+    /// where all three are certbot's defaults. Escaped.
+    pub fn flags(&self) -> String {
+        let usual = Self::certbot_default();
+        let dirs = [
+            ("--config-dir", &self.config_dir, usual.config_dir),
+            ("--work-dir", &self.work_dir, usual.work_dir),
+            ("--logs-dir", &self.logs_dir, usual.logs_dir),
+        ];
+        let unusual = dirs.iter().filter(|(_, dir, usual)| *dir != usual);
+        unusual.map(|(flag, dir, _)| format!(" {flag} {}", shell_word(&escape(&dir.to_string_lossy())))).collect()
     }
 
     /// `renewal/`.

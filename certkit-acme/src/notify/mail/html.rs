@@ -26,7 +26,7 @@ pub(super) fn page(message: &Message) -> Result<String, String> {
             })
         })
         .collect();
-    let data = json!({ "subject": message.subject, "host": message.host, "groups": groups });
+    let data = json!({ "subject": message.subject, "host": message.host, "flags": message.flags, "groups": groups });
     fill(include_str!("mail.html"), Writes::Html, &data)
 }
 
