@@ -179,7 +179,7 @@ pub(super) const OWNED_BY_ANOTHER: Words = Words {
 };
 
 pub(super) const PEM_REFUSED: Words = Words {
-    severity: Severity::Warning,
+    severity: Severity::Error,
     what: "servers do not load this file as it is written, although all of it is there",
     why: "the next restart or reload of a server that uses it fails, or it sends too few certificates",
     cure: "certkit fsck --repair --cert-name NAME, which writes the same anew",

@@ -8,7 +8,7 @@ use super::settling::settled;
 use super::targets;
 use super::{BrokenReason, Kind};
 use crate::pem_strict::{self, Refusal};
-use crate::{Certificate, Chain, Finding, FindingCode, KeyMath, KeyMathError, PrivateKey, Version};
+use crate::{Certificate, Chain, Finding, FindingCode, KeyMath, KeyMathError, PrivateKey, Severity, Version};
 
 /// The certificate in use, and what came of looking at all four files.
 #[derive(Debug)]
@@ -166,7 +166,9 @@ impl Lineage {
     fn refused(&self, kind: Kind, refusal: Refusal) -> Finding {
         let Refusal { line, what } = refusal;
         let evidence = format!("{}, line {line}: {what}", kind.live_file());
-        Finding::new(FindingCode::PemRefused, self.name.as_str(), evidence)
+        let told = Finding::new(FindingCode::PemRefused, self.name.as_str(), evidence);
+        // Few servers read the other two.
+        if matches!(kind, Kind::Fullchain | Kind::Privkey) { told } else { told.with_severity(Severity::Warning) }
     }
 }
 

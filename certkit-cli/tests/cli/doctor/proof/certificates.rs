@@ -44,7 +44,7 @@ pub(super) const FAULTS: &[Fault] = &[
         .says(&["a.example", "1.2.840.113549.1.1.14"])
         .cure("openssl verify -partial_chain -trusted chain.pem cert.pem")
         .seen(Look::Here),
-    Fault::warning(Code::PemRefused, |sound| {
+    Fault::error(Code::PemRefused, |sound| {
         // What some editors and tools make of line ends.
         let path = sound.in_store("archive/a.example/privkey1.pem");
         let text = fs::read_to_string(&path).unwrap();

@@ -121,6 +121,12 @@ pub(super) const FAULTS: &[Fault] = &[
         .says(&["a.example", "certkit/aside/a.example/2026-11-20"])
         .cure("remove the directory")
         .seen(Look::Here),
+    Fault::notice(Code::LeftAtCommit, |sound| {
+        sound.host.write("etc/certkit/saved/switched.a.example/dhparam.pem", "of whoever has the folder mounted");
+    })
+    .says(&["a.example", "certkit/saved/switched.a.example/dhparam.pem"])
+    .cure("remove what it names when nobody needs it")
+    .seen(Look::Here),
     Fault::warning(Code::StateDamaged, |sound| {
         sound.host.write("etc/certkit/state/a.example.json", "{");
     })
