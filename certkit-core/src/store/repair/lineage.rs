@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
 use super::astray::written_archive;
+use super::choice::Seen;
 use super::cures::cure_elsewhere;
 use super::mend::{
     Changed, Mending, Text, are_the_same, has_other_blocks, holds_key, mend, mentions_key, without_other_blocks,
@@ -18,15 +19,14 @@ use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files::{self, Attributes};
 use crate::store::in_use::{InUse, real};
 use crate::store::links::{Link, LiveLinks};
-use crate::store::recover::{Decision, Found};
-use crate::store::switch::lags_behind;
+use crate::store::recover::Found;
 use crate::store::version_texts::VersionTexts;
 use crate::store::{Kind, RenewalConf, Store, StoreError};
 use crate::words::shell_word;
 use crate::{Finding, FindingCode, KeyMath, LineageName, Version};
 
 /// So many versions are read, newest first, where it is not known which one is good.
-const MAX_READ: usize = 12;
+pub(super) const MAX_READ: usize = 12;
 
 /// What is wrong with a lineage, and what is done about it.
 #[derive(Default)]
@@ -120,8 +120,7 @@ impl Planner<'_> {
         let files = version_files(&found.archive)?;
         let mut keys = None;
         let live_now = found.live.version().filter(|_| found.whole);
-        let mut changed: BTreeMap<Version, Changed> = BTreeMap::new();
-        let mut damaged: BTreeMap<Version, String> = BTreeMap::new();
+        let mut seen = Seen { copies, ..Seen::default() };
         let counts = |version: &Version| live_now.is_none_or(|live| *version >= live);
         let mut read: VecDeque<Version> = files.keys().rev().copied().filter(counts).take(MAX_READ).collect();
         // When what is live is damaged, an older version may have to take its place.
@@ -138,10 +137,10 @@ impl Planner<'_> {
                 Mending::Whole => {}
                 Mending::Mended(texts, made_anew) => {
                     found.mended.insert(version, texts);
-                    changed.insert(version, made_anew);
+                    seen.changed.insert(version, made_anew);
                 }
                 Mending::Damaged(why) => {
-                    damaged.insert(version, why);
+                    seen.damaged.insert(version, why);
                     if live_now == Some(version) {
                         read.extend(older.drain(..).take(MAX_READ));
                     }
@@ -150,12 +149,12 @@ impl Planner<'_> {
         }
         found.complete.extend(found.mended.keys());
         found.complete.sort_unstable_by(|one, other| other.cmp(one));
-        if !copies.is_empty()
-            && let Some((version, texts)) = self.of_copies(&found, &files, &copies)?
+        if !seen.copies.is_empty()
+            && let Some((version, texts)) = self.of_copies(&found, &files, &seen.copies)?
         {
             let why = "it is there as copies in place of the links".to_owned();
             let kinds = Kind::ALL.to_vec();
-            changed.insert(version, Changed { kinds, servers_do_not_mind: false, why });
+            seen.changed.insert(version, Changed { kinds, servers_do_not_mind: false, why });
             found.complete.push(version);
             found.mended.insert(version, texts);
         }
@@ -166,8 +165,8 @@ impl Planner<'_> {
         found.whole |= found.live.single_archive().is_some() && found.live.version().is_some_and(is_mended);
 
         let decision = self.store.decide(name, &found, self.math, self.now);
-        plan.live_is_dead = live_now.and_then(|live| damaged.get(&live).cloned());
-        self.follow(name, found, decision, &changed, &damaged, &copies, &mut plan)?;
+        plan.live_is_dead = live_now.and_then(|live| seen.damaged.get(&live).cloned());
+        self.follow(name, found, decision, &seen, &mut plan);
         Ok(plan)
     }
 
@@ -197,154 +196,6 @@ impl Planner<'_> {
         let told = finding(format!("{}, which every user can read", self.shown(&path)));
         let cure = format!("chmod o-rwx {}; then {}", shell_word(&path.to_string_lossy()), told.cure());
         Some(told.with_severity(crate::Severity::Warning).with_cure(cure))
-    }
-
-    /// The steps of a decision, and what becomes of the versions that it leaves out.
-    #[allow(clippy::too_many_arguments, reason = "the second half of `versions`")]
-    fn follow(
-        &self,
-        name: &LineageName,
-        found: Found,
-        mut decision: Decision,
-        changed: &BTreeMap<Version, Changed>,
-        damaged: &BTreeMap<Version, String>,
-        copies: &BTreeMap<Kind, PathBuf>,
-        plan: &mut LineagePlan,
-    ) -> Result<(), StoreError> {
-        let live_now = found.live.version().filter(|_| found.whole);
-        if let Decision::Stuck { code, why } = &decision
-            && (!found.whole || *code == FindingCode::LiveVersionDamaged)
-        {
-            // A pair that fits is better than one that does not, expired or not.
-            match self.newest_sound(&found, live_now) {
-                Some((version, leaf)) => {
-                    let code = *code;
-                    decision = Decision::GoForward { version, leaf: Box::new(leaf), code };
-                }
-                None => plan.stuck = Some(nothing_fits(why)),
-            }
-        }
-        let leave = matches!(decision, Decision::Leave | Decision::Stuck { .. });
-        let mended_in_place = live_now.filter(|live| leave && changed.contains_key(live));
-        if let Some(version) = mended_in_place
-            && let Some(Ok(leaf)) = found.mended.get(&version).map(VersionTexts::leaf)
-        {
-            // Programs that could not load it have to look again: the hooks run.
-            let do_not_mind = changed.get(&version).is_some_and(|changed| changed.servers_do_not_mind);
-            let code = if do_not_mind { FindingCode::FullchainDiffers } else { FindingCode::LiveVersionDamaged };
-            decision = Decision::GoForward { version, leaf: Box::new(leaf), code };
-        }
-        let chosen = match &decision {
-            Decision::GoForward { version, .. } | Decision::RollBack { version, .. } => Some(*version),
-            _ => live_now,
-        };
-        let shared = self.in_use.files_of_others(std::slice::from_ref(&found.archive), name);
-        let mut away = Vec::new();
-        for (version, why) in self.left_out(&found, chosen, changed, damaged) {
-            let all = self.files_of(&found.archive, version);
-            let evidence = format!("version {version}: {why}");
-            let finding = Finding::new(FindingCode::VersionIncomplete, name.as_str(), evidence);
-            // certbot would link it at its next renewal, and fail for all certificates where it cannot be read.
-            let is_danger = all.len() == Kind::ALL.len() && chosen.is_some_and(|chosen| version > chosen);
-            if !is_danger || all.iter().any(|path| shared.contains(path)) {
-                plan.more.push((finding, None));
-                continue;
-            }
-            let finding = finding.with_severity(crate::Severity::Warning);
-            // One file is enough, so that nothing can be interrupted half-way; and the number stays taken.
-            let cert = vec![found.archive.join(Kind::Cert.archive_file(version))];
-            let why = ", so that certbot does not make this version live";
-            away.push((finding.with_cure("certkit fsck --repair"), Some(Step::TakeAway { paths: cert, why })));
-        }
-        if !found.temps.is_empty() {
-            let finding = Finding::new(FindingCode::LeftOver, name.as_str(), self.list(&found.temps));
-            plan.more.push((finding, Some(Step::RemoveLeftOvers(found.temps.clone()))));
-        }
-        let wrong = match &decision {
-            Decision::Leave => None,
-            Decision::GoForward { version, code, .. } => {
-                let code = if copies.is_empty() { *code } else { FindingCode::BrokenLineage };
-                Some((code, self.reason(&found, *version, live_now, changed, damaged)))
-            }
-            Decision::RollBack { code, why, .. } | Decision::Stuck { code, why } => Some((*code, why.clone())),
-            Decision::RemoveJournalLinks => Some((FindingCode::InterruptedSwitch, String::new())),
-        };
-        plan.wrong = wrong;
-        match decision {
-            Decision::Leave if lags_behind(self.store.paths(), name, &found.live) => {
-                let evidence = self.shown(&self.store.paths().switched(name));
-                let finding = Finding::new(FindingCode::SecondFolderBehind, name.as_str(), evidence);
-                let step = Step::FollowLive { name: name.clone(), live: found.live.clone() };
-                plan.more.push((finding, Some(step)));
-            }
-            Decision::Leave | Decision::Stuck { .. } => {}
-            decision => {
-                if let Some((version, made_anew)) = chosen.and_then(|chosen| Some((chosen, changed.get(&chosen)?))) {
-                    plan.steps
-                        .extend(made_anew.kinds.iter().filter_map(|kind| self.write(&found, version, *kind, copies)));
-                }
-                plan.steps.push(Step::Links { name: name.clone(), found: Box::new(found), decision });
-            }
-        }
-        // What is in danger of being linked goes after something good is live.
-        plan.more.extend(away);
-        Ok(())
-    }
-
-    /// Why a version goes live.
-    fn reason(
-        &self,
-        found: &Found,
-        version: Version,
-        live: Option<Version>,
-        changed: &BTreeMap<Version, Changed>,
-        damaged: &BTreeMap<Version, String>,
-    ) -> String {
-        if let Some(why) = live.and_then(|live| damaged.get(&live)) {
-            return why.clone();
-        }
-        if live == Some(version)
-            && let Some(Changed { kinds, why, .. }) = changed.get(&version)
-        {
-            let files: Vec<_> = kinds.iter().map(|kind| found.archive.join(kind.archive_file(version))).collect();
-            return format!("{}: {why}", self.list(&files));
-        }
-        format!("version {version} is whole")
-    }
-
-    /// The damaged versions that stay as they are, and those that could be mended but are not needed.
-    fn left_out(
-        &self,
-        found: &Found,
-        chosen: Option<Version>,
-        changed: &BTreeMap<Version, Changed>,
-        damaged: &BTreeMap<Version, String>,
-    ) -> Vec<(Version, String)> {
-        let mut out: Vec<_> = damaged.iter().map(|(version, why)| (*version, why.clone())).collect();
-        let unneeded = changed.iter().filter(|(version, _)| Some(**version) != chosen);
-        out.extend(unneeded.map(|(version, Changed { kinds, why, .. })| {
-            let kinds: Vec<_> = kinds.iter().map(|kind| kind.archive_file(*version)).collect();
-            (*version, format!("{}: {why}", kinds.join(", ")))
-        }));
-        // What is live, and damaged beyond help, is told as that.
-        out.retain(|(version, _)| found.live.version() != Some(*version) || !found.whole);
-        out.sort_unstable();
-        out
-    }
-
-    fn newest_sound(&self, found: &Found, but: Option<Version>) -> Option<(Version, crate::Certificate)> {
-        found.complete.iter().filter(|version| Some(**version) != but).take(MAX_READ).find_map(|version| {
-            let read;
-            let texts = match found.mended.get(version) {
-                Some(mended) => mended,
-                None => {
-                    let paths = Kind::ALL.map(|kind| found.archive.join(kind.archive_file(*version)));
-                    read = VersionTexts::read(&paths).ok()?;
-                    &read
-                }
-            };
-            Some((*version, texts.verify_soundness(self.math, self.now).ok()?))
-        })
     }
 
     /// The version that copies in place of links hold, with a number of its own; none when they are no version, or when
@@ -384,7 +235,13 @@ impl Planner<'_> {
         Ok(Some((Version(newest + 1), texts)))
     }
 
-    fn write(&self, found: &Found, version: Version, kind: Kind, copies: &BTreeMap<Kind, PathBuf>) -> Option<Step> {
+    pub(super) fn write(
+        &self,
+        found: &Found,
+        version: Version,
+        kind: Kind,
+        copies: &BTreeMap<Kind, PathBuf>,
+    ) -> Option<Step> {
         let path = found.archive.join(kind.archive_file(version));
         let content = Zeroizing::new(found.mended.get(&version)?.get(kind).to_vec());
         let like = files::exists(&path).unwrap_or(false).then(|| path.clone());
@@ -429,7 +286,7 @@ impl Planner<'_> {
         keys
     }
 
-    fn files_of(&self, archive: &Path, version: Version) -> Vec<PathBuf> {
+    pub(super) fn files_of(&self, archive: &Path, version: Version) -> Vec<PathBuf> {
         let all = Kind::ALL.map(|kind| archive.join(kind.archive_file(version)));
         all.into_iter().filter(|path| files::exists(path).unwrap_or(false)).collect()
     }
@@ -438,7 +295,7 @@ impl Planner<'_> {
         self.store.paths().relative(path).to_string_lossy().into_owned()
     }
 
-    fn list(&self, paths: &[PathBuf]) -> String {
+    pub(super) fn list(&self, paths: &[PathBuf]) -> String {
         paths.iter().map(|path| self.shown(path)).collect::<Vec<_>>().join(", ")
     }
 }

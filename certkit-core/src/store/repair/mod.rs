@@ -16,6 +16,7 @@ use super::{LockedStore, Store, StoreError};
 use crate::{Finding, FindingCode, KeyMath, LineageName, Severity, Version};
 
 mod astray;
+mod choice;
 mod conf;
 mod cures;
 mod lineage;
