@@ -117,7 +117,8 @@ impl Message {
             hash.update(part.as_bytes());
             hash.update([0]);
         };
-        add(&self.host);
+        // Two trees of one machine may say the same at once.
+        add(&format!("{}{}", self.host, self.flags));
         add(channel);
         for notice in self.notices() {
             add(&notice.key);
@@ -130,7 +131,8 @@ impl Message {
     /// The same for what belongs to one incident, from its first message to its last.
     pub(super) fn incident_key(&self) -> String {
         let incident = self.notices().next().map_or("", |notice| notice.incident.as_str());
-        format!("certkit/{}/{incident}", self.host)
+        // Two trees of one machine are two owners of such a key.
+        format!("certkit/{}{}/{incident}", self.host, self.flags)
     }
 
     /// The public document: what webhooks, commands and own presets get. Its `schema` is 1.

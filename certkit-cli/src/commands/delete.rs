@@ -71,6 +71,8 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
             .map(|(kept, finding)| {
                 json!({
                     "folder": kept.folder.to_string_lossy(),
+                    "code": finding.code,
+                    "evidence": finding.evidence,
                     "tree": kept.tree.as_ref().map(|tree| tree.to_string_lossy()),
                     "cure": cure_for(finding.cure(), name.as_str()),
                 })

@@ -145,8 +145,8 @@ pub(super) const KEY_BESIDE_CERTIFICATES: Words = Words {
 
 pub(super) const LEFT_AT_COMMIT: Words = Words {
     severity: Severity::Notice,
-    what: "something was set aside, or could not be tidied up, when the version went live",
-    why: "the version is in use and complete; what was in the way is still there",
+    what: "something was set aside, or could not be tidied up, when a version went live or a certificate was deleted",
+    why: "nothing is lost, and nothing else is wrong; what was in the way is still there",
     cure: "read the message, and remove what it names when nobody needs it",
 };
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use super::in_use::real;
 use super::permissions::{self, OfLineage};
 use super::settling::settled;
 use super::way::steps;
@@ -233,12 +234,25 @@ impl Audit<'_> {
             let is_link = |kind: &Kind| path.join(kind.live_file()).symlink_metadata().is_ok();
             let has_no_certificate = code == FindingCode::LiveWithoutConf && !Kind::ALL.iter().any(is_link);
             let is_empty = folder_names(&path).is_ok_and(|names| names.is_empty());
+            if is_empty && self.is_way_of_others(&path, lineage.as_ref()) {
+                continue;
+            }
             let finding = match has_no_certificate && !is_empty {
                 true => finding.with_severity(Severity::Notice),
                 false => finding,
             };
             self.findings.push(Audited { finding, name: lineage, path: Some(path) });
         }
+    }
+
+    /// Whether paths of lineages lead through a folder. That is asked only of empty ones, for all confs and links are read for it.
+    fn is_way_of_others(&self, path: &Path, name: Option<&LineageName>) -> bool {
+        let needed = || -> Result<bool, StoreError> {
+            let Some(dir) = real(path)? else { return Ok(false) };
+            let (in_use, _) = self.store.readable_in_use()?;
+            Ok(!in_use.needed(&self.store.paths, &dir, name).way()?.is_empty())
+        };
+        needed().unwrap_or(true)
     }
 
     /// The folders beside those of lineages that these are links to.

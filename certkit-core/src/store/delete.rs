@@ -224,23 +224,22 @@ impl LockedStore {
         ways: &BTreeSet<PathBuf>,
         removed: &mut Vec<PathBuf>,
     ) -> Result<(), StoreError> {
-        let top = real(&self.paths().archive_dir())?;
         for dir in own {
-            // Whatever file lies beside the versions in the lineage's own folder may be a copy of a key. A folder there may
-            // be a copy of the whole tree, or another file system.
+            // A folder there may be a copy of the whole tree, or another file system.
             // The same folder may have two names, where the config dir is mounted twice.
             if !dir.is_dir() {
                 continue;
             }
-            let going = if dir.parent() == top.as_deref() { files_in(&dir)? } else { versions_in(&dir)? };
-            for file in going {
-                files::remove_file(&file)?;
+            let going = if self.paths().is_lineages_own(&dir)? { files_in(&dir)? } else { versions_in(&dir)? };
+            for file in &going {
+                files::remove_file(file)?;
             }
             if !ways.contains(&dir) && remove_empty(&dir)? {
                 files::sync_parent(&dir)?;
                 removed.push(dir);
             } else {
                 files::sync_dir(&dir)?;
+                removed.extend(going);
             }
         }
         Ok(())

@@ -28,7 +28,7 @@ pub struct Kept {
     /// The config dir of the tree that it lies in; none where it lies outside this one and in no other.
     pub tree: Option<PathBuf>,
     pub(super) held: Held,
-    /// Nothing else is in the folder, but for what certbot puts there.
+    /// Nothing else is in the folder, but for what goes and what certbot puts there, and no path of others leads through it.
     pub(super) holds_nothing_else: bool,
 }
 
@@ -194,22 +194,27 @@ impl Kept {
                 let names = names.collect::<Vec<_>>().join(", ");
                 told(&format!("it stays: somebody has put {names} into it, and keys may be among that"))
                     .with_severity(Severity::Notice)
-                    .with_cure(format!("if nobody needs it: rm -r -- {folder}"))
+                    .with_cure(format!("if nobody needs it: {}", self.removal("rm -r --")))
             }
-            Held::Way(users) => told(&format!("it stays, without what was in it: paths of {users} lead through it"))
+            Held::Way(users) => told(&format!("the folder stays, since paths of {users} lead through it"))
                 .with_severity(Severity::Notice)
-                .with_cure(format!("nothing to do; when no path leads through it any more: rmdir -- {folder}")),
-            Held::Links | Held::Versions => {
-                let words = |paths: &[PathBuf]| paths.iter().map(|path| format!(" {}", word(path))).collect::<String>();
-                let command = if self.holds_nothing_else {
-                    format!("rm -r -- {folder}")
-                } else {
-                    format!("rm --{}", words(&self.files))
-                };
-                told("it stays: it lies outside the config dir, or in what is mounted there, where another tree may use it")
-                    .with_cure(format!("if none does: {command}"))
-            }
+                .with_cure(format!(
+                    "nothing to do; when it is empty, and no path leads through it any more: rmdir -- {folder}"
+                )),
+            Held::Links | Held::Versions => told(
+                "it stays: it lies outside the config dir, or in what is mounted there, where another tree may use it",
+            )
+            .with_cure(format!("if none does: {}", self.removal("rm --"))),
         }
+    }
+
+    /// The command that removes what is meant: with its folder, where nothing else is in it and nobody leads through it.
+    fn removal(&self, single: &str) -> String {
+        let word = |path: &PathBuf| shell_word(&path.to_string_lossy());
+        if self.holds_nothing_else {
+            return format!("rm -r -- {}", word(&self.folder));
+        }
+        self.files.iter().fold(single.to_owned(), |command, file| format!("{command} {}", word(file)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::in_use::{InUse, real, real_place};
 use super::led::find_links_into;
 use super::links::{Link, LiveLinks, read_link};
 use super::whose::{Whose, place};
-use super::{Kind, RenewalConf, Store, StoreError, files};
+use super::{Kind, RenewalConf, Store, StoreError, StorePaths, files};
 use crate::LineageName;
 
 /// What goes with a lineage, and what stays.
@@ -27,6 +27,14 @@ pub(crate) struct Deletion {
     pub(crate) ways: BTreeSet<PathBuf>,
     /// What is not, or perhaps not, this tree's own.
     pub(crate) kept: Vec<Kept>,
+}
+
+impl StorePaths {
+    /// Whether a directory of versions (without links in its path) is one that certbot gives a lineage: there whatever file lies beside the versions
+    /// may be a copy of a key, and goes with them.
+    pub(crate) fn is_lineages_own(&self, archive: &Path) -> Result<bool, StoreError> {
+        Ok(real(&self.archive_dir())?.as_deref() == archive.parent())
+    }
 }
 
 impl Store {
@@ -75,7 +83,12 @@ impl Store {
             }
         }
         let in_use = self.in_use()?;
-        if real_place(&conf_path)?.is_some_and(|place| !in_use.needed(&place, name).way().is_empty()) {
+        let needed = |place: &Path| in_use.needed(paths, place, name);
+        let is_on_the_way = |place: Option<PathBuf>| match place {
+            Some(place) => Ok(!needed(&place).way()?.is_empty()),
+            None => Ok::<_, StoreError>(false),
+        };
+        if is_on_the_way(real_place(&conf_path)?)? {
             return Err(DeleteError::needed(&conf_path, name));
         }
         let mut kept = Vec::new();
@@ -86,36 +99,43 @@ impl Store {
         for gone in archives.iter().take(said).filter_map(|dir| self.on_a_missing_disk(dir)) {
             keep(&mut kept, gone);
         }
-        for one in &mut kept {
-            let is_meant = |file: &OsString| one.files.iter().any(|meant| meant.file_name() == Some(file));
-            let is_certbots = |file: &OsString| {
-                (file == "README" && one.folder.join(file).is_file()) || is_journal(&one.folder, file)
-            };
-            let files = files::list(&one.folder)?.unwrap_or_default();
-            one.holds_nothing_else = files.iter().all(|file| is_meant(file) || is_certbots(file));
-        }
         let mut folder_links = Vec::new();
         for folder in [paths.live(name), paths.archive(name)] {
             let is_link = files::lstat(&folder)?.is_some_and(|meta| meta.is_symlink());
-            let is_on_the_way = |place: PathBuf| !in_use.needed(&place, name).way().is_empty();
-            let is_used = real_place(&folder)?.is_some_and(is_on_the_way)
-                || real(&folder)?.is_some_and(is_on_the_way)
+            let is_used = is_on_the_way(real_place(&folder)?)?
+                || is_on_the_way(real(&folder)?)?
                 || self.is_used(&folder, name, &in_use)?;
             if is_link && paths.whose(&folder) == Whose::Own && !is_used {
                 folder_links.push(folder);
             }
         }
-        let mut going: Vec<PathBuf> = links.values().flatten().cloned().collect();
+        let mut going: BTreeSet<PathBuf> = BTreeSet::new();
+        for (dir, links) in &links {
+            let Some(dir) = real(dir)? else { continue };
+            going.extend(links.iter().filter_map(|link| Some(dir.join(link.file_name()?))));
+        }
         for dir in &own_archives {
-            going.extend(files_in(dir)?);
+            going.extend(if paths.is_lineages_own(dir)? { files_in(dir)? } else { versions_in(dir)? });
         }
         if let Some(mounted) = going.iter().find(|path| files::is_mount_point(path)) {
             return Err(DeleteError::mounted(mounted, name));
         }
+        for one in &mut kept {
+            let goes = |file: &OsString| {
+                let path = one.folder.join(file);
+                going.contains(&path) || one.files.iter().any(|meant| meant.file_name() == Some(file))
+            };
+            let is_certbots = |file: &OsString| {
+                (file == "README" && one.folder.join(file).is_file()) || is_journal(&one.folder, file)
+            };
+            let files = files::list(&one.folder)?.unwrap_or_default();
+            let is_all = files.iter().all(|file| goes(file) || is_certbots(file));
+            one.holds_nothing_else = is_all && needed(&one.folder).way()?.is_empty();
+        }
         let mut ways = BTreeSet::new();
         for dir in links.keys().chain(&own_archives) {
             let Some(dir) = real(dir)? else { continue };
-            let users = in_use.needed(&dir, name).way();
+            let users = needed(&dir).way()?;
             if !users.is_empty() {
                 let users = users.into_iter().collect::<Vec<_>>().join(", ");
                 keep(&mut kept, Kept::new(dir.clone(), vec![dir.clone()], Whose::Own, Held::Way(users)));
@@ -139,10 +159,26 @@ impl Store {
             let others =
                 names.iter().filter(|file| !links.contains(&dir.join(file)) && !goes_with_links(&dir_now, file));
             let others = others.map(|file| dir_now.join(file));
-            let stays = others.filter(|path| in_use.needed(path, name).users().is_empty()).collect();
+            let stays = self.unneeded(others, name, in_use)?;
             keep(kept, Kept::new(dir_now, stays, Whose::Own, Held::Owners));
         }
         Ok(())
+    }
+
+    /// Those of these places that nobody else needs.
+    fn unneeded(
+        &self,
+        all: impl Iterator<Item = PathBuf>,
+        name: &LineageName,
+        in_use: &InUse,
+    ) -> Result<Vec<PathBuf>, StoreError> {
+        let mut found = Vec::new();
+        for path in all {
+            if in_use.needed(&self.paths, &path, name).users()?.is_empty() {
+                found.push(path);
+            }
+        }
+        Ok(found)
     }
 
     /// The links that are the lineage's alone, by directory; a directory of which nothing may go is not among them.
@@ -187,21 +223,27 @@ impl Store {
         for written in archives {
             let Some(dir) = real(written)? else { continue };
             let is_dir = files::lstat(&dir)?.is_some_and(|meta| meta.is_dir());
-            if !is_dir || self.has_conf(&dir, name)? || !in_use.needed(&dir, name).files(going).is_empty() {
+            if !is_dir || self.has_conf(&dir, name)? || !in_use.needed(&self.paths, &dir, name).files(going).is_empty()
+            {
                 continue;
             }
             match self.paths.whose(&written.join(Kind::Cert.live_file())) {
                 Whose::Own if self.may_go(&dir)? => {
-                    let led = in_use.needed(&dir, name).copies(&self.paths)?;
+                    let led = in_use.needed(&self.paths, &dir, name).copies()?;
                     if !led.is_empty() {
                         let find = find_links_into(&dir, &self.paths);
                         keep(kept, Kept::new(dir, led, Whose::Own, Held::Led(find)));
                         continue;
                     }
-                    for folder in folders_in(&dir)? {
-                        if in_use.needed(&folder, name).users().is_empty() {
-                            keep(kept, Kept::new(folder.clone(), vec![folder], Whose::Own, Held::Folder));
-                        }
+                    for folder in self.unneeded(folders_in(&dir)?.into_iter(), name, in_use)? {
+                        keep(kept, Kept::new(folder.clone(), vec![folder], Whose::Own, Held::Folder));
+                    }
+                    if !self.paths.is_lineages_own(&dir)? {
+                        // Only versions go from there.
+                        let versions = versions_in(&dir)?;
+                        let others = files_in(&dir)?.into_iter().filter(|file| !versions.contains(file));
+                        let stays = self.unneeded(others, name, in_use)?;
+                        keep(kept, Kept::new(dir.clone(), stays, Whose::Own, Held::Owners));
                     }
                     own.insert(dir);
                 }
@@ -234,7 +276,9 @@ impl Store {
 
     /// Whether others use what is in a directory.
     fn is_used(&self, dir: &Path, name: &LineageName, in_use: &InUse) -> Result<bool, StoreError> {
-        Ok(real(dir)?.is_some_and(|dir| !in_use.needed(&dir, name).files(&BTreeSet::from([dir.clone()])).is_empty()))
+        Ok(real(dir)?.is_some_and(|dir| {
+            !in_use.needed(&self.paths, &dir, name).files(&BTreeSet::from([dir.clone()])).is_empty()
+        }))
     }
 
     /// Whether there is a conf of this directory's name: then it is that lineage's.

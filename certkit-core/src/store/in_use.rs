@@ -9,8 +9,24 @@ use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::files;
 use super::way::steps;
-use super::{Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
+use super::{ConfValue, Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
+
+/// What else in the config dir may lead elsewhere.
+const TOPS_OF_LINKS: [&str; 9] = [
+    "accounts",
+    "renewal-hooks",
+    "cli.ini",
+    "certkit/settings.toml",
+    "certkit/lineages",
+    "certkit",
+    "live",
+    "archive",
+    "renewal",
+];
+
+/// Of these only the folder itself may be a link that matters.
+const LINEAGES_TOPS: [&str; 4] = ["certkit", "live", "archive", "renewal"];
 
 /// How deep below `accounts/` links are looked for: HOST, the parts of the directory's path, the account and its files.
 const MAX_ACCOUNT_DEPTH: usize = 15;
@@ -25,7 +41,7 @@ pub(crate) struct InUse {
     /// The names of all confs, whatever is in them.
     confs: BTreeSet<Arc<OsStr>>,
     /// What versions are links to, once somebody asked.
-    pub(super) led: OnceLock<BTreeSet<PathBuf>>,
+    pub(super) led: OnceLock<BTreeMap<PathBuf, String>>,
 }
 
 /// Kept for each of what may be thousands of lineages as long as a run goes on: names and folders are shared.
@@ -97,6 +113,8 @@ impl Store {
         let mut dirs = BTreeSet::new();
         for one in in_use.uses.iter().filter(|one| &*one.by == name.as_str()) {
             match &one.what {
+                // In the folder that a folder of its own lies in, nothing else is its own.
+                Used::File(path) if path.is_dir() => {}
                 Used::Link(path) | Used::File(path) => dirs.extend(path.parent().map(Path::to_owned)),
                 Used::Archive(path) => {
                     dirs.insert(path.clone());
@@ -106,7 +124,8 @@ impl Store {
         for dir in [self.paths.live(name), self.paths.archive(name)] {
             dirs.extend(real(&dir)?);
         }
-        Ok(dirs.iter().flat_map(|dir| in_use.needed(dir, name).files(&dirs)).collect())
+        dirs.retain(|dir| !self.paths.is_top(dir));
+        Ok(dirs.iter().flat_map(|dir| in_use.needed(&self.paths, dir, name).files(&dirs)).collect())
     }
 
     pub(crate) fn in_use(&self) -> Result<InUse, StoreError> {
@@ -125,7 +144,10 @@ impl Store {
         for by in names.iter().copied().chain(without_conf) {
             hidden.extend(in_use.add_lineage(paths, by).err());
         }
-        in_use.add_accounts(paths, &paths.config_dir.join("accounts"), 0);
+        let mut followed = BTreeSet::new();
+        for top in TOPS_OF_LINKS {
+            in_use.add_links_of(paths, &paths.config_dir.join(top), 0, &mut followed);
+        }
         in_use.confs = names.into_iter().map(Arc::from).collect();
         in_use.uses.sort_unstable_by(|one, other| one.dir().cmp(other.dir()));
         in_use.uses.shrink_to_fit();
@@ -250,11 +272,16 @@ impl InUse {
             Err(error) if files::is_damage(&error.source) && !is_too_large(&error.source) => return Ok(()),
             Err(error) => return Err(error),
         };
+        let mut credentials = Vec::new();
         let (links, archive) = match RenewalConf::parse(&content) {
-            Ok(conf) => (
-                Kind::ALL.iter().filter_map(|kind| conf.live_path(*kind).map(str::to_owned)).collect(),
-                conf.archive_dir().map(str::to_owned),
-            ),
+            Ok(conf) => {
+                let files = conf.param_values().filter(|(key, _)| key.ends_with("_credentials"));
+                credentials.extend(
+                    files.filter_map(|(_, value)| if let ConfValue::Text(file) = value { Some(file) } else { None }),
+                );
+                let links = Kind::ALL.iter().filter_map(|kind| conf.live_path(*kind).map(str::to_owned)).collect();
+                (links, conf.archive_dir().map(str::to_owned))
+            }
             Err(_) => {
                 let text = String::from_utf8_lossy(&content).into_owned();
                 let values = |key: &str| values_of(&text, key);
@@ -274,6 +301,15 @@ impl InUse {
             None => paths.archive_dir().join(&**by),
         };
         self.add_way(paths, by, &archive)?;
+        // It may be a link that lies among what is another's.
+        if let Some(place) = real_place(&archive)?.filter(|place| place.is_symlink()) {
+            self.uses.push(Use { by: Arc::clone(by), folder: None, what: Used::File(place) });
+        }
+        for file in credentials.iter().map(Path::new) {
+            self.add_way(paths, by, &files::absolute(file)?)?;
+            let itself = real_place(&files::absolute(file)?)?.map(Used::File);
+            self.uses.extend(itself.map(|what| Use { by: Arc::clone(by), folder: None, what }));
+        }
         if let Some(dir) = real(&archive)? {
             self.uses.push(Use { by: Arc::clone(by), folder: None, what: Used::Archive(dir) });
         }
@@ -288,15 +324,30 @@ impl InUse {
         Ok(())
     }
 
-    /// What links among the accounts lead through and to. What cannot be read there is told elsewhere.
-    fn add_accounts(&mut self, paths: &StorePaths, dir: &Path, depth: usize) {
-        for path in files::list(dir).ok().flatten().unwrap_or_default().into_iter().map(|name| dir.join(name)) {
-            if path.is_symlink() {
-                let by: Arc<OsStr> = Arc::from(paths.relative(&path).as_os_str());
-                let _ = self.add_way(paths, &by, &path);
-            } else if depth < MAX_ACCOUNT_DEPTH && path.is_dir() {
-                self.add_accounts(paths, &path, depth + 1);
+    /// What this leads through and to where it is a link, and all links in it where it is a folder, or leads to one. What cannot be
+    /// read there is told elsewhere.
+    fn add_links_of(&mut self, paths: &StorePaths, path: &Path, depth: usize, followed: &mut BTreeSet<PathBuf>) {
+        let by = || -> Arc<OsStr> { Arc::from(paths.relative(path).as_os_str()) };
+        let is_link = path.is_symlink();
+        if is_link {
+            let _ = self.add_way(paths, &by(), path);
+        } else if depth > 0 && !path.is_dir() {
+            return;
+        }
+        // Live links and versions are read by lineage.
+        if depth == MAX_ACCOUNT_DEPTH || LINEAGES_TOPS.iter().any(|top| path == paths.config_dir.join(top)) {
+            return;
+        }
+        if is_link && path.is_dir() {
+            let Ok(Some(dir)) = real(path) else { return };
+            // Each once, for links may lead in a circle.
+            if !followed.insert(dir.clone()) {
+                return;
             }
+            self.uses.push(Use { by: by(), folder: None, what: Used::Archive(dir) });
+        }
+        for name in files::list(path).ok().flatten().unwrap_or_default() {
+            self.add_links_of(paths, &path.join(name), depth + 1, followed);
         }
     }
 

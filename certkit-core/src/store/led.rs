@@ -1,10 +1,10 @@
 //! Versions that are links to versions of another lineage: those are the only copies.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::deletion::versions_in;
-use super::in_use::{InUse, Used, real};
+use super::in_use::{InUse, Used, real, shown};
 use super::way::steps;
 use super::{StoreError, StorePaths, files};
 use crate::words::shell_word;
@@ -19,20 +19,17 @@ pub(crate) fn find_links_into(folder: &Path, paths: &StorePaths) -> String {
 }
 
 impl InUse {
-    /// The versions in a directory (without links in its path) that versions in other directories are links to, or lead
-    /// through. All archives are looked through when this is first asked for.
-    pub(super) fn led_to(&self, paths: &StorePaths, dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-        let led = match self.led.get() {
-            Some(led) => led,
-            None => {
-                let led = self.led_by_versions(paths)?;
-                self.led.get_or_init(|| led)
-            }
-        };
-        Ok(led.iter().filter(|path| path.parent() == Some(dir)).cloned().collect())
+    /// What links among the versions in other directories lead to, or through, each with the name of such a directory. All
+    /// archives are looked through when this is first asked for.
+    pub(super) fn led(&self, paths: &StorePaths) -> Result<&BTreeMap<PathBuf, String>, StoreError> {
+        if let Some(led) = self.led.get() {
+            return Ok(led);
+        }
+        let led = self.led_by_versions(paths)?;
+        Ok(self.led.get_or_init(|| led))
     }
 
-    fn led_by_versions(&self, paths: &StorePaths) -> Result<BTreeSet<PathBuf>, StoreError> {
+    fn led_by_versions(&self, paths: &StorePaths) -> Result<BTreeMap<PathBuf, String>, StoreError> {
         let top = paths.archive_dir();
         let mut archives = BTreeSet::new();
         for name in files::list(&top)?.unwrap_or_default() {
@@ -43,10 +40,12 @@ impl InUse {
             Used::File(path) => path.parent().map(Path::to_owned),
             Used::Link(_) => None,
         }));
-        let mut led = BTreeSet::new();
+        let mut led = BTreeMap::new();
         for archive in archives.iter().filter(|archive| archive.is_dir()) {
+            let by = shown(archive.file_name().unwrap_or_default());
             for link in versions_in(archive)?.into_iter().filter(|file| file.is_symlink()) {
-                led.extend(steps(&link)?.into_iter().filter(|step| step.parent() != Some(archive.as_path())));
+                let elsewhere = steps(&link)?.into_iter().filter(|step| !step.starts_with(archive));
+                led.extend(elsewhere.map(|step| (step, by.clone())));
             }
         }
         Ok(led)

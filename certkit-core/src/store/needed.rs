@@ -11,14 +11,20 @@ use crate::LineageName;
 /// What others than one lineage need of a place, or all: other lineages, and links among the accounts.
 pub(crate) struct Needed<'a> {
     in_use: &'a InUse,
+    paths: &'a StorePaths,
     place: PathBuf,
     except: Option<&'a LineageName>,
 }
 
 impl InUse {
     /// What others need of a place. Its path has no links in it but for, perhaps, the last.
-    pub(crate) fn needed<'a>(&'a self, place: &Path, except: impl Into<Option<&'a LineageName>>) -> Needed<'a> {
-        Needed { in_use: self, place: place.to_owned(), except: except.into() }
+    pub(crate) fn needed<'a>(
+        &'a self,
+        paths: &'a StorePaths,
+        place: &Path,
+        except: impl Into<Option<&'a LineageName>>,
+    ) -> Needed<'a> {
+        Needed { in_use: self, paths, place: place.to_owned(), except: except.into() }
     }
 }
 
@@ -34,11 +40,12 @@ impl Needed<'_> {
     }
 
     /// Those whose way leads through the place itself, or to it: a link, a file, or a folder that `..` leaves again. Of a folder they need
-    /// nothing else.
-    pub(crate) fn way(&self) -> BTreeSet<String> {
+    /// nothing else. Of old versions that are links, the folder that they lie in.
+    pub(crate) fn way(&self) -> Result<BTreeSet<String>, StoreError> {
         let folder = self.place.parent().unwrap_or(&self.place);
         let is_through = |one: &&Use| matches!(&one.what, Used::File(path) if *path == self.place);
-        self.in_use.others_in(folder, self.except).filter(is_through).map(Use::shown).collect()
+        let others = self.in_use.others_in(folder, self.except).filter(is_through).map(Use::shown);
+        Ok(others.chain(self.in_use.led(self.paths)?.get(&self.place).cloned()).collect())
     }
 
     /// Those that use what lies in folders in this one, however deep.
@@ -47,15 +54,21 @@ impl Needed<'_> {
         others.map(Use::shown).collect()
     }
 
-    /// The versions in the folder that versions elsewhere are links to, or lead through: those are the only copies. All archives are
-    /// looked through when this is first asked for.
-    pub(crate) fn copies(&self, paths: &StorePaths) -> Result<Vec<PathBuf>, StoreError> {
-        self.in_use.led_to(paths, &self.place)
+    /// What lies in the folder, however deep, that versions elsewhere are links to, or lead through: those are the only copies.
+    pub(crate) fn copies(&self) -> Result<Vec<PathBuf>, StoreError> {
+        Ok(self.led_below()?.map(|(path, _)| path.clone()).collect())
     }
 
     /// All who need anything of it.
-    pub(crate) fn users(&self) -> BTreeSet<String> {
-        [self.files(&BTreeSet::new()), self.way(), self.below()].into_iter().flatten().collect()
+    pub(crate) fn users(&self) -> Result<BTreeSet<String>, StoreError> {
+        let of_copies = self.led_below()?.map(|(_, by)| by.clone()).collect();
+        Ok([self.files(&BTreeSet::new()), self.way()?, self.below(), of_copies].into_iter().flatten().collect())
+    }
+
+    fn led_below(&self) -> Result<impl Iterator<Item = (&PathBuf, &String)>, StoreError> {
+        let led = self.in_use.led(self.paths)?;
+        let after = led.range(self.place.clone()..);
+        Ok(after.take_while(|(path, _)| path.starts_with(&self.place)).filter(|(path, _)| **path != self.place))
     }
 
     fn is_another(&self, by: &OsStr) -> bool {

@@ -58,7 +58,7 @@ impl LockedStore {
         let known = self.known_in_use()?;
         let mut in_use = known.files_of_others(dirs, name);
         for dir in dirs {
-            in_use.extend(known.needed(dir, name).copies(self.paths())?);
+            in_use.extend(known.needed(self.paths(), dir, name).copies()?);
         }
         in_use.extend(self.store().files_of(name)?);
         in_use.extend(Kind::ALL.iter().filter_map(|kind| fs::canonicalize(live.path(*kind)).ok()));

@@ -1,6 +1,7 @@
 //! Lines of a conf that name something else than a live link of its lineage. A link that is made there takes the place of
 //! something else: another lineage's link, another kind's, an account's key.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::in_use::{InUse, real, real_or_place};
@@ -83,11 +84,14 @@ fn leaders(
     in_use: &InUse,
 ) -> Result<Vec<(Kind, Option<String>)>, StoreError> {
     let lives: Option<PathBuf> = real_or_place(&paths.live_dir())?;
+    let folder = live.path(Kind::Cert).parent();
+    let are_together = Kind::ALL.iter().all(|kind| live.path(*kind).parent() == folder);
     let leader = |kind: Kind| -> Result<Option<String>, StoreError> {
         let Some(dir) = live.path(kind).parent() else { return Ok(None) };
         let Some(dir) = real_or_place(dir)? else { return Ok(None) };
-        // Its conf may be empty, and the folder gone: `live/NAME` is that lineage's all the same.
-        let namesake = dir.file_name().filter(|of| dir.parent() == lives.as_deref() && in_use.has_conf(of));
+        // Its conf may be empty or gone, and the folder too: `live/NAME` is that lineage's all the same, unless all four are there.
+        let is_namesakes = |of: &OsStr| dir.parent() == lives.as_deref() && (in_use.has_conf(of) || !are_together);
+        let namesake = dir.file_name().filter(|of| is_namesakes(of));
         let first = namesake.or_else(|| in_use.leader_of(&dir)).filter(|first| *first != name.as_str());
         Ok(first.map(|first| first.to_string_lossy().into_owned()))
     };

@@ -81,6 +81,50 @@ const LAYOUTS: &[Layout] = &[
         moved(&dir.join("renewal/b.example.org.conf"), &dir.join("live/a.example.org/m.conf"));
         symlink("../live/a.example.org/m.conf", dir.join("renewal/b.example.org.conf")).unwrap();
     }),
+    ("an archive_dir that is a link there", |dir| {
+        moved(&dir.join("archive/b.example.org"), &dir.join("vault/b"));
+        symlink("../../vault/b", dir.join("archive/a.example.org/m")).unwrap();
+        symlink("../vault/b", dir.join("archive/b.example.org")).unwrap();
+        rewrite(dir, "archive_dir = ", &format!("archive_dir = {}/archive/a.example.org/m #", dir.display()));
+    }),
+    ("accounts by way of a link there", |dir| {
+        fs::create_dir_all(dir.join("vault/acc/acme.example/directory/0123")).unwrap();
+        fs::write(dir.join("vault/acc/acme.example/directory/0123/private_key.json"), "the only one").unwrap();
+        symlink("../../vault/acc", dir.join("archive/a.example.org/acc")).unwrap();
+        symlink("archive/a.example.org/acc", dir.join("accounts")).unwrap();
+    }),
+    ("an account's key that links in a linked folder lead to", |dir| {
+        let account = dir.join("vault/host/directory/0123");
+        fs::create_dir_all(&account).unwrap();
+        fs::create_dir_all(dir.join("accounts")).unwrap();
+        symlink("../vault/host", dir.join("accounts/acme.example")).unwrap();
+        fs::write(dir.join("archive/a.example.org/acct.json"), "the only one").unwrap();
+        symlink(dir.join("archive/a.example.org/acct.json"), account.join("private_key.json")).unwrap();
+        // In a circle.
+        symlink("../../..", account.join("loop")).unwrap();
+        symlink(dir.join("accounts"), account.join("loop2")).unwrap();
+    }),
+    ("an old key by way of an archive", |dir| {
+        moved(&dir.join("archive/b.example.org/privkey1.pem"), &dir.join("vault/k1.pem"));
+        symlink("../a.example.org/../../vault/k1.pem", dir.join("archive/b.example.org/privkey1.pem")).unwrap();
+    }),
+    ("an old key in a folder there", |dir| {
+        fs::create_dir(dir.join("archive/a.example.org/x")).unwrap();
+        moved(&dir.join("archive/b.example.org/privkey1.pem"), &dir.join("archive/a.example.org/x/k1.pem"));
+        symlink("../a.example.org/x/k1.pem", dir.join("archive/b.example.org/privkey1.pem")).unwrap();
+    }),
+    ("a hook and settings that lie there", |dir| {
+        fs::create_dir_all(dir.join("renewal-hooks/deploy")).unwrap();
+        for (file, link) in [("hook.sh", "renewal-hooks/deploy/hook.sh"), ("cli.ini", "cli.ini")] {
+            fs::write(dir.join("archive/a.example.org").join(file), "#").unwrap();
+            symlink(dir.join("archive/a.example.org").join(file), dir.join(link)).unwrap();
+        }
+    }),
+    ("credentials that lie there", |dir| {
+        fs::write(dir.join("archive/a.example.org/dns.ini"), "secret").unwrap();
+        let line = format!("dns_x_credentials = {}/archive/a.example.org/dns.ini\n", dir.display());
+        rewrite(dir, "[renewalparams]\n", &format!("[renewalparams]\n{line}"));
+    }),
     ("an account's key that lies there", |dir| {
         let account = dir.join("accounts/acme.example/directory/0123");
         fs::create_dir_all(&account).unwrap();
@@ -97,8 +141,13 @@ fn read(dir: &Path) -> Vec<Option<String>> {
     let paths = paths.filter_map(|line| line.split_once(" = ")).filter(|(_, path)| path.ends_with(".pem"));
     let live: Vec<_> = paths.map(|(_, path)| fs::read_to_string(path).ok()).collect();
     let archives = [1, 2].map(|version| format!("archive/b.example.org/privkey{version}.pem"));
-    let account = "accounts/acme.example/directory/0123/private_key.json";
-    let rest = archives.iter().map(|path| text(path)).chain([text(account)]);
+    let others = [
+        "accounts/acme.example/directory/0123/private_key.json",
+        "renewal-hooks/deploy/hook.sh",
+        "cli.ini",
+        "archive/a.example.org/dns.ini",
+    ];
+    let rest = archives.iter().map(|path| text(path)).chain(others.map(text));
     live.into_iter().chain(rest).chain([conf]).collect()
 }
 
@@ -198,8 +247,15 @@ fn of_a_folder_that_is_only_on_the_way_of_others_no_key_stays_when_its_certifica
         fs::create_dir(dir.path().join("live/nobodys.example.org")).unwrap();
         let report = locked.repair(None, &TestMath::default(), now()).unwrap();
         assert!(is_empty() && !dir.path().join("live/nobodys.example.org").exists(), "{how}: {report:?}");
-        let left = report.left.iter().find(|one| one.name == Some(name())).unwrap();
-        assert_eq!(left.finding.cure(), format!("leave it: paths of {OTHER} lead through it"), "{how}");
+        assert!(report.left.iter().all(|one| one.name != Some(name())), "{how}: {report:?}");
+        // With something in it, it is told whose way it is.
+        fs::write(dir.path().join(folder).join("cert.pem"), "").unwrap();
+        let found = locked.store().diagnose(&TestMath::default(), now()).unwrap();
+        let cure = found.iter().find(|one| one.name == Some(name())).unwrap().finding.cure();
+        assert!(
+            cure.starts_with(&format!("leave the folder, since paths of {OTHER} lead through it")),
+            "{how}: {cure}"
+        );
         assert_eq!(read(dir.path()), before, "{how}");
     }
 }
@@ -216,4 +272,80 @@ fn an_empty_folder_of_a_name_that_is_none_stays_where_paths_lead_through_it() {
     lock(dir.path()).repair(None, &TestMath::default(), now()).unwrap();
     assert_eq!(read(dir.path()), before);
     assert!(dir.path().join("archive/way of b").exists() && !dir.path().join("archive/nobody's").exists());
+}
+
+#[test]
+fn the_cure_for_what_its_owner_put_beside_the_links_removes_nothing_that_others_need() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    lay_lineage(dir.path(), &LineageName::new(OTHER).unwrap(), &["v2", "v3"]);
+    fs::write(dir.path().join("live/a.example.org/dh.pem"), "").unwrap();
+    moved(&dir.path().join("live/b.example.org"), &dir.path().join("live/a.example.org/b"));
+    symlink("a.example.org/b", dir.path().join("live/b.example.org")).unwrap();
+    let account = dir.path().join("accounts/acme.example/directory/0123");
+    fs::create_dir_all(account.parent().unwrap()).unwrap();
+    fs::create_dir_all(dir.path().join("live/a.example.org/x/acct")).unwrap();
+    fs::write(dir.path().join("live/a.example.org/x/acct/private_key.json"), "the only one").unwrap();
+    symlink(dir.path().join("live/a.example.org/x/acct"), &account).unwrap();
+    // Links in it lead to the same as before.
+    for kind in Kind::ALL {
+        let link = dir.path().join("live/a.example.org/b").join(kind.live_file());
+        fs::remove_file(&link).unwrap();
+        symlink(dir.path().join("archive/b.example.org").join(kind.archive_file(Version(2))), link).unwrap();
+    }
+    let before = read(dir.path());
+    let deleted = lock(dir.path()).delete(&name()).unwrap();
+    assert_eq!(read(dir.path()), before);
+    let findings = deleted.findings();
+    let told = findings.iter().find(|one| one.evidence.contains("dh.pem")).unwrap();
+    let command = told.cure().strip_prefix("if nobody needs it: ").unwrap();
+    let status = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
+    assert!(status.success() && !dir.path().join("live/a.example.org/dh.pem").exists(), "{told:?}");
+    assert_eq!(read(dir.path()), before, "{command}");
+}
+
+#[test]
+fn a_copy_of_a_key_in_an_archive_of_its_own_is_told() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    moved(&dir.path().join("archive/a.example.org"), &dir.path().join("keys/a"));
+    symlink("../keys/a", dir.path().join("archive/a.example.org")).unwrap();
+    fs::write(dir.path().join("keys/a/copy.pem"), "a key").unwrap();
+    let deleted = lock(dir.path()).delete(&name()).unwrap();
+    let left: Vec<_> = fs::read_dir(dir.path().join("keys/a")).unwrap().map(|one| one.unwrap().file_name()).collect();
+    assert_eq!(left, ["copy.pem"], "{deleted:?}");
+    let [told] = deleted.findings().try_into().unwrap();
+    assert!(told.evidence.contains("copy.pem") && told.cure().ends_with("keys/a"), "{told:?}");
+    let privkey = dir.path().join("keys/a/privkey1.pem");
+    assert!(deleted.removed.iter().any(|path| path.ends_with("keys/a/privkey1.pem")), "{privkey:?}: {deleted:?}");
+}
+
+#[test]
+fn whose_archives_are_links_side_by_side_share_nothing() {
+    let dir = temp_dir();
+    for lineage in [name(), LineageName::new(OTHER).unwrap()] {
+        lay_lineage(dir.path(), &lineage, &["v1"]);
+        let archive = dir.path().join("archive").join(lineage.as_str());
+        moved(&archive, &dir.path().join("disk").join(lineage.as_str()));
+        symlink(format!("../disk/{lineage}"), archive).unwrap();
+    }
+    let store = lock(dir.path());
+    assert!(store.store().sharing(&name()).unwrap().is_empty());
+    let deleted = store.delete(&name()).unwrap();
+    assert!(deleted.is_complete() && !dir.path().join("disk/a.example.org").exists(), "{deleted:?}");
+}
+
+#[test]
+fn a_line_of_a_certificate_that_is_gone_is_nobody_elses_to_repair() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    lay_lineage(dir.path(), &LineageName::new(OTHER).unwrap(), &["v2", "v3"]);
+    rewrite(dir.path(), "live/b.example.org/privkey.pem", "live/a.example.org/privkey.pem");
+    let store = lock(dir.path());
+    store.delete(&name()).unwrap();
+    let key = dir.path().join("live/a.example.org/privkey.pem");
+    let before = fs::read_link(&key).unwrap();
+    let report = store.repair(None, &TestMath::default(), now()).unwrap();
+    assert_eq!(fs::read_link(&key).unwrap(), before, "{report:?}");
+    assert!(report.left.iter().any(|one| one.finding.evidence.contains("a live link of a.example.org")), "{report:?}");
 }

@@ -48,7 +48,7 @@ fn references(message: &Message, domain: &str) -> Option<String> {
     incidents.dedup();
     match incidents.as_slice() {
         [one] => {
-            let hash = sha2::Sha256::digest(format!("{}\0{one}", message.host));
+            let hash = sha2::Sha256::digest(format!("{}{}\0{one}", message.host, message.flags));
             let hash = data_encoding::HEXLOWER.encode(hash.get(..16).unwrap_or_default());
             Some(format!("<{hash}.incident.certkit@{domain}>"))
         }

@@ -61,16 +61,16 @@ impl Planner<'_> {
         let mut going = Vec::new();
         for dir in [paths.archive(name), paths.live(name)] {
             let Some(dir_now) = real(&dir)? else { continue };
-            let needed = self.in_use.needed(&dir_now, name);
+            let needed = self.in_use.needed(paths, &dir_now, name);
             let mut others = needed.files(&[dir_now.clone()].into());
-            others.extend(needed.way().into_iter().chain(needed.below()));
+            others.extend(needed.way()?.into_iter().chain(needed.below()));
             others.extend(self.way_through(&dir, name)?);
             if !others.is_empty() {
                 let others = others.into_iter().collect::<Vec<_>>().join(", ");
                 plan.stuck = Some(nothing_fits(&format!("{} is used by {others} too", self.shown(&dir))));
                 return Ok(plan);
             }
-            let led = needed.copies(paths)?;
+            let led = needed.copies()?;
             if !led.is_empty() {
                 let led = led.iter().map(|path| self.shown(path)).collect::<Vec<_>>().join(", ");
                 plan.stuck = Some(nothing_fits(&format!("versions of other certificates are links to {led}")));
@@ -91,7 +91,10 @@ impl Planner<'_> {
 
     /// The others whose way leads through the entry of this name, which may be a link.
     fn way_through(&self, path: &Path, name: &LineageName) -> Result<BTreeSet<String>, StoreError> {
-        Ok(real_place(path)?.map(|place| self.in_use.needed(&place, name).way()).unwrap_or_default())
+        match real_place(path)? {
+            Some(place) => self.in_use.needed(self.store.paths(), &place, name).way(),
+            None => Ok(BTreeSet::new()),
+        }
     }
 
     /// A conf that lacks paths, or `[renewalparams]`, without which certbot stops at it for all certificates: what is

@@ -63,7 +63,7 @@ pub(super) fn orphan_cure(paths: &StorePaths, in_use: &InUse, name: &LineageName
     let names = files::list(folder).ok().flatten().unwrap_or_default();
     let has_folders = names.iter().any(|name| folder.join(name).is_dir());
     if let Ok(Some(dir)) = real(folder) {
-        let needed = in_use.needed(&dir, name);
+        let needed = in_use.needed(paths, &dir, name);
         let list = |users: BTreeSet<String>| users.into_iter().collect::<Vec<_>>().join(", ");
         let below = list(needed.below());
         if !below.is_empty() {
@@ -77,11 +77,7 @@ pub(super) fn orphan_cure(paths: &StorePaths, in_use: &InUse, name: &LineageName
                 "{users} uses it: if nothing needs that any more, remove that first, and this as you are told then"
             );
         }
-        let way = list(needed.way());
-        if !way.is_empty() && names.is_empty() {
-            return format!("leave it: paths of {way} lead through it");
-        }
-        let led = needed.copies(paths).unwrap_or_default();
+        let led = needed.copies().unwrap_or_default();
         if !led.is_empty() {
             let led: Vec<_> = led.iter().map(|path| shell_word(&path.to_string_lossy())).collect();
             return format!(
@@ -89,6 +85,15 @@ pub(super) fn orphan_cure(paths: &StorePaths, in_use: &InUse, name: &LineageName
                 led.join(", "),
                 find_links_into(&dir, paths)
             );
+        }
+        let way = list(needed.way().unwrap_or_default());
+        if !way.is_empty() {
+            return match names.is_empty() {
+                true => format!("leave it: paths of {way} lead through it"),
+                false => format!(
+                    "leave the folder, since paths of {way} lead through it; if nothing uses what is in it, move that away or remove it"
+                ),
+            };
         }
     }
     let is_live = folder.parent() == Some(&paths.live_dir());

@@ -341,7 +341,7 @@ impl RepairPlan {
         // Nobody's own name, so that everybody counts.
         let is_needed = |path: &Path| -> Result<bool, StoreError> {
             let Some(dir) = real(path)? else { return Ok(false) };
-            Ok(!in_use.needed(&dir, name).users().is_empty())
+            Ok(!in_use.needed(store.paths(), &dir, name).users()?.is_empty())
         };
         let Some(path) = path else {
             self.add(store, finding, name, None);
