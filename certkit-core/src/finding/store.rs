@@ -49,7 +49,7 @@ pub(super) const ARCHIVE_WITHOUT_CONF: Words = Words {
     severity: Severity::Warning,
     what: "an archive directory without a renewal configuration, so nothing renews it",
     why: "whoever serves this certificate serves it until it expires",
-    cure: "if nothing uses it, move it away; otherwise obtain the certificate again: certkit certonly -d NAME …",
+    cure: "if nothing uses it (`certkit fsck` says what does), move it away; otherwise obtain the certificate again: certkit certonly -d NAME …",
 };
 
 pub(super) const BROKEN_LINEAGE: Words = Words {
@@ -126,7 +126,7 @@ pub(super) const LIVE_WITHOUT_CONF: Words = Words {
     severity: Severity::Warning,
     what: "a live directory without a renewal configuration, so nothing renews it",
     why: "whoever serves this certificate serves it until it expires",
-    cure: "if nothing uses it, move it away; otherwise obtain the certificate again: certkit certonly -d NAME …",
+    cure: "if nothing uses it (`certkit fsck` says what does), move it away; otherwise obtain the certificate again: certkit certonly -d NAME …",
 };
 
 pub(super) const MIXED_VERSIONS: Words = Words {

@@ -345,3 +345,20 @@ fn the_confs_may_name_the_config_dir_by_a_link_to_it() {
     let deleted = lock(&tree).delete(&name()).unwrap();
     assert!(deleted.kept.is_empty() && !tree.join("archive/a.example.org").exists(), "{deleted:?}");
 }
+
+#[test]
+fn the_command_for_what_lies_outside_leaves_a_folder_that_others_lead_through() {
+    let dir = temp_dir();
+    let (tree, there) = with_part_on_disk(dir.path(), "archive/a.example.org");
+    let other = LineageName::new("b.example.org").unwrap();
+    lay_lineage(&tree, &other, &["v3"]);
+    fs::rename(tree.join("archive/b.example.org"), dir.path().join("disk/b")).unwrap();
+    std::os::unix::fs::symlink("a.example.org/../b", tree.join("archive/b.example.org")).unwrap();
+    let whole = whole_version(&tree, &other);
+    let deleted = lock(&tree).delete(&name()).unwrap();
+    let findings = deleted.findings();
+    let (_, command) = findings[0].cure().split_once("if none does: ").unwrap();
+    assert!(Command::new("sh").arg("-c").arg(command).status().unwrap().success(), "{command}");
+    assert_eq!(whole_version(&tree, &other), whole, "{command}");
+    assert!(there.is_dir() && fs::read_dir(&there).unwrap().next().is_none(), "{command}");
+}
