@@ -166,9 +166,9 @@ pub(super) const NEWER_VERSION_UNUSABLE: Words = Words {
 
 pub(super) const ORDER_PENDING: Words = Words {
     severity: Severity::Notice,
-    what: "an order is under way and is resumed at the next run",
+    what: "an order is under way and is resumed at the next renewal",
     why: "what was begun at the CA is used and not ordered twice",
-    cure: "nothing to do: the next `certkit renew` resumes it",
+    cure: "nothing to do: the next renewal goes on with it, or: certkit renew --force-renewal --cert-name NAME",
 };
 
 pub(super) const OWNED_BY_ANOTHER: Words = Words {

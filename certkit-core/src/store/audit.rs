@@ -17,6 +17,9 @@ use crate::words::shell_word;
 use crate::{Finding, FindingCode, LineageName, Severity};
 use of_lineage::{Archives, Looked};
 
+/// `renew` knows nothing of a certificate that was never there.
+const FIRST_ORDER: &str = "run the command that was to obtain it again: it goes on with this order";
+
 impl Store {
     /// Every inconsistency that can be seen without asking anybody: orphans, mixed links, interrupted switches, newer
     /// versions that are not live, pending orders, account keys being changed, what others can read, change or own,
@@ -297,7 +300,11 @@ impl Audit<'_> {
                     let order = &pending.order;
                     let names: Vec<_> = order.identifiers.iter().map(ToString::to_string).collect();
                     let evidence = format!("{}, placed {}", names.join(", "), order.placed.format("%F %T UTC"));
-                    self.add(FindingCode::OrderPending, &name, evidence);
+                    let mut audited = Audited::of(FindingCode::OrderPending, &name, evidence);
+                    if !self.lineages.contains_key(&name) {
+                        audited.finding = audited.finding.with_cure(FIRST_ORDER);
+                    }
+                    self.findings.push(audited);
                 }
                 // The next run clears it away.
                 Ok(None) if self.store.holds_reserved_key_only(&name) => {}

@@ -178,6 +178,20 @@ fn certkits_own_memory_is_looked_at() {
 }
 
 #[test]
+fn an_order_for_a_certificate_that_was_never_there_is_not_said_to_be_for_renew() {
+    let dir = tree();
+    let locked = lock(dir.path());
+    let first = LineageName::new("first.example.org").unwrap();
+    locked.begin(&first, &crate::support::key("v3"), order()).unwrap();
+    locked.begin(&name(), &crate::support::key("v4"), order()).unwrap();
+    drop(locked);
+    let cures: Vec<_> = store(dir.path()).audit().unwrap().iter().map(|one| one.cure().to_string()).collect();
+    assert_eq!(cures.len(), 2, "{cures:?}");
+    assert!(cures[0].contains("the next renewal goes on with it"), "{cures:?}");
+    assert!(cures[1].contains("run the command that was to obtain it again"), "{cures:?}");
+}
+
+#[test]
 fn a_folder_that_cannot_be_read_is_a_finding() {
     let dir = tree();
     fs::remove_dir_all(dir.path().join("live")).unwrap();
