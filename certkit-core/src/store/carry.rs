@@ -7,11 +7,12 @@ use std::fs::{self, File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Gid, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Uid};
 use rustix::io::Errno;
 
 use super::carried::{Carried, SetAside, is_only_copy};
 use super::deletion::goes_with_links;
+use super::folder::Folder;
 use super::links::{Link, LiveLinks, put_link, read_link};
 use super::switch::previous_name;
 use super::{Kind, StoreError, StorePaths, files};
@@ -133,11 +134,12 @@ pub(crate) fn discard_switched(paths: &StorePaths, name: &LineageName) -> Result
 /// What a live folder holds beside the links; none when there are folders in it.
 fn entries(live: &LiveLinks, dir: &Path) -> Result<Option<BTreeMap<OsString, Entry>>, StoreError> {
     let mut found = BTreeMap::new();
-    for name in files::list(dir)?.unwrap_or_default() {
+    let folder = Folder::open(dir)?;
+    for name in folder.names()? {
         if is_live_name(live, &name) || is_ours_or_journal(dir, &name) {
             continue;
         }
-        if files::lstat(&dir.join(&name))?.is_some_and(|meta| meta.is_dir()) {
+        if folder.kind_of(&name)? == Some(FileType::Directory) {
             return Ok(None);
         }
         let Some(entry) = entry(dir, &name)? else { continue };
@@ -187,9 +189,9 @@ fn carry(dir: &Path, other: &Path, name: &OsStr, entry: &Entry) -> Result<bool, 
             if files::lstat(&to)?.is_some_and(|meta| (meta.dev(), meta.ino()) == (*device, *inode)) {
                 return Ok(true);
             }
-            let temp = files::temp_name(&to);
-            files::remove_file(&temp)?;
-            match fs::hard_link(&from, &temp) {
+            let (folder, _) = Folder::led_to(&to)?;
+            folder.remove_temp(name)?;
+            match Folder::open(dir)?.name_temp_in(&folder, name) {
                 Ok(()) => {}
                 // Removed meanwhile by its owner.
                 Err(error) if files::is_absence(&error) => return Ok(true),
@@ -200,9 +202,9 @@ fn carry(dir: &Path, other: &Path, name: &OsStr, entry: &Entry) -> Result<bool, 
                     };
                 }
             }
-            files::rename(&temp, &to)?;
+            folder.replace_by_temp(name)?;
             // Renaming one name of a file over another of its names does nothing, so the temporary one can remain.
-            files::remove_file(&temp)?;
+            folder.remove_temp(name)?;
             Ok(true)
         }
     }

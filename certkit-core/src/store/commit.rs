@@ -190,9 +190,7 @@ impl LockedStore {
         };
         if let Err(error) = stored() {
             let _ = files.remove_temps();
-            for path in files.finals() {
-                let _ = files::remove_file(path);
-            }
+            files.remove_finals();
             let _ = files::remove_file(&conf_temp);
             let _ = self.remove_journal(name);
             return Err(error.into());

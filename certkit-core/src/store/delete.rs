@@ -5,11 +5,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+
 use super::carry::discard_switched;
 use super::deleted::{DeleteError, Deleted, Held, Kept, keep};
-use super::deletion::{Deletion, files_in, goes_with_links, versions_in};
+use super::deletion::{Deletion, goes_with_links, is_of_version};
 use super::files;
 use super::first_version::Staging;
+use super::folder::{Folder, real_folder_if_there};
 use super::in_use::real;
 use super::whose::Whose;
 use super::{Kind, LockedStore, Store, StoreError, StorePaths};
@@ -194,17 +197,19 @@ impl LockedStore {
         removed: &mut Vec<PathBuf>,
     ) -> Result<(), StoreError> {
         for (dir, links) in own {
+            // Where it is a link, what that leads to.
+            let Some(dir) = real_folder_if_there(&dir)? else { continue };
+            let folder = Folder::open(&dir)?;
             for link in links {
+                let name = link.file_name().unwrap_or_default();
                 // A copy that somebody put there in place of a link goes too, as with certbot; a directory does not.
-                if !matches!(files::lstat(&link)?, Some(meta) if meta.is_dir()) && files::remove_file(&link)? {
+                if folder.kind_of(name)?.is_some_and(|kind| kind != FileType::Directory) && folder.remove(name)? {
                     removed.push(link);
                 }
             }
-            // Where it is a link, what that leads to.
-            let Some(dir) = real(&dir)? else { continue };
-            for name in files::list(&dir)?.unwrap_or_default() {
+            for name in folder.names()? {
                 if goes_with_links(&dir, &name) {
-                    files::remove_file(&dir.join(name))?;
+                    folder.remove(&name)?;
                 }
             }
             // The owner's own files stay, and the directory with them.
@@ -212,7 +217,7 @@ impl LockedStore {
                 files::sync_parent(&dir)?;
                 removed.push(dir);
             } else {
-                files::sync_dir(&dir)?;
+                folder.sync()?;
             }
         }
         Ok(())
@@ -227,19 +232,25 @@ impl LockedStore {
         for dir in own {
             // A folder there may be a copy of the whole tree, or another file system.
             // The same folder may have two names, where the config dir is mounted twice.
-            if !dir.is_dir() {
+            if !files::lstat(&dir)?.is_some_and(|meta| meta.is_dir()) {
                 continue;
             }
-            let going = if self.paths().is_lineages_own(&dir)? { files_in(&dir)? } else { versions_in(&dir)? };
-            for file in &going {
-                files::remove_file(file)?;
+            let is_lineages_own = self.paths().is_lineages_own(&dir)?;
+            let folder = Folder::open(&dir)?;
+            let mut gone = Vec::new();
+            for file in folder.names()? {
+                let is_folder = folder.kind_of(&file)?.is_none_or(|kind| kind == FileType::Directory);
+                if !is_folder && (is_lineages_own || is_of_version(&file)) {
+                    folder.remove(&file)?;
+                    gone.push(dir.join(file));
+                }
             }
             if !ways.contains(&dir) && remove_empty(&dir)? {
                 files::sync_parent(&dir)?;
                 removed.push(dir);
             } else {
-                files::sync_dir(&dir)?;
-                removed.extend(going);
+                folder.sync()?;
+                removed.extend(gone);
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::carry::is_journal;
 use super::deleted::{DeleteError, Held, Kept, keep};
+use super::folder::real_folder_if_there;
 use super::in_use::{InUse, real, real_place};
 use super::led::find_links_into;
 use super::links::{Link, LiveLinks, read_link};
@@ -192,7 +193,7 @@ impl Store {
         let mut own: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
         for link in links {
             let Some(dir) = link.parent() else { continue };
-            let Some(real) = real(dir)? else { continue };
+            let Some(real) = real_folder_if_there(dir)? else { continue };
             if self.has_conf(dir, name)? || self.is_used(dir, name, in_use)? {
                 continue;
             }
@@ -221,7 +222,7 @@ impl Store {
     ) -> Result<BTreeSet<PathBuf>, StoreError> {
         let mut own = BTreeSet::new();
         for written in archives {
-            let Some(dir) = real(written)? else { continue };
+            let Some(dir) = real_folder_if_there(written)? else { continue };
             let is_dir = files::lstat(&dir)?.is_some_and(|meta| meta.is_dir());
             if !is_dir || self.has_conf(&dir, name)? || !in_use.needed(&self.paths, &dir, name).files(going).is_empty()
             {
@@ -320,9 +321,11 @@ fn entries(dir: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), StoreError> {
 
 /// The versions' files in a directory.
 pub(super) fn versions_in(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let is_of_version = |file: &OsString| {
-        file.to_str().is_some_and(|file| Kind::ALL.iter().any(|kind| kind.version_of(file).is_some()))
-    };
     let files = files::list(dir)?.unwrap_or_default();
-    Ok(files.into_iter().filter(is_of_version).map(|file| dir.join(file)).collect())
+    Ok(files.into_iter().filter(|file| is_of_version(file)).map(|file| dir.join(file)).collect())
+}
+
+/// Whether a file has the name of one of a version.
+pub(super) fn is_of_version(file: &OsStr) -> bool {
+    file.to_str().is_some_and(|file| Kind::ALL.iter().any(|kind| kind.version_of(file).is_some()))
 }

@@ -16,6 +16,7 @@ use rustix::fs::{AtFlags, CWD, Gid, OFlags, RenameFlags, StatxAttributes, StatxF
 use zeroize::Zeroizing;
 
 use super::StoreError;
+use super::folder::Folder;
 
 /// How a temporary file ends. certbot looks at `*.conf`, `KINDN.pem` and `KIND.pem` only.
 const TEMP_SUFFIX: &str = ".certkit-tmp";
@@ -102,7 +103,7 @@ pub(crate) fn write_new(path: &Path, content: &[u8], attributes: &Attributes) ->
         .custom_flags((OFlags::NOFOLLOW | OFlags::CLOEXEC).bits() as i32)
         .open(path)
         .map_err(|error| StoreError::new("create", path, error))?;
-    let result = fill(file, path, content, attributes);
+    let result = fill(file, path, content, attributes, || read(path));
     if result.is_err() {
         // What could not be written or synced is never used again.
         let _ = fs::remove_file(path);
@@ -110,12 +111,19 @@ pub(crate) fn write_new(path: &Path, content: &[u8], attributes: &Attributes) ->
     result
 }
 
-fn fill(mut file: File, path: &Path, content: &[u8], attributes: &Attributes) -> Result<(), StoreError> {
+/// Writes a new file, gives it its attributes, makes it durable, and reads it again, which `again` does.
+pub(crate) fn fill(
+    mut file: File,
+    path: &Path,
+    content: &[u8],
+    attributes: &Attributes,
+    again: impl FnOnce() -> Result<Vec<u8>, StoreError>,
+) -> Result<(), StoreError> {
     file.write_all(content).map_err(|error| StoreError::new("write", path, error))?;
     attributes.apply(&file).map_err(|error| StoreError::new("set the mode of", path, error))?;
     file.sync_all().map_err(|error| StoreError::new("sync", path, error))?;
     drop(file);
-    let written = Zeroizing::new(read(path)?);
+    let written = Zeroizing::new(again()?);
     if *written != content {
         let error = io::Error::new(io::ErrorKind::InvalidData, "what was written is not what is read");
         return Err(StoreError::new("check", path, error));
@@ -168,6 +176,11 @@ pub(crate) fn sync_dir(path: &Path) -> Result<(), StoreError> {
         .custom_flags((OFlags::DIRECTORY | OFlags::CLOEXEC).bits() as i32)
         .open(path)
         .map_err(|error| StoreError::new("open", path, error))?;
+    sync_opened_dir(&dir, path)
+}
+
+/// The same for one that is open.
+pub(crate) fn sync_opened_dir(dir: &File, path: &Path) -> Result<(), StoreError> {
     match dir.sync_all() {
         // Some network file systems cannot sync directories; they are synchronous themselves.
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => Ok(()),
@@ -191,7 +204,7 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
 pub(crate) fn own_like(path: &Path, like: &Path) -> Result<(), StoreError> {
     let Ok(meta) = fs::metadata(like) else { return Ok(()) };
     if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(path, Some(meta.uid()), Some(meta.gid()))
+        std::os::unix::fs::lchown(path, Some(meta.uid()), Some(meta.gid()))
             .map_err(|error| StoreError::new("set the owner of", path, error))?;
     }
     Ok(())
@@ -283,9 +296,13 @@ pub(crate) fn is_damage(error: &io::Error) -> bool {
 
 /// Removes a directory that holds no directories; none there is fine. A directory inside is an error, and stays.
 pub(crate) fn remove_flat_dir(path: &Path) -> Result<bool, StoreError> {
-    let Some(entries) = list(path)? else { return Ok(false) };
-    for entry in entries {
-        remove_file(&path.join(entry))?;
+    if lstat(path)?.is_none() {
+        return Ok(false);
+    }
+    // Held open, for where a link leads that somebody puts in its place meanwhile nothing is ours.
+    let folder = Folder::open(path)?;
+    for entry in folder.names()? {
+        folder.remove(&entry)?;
     }
     fs::remove_dir(path).map_err(|error| StoreError::new("remove", path, error))?;
     Ok(true)

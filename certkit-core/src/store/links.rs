@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::files;
+use super::folder::{Folder, real_folder};
 use super::in_use::real;
 use super::{Kind, RenewalConf, StoreError, StorePaths};
 use crate::{LineageName, Version};
@@ -158,7 +158,7 @@ impl LiveLinks {
         let live = self.path(kind).parent().unwrap_or_else(|| Path::new("/"));
         let dir = live.join(self.base(kind));
         let dir = if live.is_dir() { dir } else { self.conf_archive.clone() };
-        fs::canonicalize(&dir).map_err(|error| StoreError::new("read", &dir, error))
+        real_folder(&dir).map_err(|error| StoreError::new("read", &dir, error))
     }
 
     /// The one directory that all four links point into.
@@ -213,11 +213,10 @@ pub(crate) fn put_link(path: &Path, content: &Path) -> Result<(), StoreError> {
     if read_link(path)? == Link::To(content.to_owned()) {
         return Ok(());
     }
-    let temp = files::temp_name(path);
-    files::remove_file(&temp)?;
-    symlink(content, &temp).map_err(|error| StoreError::new("create", &temp, error))?;
-    files::rename(&temp, path).inspect_err(|_| {
-        let _ = files::remove_file(&temp);
+    let (folder, name) = Folder::led_to(path)?;
+    folder.link_temp(name, content)?;
+    folder.replace_by_temp(name).inspect_err(|_| {
+        let _ = folder.remove_temp(name);
     })
 }
 

@@ -32,6 +32,8 @@ mod files;
 
 mod first_version;
 
+mod folder;
+
 mod in_use;
 
 mod journal;

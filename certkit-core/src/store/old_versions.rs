@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::files;
+use super::folder::Folder;
 use super::links::LiveLinks;
 use super::switch::note;
 use super::{Kind, LockedStore, StoreError};
@@ -27,7 +28,7 @@ impl LockedStore {
         match self.old_files(name, live, dirs, current) {
             Ok(old) => {
                 for path in old {
-                    note(leftovers, files::remove_file(&path));
+                    note(leftovers, Folder::of(&path).and_then(|(folder, name)| folder.remove(name)));
                 }
             }
             Err(error) => leftovers.push(error.to_string()),

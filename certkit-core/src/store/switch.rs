@@ -11,9 +11,9 @@
 //! elsewhere) or not wanted, the links are replaced one by one by renaming over them. A link is then never missing, but a
 //! reader can see a pair of both versions for an instant.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
@@ -22,6 +22,7 @@ use rustix::io::Errno;
 use super::carried::{SetAside, is_only_copy};
 use super::carry::{carry_late, is_journal, is_ours_or_journal, note_carried, prepare};
 use super::files;
+use super::folder::{Folder, real_folder};
 use super::links::{Link, LiveLinks, put_link, read_link};
 use super::{Kind, LockedStore, StoreError, StorePaths};
 use crate::{LineageName, Version};
@@ -161,6 +162,11 @@ fn exchange(
     // itself is durable, and the next run makes it live again.
     note(leftovers, files::sync_parent(dir));
     note(leftovers, files::sync_parent(&other));
+    if files::lstat(&other)?.is_some_and(|meta| !meta.is_dir()) {
+        // Somebody put a link in the place of the folder in that moment. Where it leads nothing is ours.
+        note(leftovers, files::remove_file(&other));
+        return Ok(true);
+    }
     match carry_late(live, &other, dir, &carried) {
         Ok(late) if late.is_empty() => {}
         Ok(late) => {
@@ -176,51 +182,70 @@ fn exchange(
 /// Replaces the links one by one. All new ones are made before the first is renamed, so that a full disk is found out
 /// while nothing has changed; when a later one fails, the earlier ones are put back.
 fn replace_links(live: &LiveLinks, contents: &[PathBuf; 4], leftovers: &mut Vec<String>) -> Result<(), StoreError> {
-    let mut temps = Vec::new();
-    let result = make_temps(live, contents, &mut temps).and_then(|()| rename_links(live));
+    let folders = LiveFolders::open(live)?;
+    let result = folders.make_temps(live, contents).and_then(|()| folders.rename_links(live));
     if let Err(error) = result {
-        for temp in temps {
-            let _ = files::remove_file(&temp);
+        for kind in Kind::ALL {
+            let _ = folders.at(live, kind).and_then(|(folder, name)| folder.remove_temp(name));
         }
         return Err(error);
     }
-    for dir in live_dirs(live) {
-        note(leftovers, files::sync_dir(dir));
+    for (dir, folder) in &folders.0 {
+        note(leftovers, folder.sync());
         for kind in Kind::ALL {
             let journal = previous_name(kind);
             if is_journal(dir, OsStr::new(&journal)) {
-                note(leftovers, files::remove_file(&dir.join(journal)));
+                note(leftovers, folder.remove(OsStr::new(&journal)));
             }
         }
     }
     Ok(())
 }
 
-fn make_temps(live: &LiveLinks, contents: &[PathBuf; 4], temps: &mut Vec<PathBuf>) -> Result<(), StoreError> {
-    for (kind, content) in Kind::ALL.iter().zip(contents) {
-        let temp = files::temp_name(live.path(*kind));
-        files::remove_file(&temp)?;
-        symlink(content, &temp).map_err(|error| StoreError::new("create", &temp, error))?;
-        temps.push(temp);
-    }
-    live_dirs(live).into_iter().try_for_each(files::sync_dir)
-}
+/// The folders of the links, held open by their paths: what is put in their place meanwhile gets no links.
+struct LiveFolders<'a>(BTreeMap<&'a Path, Folder>);
 
-fn rename_links(live: &LiveLinks) -> Result<(), StoreError> {
-    for (done, kind) in LINK_ORDER.into_iter().enumerate() {
+impl<'a> LiveFolders<'a> {
+    fn open(live: &'a LiveLinks) -> Result<Self, StoreError> {
+        let open = |dir: &'a Path| {
+            let real = real_folder(dir).map_err(|error| StoreError::new("open", dir, error))?;
+            Ok((dir, Folder::open(&real)?))
+        };
+        live_dirs(live).into_iter().map(open).collect::<Result<_, StoreError>>().map(Self)
+    }
+
+    fn at<'l>(&self, live: &'l LiveLinks, kind: Kind) -> Result<(&Folder, &'l OsStr), StoreError> {
         let path = live.path(kind);
-        if let Err(error) = files::rename(&files::temp_name(path), path) {
-            for kind in LINK_ORDER.into_iter().take(done) {
-                // When this fails too, the next run puts it right: the new version is complete.
-                let _ = match live.link(kind) {
-                    Link::To(content) => put_link(live.path(kind), content),
-                    Link::Missing | Link::Other => files::remove_file(live.path(kind)).map(|_| ()),
-                };
-            }
-            return Err(error);
-        }
+        let folder = path.parent().and_then(|dir| self.0.get(dir));
+        folder.zip(path.file_name()).ok_or_else(|| StoreError::new("open", path, Errno::NOENT))
     }
-    Ok(())
+
+    fn make_temps(&self, live: &LiveLinks, contents: &[PathBuf; 4]) -> Result<(), StoreError> {
+        for (kind, content) in Kind::ALL.iter().zip(contents) {
+            let (folder, name) = self.at(live, *kind)?;
+            folder.link_temp(name, content)?;
+        }
+        self.0.values().try_for_each(Folder::sync)
+    }
+
+    fn rename_links(&self, live: &LiveLinks) -> Result<(), StoreError> {
+        for (done, kind) in LINK_ORDER.into_iter().enumerate() {
+            let (folder, name) = self.at(live, kind)?;
+            if let Err(error) = folder.replace_by_temp(name) {
+                for kind in LINK_ORDER.into_iter().take(done) {
+                    // When this fails too, the next run puts it right: the new version is complete.
+                    let _ = self.at(live, kind).and_then(|(folder, name)| match live.link(kind) {
+                        Link::To(content) => {
+                            folder.link_temp(name, content).and_then(|()| folder.replace_by_temp(name))
+                        }
+                        Link::Missing | Link::Other => folder.remove(name).map(|_| ()),
+                    });
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
 }
 
 fn live_dirs(live: &LiveLinks) -> Vec<&Path> {
@@ -261,7 +286,7 @@ fn follow(
     leftovers: &mut Vec<String>,
 ) {
     let dir = paths.switched(name);
-    if !dir.is_dir() {
+    if !fs::symlink_metadata(&dir).is_ok_and(|meta| meta.is_dir()) {
         return;
     }
     for kind in LINK_ORDER {

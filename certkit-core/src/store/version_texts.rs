@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use zeroize::Zeroizing;
 
 use super::files::{self, Attributes};
+use super::folder::Folder;
 use super::{AuthorityKind, Expectations, Kind, StoreError, VerifiedVersion, VerifyError};
 use crate::pem_strict::{self, Refusal};
 use crate::{Certificate, Chain, KeyMath, KeyMathError, PrivateKey, PrivateKeyError, ReadError, Version};
@@ -157,11 +158,6 @@ impl ArchiveFiles {
         }
     }
 
-    /// Their final names.
-    pub(crate) fn finals(&self) -> &[PathBuf; 4] {
-        &self.finals
-    }
-
     /// Writes all four under temporary names, durably. The key comes first.
     pub(crate) fn write_temps(
         &self,
@@ -169,7 +165,8 @@ impl ArchiveFiles {
         attributes: impl Fn(Kind) -> Attributes,
     ) -> Result<(), StoreError> {
         for kind in [Kind::Privkey, Kind::Cert, Kind::Chain, Kind::Fullchain] {
-            files::write_temp(&self.finals[kind as usize], texts.get(kind), &attributes(kind))?;
+            let (folder, name) = Folder::of(&self.finals[kind as usize])?;
+            folder.write_temp(name, texts.get(kind), &attributes(kind))?;
         }
         self.sync_dirs()
     }
@@ -178,10 +175,8 @@ impl ArchiveFiles {
     /// whole, or it has not all four.
     pub(crate) fn rename_temps(&self) -> Result<(), StoreError> {
         for path in &self.finals {
-            let temp = files::temp_name(path);
-            if files::exists(&temp)? {
-                files::rename_new(&temp, path)?;
-            }
+            let (folder, name) = Folder::of(path)?;
+            folder.rename_temp(name)?;
         }
         self.sync_dirs()
     }
@@ -222,15 +217,27 @@ impl ArchiveFiles {
     pub(crate) fn remove_temps(&self) -> Result<bool, StoreError> {
         let mut any = false;
         for path in &self.finals {
-            any |= files::remove_file(&files::temp_name(path))?;
+            any |= remove(&files::temp_name(path))?;
         }
         Ok(any)
+    }
+
+    /// Removes the final ones, as far as they are there.
+    pub(crate) fn remove_finals(&self) {
+        for path in &self.finals {
+            let _ = remove(path);
+        }
     }
 
     fn sync_dirs(&self) -> Result<(), StoreError> {
         let mut dirs: Vec<_> = self.finals.iter().filter_map(|path| path.parent()).collect();
         dirs.sort();
         dirs.dedup();
-        dirs.into_iter().try_for_each(files::sync_dir)
+        dirs.into_iter().try_for_each(|dir| Folder::open(dir)?.sync())
     }
+}
+
+fn remove(path: &Path) -> Result<bool, StoreError> {
+    let (folder, name) = Folder::of(path)?;
+    folder.remove(name)
 }

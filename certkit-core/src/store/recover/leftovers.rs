@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Recovered;
 use crate::store::carry::discard_switched;
 use crate::store::files;
+use crate::store::folder::Folder;
 use crate::store::{LockedStore, Store, StoreError};
 use crate::{Finding, FindingCode, LineageName};
 
@@ -155,7 +156,8 @@ pub(crate) fn remove(path: &Path) -> Result<(), StoreError> {
     if files::lstat(path)?.is_some_and(|meta| meta.is_dir()) {
         files::remove_flat_dir(path)?;
     } else {
-        files::remove_file(path)?;
+        let (folder, name) = Folder::led_to(path)?;
+        folder.remove(name)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{Recovered, with_left};
 use crate::store::commit::{CommitError, GREATEST_PLAUSIBLE};
 use crate::store::files;
+use crate::store::folder::Folder;
 use crate::store::journal::Journal;
 use crate::store::links::{Link, LiveLinks, read_link};
 use crate::store::repair::{moved_cure, moved_from};
@@ -96,7 +97,8 @@ impl LockedStore {
             return Ok(Some(Recovered::new(FindingCode::AnotherTree, name, tree.to_string_lossy(), None)));
         }
         for temp in &found.temps {
-            files::remove_file(temp)?;
+            let (folder, name) = Folder::led_to(temp)?;
+            folder.remove(name)?;
         }
         let recovered = self.carry_out(name, &found, decision)?;
         if recovered.is_none() && lags_behind(self.paths(), name, &found.live) {
@@ -271,7 +273,8 @@ impl Found {
 
     fn remove_previous(&self) -> Result<(), StoreError> {
         for (path, _) in &self.previous {
-            files::remove_file(path)?;
+            let (folder, name) = Folder::led_to(path)?;
+            folder.remove(name)?;
         }
         self.previous.first().map_or(Ok(()), |(path, _)| files::sync_parent(path))
     }

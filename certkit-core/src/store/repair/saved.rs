@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use rustix::fs::Stat;
 use zeroize::Zeroizing;
 
 use super::mend::mentions_key;
 use crate::store::files::{self, Attributes};
+use crate::store::folder::Folder;
+use crate::store::read;
 use crate::store::targets::by_name;
 use crate::store::whose::is_tree;
 use crate::store::{LockedStore, StoreError};
@@ -54,7 +58,7 @@ impl<'s> Saved<'s> {
 
     fn save_below(&mut self, path: &Path, depth: usize) -> Result<(), StoreError> {
         let Some(meta) = files::lstat(path)? else { return Ok(()) };
-        let refused = |why| StoreError::new("save", path, std::io::Error::other(why));
+        let refused = |why| StoreError::new("save", path, io::Error::other(why));
         // The rest of the path may lead through links; where the copy lies must not.
         let by_name = by_name(path)?;
         if self.done.contains(&by_name) {
@@ -79,7 +83,12 @@ impl<'s> Saved<'s> {
             symlink(target, &to).map_err(|error| StoreError::new("create", &to, error))?;
             files::sync_parent(&to)?;
         } else {
-            let content = Zeroizing::new(files::read(path)?);
+            // A link that somebody puts there meanwhile is not followed.
+            let is_same = |stat: &Stat| match (stat.st_dev, stat.st_ino) == (meta.dev(), meta.ino()) {
+                true => Ok(()),
+                false => Err(io::Error::other("it is another file than a moment ago")),
+            };
+            let content = Zeroizing::new(read::bounded_if(path, read::MAX_FILE_BYTES, is_same)?);
             let mode = if holds_secret(path, &content) { 0o600 } else { meta.mode() & 0o777 };
             files::replace(&to, &content, &Attributes::mode(mode).owned_like(path))?;
         }
@@ -117,7 +126,7 @@ impl<'s> Saved<'s> {
                 return Ok(dir);
             }
         }
-        Err(StoreError::new("create", top.join(date), std::io::Error::other("there are too many of this second")))
+        Err(StoreError::new("create", top.join(date), io::Error::other("there are too many of this second")))
     }
 }
 
@@ -150,5 +159,6 @@ fn remove(path: &Path) -> Result<(), StoreError> {
     if files::lstat(path)?.is_some_and(|meta| meta.is_dir()) {
         return fs::remove_dir_all(path).map_err(|error| StoreError::new("remove", path, error));
     }
-    files::remove_file(path).map(|_| ())
+    let (folder, name) = Folder::led_to(path)?;
+    folder.remove(name).map(|_| ())
 }

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::saved::Saved;
 use crate::store::files::{self, Attributes};
+use crate::store::folder::Folder;
 use crate::store::links::LiveLinks;
 use crate::store::recover::{Decision, Found, remove_leftover};
 use crate::store::switch::follow_live;
@@ -90,7 +91,7 @@ impl Step {
                 saved.save(&path)?;
                 ensure_folder(store, &path)?;
                 store.forget_in_use();
-                files::replace(&path, &content, &attributes)?;
+                replace(store, &path, &content, &attributes)?;
             }
             Self::Links { name, found, decision } => {
                 if matches!(decision, Decision::GoForward { .. } | Decision::RollBack { .. }) {
@@ -139,6 +140,20 @@ fn ensure_folder(store: &LockedStore, path: &Path) -> Result<(), StoreError> {
         files::ensure_dir(&archives, 0o700)?;
     }
     path.parent().map_or(Ok(()), |dir| files::ensure_dir(dir, 0o755))
+}
+
+/// Who may write among the versions and links, and is not the owner of the tree, does not say where what is written goes.
+fn replace(store: &LockedStore, path: &Path, content: &[u8], attributes: &Attributes) -> Result<(), StoreError> {
+    let paths = store.paths();
+    if !path.starts_with(paths.archive_dir()) && !path.starts_with(paths.live_dir()) {
+        return files::replace(path, content, attributes);
+    }
+    let (folder, name) = Folder::led_to(path)?;
+    folder.write_temp(name, content, attributes)?;
+    folder.replace_by_temp(name).inspect_err(|_| {
+        let _ = folder.remove_temp(name);
+    })?;
+    folder.sync()
 }
 
 fn take_from_others(path: &Path, rights: u32) -> Result<(), StoreError> {
