@@ -116,6 +116,17 @@ pub fn leftovers(tree: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// What lies under temporary names, a folder with all that is in it counted once.
+pub fn temporary(tree: &Path) -> Vec<PathBuf> {
+    let mut found = walk(tree);
+    let is_temporary = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.contains("certkit-tmp") || name.contains("certkit-new")
+    };
+    found.retain(|path| is_temporary(path) && !path.ancestors().skip(1).any(is_temporary));
+    found
+}
+
 /// What of a lineage is in the tree, its history excepted.
 pub fn traces(tree: &Path, name: &str) -> Vec<PathBuf> {
     let mut found = walk(tree);

@@ -26,7 +26,12 @@ impl World {
     /// A CA for this binary.
     pub fn start(certkit: &Path) -> Self {
         let options = PebbleOptions { validates_without_looking: true, ..PebbleOptions::default() };
-        Self { certkit: certkit.to_owned(), ca: Pebble::start(options) }
+        Self::of(certkit, Pebble::start(options))
+    }
+
+    /// This CA for this binary.
+    pub fn of(certkit: &Path, ca: Pebble) -> Self {
+        Self { certkit: certkit.to_owned(), ca }
     }
 
     /// The CA.
