@@ -86,7 +86,7 @@ make_venv() {
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust from https://rustup.rs"
 # `kill` as a program of its own is in procps; `command -v` would find the shell's.
-need cc=gcc chromium=chromium postfix=postfix /usr/lib/dovecot/imap-login=dovecot-imapd /usr/lib/dovecot/pop3-login=dovecot-pop3d pebble=pebble pebble-challtestsrv=pebble nginx=nginx haproxy=haproxy faketime=faketime openssl=openssl strace=strace ps=procps unshare=util-linux setpriv=util-linux mount=mount chattr=e2fsprogs ip=iproute2 script=bsdutils promtool=prometheus prometheus=prometheus systemd-analyze=systemd
+need cc=gcc chromium=chromium postfix=postfix /usr/lib/dovecot/imap-login=dovecot-imapd /usr/lib/dovecot/pop3-login=dovecot-pop3d pebble=pebble pebble-challtestsrv=pebble nginx=nginx haproxy=haproxy faketime=faketime openssl=openssl strace=strace ps=procps unshare=util-linux setpriv=util-linux mount=mount chattr=e2fsprogs ip=iproute2 tc=iproute2 nft=nftables script=bsdutils promtool=prometheus prometheus=prometheus systemd-analyze=systemd
 [ -e /usr/include/stdlib.h ] || install_packages libc6-dev
 retry cargo fetch --locked --quiet
 
