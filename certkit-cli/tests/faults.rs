@@ -9,9 +9,12 @@ use std::sync::OnceLock;
 
 use certkit_faults::call::{Call, Shape};
 use certkit_faults::matrix::{self, Tally};
+use certkit_faults::network::{self, Weather};
 use certkit_faults::operation::{Operation, Progress};
 use certkit_faults::reader::CertbotReader;
+use certkit_faults::soak::soak;
 use certkit_faults::space::{self, Room};
+use certkit_faults::swap;
 use certkit_faults::tracer::Answer;
 use certkit_faults::trial::{Fault, Trials};
 use certkit_faults::world::World;
@@ -142,6 +145,53 @@ fn a_file_whose_sync_failed_is_made_anew_and_never_trusted_again() {
         let again = later.iter().position(|name| *name == "openat").unwrap_or(later.len());
         let trusted = later.iter().position(|name| name.starts_with("rename") || *name == "fsync");
         assert!(trusted.is_none_or(|trusted| trusted > again), "{failed:?}: {later:?}");
+    }
+}
+
+#[test]
+fn whatever_is_killed_at_random_times_loses_no_certificate_that_was_acknowledged() {
+    let world = World::start(Path::new(env!("CARGO_BIN_EXE_certkit")));
+    let soaked = soak(&world, 40, 6, 1);
+    println!("{}{}", soaked.row(), soaked.kinds());
+    assert!(soaked.wrong.is_empty(), "{}", soaked.complaints());
+    assert!(soaked.runs >= 40 && soaked.killed >= 10 && soaked.settled >= 10, "{soaked:?}");
+    assert!(soaked.acknowledged >= 5 && soaked.kinds.len() >= 5, "{soaked:?}");
+}
+
+#[test]
+fn links_that_somebody_exchanges_while_a_run_works_lead_it_to_nothing_outside() {
+    let world = World::start(Path::new(env!("CARGO_BIN_EXE_certkit")));
+    let swapped = swap::attack(&world, 112);
+    println!("{}", swapped.row());
+    assert!(swapped.wrong.is_empty(), "{}", swapped.complaints());
+    assert!(swapped.runs == 112 && swapped.renames >= 10_000, "{swapped:?}");
+    assert!(swapped.done > 10 && swapped.refused > 10, "{swapped:?}");
+}
+
+#[test]
+fn what_a_bad_network_costs_is_had_at_the_next_run() {
+    const AGAIN: [&str; 4] = ["--exact", "--ignored", "--nocapture", "in_a_network_of_its_own"];
+    let output = network::with_own_network(&AGAIN).expect("this is no network of its own yet");
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "{told}\n(run it where `unshare --net` is permitted)"
+    );
+}
+
+#[test]
+#[ignore = "run by the one before, in a network of its own"]
+fn in_a_network_of_its_own() {
+    let certkit = Path::new(env!("CARGO_BIN_EXE_certkit"));
+    for (weather, issuances) in [(Weather::Lossy(10), 3), (Weather::Reset(30), 3), (Weather::ServFail, 2)] {
+        let sent = network::brave(certkit, weather, issuances, 3.min(issuances));
+        println!("{}", sent.row(weather));
+        assert!(sent.wrong.is_empty(), "{}", sent.complaints());
+        assert_eq!((sent.at_once + sent.repeated, sent.issuances), (issuances, issuances), "{sent:?}");
+        assert!(sent.orders <= 2 * issuances, "{sent:?}");
+        if weather != Weather::Lossy(10) {
+            assert!(sent.repeated > 0, "the network was not bad: {sent:?}");
+        }
     }
 }
 

@@ -6,6 +6,9 @@
 //! - [`trial`], [`matrix`]: one fault, and all of them.
 //! - [`power`], [`space`]: power cuts on real file systems, and too small ones.
 //! - [`crowd`]: many runs at once.
+//! - [`soak`]: thousands of runs that are killed at random times.
+//! - [`swap`]: somebody who exchanges what lies in the tree for links that lead out of it.
+//! - [`network`]: packets that are lost, late or answered by resets, and DNS that fails.
 //!
 //! The tests of the command use it, and `cargo run -p certkit-faults` goes through everything.
 #![forbid(unsafe_code)]
@@ -16,10 +19,14 @@ pub mod call;
 pub mod crowd;
 pub mod look;
 pub mod matrix;
+pub mod network;
 pub mod operation;
 pub mod power;
+mod process;
 pub mod reader;
+pub mod soak;
 pub mod space;
+pub mod swap;
 pub mod tracer;
 pub mod trial;
 pub mod world;

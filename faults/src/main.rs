@@ -1,25 +1,28 @@
 //! Goes through all faults and prints tables of what came of them, in the form in which docs/faults.md has them.
 //!
-//! `cargo run -p certkit-faults -- deaths|errors|space|power|crowd|all [--every N] [--call N] [--operation NAME] [--binary
-//! CERTKIT]`; `--call` is for deaths and errors at that call alone. Status 1 when something was not as it must be. `power` and `space` mount file systems and want root.
+//! `cargo run -p certkit-faults -- deaths|errors|space|power|crowd|soak|swap|network|all [--every N] [--call N] [--operation NAME] [--runs N] [--lineages N]
+//! [--seed N] [--binary CERTKIT]`; `--call` is for deaths and errors at that call alone. Status 1 when something was not as it must be. `power` and `space` mount file systems and want root.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a program that proves: what goes wrong ends it")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use certkit_faults::call::Call;
 use certkit_faults::crowd;
 use certkit_faults::matrix;
+use certkit_faults::network;
 use certkit_faults::operation::{Operation, Progress};
 use certkit_faults::power::{self, Disk, Hook, Journal, Moment, PowerTrials};
 use certkit_faults::reader::CertbotReader;
+use certkit_faults::soak::{self, soak};
 use certkit_faults::space::{self, Room};
+use certkit_faults::swap;
 use certkit_faults::trial::{Fault, Trials};
 use certkit_faults::world::World;
 
-const USAGE: &str = "usage: certkit-faults deaths|errors|space|power|crowd|all [--every N] [--call N] [--operation NAME] [--binary CERTKIT]";
+const USAGE: &str = "usage: certkit-faults deaths|errors|space|power|crowd|soak|swap|network|all [--every N] [--call N] [--operation NAME] [--runs N] [--lineages N] [--seed N] [--binary CERTKIT]";
 
 /// A run waits for its CA most of the time.
 const SIDE_BY_SIDE: usize = 4;
@@ -32,6 +35,13 @@ const MOST_INODES: u32 = 80;
 const PROCESSES: usize = 50;
 const ROUNDS: usize = 100;
 
+/// A soak.
+const RUNS: usize = 3000;
+const LINEAGES: usize = 20;
+
+/// Runs while links are exchanged: each command at each place, several times.
+const UNDER_ATTACK: usize = 224;
+
 /// Set in the process that has mounts of its own.
 const OWN_MOUNTS: &str = "CERTKIT_FAULTS_OWN_MOUNTS";
 
@@ -42,6 +52,10 @@ struct Wanted {
     /// Only the trials at this call.
     call: Option<usize>,
     operation: Option<String>,
+    /// Of a soak.
+    runs: usize,
+    lineages: usize,
+    seed: u64,
 }
 
 fn main() -> ExitCode {
@@ -55,11 +69,16 @@ fn main() -> ExitCode {
     let call = option("--call").map(|number| number.parse()).transpose();
     let operation = option("--operation");
     let binary = option("--binary").map(PathBuf::from);
-    let (Ok(every @ 1..), Ok(call), [what]) = (every, call, arguments.as_slice()) else {
+    let runs = option("--runs").map_or(Ok(RUNS), |number| number.parse());
+    let lineages = option("--lineages").map_or(Ok(LINEAGES), |number| number.parse());
+    let seed = option("--seed").map_or_else(|| Ok(testkit::now().timestamp().unsigned_abs()), |number| number.parse());
+    let (Ok(every @ 1..), Ok(call), Ok(runs), Ok(lineages @ 1..), Ok(seed), [what]) =
+        (every, call, runs, lineages, seed, arguments.as_slice())
+    else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    let wanted = Wanted { every, call, operation };
+    let wanted = Wanted { every, call, operation, runs, lineages, seed };
     for (program, package) in [
         ("pebble", "pebble"),
         ("unshare", "util-linux"),
@@ -76,6 +95,9 @@ fn main() -> ExitCode {
         return with_own_mounts();
     }
     let binary = binary.unwrap_or_else(built);
+    if what == "network" {
+        return in_bad_weather(&binary, wanted.every);
+    }
     let world = World::start(&binary);
     let wrong = match what.as_str() {
         "deaths" => below(&world, &wanted, matrix::deaths),
@@ -83,12 +105,16 @@ fn main() -> ExitCode {
         "space" => squeezed(&world, &wanted),
         "power" => cut(&world, &wanted),
         "crowd" => crowded(&world, &wanted),
+        "soak" => soaked(&world, &wanted),
+        "swap" => swapped(&world, &wanted),
         "all" => {
             below(&world, &wanted, matrix::deaths)
                 + below(&world, &wanted, matrix::all_errors)
                 + squeezed(&world, &wanted)
                 + cut(&world, &wanted)
                 + crowded(&World::start(&binary), &wanted)
+                + soaked(&World::start(&binary), &wanted)
+                + swapped(&world, &wanted)
         }
         _ => {
             eprintln!("{USAGE}");
@@ -163,6 +189,43 @@ fn crowded(world: &World, wanted: &Wanted) -> usize {
     print!("\n{}{}", crowd::HEAD, crowd.row());
     eprint!("{}", crowd.complaints());
     crowd.wrong.len()
+}
+
+/// Runs that are killed at random times. The seed is told first, for whoever ends it.
+fn soaked(world: &World, wanted: &Wanted) -> usize {
+    eprintln!("--seed {}", wanted.seed);
+    let soaked = soak(world, wanted.runs.div_ceil(wanted.every), wanted.lineages, wanted.seed);
+    print!("\n{}{}\n{}", soak::HEAD, soaked.row(), soaked.kinds());
+    eprint!("{}", soaked.complaints());
+    soaked.wrong.len()
+}
+
+/// Links that are exchanged while the command works.
+fn swapped(world: &World, wanted: &Wanted) -> usize {
+    let swapped = swap::attack(world, UNDER_ATTACK.div_ceil(wanted.every));
+    print!("\n{}{}", swap::HEAD, swapped.row());
+    eprint!("{}", swapped.complaints());
+    swapped.wrong.len()
+}
+
+/// A network that loses, delays and resets. The tables are printed where there is one that is this program's own.
+fn in_bad_weather(binary: &Path, every: usize) -> ExitCode {
+    let every = every.to_string();
+    let again = ["network", "--every", &every, "--binary", binary.to_str().unwrap()];
+    if let Some(output) = network::with_own_network(&again) {
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        return if output.status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    let mut wrong = 0;
+    print!("\n{}", network::HEAD);
+    for (weather, issuances, at_once) in network::ALL {
+        let sent = network::brave(binary, weather, issuances.div_ceil(every.parse().unwrap()), at_once);
+        print!("{}", sent.row(weather));
+        eprint!("{}", sent.complaints());
+        wrong += sent.wrong.len();
+    }
+    ExitCode::from(u8::from(wrong > 0))
 }
 
 /// Too little room.
