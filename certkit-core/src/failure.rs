@@ -360,7 +360,8 @@ impl FailureClass {
     }
 }
 
-fn clean(text: &str) -> String {
+/// Escaped, and cut at [`Failure::MAX_DETAIL_CHARS`].
+pub(crate) fn clean(text: &str) -> String {
     let escaped = crate::escape(text);
     if escaped.chars().count() <= Failure::MAX_DETAIL_CHARS {
         return escaped.into_owned();

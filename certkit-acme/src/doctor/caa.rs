@@ -30,6 +30,11 @@ impl CaaQuestion {
     }
 }
 
+/// A record may be as long as a message; what is longer than this nobody copies from a terminal.
+const LONGEST_CURE: usize = 1_000;
+/// So many records that nobody understands are told of.
+const MOST_UNKNOWN: usize = 16;
+
 /// Looks the records up as a CA does, from the name up the tree, and asks each authoritative server of the name whether it
 /// can answer such a question at all.
 pub async fn check_caa(resolver: &Resolver, name: &DnsName, questions: &[CaaQuestion]) -> Vec<Examined> {
@@ -52,12 +57,13 @@ pub(super) async fn caa_of(
     };
     let mut findings: Vec<Finding> = set
         .unknown_critical()
+        .take(MOST_UNKNOWN)
         .map(|property| {
             let record = |dot: &str| {
                 format!("{}{dot} CAA {} {} \"{}\"", place(&set), property.flags, property.tag, property.value)
             };
-            Finding::new(FindingCode::CaaCriticalUnknown, name.as_str(), record(""))
-                .with_cure(format!("correct the tag, or remove the record `{}`", record(".")))
+            let finding = Finding::new(FindingCode::CaaCriticalUnknown, name.as_str(), record(""));
+            with_cure(finding, Some(format!("correct the tag, or remove the record `{}`", record("."))))
         })
         .collect();
     let mut unknown = None;
@@ -110,11 +116,7 @@ fn judge(set: &CaaSet, question: &CaaQuestion) -> Verdict {
         format!("{} has {}", place(set), all.join(", "))
     };
     let found = |code, evidence: String, cure: Option<String>| {
-        let finding = Finding::new(code, set.name.as_str(), evidence);
-        Verdict::Found(match cure {
-            Some(cure) => finding.with_cure(cure),
-            None => finding,
-        })
+        Verdict::Found(with_cure(Finding::new(code, set.name.as_str(), evidence), cure))
     };
     let owner = place(set);
     if its.is_empty() {
@@ -153,6 +155,14 @@ fn judge(set: &CaaSet, question: &CaaQuestion) -> Verdict {
         None => ("no account fits".to_owned(), None),
     };
     found(FindingCode::CaaAccountOther, format!("{ours}, and {}", records()), cure)
+}
+
+/// The exact cure where it can be shown, else the usual one.
+fn with_cure(finding: Finding, cure: Option<String>) -> Finding {
+    match cure.filter(|cure| cure.len() <= LONGEST_CURE) {
+        Some(cure) => finding.with_cure(cure),
+        None => finding,
+    }
 }
 
 /// The value of a record as it has to be to permit the account and the method, with whatever else it says.

@@ -51,13 +51,14 @@ pub enum Severity {
 }
 
 impl Finding {
-    /// A finding with the code's own severity; `subject` and `evidence` are escaped here.
+    /// A finding with the code's own severity; `subject` and `evidence` are escaped here, and the evidence is cut at
+    /// [`Failure::MAX_DETAIL_CHARS`](crate::Failure::MAX_DETAIL_CHARS): some of it is what strangers sent.
     pub fn new(code: FindingCode, subject: impl AsRef<str>, evidence: impl AsRef<str>) -> Self {
         Self {
             code,
             severity: code.severity(),
             subject: crate::escape(subject.as_ref()).into_owned(),
-            evidence: crate::escape(evidence.as_ref()).into_owned(),
+            evidence: crate::failure::clean(evidence.as_ref()),
             exact_cure: None,
         }
     }
@@ -113,6 +114,12 @@ impl Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn evidence_of_any_length_is_cut() {
+        let finding = Finding::new(FindingCode::CaaForbids, "a.example", "\x1b".repeat(60_000));
+        assert_eq!(finding.evidence.chars().count(), crate::Failure::MAX_DETAIL_CHARS + 1);
+    }
 
     #[test]
     fn what_may_not_be_read_is_not_to_be_restored_from_a_backup() {
