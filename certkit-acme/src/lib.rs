@@ -35,7 +35,7 @@ mod key_material;
 mod key_math;
 pub use key_math::AwsLcKeyMath;
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 

@@ -3,7 +3,7 @@
 mod authenticator;
 pub use authenticator::Authenticator;
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing {
     pub use super::http01::fuzzing::{KEY_AUTHORIZATION, answer_request};
 }

@@ -16,7 +16,7 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts,
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as HickoryDnsError, NetError, NoRecords};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 mod addresses;
 pub(crate) use addresses::AddressResolver;
@@ -25,6 +25,11 @@ mod caa;
 pub use caa::{CaaIssuer, CaaProperty, CaaSet};
 
 pub(crate) mod question;
+#[cfg(any(test, fuzzing))]
+use question::{Mode, Question};
+
+#[cfg(any(test, fuzzing))]
+mod fuzzing;
 
 pub(crate) mod zone;
 
@@ -92,6 +97,8 @@ pub struct Resolver {
     patience: Duration,
     silent: Arc<zone::SilentServers>,
     zones: Arc<zone::KnownZones>,
+    #[cfg(any(test, fuzzing))]
+    script: Option<fuzzing::Script>,
 }
 
 /// How long one server is waited for. Two tries, each also over TCP, fit into the usual time limit.
@@ -127,6 +134,8 @@ impl Resolver {
             patience: settings.patience,
             silent: Arc::default(),
             zones: Arc::default(),
+            #[cfg(any(test, fuzzing))]
+            script: None,
         })
     }
 
@@ -171,6 +180,12 @@ impl Resolver {
         let unanswered = |why: String| DnsError::Unanswered { name: name.clone(), why };
         let question = format!("{at}.");
         let asked = Name::from_ascii(&question).map_err(|error| unanswered(error.to_string()))?;
+        #[cfg(any(test, fuzzing))]
+        if let Some(script) = &self.script {
+            let question = Question::new(asked, RecordType::CAA, Mode::Recursive);
+            let answer = script.answer(&question).map_err(|error| unanswered(format!("{error:?}")))?;
+            return Ok(properties_in(&answer.answers));
+        }
         let answer = match self.inner.lookup(asked.clone(), RecordType::CAA).await {
             Ok(answer) => answer,
             Err(error) => match none_found(&error) {
@@ -187,16 +202,20 @@ impl Resolver {
                 None => return Err(unanswered(format!("{at}: {}", shown(&error)))),
             },
         };
-        let records = answer.answers().iter().filter_map(|record| match &record.data {
-            RData::CAA(caa) => Some(CaaProperty::new(caa.flags(), &caa.tag, &caa.value)),
-            _ => None,
-        });
-        let properties: Vec<_> = records.collect();
+        let properties = properties_in(answer.answers());
         if properties.is_empty() {
             return Err(unanswered(format!("{at}: an answer without CAA records to a question for them")));
         }
         Ok(properties)
     }
+}
+
+fn properties_in(records: &[Record]) -> Vec<CaaProperty> {
+    let properties = records.iter().filter_map(|record| match &record.data {
+        RData::CAA(caa) => Some(CaaProperty::new(caa.flags(), &caa.tag, &caa.value)),
+        _ => None,
+    });
+    properties.collect()
 }
 
 /// The CAA records of names that were asked for already.

@@ -81,7 +81,7 @@ impl Question {
         Self { name, kind, mode }
     }
 
-    fn message(&self) -> Message {
+    pub(super) fn message(&self) -> Message {
         let mut message = Message::query();
         message.metadata.recursion_desired = self.mode != Mode::Authoritative;
         message.metadata.checking_disabled = self.mode == Mode::Unvalidated;
@@ -129,7 +129,7 @@ fn encoded(message: &Message) -> Result<Vec<u8>, NoAnswer> {
 }
 
 /// None for a packet that has nothing to do with the question.
-fn answer_to(asked: &Message, packet: &[u8]) -> Option<Result<Message, NoAnswer>> {
+pub(super) fn answer_to(asked: &Message, packet: &[u8]) -> Option<Result<Message, NoAnswer>> {
     let answer = match Message::from_vec(packet) {
         Ok(answer) => answer,
         Err(_) if packet.starts_with(&asked.metadata.id.to_be_bytes()) => {

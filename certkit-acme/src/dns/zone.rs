@@ -100,7 +100,7 @@ impl Resolver {
             if self.silent.contains(*server, None) {
                 continue;
             }
-            match ask(*server, &question, self.patience).await {
+            match self.ask(*server, &question).await {
                 Ok(answer) if is_answer(answer.metadata.response_code) => return Ok(answer),
                 Ok(answer) => refused = refused.or(Some(answer)),
                 Err(error) => {
@@ -114,6 +114,14 @@ impl Resolver {
         refused.ok_or(silent)
     }
 
+    async fn ask(&self, server: SocketAddr, question: &Question) -> Result<Message, NoAnswer> {
+        #[cfg(any(test, fuzzing))]
+        if let Some(script) = &self.script {
+            return script.answer(question);
+        }
+        ask(server, question, self.patience).await
+    }
+
     /// Whether none of the resolver's servers answered a moment ago, whatever it was asked.
     pub(crate) fn is_known_to_be_silent(&self) -> bool {
         !self.servers.is_empty() && self.servers.iter().all(|server| self.silent.contains(*server, None))
@@ -122,7 +130,7 @@ impl Resolver {
     /// What every resolver knows. One that is silent about a name may wait for that name's own servers.
     async fn answers_at_all(&self, server: SocketAddr) -> bool {
         let question = Question::new(Name::root(), RecordType::NS, Mode::Unvalidated);
-        ask(server, &question, self.patience).await != Err(NoAnswer::Silent)
+        self.ask(server, &question).await != Err(NoAnswer::Silent)
     }
 
     /// The zone that a name is in, as the resolver sees it, without validation: broken DNSSEC must not hide who is in
@@ -203,7 +211,7 @@ impl Resolver {
                 if self.silent.contains(address, Some(kind)) {
                     return (server.clone(), Said::Nothing(NoAnswer::Silent));
                 }
-                let said = match ask(address, question, self.patience).await {
+                let said = match self.ask(address, question).await {
                     Ok(answer) => Said::read(&answer, zone, name, kind),
                     Err(error) => {
                         if error == NoAnswer::Silent {
@@ -219,7 +227,8 @@ impl Resolver {
     }
 
     async fn servers_at(&self, names: &[Name], glue: &[hickory_resolver::proto::rr::Record]) -> Vec<ZoneServer> {
-        let finding = names.iter().map(|name| async move {
+        // More are not asked anyway, and one answer may name thousands: each of them would be looked for (NXNSAttack).
+        let finding = names.iter().take(MOST_SERVERS).map(|name| async move {
             let mut found: Vec<IpAddr> =
                 glue.iter().filter(|record| record.name == *name).filter_map(|record| record.data.ip_addr()).collect();
             if found.is_empty() {
@@ -251,7 +260,8 @@ impl Said {
             });
             let Some(below) = below.filter(|_| answer.answers.is_empty()) else { return Self::NotAuthoritative };
             let (apex, glue) = (below.name.to_lowercase(), &answer.additionals);
-            let servers = name_servers(&answer.authorities, &apex).into_iter().flat_map(|name| {
+            let names = name_servers(&answer.authorities, &apex).into_iter().take(MOST_SERVERS);
+            let servers = names.flat_map(|name| {
                 let of_it = glue.iter().filter(|record| record.name == name);
                 let mut found: Vec<_> = of_it.filter_map(|record| record.data.ip_addr()).map(Some).collect();
                 if found.is_empty() {
@@ -344,4 +354,27 @@ fn name_servers(records: &[hickory_resolver::proto::rr::Record], owner: &Name) -
         _ => None,
     });
     names.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::ResolverSettings;
+
+    #[tokio::test]
+    async fn a_thousand_servers_of_a_zone_are_not_looked_for() {
+        // To every question: its name is a zone of servers n000 to n999 below it, without an address of any.
+        let records = (0..1000).flat_map(|number| {
+            let label = format!("n{number:03}").into_bytes();
+            [&[0xc0, 12, 0, 2, 0, 1, 0, 0, 0, 60, 0, 7, 4][..], &label, &[0xc0, 12]].concat()
+        });
+        let counts: &[u8] = &[0x81, 0x80, 0x03, 0xe8, 0, 0, 0, 0];
+        let answer = [counts, &records.collect::<Vec<_>>()].concat();
+        let length = u16::try_from(answer.len()).unwrap().to_be_bytes();
+        let nobody = ResolverSettings::with_servers(vec!["127.0.0.1:1".parse().unwrap()]);
+        let resolver = Resolver::new(&nobody).unwrap().scripted(&[&length[..], &answer].concat());
+        let zone = resolver.zone_of(&Name::from_ascii("a.example.").unwrap()).await.unwrap();
+        assert_eq!(zone.servers.len(), MOST_SERVERS);
+        assert_eq!(resolver.asked(), 1 + 2 * MOST_SERVERS);
+    }
 }

@@ -37,6 +37,9 @@ pub use dnssec::check_validation;
 mod fixed_days;
 pub use fixed_days::{check_days_in, check_renew_before_expiry};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+
 mod hooks;
 pub use hooks::{HookCommand, check_hook, check_hook_directory};
 

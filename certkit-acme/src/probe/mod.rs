@@ -7,6 +7,9 @@ use rustls_pki_types::ServerName;
 
 use crate::transport::{TransportSettings, connect, trust};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+
 mod handshake;
 use handshake::{How, take_down, too_long};
 

@@ -12,7 +12,7 @@ pub use directory::{Authority, Directory, RevocationReason};
 mod error;
 pub use error::AcmeError;
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 
 mod instant;

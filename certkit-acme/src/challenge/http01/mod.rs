@@ -1,6 +1,6 @@
 //! http-01 by a small responder of our own, shared by a whole run.
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod listen;
 mod serve;
