@@ -8,6 +8,7 @@
 mod advice;
 mod case;
 mod certificates;
+mod every_byte;
 mod first;
 mod flow;
 mod json;

@@ -16,7 +16,7 @@ use crate::case::{Case, Ends, First};
 use crate::world::{CANARY, NAME, World};
 
 /// A run that is not over by then hangs. The longest waits for 600 seconds by its own, faster clock.
-const HANGS: Duration = Duration::from_secs(120);
+pub(crate) const HANGS: Duration = Duration::from_secs(120);
 /// The most memory that a run may have needed at any time, in KiB: the whole process, its code included.
 const MOST_MEMORY: u64 = 64 * 1024;
 /// What a CA says is cut at [`Failure::MAX_DETAIL_CHARS`]; so many characters of ours may stand beside it in a line.
@@ -80,7 +80,7 @@ fn registers(case: &Case) -> bool {
 }
 
 /// Neither terminal nor files get a control character, a line without end, or more of a CA's words than anybody reads.
-fn says_nothing_that_steers(world: &World, shown: &str) {
+pub(crate) fn says_nothing_that_steers(world: &World, shown: &str) {
     for (path, content) in world.files() {
         let ours = ["out", "log", "etc/certkit", "etc/accounts"].iter().any(|folder| path.starts_with(folder));
         if !ours || content.starts_with('4') {
@@ -98,7 +98,7 @@ fn says_nothing_that_steers(world: &World, shown: &str) {
 }
 
 /// A failure changes nothing outside certkit's own folders, a renewal what every renewal does.
-fn changes_what_it_may(
+pub(crate) fn changes_what_it_may(
     case: &Case,
     before: &BTreeMap<PathBuf, String>,
     after: &BTreeMap<PathBuf, String>,
@@ -134,7 +134,7 @@ fn changes_what_it_may(
 }
 
 /// The class of the failure is remembered, and a time to try again that is not far away.
-fn remembers(case: &Case, world: &World, shown: &str) {
+pub(crate) fn remembers(case: &Case, world: &World, shown: &str) {
     let memory = world.memory();
     let failure = &memory["last_failure"];
     match case.ends {
@@ -147,6 +147,6 @@ fn remembers(case: &Case, world: &World, shown: &str) {
     }
 }
 
-fn text(path: &Path) -> String {
+pub(crate) fn text(path: &Path) -> String {
     String::from_utf8(fs::read(path).unwrap()).expect("the output is UTF-8")
 }

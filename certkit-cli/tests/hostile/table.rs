@@ -15,6 +15,43 @@ fn the_document_ends_with_the_cases() {
     assert!(document.ends_with(&tables), "docs/hostile-authorities.md has to end with:\n{tables}");
 }
 
+/// The first table of the document: each thing that is tried, with rows of the other tables and tests that are there.
+#[test]
+fn the_document_names_rows_and_tests_that_are_there() {
+    let document = std::fs::read_to_string(testkit::workspace().join("docs/hostile-authorities.md")).unwrap();
+    let cases: BTreeSet<String> = sections().into_iter().flat_map(|(_, cases)| cases).map(|case| case.does).collect();
+    let (_, tried) = document.split_once("\n## What is tried\n").unwrap();
+    let (tried, _) = tried.split_once("\n## ").unwrap();
+    let (mut numbers, mut named) = (Vec::new(), BTreeSet::new());
+    for row in tried.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| |")) {
+        let [_, number, what, rows, tests, _] = row.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("not four columns: {row}");
+        };
+        numbers.push(number.parse::<usize>().unwrap());
+        assert!(!what.is_empty(), "{row}");
+        let rows: Vec<_> = rows.split("; ").map(|row| row.trim_matches(['“', '”'])).collect();
+        for case in &rows {
+            assert!(cases.contains(*case), "number {number}: no case is “{case}”");
+        }
+        named.extend(rows.into_iter().map(str::to_owned));
+        let tests: Vec<_> = tests.split(", ").map(|test| test.trim_matches('`')).collect();
+        for test in tests {
+            assert!(is_a_test(test), "number {number}: there is no test {test}");
+        }
+    }
+    assert_eq!(numbers, (1..=65).collect::<Vec<_>>());
+    // What is not named goes beyond it.
+    assert!(named.len() >= 90, "{} rows are named", named.len());
+}
+
+/// Whether `module::name` is a test of this folder.
+fn is_a_test(path: &str) -> bool {
+    let (module, name) = path.split_once("::").unwrap_or_else(|| panic!("not a test: {path}"));
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/hostile/{module}.rs"));
+    let source = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    source.contains(&format!("#[test]\nfn {name}() {{"))
+}
+
 fn sections() -> [(&'static str, Vec<Case>); 8] {
     [
         ("Connections", transport::cases()),

@@ -41,6 +41,8 @@ pub enum Cut {
     Head,
     /// In the body.
     Body,
+    /// After so many bytes.
+    After(usize),
 }
 
 impl Reply {
@@ -128,6 +130,7 @@ impl Reply {
             Cut::StatusLine => 9,
             Cut::Head => head - 8,
             Cut::Body => head + self.body.len() / 2,
+            Cut::After(count) => count,
         });
         bytes
     }
