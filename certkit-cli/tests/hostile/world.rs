@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -18,12 +18,17 @@ pub(crate) const NAME: &str = "a.example.com";
 pub(crate) const CANARY: &str = "canary";
 
 /// Where libfaketime reads how fast the clock is.
-const CLOCK: &str = "out/clock";
+pub(crate) const CLOCK: &str = "out/clock";
 /// How fast. What is done meanwhile has only a fifteenth of its time: more would be too little for a busy machine.
 const HURRY: u32 = 15;
 
 /// The folders that a run may write to as it likes: certkit's own, logs, locks, and what the test itself keeps.
 const OWN: [&str; 4] = ["etc/certkit", "log", "work", "out"];
+
+/// From now on the clock that is read there is faster.
+pub(crate) fn hurry(clock: &Path) {
+    fs::write(clock, format!("+0 x{HURRY}")).unwrap();
+}
 
 pub(crate) struct World {
     folder: tempfile::TempDir,
@@ -42,7 +47,7 @@ impl World {
         fs::write(&clock, "+0").unwrap();
         let ca = HostileCa::start(Arc::new(move |asked, reply| {
             if Some(asked.kind) == hurries {
-                fs::write(&clock, format!("+0 x{HURRY}")).unwrap();
+                hurry(&clock);
             }
             deviation(asked, reply);
         }));
