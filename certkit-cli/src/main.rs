@@ -3,6 +3,7 @@
 
 mod args;
 mod commands;
+mod confine;
 mod exit;
 mod log;
 mod progress;

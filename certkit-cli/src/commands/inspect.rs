@@ -1,6 +1,7 @@
 //! `inspect`: everything about certificates in files, or as a host serves them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::path::Path;
 
 use clap::Args as _;
@@ -8,15 +9,20 @@ use clap::Args as _;
 use certkit_acme::AwsLcKeyMath;
 use certkit_core::settings::{Settings, SettingsProblemCode};
 use certkit_core::{KeyMath as _, KeyType, PrivateKey, escape, read_bundle};
+use zeroize::Zeroizing;
 
 use super::common::named_file;
 use super::inspect_host::host;
 use super::{Command, Context, Operands};
+use crate::confine::open_nothing_more;
 use crate::exit::{CommandError, Exit};
 use crate::render::inspect::{FoundKey, Inspected, Place, is_empty, json, text};
 
 /// The largest file that is read: no bundle of certificates is larger.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// So much is held before any of it is looked at. What is beyond that is read when its turn comes.
+const MOST_HELD: usize = MAX_BYTES;
 
 /// So many problems of a file are told one by one: nobody reads more, and a file can be made of them.
 const MOST_PROBLEMS: usize = 100;
@@ -48,23 +54,27 @@ pub(crate) const COMMAND: Command = Command {
 };
 
 fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
+    let sources = sources(context.invocation.operands());
+    // Who made a file that is looked at is unknown: whatever it does to the parsers, they can open nothing, no key either.
+    if sources.iter().all(Source::is_read) {
+        open_nothing_more();
+    }
     let (mut all, mut keys) = (Vec::new(), Vec::new());
     // A block that cannot be read may be the one that was looked for; of a host one address is enough.
     let mut failed = false;
-    for source in context.invocation.operands() {
-        if Path::new(source).is_dir() {
-            for (inspected, found) in directory(source) {
-                failed |= !inspected.problems.is_empty();
-                keys.extend(found.into_iter().map(|key| (all.len(), key)));
-                all.push(inspected);
+    for source in sources {
+        let found = match source {
+            Source::Host(name) => {
+                all.extend(host(context, name)?);
+                continue;
             }
-        } else if is_file(source) {
-            let (inspected, found) = file(source);
+            Source::Directory { name, files, problems } => directory(name, files, problems),
+            Source::File(named) => vec![file(named)],
+        };
+        for (inspected, found) in found {
             failed |= !inspected.problems.is_empty();
             keys.extend(found.into_iter().map(|key| (all.len(), key)));
             all.push(inspected);
-        } else {
-            all.extend(host(context, source)?);
         }
     }
     tell_of_keys(&mut all, &keys);
@@ -84,28 +94,77 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     Ok(if failed { Exit::Failed } else { Exit::Well })
 }
 
+/// What was named on the command line.
+enum Source<'a> {
+    Host(&'a str),
+    File(Named),
+    Directory {
+        name: &'a str,
+        /// Those below it, in the order of their paths.
+        files: Vec<Named>,
+        /// Why something below it cannot be looked at.
+        problems: Vec<String>,
+    },
+}
+
+/// A file, and what is in it, unless that is read later.
+struct Named {
+    path: String,
+    read: Option<io::Result<Zeroizing<Vec<u8>>>>,
+}
+
+impl Source<'_> {
+    /// Whether there is nothing more to open or to ask for.
+    fn is_read(&self) -> bool {
+        match self {
+            Self::Host(_) => false,
+            Self::File(named) => named.read.is_some(),
+            Self::Directory { files, .. } => files.iter().all(|named| named.read.is_some()),
+        }
+    }
+}
+
+/// Everything that was named, read as far as it may be held. Links to files are followed, links to directories are not.
+fn sources(operands: &[String]) -> Vec<Source<'_>> {
+    let mut held = 0;
+    let mut named = |path: String| {
+        let read = (held < MOST_HELD).then(|| named_file(Path::new(&path), MAX_BYTES));
+        held += read.iter().flatten().map(|bytes| bytes.len()).sum::<usize>();
+        Named { path, read }
+    };
+    let mut sources = Vec::new();
+    for name in operands {
+        sources.push(if Path::new(name).is_dir() {
+            let (mut files, mut problems) = (Vec::new(), Vec::new());
+            for entry in walkdir::WalkDir::new(name).sort_by_file_name() {
+                match entry {
+                    // `metadata` follows links.
+                    Ok(entry) if std::fs::metadata(entry.path()).is_ok_and(|target| target.is_file()) => {
+                        files.push(named(entry.path().to_string_lossy().into_owned()));
+                    }
+                    Ok(_) => {}
+                    Err(error) => problems.push(escape(&error.to_string()).into_owned()),
+                }
+            }
+            Source::Directory { name, files, problems }
+        } else if is_file(name) {
+            Source::File(named(name.clone()))
+        } else {
+            Source::Host(name)
+        });
+    }
+    sources
+}
+
 fn is_file(source: &str) -> bool {
     source.contains('/') || Path::new(source).exists()
 }
 
-/// The files below a directory that hold certificates or keys, in the order of their paths. Links to files are followed,
-/// links to directories are not.
-fn directory(source: &str) -> Vec<(Inspected, Vec<PrivateKey>)> {
-    let mut found = Vec::new();
-    let mut unreadable = Inspected { source: source.to_owned(), ..Inspected::default() };
-    for entry in walkdir::WalkDir::new(source).sort_by_file_name() {
-        match entry {
-            // `metadata` follows links.
-            Ok(entry) if std::fs::metadata(entry.path()).is_ok_and(|target| target.is_file()) => {
-                let (inspected, keys) = file(&entry.path().to_string_lossy());
-                if !is_empty(&inspected) || !keys.is_empty() {
-                    found.push((inspected, keys));
-                }
-            }
-            Ok(_) => {}
-            Err(error) => unreadable.problems.push(escape(&error.to_string()).into_owned()),
-        }
-    }
+/// The files below a directory that hold certificates or keys.
+fn directory(name: &str, files: Vec<Named>, problems: Vec<String>) -> Vec<(Inspected, Vec<PrivateKey>)> {
+    let holds_something = |(inspected, keys): &(Inspected, Vec<PrivateKey>)| !is_empty(inspected) || !keys.is_empty();
+    let mut found: Vec<_> = files.into_iter().map(file).filter(holds_something).collect();
+    let mut unreadable = Inspected { source: name.to_owned(), problems, ..Inspected::default() };
     if found.is_empty() && unreadable.problems.is_empty() {
         unreadable.problems.push("no file below it holds a certificate or a private key".to_owned());
     }
@@ -115,10 +174,11 @@ fn directory(source: &str) -> Vec<(Inspected, Vec<PrivateKey>)> {
     found
 }
 
-fn file(source: &str) -> (Inspected, Vec<PrivateKey>) {
+fn file(named: Named) -> (Inspected, Vec<PrivateKey>) {
     let mut keys = Vec::new();
-    let mut inspected = Inspected { source: source.to_owned(), ..Inspected::default() };
-    match named_file(Path::new(source), MAX_BYTES) {
+    let read = named.read.unwrap_or_else(|| named_file(Path::new(&named.path), MAX_BYTES));
+    let mut inspected = Inspected { source: named.path, ..Inspected::default() };
+    match read {
         Ok(bytes) => {
             let bundle = read_bundle(&bytes);
             inspected.certificates = bundle.certificates;

@@ -12,6 +12,7 @@ mod csr;
 mod daemon;
 mod doctor;
 mod fsck;
+mod inspecting;
 mod life;
 mod many;
 mod memory;
