@@ -2,11 +2,12 @@
 //! not that it is broken.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::Command;
 
-use testkit::LineagePaths;
+use testkit::{LineagePaths, Pebble, PebbleOptions};
 
-use crate::support::Place;
+use crate::support::{Place, as_nobody};
 
 fn chmod(path: impl AsRef<std::path::Path>, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
@@ -78,4 +79,35 @@ fn a_tree_that_lies_open_is_judged_by_everybody_alike() {
         chmod(lineage.archive.join("privkey1.pem"), 0o644);
     }
     assert!(place.run_as_nobody(&["check"]).ends_with(0).stdout.starts_with("CERTKIT OK"));
+}
+
+#[test]
+fn who_owns_the_tree_needs_not_be_root_and_who_does_not_is_told_which_path() {
+    let (place, ca) = (Place::new(), Pebble::start(PebbleOptions::default()));
+    let (config, roots) = (place.tree.config_dir().to_owned(), place.folder().join("roots.pem"));
+    fs::copy(ca.ca_bundle(), &roots).unwrap();
+    chmod(&roots, 0o644);
+    let port = ca.http_port().to_string();
+    let as_nobody = |words: &[&str]| {
+        let mut command = place.command(words);
+        command.args(["--server", &ca.directory_url(), "--ca-bundle"]).arg(&roots);
+        as_nobody(place.folder(), &command)
+    };
+    let mut obtain = vec!["certonly", "-n", "--agree-tos", "--register-unsafely-without-email", "--standalone"];
+    obtain.extend(["--http-01-port", &port, "-d", "a.example.org"]);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        // Everything is root's.
+        let run = as_nobody(&obtain);
+        assert_ne!(run.status, Some(0), "{run:?}");
+        let path = place.folder().to_str().unwrap();
+        assert!(run.stderr.contains(path) && run.stderr.contains("ermission denied"), "{run:?}");
+        assert!(!config.join("live/a.example.org").exists(), "{run:?}");
+        let given = Command::new("chown").args(["-R", "65534:65534"]).arg(place.folder()).status().unwrap();
+        assert!(given.success());
+    }
+    as_nobody(&obtain).ends_with(0);
+    as_nobody(&["renew", "-n", "--force-renewal", "--no-random-sleep-on-renew", "--no-probe"]).ends_with(0);
+    as_nobody(&["fsck"]).ends_with(0);
+    let key = fs::metadata(config.join("archive/a.example.org/privkey2.pem")).unwrap();
+    assert_eq!((key.mode() & 0o777, key.uid()), (0o600, fs::metadata(&config).unwrap().uid()));
 }
