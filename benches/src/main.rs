@@ -4,6 +4,7 @@
 
 mod bare;
 mod cost;
+mod crowd;
 mod inspect;
 mod instructions;
 mod issue;
@@ -26,6 +27,8 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["crowd"] => crowd::print(),
+        [crowd::WORK] => crowd::answer(),
         ["inspect"] => inspect::print(),
         ["instructions"] => instructions::print(),
         ["issue-all", ca_bundle, folder] => issue::issue_all(ca_bundle, folder),

@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// For the request's head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
@@ -60,7 +60,8 @@ pub(crate) fn response(status: StatusCode, kind: &'static str, body: Bytes) -> R
 pub(crate) struct Connections {
     most: usize,
     tasks: JoinSet<()>,
-    by_age: VecDeque<AbortHandle>,
+    /// With the time of each.
+    by_age: VecDeque<(Instant, AbortHandle)>,
 }
 
 impl Connections {
@@ -72,22 +73,63 @@ impl Connections {
     /// Serves one more.
     pub(crate) fn add(&mut self, connection: impl Future<Output = ()> + Send + 'static) {
         while self.tasks.try_join_next().is_some() {}
-        self.by_age.retain(|connection| !connection.is_finished());
+        self.forget_ended();
         while self.by_age.len() >= self.most {
             self.end_oldest();
         }
-        self.by_age.push_back(self.tasks.spawn(connection));
+        self.by_age.push_back((Instant::now(), self.tasks.spawn(connection)));
     }
 
     /// Ends the oldest: it may hold what the next one needs.
     pub(crate) fn end_oldest(&mut self) {
-        if let Some(oldest) = self.by_age.pop_front() {
+        if let Some((_, oldest)) = self.by_age.pop_front() {
             oldest.abort();
         }
+    }
+
+    /// Waits until there is room, or the oldest has had this time: a good one must not make room before it was heard.
+    pub(crate) async fn room(&mut self, time: Duration) {
+        loop {
+            self.forget_ended();
+            let Some((since, _)) = self.by_age.front().filter(|_| self.by_age.len() >= self.most) else { return };
+            let left = time.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            tokio::select! {
+                () = sleep(left) => {}
+                _ = self.tasks.join_next() => {}
+            }
+        }
+    }
+
+    fn forget_ended(&mut self) {
+        self.by_age.retain(|(_, connection)| !connection.is_finished());
     }
 
     /// Waits until all have ended by themselves.
     pub(crate) async fn served(mut self) {
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_has_its_time_before_it_makes_room() {
+        let (begun, mut connections) = (Instant::now(), Connections::at_most(2));
+        let time = Duration::from_millis(50);
+        connections.room(time).await;
+        connections.add(std::future::pending());
+        connections.room(time).await;
+        connections.add(sleep(Duration::from_millis(10)));
+        assert_eq!(begun.elapsed(), Duration::ZERO, "there was room");
+        connections.room(time).await;
+        assert!(begun.elapsed() < Duration::from_millis(20), "one has ended: {:?}", begun.elapsed());
+        connections.add(std::future::pending());
+        connections.room(time).await;
+        assert!(begun.elapsed() >= time, "the oldest was heard: {:?}", begun.elapsed());
     }
 }

@@ -25,7 +25,8 @@ pub(super) fn listen(address: IpAddr, port: u16) -> Result<TcpListener, ListenEr
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    const BACKLOG: i32 = 1024;
+    // What the kernel allows by default (net.core.somaxconn): who is not let in tries again after a second.
+    const BACKLOG: i32 = 4096;
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     // Connections of an earlier responder that are still closing must not keep the port.

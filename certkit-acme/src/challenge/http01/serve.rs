@@ -25,6 +25,10 @@ const MAX_CONNECTIONS: usize = 256;
 /// For the whole of a connection; Let's Encrypt itself gives up after 10 s.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
+/// Who was let in has this time to ask, however many wait outside: 256 at once make 5,000 in a second, and the kernel lets 4,096
+/// wait.
+const LET_IN: Duration = Duration::from_millis(50);
+
 /// The known tokens with their key authorizations, each counted: two orders may share an authorization.
 #[derive(Debug, Default)]
 pub(super) struct TokenTable(RwLock<HashMap<String, Known>>);
@@ -78,7 +82,10 @@ pub(super) async fn serve(listener: TcpListener, tokens: Arc<TokenTable>, mut ha
     let mut connections = Connections::at_most(MAX_CONNECTIONS);
     let closed = loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = async {
+                connections.room(LET_IN).await;
+                listener.accept().await
+            } => accepted,
             // Without a sender nobody will ask.
             Ok(closed) = &mut hand_over => break closed,
         };
