@@ -221,6 +221,16 @@ impl Inventory {
         blocking(move || locked.mark_finalizing(&mut pending).map(|()| pending)).await
     }
 
+    pub(super) async fn move_pending(
+        &self,
+        name: &LineageName,
+        from: Option<Version>,
+        to: Version,
+    ) -> Result<(), StoreError> {
+        let (locked, name) = (Arc::clone(&self.locked), name.clone());
+        blocking(move || locked.move_pending(&name, from, to)).await
+    }
+
     pub(super) async fn drop_pending(&self, name: &LineageName) -> Result<(), StoreError> {
         let (locked, name) = (Arc::clone(&self.locked), name.clone());
         blocking(move || locked.drop_pending(&name)).await

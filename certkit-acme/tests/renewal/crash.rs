@@ -1,6 +1,6 @@
 //! A run that ends at any moment: dropping its future equals a crash.
 
-use certkit_acme::renewal::{Outcome, Request};
+use certkit_acme::renewal::{Outcome, Request, RollBack};
 use certkit_acme::{Stop, StopReason};
 use certkit_core::store::Kind;
 use testkit::PebbleOptions;
@@ -40,6 +40,23 @@ async fn an_order_is_resumed_wherever_the_run_ended() {
         assert_eq!(world.pebble.orders_placed(), 1, "after {event}");
         assert_eq!(world.whole_version("a.example.com"), 2);
         assert!(world.store().pending(&"a.example.com".parse().unwrap()).unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn an_order_under_way_is_still_for_the_certificate_after_a_roll_back() {
+    for event in ["order-placed", "issued"] {
+        let world = World::new(PebbleOptions::default()).await;
+        world.due("a.example.com").versions(2).days_left(80).top("renew_before_expiry", "85 days").write();
+        crash_at(&world, event).await;
+        let back = RollBack::of("a.example.com".parse().unwrap()).to(certkit_core::Version(1));
+        let report = world.renewer().roll_back(&back, &Stop::new()).await.unwrap();
+        assert!(report.is_success() && world.whole_version("a.example.com") == 3, "after {event}: {report:?}");
+        let report = world.run().await;
+        let outcome = &entry(&report, "a.example.com").outcome;
+        assert!(matches!(outcome, Outcome::Renewed { .. }), "after {event}: {report:?}");
+        assert_eq!((world.whole_version("a.example.com"), world.pebble.orders_placed()), (4, 1), "after {event}");
+        assert!(!world.tree.config_dir().join("certkit/aside").exists(), "after {event}");
     }
 }
 

@@ -194,6 +194,19 @@ impl LockedStore {
         Ok(())
     }
 
+    /// Has an order under way replace `to` where it was to replace `from`: its owner has rolled back meanwhile, which is no renewal by
+    /// another tool. None there is fine.
+    pub fn move_pending(&self, name: &LineageName, from: Option<Version>, to: Version) -> Result<(), StoreError> {
+        let _writing = self.writing();
+        let Some(Pending { mut order, .. }) = self.store.pending(name)? else { return Ok(()) };
+        if order.replaces != from {
+            return Ok(());
+        }
+        order.replaces = Some(to);
+        let path = self.paths().pending(name).join(ORDER_FILE);
+        files::replace(&path, &order_json(&path, &order)?, &Attributes::mode(0o600))
+    }
+
     /// Forgets an order and its key. None there is fine.
     pub fn drop_pending(&self, name: &LineageName) -> Result<(), StoreError> {
         let _writing = self.writing();
