@@ -84,6 +84,10 @@ impl Renewer {
         let targets = subject.deploy_targets(&self.directory_targets(&request).await);
         let verified = self.verify_old(lineage, old, inventory.now()).await?;
         let not_after = verified.chain().leaf.validity().not_after;
+        // Else the next run would take the owner's way back for a wish that is still open.
+        if subject.has_had_its_wish(&inventory.state(name)) {
+            inventory.record(name, Event::WishFulfilled).await?;
+        }
         let committed = inventory
             .commit(name, verified, subject.live_version, ConfPlan::default())
             .await

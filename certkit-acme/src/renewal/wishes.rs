@@ -53,11 +53,7 @@ impl Subject {
         let Some(wish) = &state.wish else { return };
         let Ok(names) = certificate.identifiers() else { return };
         let other_names = wish.identifiers.as_ref().filter(|wished| !wished.same_as(&names));
-        let differs = other_names.is_some()
-            || (wish.key && !self.has_the_confs_key(&certificate))
-            || (wish.profile && ProfileWish::of(self.conf.params()).name() != state.issued_profile.as_deref())
-            || (wish.authority && self.own_directory() != self.issuer_directory(state));
-        if !differs {
+        if other_names.is_none() && self.is_granted(wish, &certificate, state) {
             return;
         }
         if let Some(wished) = other_names {
@@ -70,6 +66,21 @@ impl Subject {
             self.identifiers = wished.clone();
         }
         self.changed_since = Some(wish.at);
+    }
+
+    /// Whether a recorded wish is what the certificate is: the run that had it was killed before it noted that.
+    pub(super) fn has_had_its_wish(&self, state: &LineageState) -> bool {
+        let (Some(wish), Some(certificate)) = (&state.wish, &self.certificate) else { return false };
+        let has_names = |wished| certificate.identifiers().is_ok_and(|names| names.same_as(wished));
+        wish.identifiers.as_ref().is_none_or(has_names) && self.is_granted(wish, certificate, state)
+    }
+
+    /// Whether the certificate is what is wished besides its names.
+    fn is_granted(&self, wish: &RecordedWish, certificate: &Certificate, state: &LineageState) -> bool {
+        let differs = (wish.key && !self.has_the_confs_key(certificate))
+            || (wish.profile && ProfileWish::of(self.conf.params()).name() != state.issued_profile.as_deref())
+            || (wish.authority && self.own_directory() != self.issuer_directory(state));
+        !differs
     }
 
     /// Whether the certificate would be renewed without the wish: by its age, because it was revoked, or because the CA's

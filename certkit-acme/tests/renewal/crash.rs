@@ -2,7 +2,7 @@
 
 use certkit_acme::renewal::{Outcome, Request, RollBack};
 use certkit_acme::{Stop, StopReason};
-use certkit_core::store::Kind;
+use certkit_core::store::{ConfEdits, Kind};
 use testkit::PebbleOptions;
 
 use crate::support::{World, entry};
@@ -58,6 +58,23 @@ async fn an_order_under_way_is_still_for_the_certificate_after_a_roll_back() {
         assert_eq!((world.whole_version("a.example.com"), world.pebble.orders_placed()), (4, 1), "after {event}");
         assert!(!world.tree.config_dir().join("certkit/aside").exists(), "after {event}");
     }
+}
+
+#[tokio::test]
+async fn a_wish_that_was_had_when_the_run_ended_does_not_undo_a_roll_back() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due("a.example.com").versions(2).days_left(80).write();
+    let name: certkit_core::LineageName = "a.example.com".parse().unwrap();
+    let names = ["a.example.com", "www.a.example.com"].iter().map(|name| name.parse().unwrap()).collect();
+    crash_of(&world, Request::obtain(name.clone(), names, ConfEdits::default()), "committed").await;
+    assert_eq!(world.whole_version("a.example.com"), 3);
+    assert_eq!(world.lineage("a.example.com").certificate().unwrap().identifiers().unwrap().len(), 2);
+    let back = RollBack::of(name).to(certkit_core::Version(2));
+    let report = world.renewer().roll_back(&back, &Stop::new()).await.unwrap();
+    assert!(report.is_success(), "{report:?}");
+    let report = world.run().await;
+    assert!(matches!(entry(&report, "a.example.com").outcome, Outcome::NotDue { .. }), "{report:?}");
+    assert_eq!(world.lineage("a.example.com").certificate().unwrap().identifiers().unwrap().len(), 1);
 }
 
 #[tokio::test]
