@@ -5,9 +5,9 @@ use landlock::{ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _,
 /// From now on nothing can be opened, made, changed or run, and nobody called: what is open already can still be read and
 /// written. Only this thread is held to it, and those that it starts later. What the kernel knows of this is in force; where
 /// it knows nothing, everything goes on as before.
-pub(crate) fn open_nothing_more() -> bool {
+pub(crate) fn open_nothing_more() {
     // A kernel that does not know it, or does not let it be done, is no reason to refuse what was asked for.
-    restrict().is_ok_and(|status| status != RulesetStatus::NotEnforced)
+    drop(restrict());
 }
 
 fn restrict() -> Result<RulesetStatus, RulesetError> {
@@ -38,7 +38,12 @@ mod tests {
         let confined = move || {
             let (mut before, mut log) = (File::open(&key).unwrap(), File::create(folder.path().join("log")).unwrap());
             assert!(TcpStream::connect(address).is_ok());
-            assert!(open_nothing_more(), "this kernel has no Landlock: run the tests where it is switched on");
+            let status = restrict().unwrap();
+            assert_ne!(
+                status,
+                RulesetStatus::NotEnforced,
+                "this kernel has no Landlock: run the tests where it is switched on"
+            );
             let refused = |what: &str, error: Option<std::io::Error>| {
                 assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::PermissionDenied), "{what}");
             };
@@ -47,7 +52,10 @@ mod tests {
             refused("looking", fs::read_dir(folder.path()).err());
             refused("removing", fs::remove_file(&key).err());
             refused("running", Command::new("/bin/true").spawn().err());
-            refused("calling", TcpStream::connect(address).err());
+            // Kernels before Linux 6.7 know of files alone.
+            if status == RulesetStatus::FullyEnforced {
+                refused("calling", TcpStream::connect(address).err());
+            }
             // What was open stays so.
             let mut text = String::new();
             before.read_to_string(&mut text).unwrap();
