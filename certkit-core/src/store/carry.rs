@@ -116,9 +116,16 @@ pub(crate) fn discard_switched(paths: &StorePaths, name: &LineageName) -> Result
         return files::remove_file(&dir).map(|_| Vec::new());
     }
     let (aside, carried, mut kept) = (SetAside { paths, name }, Carried::read(paths, name), Vec::new());
+    // Of a tree that nobody has noted anything of, each link may be one that was carried.
+    let is_owners_link = |file: &OsStr, meta: &Metadata| {
+        let is_live = Kind::ALL.iter().any(|kind| file == OsStr::new(&kind.live_file()));
+        carried.is_known() && meta.is_symlink() && !is_live
+    };
     for file in files::list(&dir)?.unwrap_or_default() {
         let path = dir.join(&file);
-        let is_kept = |meta: &Metadata| meta.is_dir() || (is_only_copy(meta) && !carried.knows(meta));
+        let is_somebodys =
+            |meta: &Metadata| !carried.knows(meta) && (is_only_copy(meta) || is_owners_link(&file, meta));
+        let is_kept = |meta: &Metadata| meta.is_dir() || is_somebodys(meta);
         if files::lstat(&path)?.is_some_and(|meta| is_kept(&meta)) && !goes_with_links(&dir, &file) {
             kept.push(aside.take(&path)?);
         } else {

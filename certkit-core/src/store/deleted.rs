@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::StoreError;
 use super::whose::Whose;
-use crate::words::shell_word;
+use crate::words::{cure_for, shell_word};
 use crate::{Finding, FindingCode, LineageName, Severity, escape};
 
 /// What became of a lineage that was removed.
@@ -68,15 +68,16 @@ impl DeleteError {
     }
 
     /// Why the rest of a removal cannot be done now.
-    pub(super) fn kept(kept: &Kept, name: &LineageName) -> Self {
+    pub(crate) fn kept(kept: &Kept, name: &LineageName) -> Self {
         let path = escape(&kept.folder.to_string_lossy()).into_owned();
         let (why, cure) = match &kept.held {
             Held::Gone => {
                 ("is not there", "mount the disk that is missing: the next `certkit renew` deletes the rest".to_owned())
             }
-            Held::Led(_) => {
-                ("holds the only copies of versions that others have as links", kept.finding().cure().to_owned())
-            }
+            Held::Led(_) => (
+                "holds the only copies of versions that others have as links",
+                cure_for(kept.finding().cure(), &shell_word(name.as_str())),
+            ),
             Held::Links | Held::Versions | Held::Folder | Held::Owners | Held::Way(_) => {
                 return Self::elsewhere(kept.folder.clone(), Whose::Outside(kept.folder.clone()), name);
             }
@@ -161,6 +162,11 @@ impl Kept {
     /// Whether it lies where another tree may use it, too.
     pub(crate) fn is_outside(&self) -> bool {
         self.tree.is_none() && !matches!(self.held, Held::Folder | Held::Owners | Held::Way(_))
+    }
+
+    /// Whether no repair removes it, in whatever folder: a disk is missing, or others have to be given copies first.
+    pub(crate) fn waits_for_its_owner(&self) -> bool {
+        matches!(self.held, Held::Gone | Held::Led(_))
     }
 
     fn finding(&self) -> Finding {

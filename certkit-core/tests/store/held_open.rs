@@ -135,6 +135,7 @@ fn it_is_set_aside_and_told_when_the_certificate_goes() {
     for by_certkit in [true, false] {
         let (dir, other) = exchanged();
         fs::write(other.join("late.key"), "mine").unwrap();
+        std::os::unix::fs::symlink("/srv/late", other.join("late.link")).unwrap();
         let locked = lock(dir.path());
         let told = if by_certkit {
             let deleted = locked.delete(&name()).unwrap();
@@ -149,6 +150,7 @@ fn it_is_set_aside_and_told_when_the_certificate_goes() {
         let told = told + &format!("{:?}", locked.recover(&TestMath::default(), now()).unwrap());
         let aside = dir.path().join("certkit/saved/switched.a.example.org");
         assert_eq!(fs::read_to_string(aside.join("late.key")).unwrap(), "mine");
+        assert_eq!(fs::read_link(aside.join("late.link")).unwrap(), Path::new("/srv/late"));
         assert!(told.contains("switched.a.example.org") && !other.exists(), "{told}");
         assert!(!aside.join("privkey.pem").exists());
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use certkit_core::store::Kind;
-use certkit_core::{LineageName, Version};
+use certkit_core::{FindingCode, LineageName, Version};
 
 use crate::support::*;
 
@@ -348,4 +348,24 @@ fn a_line_of_a_certificate_that_is_gone_is_nobody_elses_to_repair() {
     let report = store.repair(None, &TestMath::default(), now()).unwrap();
     assert_eq!(fs::read_link(&key).unwrap(), before, "{report:?}");
     assert!(report.left.iter().any(|one| one.finding.evidence.contains("a live link of a.example.org")), "{report:?}");
+}
+
+#[test]
+fn an_interrupted_deletion_that_waits_for_its_owner_is_not_promised_to_be_repaired() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1"]);
+    lay_lineage(dir.path(), &LineageName::new(OTHER).unwrap(), &["v2", "v3"]);
+    moved(
+        &dir.path().join("archive/b.example.org/privkey1.pem"),
+        &dir.path().join("archive/a.example.org/privkey9.pem"),
+    );
+    symlink("../a.example.org/privkey9.pem", dir.path().join("archive/b.example.org/privkey1.pem")).unwrap();
+    moved(&dir.path().join("renewal/a.example.org.conf"), &dir.path().join("certkit/deleting/a.example.org"));
+    let before = read(dir.path());
+    let report = lock(dir.path()).repair(None, &TestMath::default(), now()).unwrap();
+    let told = report.left.iter().find(|one| one.finding.code == FindingCode::InterruptedDeletion).unwrap();
+    assert!(told.repair.is_none() && report.failed.is_empty(), "{report:?}");
+    let cure = told.finding.cure();
+    assert!(cure.starts_with("put copies") && cure.ends_with("--cert-name a.example.org"), "{cure}");
+    assert_eq!(read(dir.path()), before);
 }

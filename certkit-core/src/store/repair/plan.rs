@@ -69,7 +69,11 @@ impl RepairPlan {
                 FindingCode::InterruptedDeletion => {
                     let Some(name) = name else { continue };
                     let finding = finding.with_cure("certkit fsck --repair");
-                    match store.deletion(name) {
+                    let deletion = store.deletion(name).and_then(|deletion| {
+                        let waits = deletion.kept.iter().find(|kept| kept.waits_for_its_owner());
+                        waits.map_or(Ok(()), |kept| Err(DeleteError::kept(kept, name))).map(|()| deletion)
+                    });
+                    match deletion {
                         Ok(deletion) => {
                             let outside = deletion.kept.iter().filter(|kept| kept.is_outside());
                             let of_kept = outside.flat_map(|kept| kept.files.iter().cloned());
