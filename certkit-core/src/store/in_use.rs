@@ -12,25 +12,6 @@ use super::way::steps;
 use super::{ConfValue, Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
 
-/// What else in the config dir may lead elsewhere.
-const TOPS_OF_LINKS: [&str; 9] = [
-    "accounts",
-    "renewal-hooks",
-    "cli.ini",
-    "certkit/settings.toml",
-    "certkit/lineages",
-    "certkit",
-    "live",
-    "archive",
-    "renewal",
-];
-
-/// Of these only the folder itself may be a link that matters.
-const LINEAGES_TOPS: [&str; 4] = ["certkit", "live", "archive", "renewal"];
-
-/// How deep below `accounts/` links are looked for: HOST, the parts of the directory's path, the account and its files.
-const MAX_ACCOUNT_DEPTH: usize = 15;
-
 /// Everything that is in use, and by whom.
 #[derive(Debug, Default)]
 pub(crate) struct InUse {
@@ -48,9 +29,9 @@ pub(crate) struct InUse {
 #[derive(Debug)]
 pub(super) struct Use {
     /// The conf or the live folder that says so, by the lineage's name.
-    by: Arc<OsStr>,
+    pub(super) by: Arc<OsStr>,
     /// The live folder, without links in its path, where it alone says so.
-    folder: Option<Arc<Path>>,
+    pub(super) folder: Option<Arc<Path>>,
     pub(super) what: Used,
 }
 
@@ -144,10 +125,7 @@ impl Store {
         for by in names.iter().copied().chain(without_conf) {
             hidden.extend(in_use.add_lineage(paths, by).err());
         }
-        let mut followed = BTreeSet::new();
-        for top in TOPS_OF_LINKS {
-            in_use.add_links_of(paths, &paths.config_dir.join(top), 0, &mut followed);
-        }
+        hidden.extend(in_use.add_loose_links(paths));
         in_use.confs = names.into_iter().map(Arc::from).collect();
         in_use.uses.sort_unstable_by(|one, other| one.dir().cmp(other.dir()));
         in_use.uses.shrink_to_fit();
@@ -317,38 +295,11 @@ impl InUse {
     }
 
     /// What a path that is no live link leads through and to.
-    fn add_way(&mut self, paths: &StorePaths, by: &Arc<OsStr>, path: &Path) -> Result<(), StoreError> {
+    pub(super) fn add_way(&mut self, paths: &StorePaths, by: &Arc<OsStr>, path: &Path) -> Result<(), StoreError> {
         for step in steps(path)?.into_iter().filter(|step| !paths.is_top(step)) {
             self.uses.push(Use { by: Arc::clone(by), folder: None, what: Used::File(step) });
         }
         Ok(())
-    }
-
-    /// What this leads through and to where it is a link, and all links in it where it is a folder, or leads to one. What cannot be
-    /// read there is told elsewhere.
-    fn add_links_of(&mut self, paths: &StorePaths, path: &Path, depth: usize, followed: &mut BTreeSet<PathBuf>) {
-        let by = || -> Arc<OsStr> { Arc::from(paths.relative(path).as_os_str()) };
-        let is_link = path.is_symlink();
-        if is_link {
-            let _ = self.add_way(paths, &by(), path);
-        } else if depth > 0 && !path.is_dir() {
-            return;
-        }
-        // Live links and versions are read by lineage.
-        if depth == MAX_ACCOUNT_DEPTH || LINEAGES_TOPS.iter().any(|top| path == paths.config_dir.join(top)) {
-            return;
-        }
-        if is_link && path.is_dir() {
-            let Ok(Some(dir)) = real(path) else { return };
-            // Each once, for links may lead in a circle.
-            if !followed.insert(dir.clone()) {
-                return;
-            }
-            self.uses.push(Use { by: by(), folder: None, what: Used::Archive(dir) });
-        }
-        for name in files::list(path).ok().flatten().unwrap_or_default() {
-            self.add_links_of(paths, &path.join(name), depth + 1, followed);
-        }
     }
 
     /// A live link: its place, and each step of its way. What the lineage's conf has `said` counts whatever becomes of the

@@ -39,8 +39,9 @@ mod in_use;
 mod journal;
 
 mod layout;
-mod led;
 pub use layout::{Kind, StorePaths};
+
+mod led;
 
 mod lineage;
 pub use lineage::{Lineage, Lineages};
@@ -55,6 +56,8 @@ pub use lock::{HeldBySomebody, LockError};
 
 mod locked;
 pub use locked::{EditConfError, LockedStore};
+
+mod loose_links;
 
 mod needed;
 mod old_versions;
