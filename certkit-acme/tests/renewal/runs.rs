@@ -123,7 +123,7 @@ async fn a_dry_run_asks_the_ca_and_tells_what_would_keep_the_certificate_from_be
     // Both at once, where the CA does not validate the name either.
     world.pebble.set_servfail("a.example.com");
     let failure = failed(&world.run_request(Request::renew().dry_run()).await);
-    assert!(failure.detail.contains("nor could the certificate be stored: privkey in renewal/a.example.com.conf"));
+    assert!(failure.detail.contains("nor could the certificate be stored: renewal/a.example.com.conf has privkey"));
     assert!(!failure.per_identifier.is_empty(), "{failure:?}");
     world.pebble.clear_servfail("a.example.com");
     // In earnest nothing is ordered.

@@ -43,6 +43,8 @@ pub(super) enum Used {
     File(PathBuf),
     /// A conf's `archive_dir`.
     Archive(PathBuf),
+    /// A folder that a link of accounts, hooks or settings leads to, with all that is in it.
+    Folder(PathBuf),
 }
 
 impl Use {
@@ -65,14 +67,14 @@ impl Use {
     fn dir(&self) -> &OsStr {
         match &self.what {
             Used::Link(path) | Used::File(path) => path.parent().unwrap_or(path).as_os_str(),
-            Used::Archive(path) => path.as_os_str(),
+            Used::Archive(path) | Used::Folder(path) => path.as_os_str(),
         }
     }
 }
 
 impl StorePaths {
     /// Whether this is one of the folders that all lineages share, or above them: nobody removes it with a lineage.
-    fn is_top(&self, path: &Path) -> bool {
+    pub(super) fn is_top(&self, path: &Path) -> bool {
         let tops = [self.live_dir(), self.archive_dir(), self.renewal_dir()];
         if tops.iter().any(|top| top.starts_with(path)) {
             return true;
@@ -97,7 +99,7 @@ impl Store {
                 // In the folder that a folder of its own lies in, nothing else is its own.
                 Used::File(path) if path.is_dir() => {}
                 Used::Link(path) | Used::File(path) => dirs.extend(path.parent().map(Path::to_owned)),
-                Used::Archive(path) => {
+                Used::Archive(path) | Used::Folder(path) => {
                     dirs.insert(path.clone());
                 }
             }

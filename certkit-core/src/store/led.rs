@@ -38,7 +38,7 @@ impl InUse {
         archives.extend(self.uses.iter().filter_map(|one| match &one.what {
             Used::Archive(path) => Some(path.clone()),
             Used::File(path) => path.parent().map(Path::to_owned),
-            Used::Link(_) => None,
+            Used::Link(_) | Used::Folder(_) => None,
         }));
         let mut led = BTreeMap::new();
         for archive in archives.iter().filter(|archive| archive.is_dir()) {

@@ -78,9 +78,10 @@ impl InUse {
         }
         if is_link && path.is_dir() {
             let Ok(Some(dir)) = real(path) else { return };
-            self.uses.push(Use { by: by(), folder: None, what: Used::Archive(dir.clone()) });
-            // A hook may be a link to anywhere; accounts lie where a link of theirs leads. Each once, for links may lead in a circle.
-            if !walk.are_accounts || !walk.followed.insert(dir) {
+            self.uses.push(Use { by: by(), folder: None, what: Used::Folder(dir.clone()) });
+            // A hook may be a link to anywhere; accounts lie where a link of theirs leads. Each once, for links may lead in a circle; and
+            // what lineages use is not used once more because the tree can be reached through such a link.
+            if !walk.are_accounts || paths.is_top(&dir) || !walk.followed.insert(dir) {
                 return;
             }
         }

@@ -369,3 +369,18 @@ fn an_interrupted_deletion_that_waits_for_its_owner_is_not_promised_to_be_repair
     assert!(cure.starts_with("put copies") && cure.ends_with("--cert-name a.example.org"), "{cure}");
     assert_eq!(read(dir.path()), before);
 }
+
+#[test]
+fn a_link_back_into_the_tree_keeps_no_key() {
+    for link in ["renewal-hooks/deploy/up", "accounts/up", "accounts/host/up", "certkit/lineages/up"] {
+        for to in ["", "live", "/"] {
+            let dir = temp_dir();
+            lay_lineage(dir.path(), &name(), &["v1"]);
+            fs::create_dir_all(dir.path().join(link).parent().unwrap()).unwrap();
+            symlink(if to == "/" { to.into() } else { dir.path().join(to) }, dir.path().join(link)).unwrap();
+            let deleted = lock(dir.path()).delete(&name()).unwrap();
+            let is_gone = |folder: &str| !dir.path().join(folder).join("a.example.org").exists();
+            assert!(is_gone("live") && is_gone("archive") && deleted.kept.is_empty(), "{link} {to}: {deleted:?}");
+        }
+    }
+}
