@@ -18,6 +18,7 @@ use rustix::io::Errno;
 
 use super::StoreError;
 use super::files::{self, Attributes};
+use crate::words::shell_word;
 
 /// An open folder, and the path by which it was opened, for messages.
 #[derive(Debug)]
@@ -161,23 +162,46 @@ impl Folder {
     }
 }
 
-/// As [`fs::canonicalize`] for a folder of versions or links. A link in the last place of the path counts only where it is
-/// root's or the running user's: whoever else can write there could make it lead anywhere.
+/// A link in the place of a folder of versions or links that another user made, who could make it lead anywhere.
+pub(crate) struct Distrusted {
+    place: PathBuf,
+    user: u32,
+}
+
+impl Distrusted {
+    /// Where the last part of a path is such a link. Those of root, of the running user and of whoever owns the tree (the folder that
+    /// `live` or `archive` lies in) are none.
+    pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let place = fs::canonicalize(parent)?.join(name);
+        let meta = fs::symlink_metadata(&place)?;
+        let owner = place.parent().and_then(Path::parent).and_then(|tree| fs::symlink_metadata(tree).ok());
+        let trusted = [Some(0), Some(rustix::process::geteuid().as_raw()), owner.map(|owner| owner.uid())];
+        let is_distrusted = meta.is_symlink() && !trusted.contains(&Some(meta.uid()));
+        Ok(is_distrusted.then(|| Self { place, user: meta.uid() }))
+    }
+
+    /// What is wrong; not escaped.
+    pub(crate) fn why(&self) -> String {
+        format!("{} is a link that user {} made, who can make it lead anywhere", self.place.display(), self.user)
+    }
+
+    /// What its owner does who trusts it; not escaped.
+    pub(crate) fn cure(&self) -> String {
+        format!(
+            "put a folder in its place, or, if you trust it: chown -h root -- {}",
+            shell_word(&self.place.to_string_lossy())
+        )
+    }
+}
+
+/// As [`fs::canonicalize`] for a folder of versions or links. What [`Distrusted::at`] tells in its place is an error.
 pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return fs::canonicalize(path) };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let place = fs::canonicalize(parent)?.join(name);
-    let meta = fs::symlink_metadata(&place)?;
-    if !meta.is_symlink() {
-        return Ok(place);
+    match Distrusted::at(path)? {
+        Some(link) => Err(io::Error::other(format!("{}: {}", link.why(), link.cure()))),
+        None => fs::canonicalize(path),
     }
-    let ours = rustix::process::geteuid().as_raw();
-    if meta.uid() != 0 && meta.uid() != ours {
-        let text =
-            format!("it is a link that user {} made, and leads anywhere: chown -h it, if you trust it", meta.uid());
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-    }
-    fs::canonicalize(place)
 }
 
 /// As [`real_folder`]; none when there is nothing, or links that lead nowhere.

@@ -1,11 +1,12 @@
 //! The live links of a lineage as they stand, whole or not.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files;
-use super::folder::{Folder, real_folder};
+use super::folder::{Distrusted, Folder, real_folder};
 use super::in_use::real;
 use super::{Kind, RenewalConf, StoreError, StorePaths};
 use crate::{LineageName, Version};
@@ -155,10 +156,20 @@ impl LiveLinks {
 
     /// The directory that new versions of this kind go to, without links in its path.
     pub(crate) fn archive_dir(&self, kind: Kind) -> Result<PathBuf, StoreError> {
-        let live = self.path(kind).parent().unwrap_or_else(|| Path::new("/"));
-        let dir = live.join(self.base(kind));
-        let dir = if live.is_dir() { dir } else { self.conf_archive.clone() };
+        let dir = self.place_of_archive(kind);
         real_folder(&dir).map_err(|error| StoreError::new("read", &dir, error))
+    }
+
+    /// A link of another user in the place of such a directory, or of the folder of the links.
+    pub(crate) fn distrusted(&self) -> Option<Distrusted> {
+        let lives = Kind::ALL.iter().filter_map(|kind| self.path(*kind).parent().map(Path::to_owned));
+        let places: BTreeSet<PathBuf> = lives.chain(Kind::ALL.map(|kind| self.place_of_archive(kind))).collect();
+        places.into_iter().filter_map(|place| Distrusted::at(&place).ok().flatten()).next()
+    }
+
+    fn place_of_archive(&self, kind: Kind) -> PathBuf {
+        let live = self.path(kind).parent().unwrap_or_else(|| Path::new("/"));
+        if live.is_dir() { live.join(self.base(kind)) } else { self.conf_archive.clone() }
     }
 
     /// The one directory that all four links point into.

@@ -76,6 +76,11 @@ impl LockedStore {
             }
         }
         let Some(archive) = live.single_archive() else {
+            if let Some(link) = live.distrusted() {
+                let mut told = Recovered::new(FindingCode::ForeignLink, name, link.why(), None);
+                told.finding = told.finding.with_cure(link.cure());
+                return Ok(Some(told));
+            }
             let code = FindingCode::MixedVersions;
             if let Some(tree) = moved_from(self.paths(), name, &live) {
                 let evidence = format!("its paths lead to {}, where there is no such tree", tree.display());

@@ -75,6 +75,10 @@ impl Planner<'_> {
         if let Some(stuck) = self.led_astray(name, &live)? {
             return Ok(stuck);
         }
+        if let Some(link) = live.distrusted() {
+            let plan = LineagePlan::stuck(FindingCode::ForeignLink, link.why());
+            return Ok(LineagePlan { stuck: Some(link.cure()), ..plan });
+        }
         let copies: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| *live.link(*kind) == Link::Other).collect();
         for kind in &copies {
             if !files::lstat(live.path(*kind))?.is_some_and(|meta| meta.is_file()) {

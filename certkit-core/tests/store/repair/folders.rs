@@ -254,3 +254,37 @@ fn a_key_that_was_copied_into_live_for_everybody_is_told() {
     assert!(repair(dir.path()).is_success());
     assert_eq!(mode(archive(dir.path(), Kind::Privkey, 1)), 0o600);
 }
+
+#[test]
+fn a_link_of_another_user_in_the_place_of_an_archive_is_told_and_one_of_the_trees_owner_is_followed() {
+    assert!(rustix::process::geteuid().is_root(), "to give links away, run this test as root");
+    for (owner, is_trusted) in [(0, false), (65_534, true)] {
+        let dir = laid(&["v1", "v2"]);
+        fs::create_dir(dir.path().join("disk")).unwrap();
+        fs::rename(dir.path().join("archive/a.example.org"), dir.path().join("disk/a")).unwrap();
+        let link = dir.path().join("archive/a.example.org");
+        symlink("../disk/a", &link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(65_534), None).unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(owner), None).unwrap();
+        let look = || ["live", "archive", "disk", "renewal"].map(|top| snapshot(&dir.path().join(top)));
+        let before = look();
+        let report = repair(dir.path());
+        let told = report.left.iter().find(|one| one.finding.code == FindingCode::ForeignLink);
+        assert_eq!(told.is_none(), is_trusted, "{report:#?}");
+        let deleted = || lock(dir.path()).delete(&name());
+        if let Some(told) = told {
+            assert!(told.finding.evidence.contains("a link that user 65534 made"), "{told:?}");
+            assert!(told.repair.is_none() && report.made_live.is_empty() && report.saved.is_none(), "{report:#?}");
+            assert_eq!(look(), before);
+            let refused = deleted().unwrap_err().to_string();
+            assert!(refused.contains("chown -h root -- "), "{refused}");
+            // As told.
+            let cure = told.finding.cure();
+            let command = &cure[cure.find("chown").unwrap()..];
+            assert!(std::process::Command::new("sh").args(["-c", command]).status().unwrap().success(), "{cure}");
+            assert_eq!(self::told(&diagnose(dir.path())), []);
+        }
+        deleted().unwrap();
+        assert!(fs::read_dir(dir.path().join("disk")).unwrap().next().is_none());
+    }
+}
