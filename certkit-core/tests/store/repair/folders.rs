@@ -281,7 +281,7 @@ fn a_link_of_another_user_in_the_place_of_an_archive_is_told_and_one_of_the_tree
             // As told.
             let cure = told.finding.cure();
             let command = &cure[cure.find("chown").unwrap()..];
-            assert!(std::process::Command::new("sh").args(["-c", command]).status().unwrap().success(), "{cure}");
+            assert!(Command::new("sh").args(["-c", command]).status().unwrap().success(), "{cure}");
             assert_eq!(self::told(&diagnose(dir.path())), []);
         }
         deleted().unwrap();
