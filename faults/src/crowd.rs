@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::look;
+use crate::operation::register;
 use crate::tracer::Run;
 use crate::world::{Place, World};
 
@@ -56,9 +57,7 @@ pub fn gather(world: &World, processes: usize, rounds: usize) -> Crowd {
     let place = Place::new();
     let server = world.ca().directory_url();
     let tree = testkit::Tree::new(place.tree(), testkit::now());
-    let registered = world.run(&place, &["register", "-n", "--agree-tos", "--server", &server]);
-    assert_eq!(registered.code, Some(0), "{}", registered.stderr);
-    let account = tree.account_ids(&server).remove(0);
+    let account = register(world, &place);
     for number in 0..LINEAGES {
         let lineage = tree.lineage(&name(number)).days_left(60).server(&server).account(&account);
         lineage.webroot(place.webroot()).write();

@@ -253,7 +253,7 @@ fn lay(tree: &Tree, place: &Place, name: &str, world: &World, account: Option<&s
 }
 
 /// Registers an account, notes which one beside the tree, and returns its id.
-fn register(world: &World, place: &Place) -> String {
+pub fn register(world: &World, place: &Place) -> String {
     let server = world.ca().directory_url();
     let run =
         world.run(place, &["register", "-n", "--agree-tos", "--register-unsafely-without-email", "--server", &server]);

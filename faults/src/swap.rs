@@ -18,6 +18,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use testkit::{FolderEntry, Tree};
 
 use crate::look::{self, Pair};
+use crate::operation::register;
 use crate::process::Process;
 use crate::world::{Place, World};
 
@@ -59,7 +60,7 @@ const COMMANDS: [&str; 7] = [
 pub struct Swapped {
     /// Runs under attack.
     pub runs: usize,
-    /// How often something was exchanged meanwhile.
+    /// How often an exchange was tried meanwhile.
     pub renames: usize,
     /// Runs that did what they were told.
     pub done: usize,
@@ -91,7 +92,7 @@ pub fn attack(world: &World, runs: usize) -> Swapped {
 
 /// The head of the table.
 pub const HEAD: &str =
-    "| runs | exchanges meanwhile | did their work | failed or told of it | wrong |\n|---|---|---|---|---|\n";
+    "| runs | exchanges tried meanwhile | did their work | failed or told of it | wrong |\n|---|---|---|---|---|\n";
 
 impl Swapped {
     /// Its row, below [`HEAD`].
@@ -219,10 +220,8 @@ fn lay_outside(place: &Place) -> PathBuf {
 fn template(world: &World) -> Place {
     let place = Place::new();
     let server = world.ca().directory_url();
-    let registered = world.run(&place, &["register", "-n", "--agree-tos", "--server", &server]);
-    assert_eq!(registered.code, Some(0), "{}", registered.stderr);
+    let account = register(world, &place);
     let tree = Tree::new(place.tree(), testkit::now());
-    let account = tree.account_ids(&server).remove(0);
     for name in [HIS, OTHER] {
         tree.lineage(name).versions(2).days_left(80).server(&server).account(&account).webroot(place.webroot()).write();
     }

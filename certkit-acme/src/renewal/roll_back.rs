@@ -105,7 +105,9 @@ impl Renewer {
         };
         inventory.record(name, event).await?;
         // Otherwise the certificate of an order under way would be set aside, as if another tool had renewed.
-        inventory.move_pending(name, subject.live_version, version).await?;
+        if let Err(error) = inventory.move_pending(name, subject.live_version, version).await {
+            report.findings.push(Finding::new(FindingCode::LeftAtCommit, name.as_str(), error.to_string()));
+        }
         report.hooks = self.deploy_now(&inventory, &settings, &request, &subject, version, &targets).await?;
         // Without anything that makes a server read it, the next run sees whether somebody has.
         let proof =

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use super::folder::Distrusted;
 use super::whose::Whose;
 use crate::words::{cure_for, shell_word};
 use crate::{Finding, FindingCode, LineageName, Severity, escape};
@@ -83,6 +84,13 @@ impl DeleteError {
             }
         };
         Self::Elsewhere { path, why, cure }
+    }
+
+    /// A link of another user in the place of a folder of the lineage.
+    pub(super) fn distrusted(link: &Distrusted) -> Self {
+        let path = escape(&link.place().to_string_lossy()).into_owned();
+        let why = "is a link that another user made, who can make it lead anywhere";
+        Self::Elsewhere { path, why, cure: escape(&link.cure()).into_owned() }
     }
 
     /// A conf that another one is a link to.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::carry::is_journal;
 use super::deleted::{DeleteError, Held, Kept, keep};
-use super::folder::real_folder_if_there;
+use super::folder::{Distrusted, real_folder_if_there};
 use super::in_use::{InUse, real, real_place};
 use super::led::find_links_into;
 use super::links::{Link, LiveLinks, read_link};
@@ -71,6 +71,11 @@ impl Store {
             Some(conf) => LiveLinks::read(paths, name, conf)?,
             None => None,
         };
+        let at = |place: PathBuf| Distrusted::at(&place).ok().flatten();
+        let of_conf = live.as_ref().and_then(LiveLinks::distrusted);
+        if let Some(link) = of_conf.or_else(|| at(paths.live(name))).or_else(|| at(paths.archive(name))) {
+            return Err(DeleteError::distrusted(&link));
+        }
         let mut links: Vec<PathBuf> = Kind::ALL.map(|kind| paths.live(name).join(kind.live_file())).to_vec();
         let mut archives = vec![paths.archive(name)];
         if let Some(live) = &live {

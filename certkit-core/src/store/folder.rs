@@ -182,6 +182,11 @@ impl Distrusted {
         Ok(is_distrusted.then(|| Self { place, user: meta.uid() }))
     }
 
+    /// The link.
+    pub(crate) fn place(&self) -> &Path {
+        &self.place
+    }
+
     /// What is wrong; not escaped.
     pub(crate) fn why(&self) -> String {
         format!("{} is a link that user {} made, who can make it lead anywhere", self.place.display(), self.user)

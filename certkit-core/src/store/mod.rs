@@ -164,7 +164,7 @@ fn folder_names(path: &Path) -> Result<Vec<OsString>, StoreError> {
 
 /// The store could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} {}: {source}", crate::escape(&path.display().to_string()))]
+#[error("{operation} {}: {}", crate::escape(&path.display().to_string()), crate::escape(&source.to_string()))]
 #[non_exhaustive]
 pub struct StoreError {
     /// What was tried, as a verb: `read`, `write`, `rename` …
@@ -189,5 +189,17 @@ impl StoreError {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         error.failure()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_the_path_nor_the_reason_steers_a_terminal() {
+        let reason = std::io::Error::other("/srv/a\u{1b}[31m is a link that user 1000 made");
+        let told = StoreError::new("read", "/srv/b\u{1b}[31m", reason).to_string();
+        assert_eq!(told, "read /srv/b\\u{1b}[31m: /srv/a\\u{1b}[31m is a link that user 1000 made");
     }
 }

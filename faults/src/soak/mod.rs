@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::look;
-use crate::operation;
+use crate::operation::{self, register};
 use crate::process::{Ended, Process};
 use crate::reader::CertbotReader;
 use crate::tracer::Run;
@@ -71,9 +71,7 @@ impl<'w> Driver<'w> {
         let place = Place::new();
         let server = world.ca().directory_url();
         let tree = testkit::Tree::new(place.tree(), testkit::now());
-        let registered = world.run(&place, &["register", "-n", "--agree-tos", "--server", &server]);
-        assert_eq!(registered.code, Some(0), "{}", registered.stderr);
-        let account = tree.account_ids(&server).remove(0);
+        let account = register(world, &place);
         let laid = |number: usize| {
             let days = if number.is_multiple_of(4) { 5 } else { 60 };
             let lineage = tree.lineage(&name(number)).days_left(days).server(&server).account(&account);

@@ -276,8 +276,12 @@ fn a_link_of_another_user_in_the_place_of_an_archive_is_told_and_one_of_the_tree
             assert!(told.finding.evidence.contains("a link that user 65534 made"), "{told:?}");
             assert!(told.repair.is_none() && report.made_live.is_empty() && report.saved.is_none(), "{report:#?}");
             assert_eq!(look(), before);
-            let refused = deleted().unwrap_err().to_string();
-            assert!(refused.contains("chown -h root -- "), "{refused}");
+            let refused = deleted().unwrap_err();
+            assert!(refused.cure().unwrap().contains("chown -h root -- "), "{refused:?}");
+            assert!(conf(dir.path()).exists(), "{refused:?}");
+            // The same from whoever writes there, and its name steers no terminal.
+            let renewed = lock(dir.path()).check_committable(&name()).unwrap_err().to_string();
+            assert!(renewed.contains("chown -h root -- "), "{renewed}");
             // As told.
             let cure = told.finding.cure();
             let command = &cure[cure.find("chown").unwrap()..];
