@@ -15,7 +15,7 @@ use super::whose::place;
 use super::{Kind, Store, StoreError, StorePaths, files, folder_names};
 use crate::words::shell_word;
 use crate::{Finding, FindingCode, LineageName, Severity};
-use of_lineage::{Archives, Looked};
+use of_lineage::{Archives, Looked, Tree};
 
 /// `renew` knows nothing of a certificate that was never there.
 const FIRST_ORDER: &str = "run the command that was to obtain it again: it goes on with this order";
@@ -39,8 +39,9 @@ impl Store {
     }
 
     fn audited_once(&self) -> Result<Vec<Audited>, StoreError> {
-        let mut looked = self.map_lineages(|lineage| Looked::at(self, &lineage, &[]))?;
-        self.look_again_where_archives_are_shared(&mut looked)?;
+        let tree = Tree::of(self);
+        let mut looked = self.map_lineages(|lineage| Looked::at(&tree, &lineage, &[]))?;
+        self.look_again_where_archives_are_shared(&tree, &mut looked)?;
         let mut audit = Audit { store: self, findings: Vec::new(), lineages: BTreeMap::new(), used: BTreeSet::new() };
         let mut permissions = Vec::with_capacity(looked.len());
         for one in looked {
@@ -64,7 +65,7 @@ impl Store {
 
     /// Whose archive it is that links lead into is known once all have been looked at: then those few whose links lead to
     /// where another's versions lie are looked at anew.
-    fn look_again_where_archives_are_shared(&self, looked: &mut [Looked]) -> Result<(), StoreError> {
+    fn look_again_where_archives_are_shared(&self, tree: &Tree<'_>, looked: &mut [Looked]) -> Result<(), StoreError> {
         if looked.iter().filter_map(|one| one.archives.as_ref()).all(Archives::is_at_home) {
             return Ok(());
         }
@@ -93,7 +94,7 @@ impl Store {
             if !others.is_empty()
                 && let Some(lineage) = self.lineage(name).transpose()
             {
-                again.push((position, Looked::at(self, &lineage, &others)));
+                again.push((position, Looked::at(tree, &lineage, &others)));
             }
         }
         for (position, anew) in again {
@@ -203,6 +204,12 @@ impl Audit<'_> {
         let top = dir.canonicalize().ok();
         let mut second_names = None;
         for name in self.names_in(dir) {
+            // Of thousands nearly all are folders of lineages: those are not looked at.
+            let lineage = name.to_str().and_then(|name| LineageName::new(name).ok());
+            let is_known = |name: &LineageName| self.lineages.contains_key(name) || going.contains(name);
+            if lineage.as_ref().is_some_and(is_known) {
+                continue;
+            }
             let path = dir.join(&name);
             // Hidden folders are work in progress, and `live/README` is a file.
             if name.as_encoded_bytes().starts_with(b".") || !path.is_dir() || self.used.contains(&path) {
@@ -217,9 +224,7 @@ impl Audit<'_> {
             {
                 continue;
             }
-            let lineage = name.to_str().and_then(|name| LineageName::new(name).ok());
-            let is_known = |name: &LineageName| self.lineages.contains_key(name) || going.contains(name);
-            if lineage.as_ref().is_some_and(is_known) || self.has_refused_conf(&name, lineage.as_ref()) {
+            if self.has_refused_conf(&name, lineage.as_ref()) {
                 continue;
             }
             // What a lineage's own folder is a link to, and a folder of links to the live links of others.

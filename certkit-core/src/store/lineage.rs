@@ -1,7 +1,7 @@
 //! A lineage: its conf, its live links and the versions in its archive.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ pub struct Lineage {
     pub(crate) conf: RenewalConf,
     /// What the live links point to, in the order of [`Kind::ALL`]: one step, absolute.
     pub(crate) targets: [PathBuf; 4],
+    /// Whether the links lie, and say where they lead, as certbot writes them.
+    pub(super) is_usual: bool,
 }
 
 impl Store {
@@ -96,12 +98,12 @@ pub struct Lineages<'a> {
     /// Where usual lineages lie, opened once for all of them.
     folders: Option<OpenFolders>,
     dir: PathBuf,
-    names: std::vec::IntoIter<std::ffi::OsString>,
+    names: std::vec::IntoIter<OsString>,
 }
 
 impl Lineages<'_> {
     /// The file names of the confs that are still to come.
-    pub(super) fn names(&self) -> &[std::ffi::OsString] {
+    pub(super) fn names(&self) -> &[OsString] {
         self.names.as_slice()
     }
 
@@ -146,12 +148,15 @@ fn read_lineage(
         conf.check_complete()?;
         let links = links_of(&conf);
         match folders.and_then(|folders| folders.targets(&name, &links)) {
-            Some(targets) => Ok(targets),
-            None => targets::targets(&links),
+            Some(targets) => Ok((targets, true)),
+            None => targets::targets(&links).map(|targets| (targets, false)),
         }
     };
     match targets() {
-        Ok(targets) => Ok(Lineage { paths: Arc::clone(paths), name, conf_path: conf_path.to_owned(), conf, targets }),
+        Ok((targets, is_usual)) => {
+            let conf_path = conf_path.to_owned();
+            Ok(Lineage { paths: Arc::clone(paths), name, conf_path, conf, targets, is_usual })
+        }
         Err(reason) => {
             *read = Some(conf);
             Err(reason)
@@ -197,18 +202,17 @@ impl Lineage {
 
     /// The versions in the archive with the kinds that exist of each.
     pub fn versions(&self) -> Result<BTreeMap<Version, Vec<Kind>>, StoreError> {
+        Ok(versions_among(&self.files_in_archive()?))
+    }
+
+    /// The sorted names in the archive, of whatever is there.
+    pub(super) fn files_in_archive(&self) -> Result<Vec<OsString>, StoreError> {
         let dir = self.archive_dir();
-        let mut versions: BTreeMap<Version, Vec<Kind>> = BTreeMap::new();
-        for entry in std::fs::read_dir(dir).map_err(|error| StoreError::new("read", dir, error))? {
-            let name = entry.map_err(|error| StoreError::new("read", dir, error))?.file_name();
-            let Some(name) = name.to_str() else { continue };
-            let found = Kind::ALL.into_iter().find_map(|kind| Some((kind.version_of(name)?, kind)));
-            if let Some((version, kind)) = found {
-                versions.entry(version).or_default().push(kind);
-            }
-        }
-        versions.values_mut().for_each(|kinds| kinds.sort_unstable());
-        Ok(versions)
+        let fail = |error| StoreError::new("read", dir, error);
+        let entries = std::fs::read_dir(dir).map_err(fail)?;
+        let mut names = entries.map(|entry| Ok(entry.map_err(fail)?.file_name())).collect::<Result<Vec<_>, _>>()?;
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// The newest version of which all four files exist.
@@ -216,6 +220,19 @@ impl Lineage {
         let versions = self.versions()?;
         Ok(versions.iter().rev().find(|(_, kinds)| kinds.len() == Kind::ALL.len()).map(|(version, _)| *version))
     }
+}
+
+/// The versions among the files of an archive, with the kinds that exist of each.
+pub(super) fn versions_among(files: &[OsString]) -> BTreeMap<Version, Vec<Kind>> {
+    let mut versions: BTreeMap<Version, Vec<Kind>> = BTreeMap::new();
+    for name in files.iter().filter_map(|name| name.to_str()) {
+        let found = Kind::ALL.into_iter().find_map(|kind| Some((kind.version_of(name)?, kind)));
+        if let Some((version, kind)) = found {
+            versions.entry(version).or_default().push(kind);
+        }
+    }
+    versions.values_mut().for_each(|kinds| kinds.sort_unstable());
+    versions
 }
 
 /// The live links, as a complete conf names them, in the order of [`Kind::ALL`].

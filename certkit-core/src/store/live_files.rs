@@ -92,7 +92,7 @@ impl Lineage {
     /// The lineage as its links are now, when that is not how they were.
     fn moved(&self) -> Result<Option<Self>, BrokenReason> {
         let targets = targets::targets(&links_of(&self.conf))?;
-        Ok((targets != self.targets).then(|| Self { targets, ..self.clone() }))
+        Ok((targets != self.targets).then(|| Self { targets, is_usual: false, ..self.clone() }))
     }
 
     fn check_files(

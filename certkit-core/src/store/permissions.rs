@@ -5,6 +5,7 @@
 //! them: a group's rights are never a problem here, and are never taken away.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -60,14 +61,18 @@ pub(crate) fn problems(store: &Store, lineages: Vec<OfLineage>) -> (Vec<Problem>
     (look.found, look.errors)
 }
 
-/// What [`problems`] has to know of a lineage. It may be looked at on any core.
-pub(crate) fn of_lineage(paths: &StorePaths, lineage: &Result<Lineage, BrokenLineage>) -> OfLineage {
+/// What [`problems`] has to know of a lineage, of whose archive these are the `files`. It may be looked at on any core.
+pub(crate) fn of_lineage(
+    paths: &StorePaths,
+    lineage: &Result<Lineage, BrokenLineage>,
+    files: &[OsString],
+) -> OfLineage {
     let mut look = Look::new(paths);
     let mut parts = Vec::new();
     let mut at_home = None;
     match lineage {
         Ok(lineage) => {
-            look.lineage(lineage, &mut parts);
+            look.lineage(lineage, files, &mut parts);
             at_home = look.at_home(lineage, &parts);
         }
         Err(broken) => {
@@ -240,20 +245,22 @@ impl<'s> Look<'s> {
         }
     }
 
-    fn lineage(&mut self, lineage: &Lineage, parts: &mut Vec<Part>) {
+    fn lineage(&mut self, lineage: &Lineage, files: &[OsString], parts: &mut Vec<Part>) {
         let name = Some(lineage.name());
         self.anything(lineage.conf_path(), name);
         self.part(None, parts);
         let live = lineage.target(Kind::Privkey);
-        self.archive(lineage.archive_dir(), name);
+        self.archive(lineage.archive_dir(), files, name);
         self.part(Some(lineage.archive_dir()), parts);
         if let Some(folder) = lineage.live_path(Kind::Cert).parent() {
             self.anything(folder, name);
             self.part(Some(folder), parts);
         }
+        // Usually one of those.
+        if live.parent() == Some(lineage.archive_dir()) && is_version(live) {
+            return;
+        }
         match fs::metadata(live) {
-            // Usually one of those.
-            Ok(_) if live.parent() == Some(lineage.archive_dir()) && is_version(live) => {}
             Ok(meta) => self.key(live, &meta, ProblemKind::KeyReadable, name),
             Err(error) => self.errors.push(StoreError::new("read", live, error)),
         }
@@ -284,7 +291,7 @@ impl<'s> Look<'s> {
     /// Folders of lineages that are broken, and of none.
     fn rest(&mut self) {
         for (top, look) in [
-            (self.paths.archive_dir(), Self::archive as fn(&mut Self, &Path, Option<&LineageName>)),
+            (self.paths.archive_dir(), Self::archive_of_none as fn(&mut Self, &Path, Option<&LineageName>)),
             (self.paths.live_dir(), Self::live),
         ] {
             let mut names = folder_names(&top).unwrap_or_default();
@@ -302,10 +309,14 @@ impl<'s> Look<'s> {
         }
     }
 
-    fn archive(&mut self, folder: &Path, name: Option<&LineageName>) {
-        self.anything(folder, name);
+    fn archive_of_none(&mut self, folder: &Path, name: Option<&LineageName>) {
         let mut files = folder_names(folder).unwrap_or_default();
         files.sort_unstable();
+        self.archive(folder, &files, name);
+    }
+
+    fn archive(&mut self, folder: &Path, files: &[OsString], name: Option<&LineageName>) {
+        self.anything(folder, name);
         for path in files.iter().map(|file| folder.join(file)).filter(|path| is_version_of_key(path)) {
             // A link is an older version's key, which is looked at by its own name.
             if let Ok(meta) = fs::symlink_metadata(&path)

@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::super::in_use::real;
+use super::super::lineage::versions_among;
 use super::super::permissions::{self, OfLineage};
 use super::super::targets::by_name;
 use super::super::{BrokenLineage, BrokenReason, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
@@ -54,11 +55,13 @@ impl Archives {
 
 impl Looked {
     /// Looks at a lineage. `others` are the lineages whose confs say that their versions lie where its links lead.
-    pub(super) fn at(store: &Store, lineage: &Result<Lineage, BrokenLineage>, others: &[&LineageName]) -> Self {
-        let permissions = permissions::of_lineage(store.paths(), lineage);
-        let mut look = Look { store, findings: Vec::new(), home: Vec::new(), used: Vec::new() };
+    pub(super) fn at(tree: &Tree<'_>, lineage: &Result<Lineage, BrokenLineage>, others: &[&LineageName]) -> Self {
+        let store = tree.store;
+        let files = lineage.as_ref().map_or_else(|_| Ok(Vec::new()), Lineage::files_in_archive);
+        let permissions = permissions::of_lineage(store.paths(), lineage, files.as_deref().unwrap_or_default());
+        let mut look = Look { tree, store, findings: Vec::new(), home: Vec::new(), used: Vec::new() };
         let (name, archives) = match lineage {
-            Ok(lineage) => (Some(lineage.name().clone()), look.lineage(lineage, others).map(Some)),
+            Ok(lineage) => (Some(lineage.name().clone()), look.lineage(lineage, files, others).map(Some)),
             Err(broken) => match look.broken(broken) {
                 Ok(name) => (name, Ok(None)),
                 Err(error) => (LineageName::new(&broken.name).ok(), Err(error)),
@@ -72,7 +75,36 @@ impl Looked {
     }
 }
 
+/// What all lineages have in common.
+pub(super) struct Tree<'s> {
+    store: &'s Store,
+    /// Whether `../archive` means the same by name and to the system, as seen from `live`.
+    way_up_is_by_name: bool,
+}
+
+impl<'s> Tree<'s> {
+    pub(super) fn of(store: &'s Store) -> Self {
+        let (live, archive) = (store.paths.live_dir(), store.paths.archive_dir());
+        let way_up = real(&live.join("../archive"));
+        let way_up_is_by_name =
+            matches!((way_up, real(&archive)), (Ok(Some(way_up)), Ok(Some(archive))) if way_up == archive);
+        Self { store, way_up_is_by_name }
+    }
+
+    /// Whether all of a lineage lies and leads where certbot lays it, without a link on the way but the four: of those
+    /// nothing needs to be looked up.
+    fn is_home_of(&self, lineage: &Lineage) -> bool {
+        let paths = &self.store.paths;
+        let is_folder = |path: PathBuf| path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        self.way_up_is_by_name
+            && lineage.is_usual
+            && is_folder(paths.live(lineage.name()))
+            && is_folder(paths.archive(lineage.name()))
+    }
+}
+
 struct Look<'s> {
+    tree: &'s Tree<'s>,
     store: &'s Store,
     findings: Vec<Audited>,
     /// The folders that certbot gives it.
@@ -81,19 +113,30 @@ struct Look<'s> {
 }
 
 impl Look<'_> {
-    fn lineage(&mut self, lineage: &Lineage, others: &[&LineageName]) -> Result<Archives, StoreError> {
+    fn lineage(
+        &mut self,
+        lineage: &Lineage,
+        files: Result<Vec<OsString>, StoreError>,
+        others: &[&LineageName],
+    ) -> Result<Archives, StoreError> {
         let name = lineage.name();
+        let is_home = self.tree.is_home_of(lineage);
         self.uses_those_of(Some(lineage.name()), Some(lineage.conf()))?;
         let targets = Kind::ALL.map(|kind| lineage.target(kind));
         targets.iter().filter_map(|target| target.parent()).for_each(|folder| self.uses(folder));
 
         self.journal_links(name.as_str(), Some(name), Kind::ALL.map(|kind| lineage.live_path(kind)));
-        self.another_tree(name.as_str(), Some(name), self.store.paths.another_tree_of(lineage));
+        if !is_home {
+            self.another_tree(name.as_str(), Some(name), self.store.paths.another_tree_of(lineage));
+        }
         let own = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
             Some(dir) => by_name(Path::new(dir))?,
             None => self.store.paths.archive(name),
         };
         self.archive_of_another(lineage, &own, others)?;
+        if !is_home {
+            self.another_place(lineage);
+        }
         let live = lineage.live_version();
         let foreign = if live.is_none() { foreign_links(lineage, &own) } else { Vec::new() };
         if live.is_none() && foreign.is_empty() {
@@ -107,8 +150,8 @@ impl Look<'_> {
         for (link, target) in foreign {
             self.add(FindingCode::ForeignLink, name, format!("{} points to {}", link.display(), target.display()));
         }
-        match lineage.versions() {
-            Ok(versions) => self.newer_versions(name, live.filter(|_| is_own), &versions),
+        match files {
+            Ok(files) => self.newer_versions(name, live.filter(|_| is_own), &versions_among(&files)),
             Err(error) => self.findings.push(Audited::unreadable(self.store, &error)),
         }
         let other = (lineage.archive_dir() != own).then(|| lineage.archive_dir().to_owned());
@@ -159,7 +202,7 @@ impl Look<'_> {
         Ok(name)
     }
 
-    /// Links into the archive of another lineage, and links that mean something else to certbot.
+    /// Links into the archive of another lineage.
     fn archive_of_another(&mut self, lineage: &Lineage, own: &Path, others: &[&LineageName]) -> Result<(), StoreError> {
         let (name, dir) = (lineage.name(), lineage.archive_dir());
         // Where certbot lays them it is the confs that say something else.
@@ -172,6 +215,11 @@ impl Look<'_> {
             let (said, led) = (self.shown(own), self.shown(dir));
             self.add(FindingCode::ArchiveDirDiffers, name, format!("it says {said}, and they lead to {led}"));
         }
+        Ok(())
+    }
+
+    /// Links that mean something else to certbot, which goes by name alone.
+    fn another_place(&mut self, lineage: &Lineage) {
         let link = lineage.live_path(Kind::Cert);
         if let (Ok(to_system), Ok(by_name)) =
             (std::fs::canonicalize(link), std::fs::canonicalize(lineage.target(Kind::Cert)))
@@ -179,9 +227,8 @@ impl Look<'_> {
             && to_system.parent() != by_name.parent()
         {
             let evidence = format!("{} means {} to the system", self.shown(link), to_system.display());
-            self.add(FindingCode::ForeignLink, name, evidence);
+            self.add(FindingCode::ForeignLink, lineage.name(), evidence);
         }
-        Ok(())
     }
 
     fn another_tree(&mut self, shown: &str, name: Option<&LineageName>, tree: Option<PathBuf>) {

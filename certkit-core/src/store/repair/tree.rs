@@ -79,7 +79,10 @@ impl RepairPlan {
     }
 
     fn permissions(&mut self, store: &Store) -> Result<(), StoreError> {
-        let lineages = store.map_lineages(|lineage| permissions::of_lineage(store.paths(), &lineage))?;
+        let lineages = store.map_lineages(|lineage| {
+            let files = lineage.as_ref().ok().and_then(|lineage| lineage.files_in_archive().ok());
+            permissions::of_lineage(store.paths(), &lineage, &files.unwrap_or_default())
+        })?;
         let (problems, _) = permissions::problems(store, lineages);
         let mut names = NamesInFolders::default();
         for problem in problems {
