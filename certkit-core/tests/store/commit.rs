@@ -431,21 +431,23 @@ fn nothing_is_ordered_for_links_into_another_archive() {
 
 #[test]
 fn nothing_is_ordered_where_links_mean_two_things() {
-    let dir = laid();
-    // `..` from the real folder leads to other versions than `..` by name.
-    fs::create_dir_all(dir.path().join("mnt/live")).unwrap();
-    fs::create_dir_all(dir.path().join("mnt/archive")).unwrap();
-    fs::rename(live(dir.path(), ""), dir.path().join("mnt/live/real")).unwrap();
-    symlink(dir.path().join("mnt/live/real"), dir.path().join("live/a.example.org")).unwrap();
-    fs::create_dir(dir.path().join("mnt/archive/a.example.org")).unwrap();
-    for kind in Kind::ALL {
-        let file = kind.archive_file(Version(2));
-        fs::copy(archive(dir.path(), &file), dir.path().join("mnt/archive/a.example.org").join(&file)).unwrap();
+    for (linked, to) in [("live/a.example.org", "mnt/live/real"), ("live", "mnt/live")] {
+        let dir = laid();
+        // `..` from the real folder leads to other versions than `..` by name.
+        fs::create_dir_all(dir.path().join("mnt/live")).unwrap();
+        fs::rename(dir.path().join(linked), dir.path().join(to)).unwrap();
+        symlink(dir.path().join(to), dir.path().join(linked)).unwrap();
+        fs::create_dir_all(dir.path().join("mnt/archive/a.example.org")).unwrap();
+        for kind in Kind::ALL {
+            let file = kind.archive_file(Version(2));
+            fs::copy(archive(dir.path(), &file), dir.path().join("mnt/archive/a.example.org").join(&file)).unwrap();
+        }
+        let store = lock(dir.path());
+        assert!(matches!(store.check_committable(&name()), Err(CommitError::Refused(_))), "{linked}");
+        let findings = store.store().audit().unwrap();
+        let is_told = |finding: &certkit_core::Finding| finding.code == certkit_core::FindingCode::ForeignLink;
+        assert!(findings.iter().any(is_told), "{linked}: {findings:?}");
     }
-    let store = lock(dir.path());
-    assert!(matches!(store.check_committable(&name()), Err(CommitError::Refused(_))));
-    let findings = store.store().audit().unwrap();
-    assert!(findings.iter().any(|finding| finding.code == certkit_core::FindingCode::ForeignLink), "{findings:?}");
 }
 
 #[test]
