@@ -144,7 +144,7 @@ impl<'a> Workshop<'a> {
 
     async fn try_once(&self, job: &Job, targets: &[DeployTarget]) -> Result<Achieved, Failure> {
         // What cannot be stored is not ordered.
-        let storable = self.inventory.check_committable(&job.subject.name).await.map_err(commit_failure);
+        let storable = self.inventory.check_committable(&job.subject.name, &job.edits).await.map_err(commit_failure);
         if !self.inventory.is_dry_run() {
             storable?;
             return self.issue_and_commit(job, targets).await;

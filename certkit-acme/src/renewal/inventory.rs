@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use certkit_core::state::{Event, Ledger, LineageState, RecordedEvent, SharedState};
 use certkit_core::store::{
-    CommitError, Committed, ConfPlan, LiveSwitch, LockError, LockedStore, Pending, PendingOrder, Recovered, Store,
-    StoreError, VerifiedVersion,
+    CommitError, Committed, ConfEdits, ConfPlan, LiveSwitch, LockError, LockedStore, Pending, PendingOrder, Recovered,
+    Store, StoreError, VerifiedVersion,
 };
 use certkit_core::{Failure, Finding, KeyMath, LineageName, PrivateKey, Version};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -236,9 +236,17 @@ impl Inventory {
         blocking(move || locked.drop_pending(&name)).await
     }
 
-    pub(super) async fn check_committable(&self, name: &LineageName) -> Result<(), CommitError> {
-        let (locked, name) = (Arc::clone(&self.locked), name.clone());
-        blocking(move || locked.check_committable(&name)).await
+    pub(super) async fn check_committable(&self, name: &LineageName, edits: &ConfEdits) -> Result<(), CommitError> {
+        let (locked, name, edits) = (Arc::clone(&self.locked), name.clone(), edits.clone());
+        // A dry run has not tried to put right what an earlier run left.
+        let is_dry_run = self.is_dry_run();
+        blocking(move || {
+            if !is_dry_run {
+                locked.check_nothing_half_done(&name)?;
+            }
+            locked.check_committable_with(&name, &edits)
+        })
+        .await
     }
 
     pub(super) async fn commit(

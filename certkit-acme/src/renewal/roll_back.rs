@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use certkit_core::settings::Settings;
 use certkit_core::state::{DeployTarget, Event};
-use certkit_core::store::{ConfPlan, Expectations, Lineage, VerifiedVersion};
+use certkit_core::store::{ConfEdits, ConfPlan, Expectations, Lineage, VerifiedVersion};
 use certkit_core::{Failure, FailureClass, Finding, FindingCode, IdentifierSet, LineageName, Version};
 
 use super::attempt::commit_failure;
@@ -84,6 +84,7 @@ impl Renewer {
         let targets = subject.deploy_targets(&self.directory_targets(&request).await);
         let verified = self.verify_old(lineage, old, inventory.now()).await?;
         let not_after = verified.chain().leaf.validity().not_after;
+        inventory.check_committable(name, &ConfEdits::default()).await.map_err(commit_failure)?;
         // Else the next run would take the owner's way back for a wish that is still open.
         if subject.has_had_its_wish(&inventory.state(name)) {
             inventory.record(name, Event::WishFulfilled).await?;

@@ -25,9 +25,10 @@ impl LockedStore {
         }
         let temp = files::temp_name(&dir);
         files::remove_flat_dir(&temp)?;
-        files::make_dir(&temp, 0o700)?;
+        files::make_own_dir(&temp)?;
         for kind in Kind::ALL {
-            files::write_new(&temp.join(kind.live_file()), texts.get(kind), &Attributes::mode(0o600))?;
+            let file = temp.join(kind.live_file());
+            files::write_new(&file, texts.get(kind), &Attributes::ours(&file))?;
         }
         files::sync_dir(&temp)?;
         files::rename_new(&temp, &dir)?;

@@ -54,7 +54,7 @@ impl Carried {
         if files::read_if_there(&path)?.is_some_and(|old| old == text.as_bytes()) {
             return Ok(());
         }
-        files::replace(&path, text.as_bytes(), &Attributes::mode(0o600))
+        files::replace(&path, text.as_bytes(), &Attributes::ours(&path))
     }
 }
 

@@ -16,6 +16,7 @@
 
 use std::path::PathBuf;
 
+use super::committable::check_replaceable;
 use super::files::{self, Attributes};
 use super::journal::Journal;
 use super::links::{Link, LiveLinks};
@@ -174,6 +175,8 @@ impl LockedStore {
             // A stale one must not be taken for ours when an interrupted commit is finished.
             files::remove_file(&conf_temp)?;
             if new_conf.text() != old_conf.text() {
+                // Found out later, the version would be complete, and could never become live.
+                check_replaceable(&conf_path)?;
                 let attributes = Attributes::public_like(Some(&conf_path));
                 files::write_temp(&conf_path, new_conf.text().as_bytes(), &attributes)?;
                 files::sync_parent(&conf_path)?;
@@ -201,8 +204,22 @@ impl LockedStore {
             files::rename(&conf_temp, &conf_path)?;
             files::sync_parent(&conf_path)?;
         }
-        self.ensure_live_dir(live)?;
-        let mut leftovers = switch(self, name, live, version, plan.live_switch.unwrap_or_else(|| self.live_switch()))?;
+        let how = plan.live_switch.unwrap_or_else(|| self.live_switch());
+        let switched = self.ensure_live_dir(live).and_then(|()| switch(self, name, live, version, how));
+        let mut leftovers = match switched {
+            Ok(leftovers) => leftovers,
+            Err(error) => {
+                // What no order was placed for, as in a roll-back, can be had again: whoever is told that it failed is not
+                // surprised by the next run. Another is kept, for it cannot be bought twice.
+                let is_as_before =
+                    || Ok::<_, StoreError>(LiveLinks::read(self.paths(), name, &new_conf)?.as_ref() == Some(live));
+                if !journal.consumes_pending() && new_conf.text() == old_conf.text() && is_as_before()? {
+                    files.remove_finals();
+                    let _ = self.remove_journal(name);
+                }
+                return Err(error.into());
+            }
+        };
         note(&mut leftovers, self.consume_pending(name, &journal));
         self.remove_old_versions(name, live, &dirs, version, &mut leftovers);
         Ok(Committed { version, leftovers })

@@ -13,9 +13,9 @@ use super::commit::{CommitError, archive_dirs, shown};
 use super::in_use::real;
 use super::links::LiveLinks;
 use super::wrong_lines::WrongLines;
-use super::{Kind, LockedStore, StoreError, files};
-use crate::LineageName;
+use super::{ConfEdits, Kind, LockedStore, StoreError, files};
 use crate::words::shell_word;
+use crate::{Chain, LineageName};
 
 /// What a run needs from here on: four files of a few KiB, their directories in blocks of 4 KiB, and a second copy of each
 /// state file while it is replaced. A first save does with 96 KiB; state files grow.
@@ -32,6 +32,11 @@ impl LockedStore {
     /// New versions go where the live links point to. Where the conf's `archive_dir` says something else it is not an
     /// error here, although certbot fails on such a lineage.
     pub fn check_committable(&self, name: &LineageName) -> Result<(), CommitError> {
+        self.check_committable_with(name, &ConfEdits::default())
+    }
+
+    /// The same for a version with which the conf is changed. An immutable conf (chattr) stands in the way of that alone.
+    pub fn check_committable_with(&self, name: &LineageName, edits: &ConfEdits) -> Result<(), CommitError> {
         let paths = self.paths();
         let mut dirs = BTreeSet::from([paths.own_dir(), paths.live_dir()]);
         // A certificate is paid for before these are written to.
@@ -49,12 +54,21 @@ impl LockedStore {
                     shown(live.path(Kind::Cert))
                 )));
             }
+            if let Some(link) = live.distrusted() {
+                return Err(CommitError::Refused(
+                    crate::escape(&format!("{}: {}", link.why(), link.cure())).into_owned(),
+                ));
+            }
             let archives = archive_dirs(&live)?;
             self.check_own_archive(name, &live, &archives)?;
             self.next_version(name, &live, &archives)?;
             dirs.extend(archives);
             dirs.extend(Kind::ALL.iter().filter_map(|kind| live.path(*kind).parent().map(Path::to_owned)));
-            dirs.extend(self.real_conf(name)?.parent().map(Path::to_owned));
+            let conf = self.real_conf(name)?;
+            if !edits.is_empty() {
+                check_replaceable(&conf)?;
+            }
+            dirs.extend(conf.parent().map(Path::to_owned));
         } else {
             self.check_nothing_in_the_way(name)?;
             if !paths.fit_a_conf() {
@@ -70,6 +84,28 @@ impl LockedStore {
             if devices.insert(meta.dev()) {
                 check_room(&dir)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Whether no version is stored already that recovery could not make live. Another one would fail as well, and each run
+    /// would store one more.
+    pub fn check_nothing_half_done(&self, name: &LineageName) -> Result<(), CommitError> {
+        let Some(journal) = self.store().journal(name)? else { return Ok(()) };
+        // What does not get so far is refused for that.
+        let Ok((_, live)) = self.conf_and_links(name) else { return Ok(()) };
+        if live.version() == Some(journal.version) {
+            return Ok(());
+        }
+        let [.., dir] = archive_dirs(&live)?;
+        let fullchain = files::read_if_there(&dir.join(Kind::Fullchain.archive_file(journal.version)))?;
+        let is_stored = |bytes: Vec<u8>| Chain::from_pem(&bytes).is_ok_and(|chain| journal.is_about(&chain.leaf));
+        if fullchain.is_some_and(is_stored) {
+            return Err(CommitError::Refused(format!(
+                "version {} is stored, but not live: this run tells what keeps it from that, and with that put right the \
+                 next one makes it live, without another order",
+                journal.version
+            )));
         }
         Ok(())
     }
@@ -165,6 +201,18 @@ fn check_writable(dir: &Path, meta: &fs::Metadata) -> Result<(), StoreError> {
         .map_err(|error| refuse(error.into()))?;
     // Root may write to everything, but not to this.
     if files::is_immutable(dir) { Err(refuse(Errno::PERM.into())) } else { Ok(()) }
+}
+
+/// Whether a file can be replaced in a folder that is writable.
+pub(super) fn check_replaceable(path: &Path) -> Result<(), StoreError> {
+    let refuse = |error: Errno| Err(StoreError::new("rename to", path, error));
+    if files::is_immutable(path) {
+        refuse(Errno::PERM)
+    } else if files::is_mount_point(path) {
+        refuse(Errno::BUSY)
+    } else {
+        Ok(())
+    }
 }
 
 fn check_room(dir: &Path) -> Result<(), StoreError> {

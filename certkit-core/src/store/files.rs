@@ -42,6 +42,16 @@ impl Attributes {
         Self { mode, owner: None, like: None }
     }
 
+    /// A file of certkit's own: for its owner alone, who is that of the folder it lies in. What one run by root leaves in the
+    /// tree of another user must not keep that user from all later ones.
+    pub(crate) fn ours(path: &Path) -> Self {
+        let attributes = Self::mode(0o600);
+        match path.parent() {
+            Some(folder) => attributes.owned_like(folder),
+            None => attributes,
+        }
+    }
+
     /// The same, owned as `path` is.
     pub(crate) fn owned_like(self, path: &Path) -> Self {
         let owner = fs::metadata(path).ok().map(|meta| (meta.uid(), meta.gid()));
@@ -203,7 +213,8 @@ pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
 /// Gives a directory to the owner of another one, where only root can be asked to; for others they are the same.
 pub(crate) fn own_like(path: &Path, like: &Path) -> Result<(), StoreError> {
     let Ok(meta) = fs::metadata(like) else { return Ok(()) };
-    if rustix::process::geteuid().is_root() {
+    let is_so = || fs::symlink_metadata(path).is_ok_and(|own| (own.uid(), own.gid()) == (meta.uid(), meta.gid()));
+    if rustix::process::geteuid().is_root() && !is_so() {
         std::os::unix::fs::lchown(path, Some(meta.uid()), Some(meta.gid()))
             .map_err(|error| StoreError::new("set the owner of", path, error))?;
     }
@@ -225,14 +236,28 @@ pub(crate) fn ensure_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
     }
 }
 
-/// Makes `certkit/` and a directory in it, 0700 each.
+/// Makes a directory of certkit's own, 0700, owned as the folder that it lies in: see [`Attributes::ours`].
+pub(crate) fn make_own_dir(path: &Path) -> Result<(), StoreError> {
+    make_dir(path, 0o700)?;
+    path.parent().map_or(Ok(()), |parent| own_like(path, parent))
+}
+
+/// Makes `certkit/` and a directory in it, 0700 each, owned as the folder that each lies in.
 pub(crate) fn ensure_own_dir(own: &Path, path: &Path) -> Result<(), StoreError> {
-    ensure_dir(own, 0o700)?;
+    let ensure = |dir: &Path| {
+        let is_new = !dir.is_dir();
+        ensure_dir(dir, 0o700)?;
+        match dir.parent() {
+            Some(parent) if is_new => own_like(dir, parent),
+            _ => Ok(()),
+        }
+    };
+    ensure(own)?;
     let mut dir = own.to_owned();
     for part in path.strip_prefix(own).unwrap_or_else(|_| Path::new("")).components() {
         dir.push(part);
         make_way_for_dir(&dir)?;
-        ensure_dir(&dir, 0o700)?;
+        ensure(&dir)?;
     }
     Ok(())
 }

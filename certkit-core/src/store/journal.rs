@@ -55,6 +55,11 @@ impl Journal {
         Self { consumes_pending, ..self }
     }
 
+    /// Whether the pending order ends with this commit.
+    pub(crate) fn consumes_pending(&self) -> bool {
+        self.consumes_pending
+    }
+
     /// Whether it is about this certificate.
     pub(crate) fn is_about(&self, leaf: &Certificate) -> bool {
         self.leaf_sha256 == fingerprint(leaf)
@@ -105,7 +110,7 @@ impl LockedStore {
             .map_err(|error| StoreError::new("write", &path, std::io::Error::from(error)))?;
         content.push(b'\n');
         files::make_way_for_file(&path)?;
-        files::replace(&path, &content, &Attributes::mode(0o600))
+        files::replace(&path, &content, &Attributes::ours(&path))
     }
 
     pub(crate) fn remove_journal(&self, name: &LineageName) -> Result<(), StoreError> {

@@ -12,7 +12,7 @@ use super::{Kind, RenewalConf, StoreError, StorePaths};
 use crate::{LineageName, Version};
 
 /// The four paths that a conf names, and what is there. Unlike a [`super::Lineage`] it may be broken.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LiveLinks {
     paths: [PathBuf; 4],
     links: [Link; 4],

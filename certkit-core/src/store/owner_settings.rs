@@ -148,7 +148,7 @@ impl LockedStore {
         } else {
             path
         };
-        let attributes = if old.is_some() { Attributes::public_like(Some(&real)) } else { Attributes::mode(0o600) };
+        let attributes = if old.is_some() { Attributes::public_like(Some(&real)) } else { Attributes::ours(&real) };
         files::replace(&real, new.as_bytes(), &attributes)?;
         Ok(true)
     }

@@ -156,9 +156,9 @@ impl LockedStore {
         }
         let temp = files::temp_name(&dir);
         files::remove_flat_dir(&temp)?;
-        files::make_dir(&temp, 0o700)?;
+        files::make_own_dir(&temp)?;
         let key_file = temp.join(KEY_FILE);
-        let filled = files::write_new(&key_file, key.to_pem().as_bytes(), &Attributes::mode(0o600))
+        let filled = files::write_new(&key_file, key.to_pem().as_bytes(), &Attributes::ours(&key_file))
             .and_then(|()| files::sync_dir(&temp))
             .and_then(|()| files::rename_new(&temp, &dir));
         if let Err(error) = filled {
@@ -179,7 +179,7 @@ impl LockedStore {
         }
         let path = dir.join(ORDER_FILE);
         // Of its own, and not under the lock of all writing: other lineages' commits must not delay it.
-        files::replace(&path, &order_json(&path, &order)?, &Attributes::mode(0o600))?;
+        files::replace(&path, &order_json(&path, &order)?, &Attributes::ours(&path))?;
         Ok(Pending { name: name.clone(), order, key: key.clone() })
     }
 
@@ -189,7 +189,7 @@ impl LockedStore {
         let path = self.paths().pending(&pending.name).join(ORDER_FILE);
         let mut order = pending.order.clone();
         order.finalizing = true;
-        files::replace(&path, &order_json(&path, &order)?, &Attributes::mode(0o600))?;
+        files::replace(&path, &order_json(&path, &order)?, &Attributes::ours(&path))?;
         pending.order = order;
         Ok(())
     }
@@ -204,7 +204,7 @@ impl LockedStore {
         }
         order.replaces = Some(to);
         let path = self.paths().pending(name).join(ORDER_FILE);
-        files::replace(&path, &order_json(&path, &order)?, &Attributes::mode(0o600))
+        files::replace(&path, &order_json(&path, &order)?, &Attributes::ours(&path))
     }
 
     /// Forgets an order and its key. None there is fine.

@@ -146,14 +146,14 @@ impl LockedStore {
         let path = self.paths().seed_file();
         ensure_dir_of(self, &path)?;
         files::make_way_for_file(&path)?;
-        files::replace(&path, seed, &Attributes::mode(0o600))
+        files::replace(&path, seed, &Attributes::ours(&path))
     }
 
     fn save_memory<S: Serialize>(&self, path: &Path, state: &S) -> Result<usize, StoreError> {
         ensure_dir_of(self, path)?;
         let content = content_of(path, state)?;
         self.make_way_for_state(path)?;
-        files::replace(path, &content, &Attributes::mode(0o600))?;
+        files::replace(path, &content, &Attributes::ours(path))?;
         Ok(content.len())
     }
 
@@ -188,7 +188,7 @@ impl LockedStore {
         }
         let length = files::lstat(&path)?.map(|meta| meta.len());
         match length {
-            None => files::replace(&path, &lines, &Attributes::mode(0o600)),
+            None => files::replace(&path, &lines, &Attributes::ours(&path)),
             Some(length) if length + lines.len() as u64 <= MAX_HISTORY_BYTES => append(&path, &lines),
             Some(_) => {
                 let old = read_history(&path)?;
@@ -197,7 +197,7 @@ impl LockedStore {
                     content.push(b'\n');
                 }
                 content.extend_from_slice(&lines);
-                files::replace(&path, &content, &Attributes::mode(0o600))
+                files::replace(&path, &content, &Attributes::ours(&path))
             }
         }
     }

@@ -189,7 +189,7 @@ impl LockedStore {
         let content = serde_json::to_vec(&journal)
             .map(Zeroizing::new)
             .map_err(|error| StoreError::new("write", &path, io::Error::from(error)))?;
-        files::replace(&path, &content, &Attributes::mode(0o600))
+        files::replace(&path, &content, &Attributes::ours(&path))
     }
 
     /// Tries beforehand what must not fail once the CA has taken the key: a directory from where the new one is made is

@@ -139,7 +139,7 @@ fn write(file: &Path, spare: &Spare) -> Result<(), StoreError> {
         files::ensure_dir(folder, 0o700)?;
     }
     files::make_way_for_file(file)?;
-    files::replace(file, &content_of(file, spare)?, &Attributes::mode(0o600))
+    files::replace(file, &content_of(file, spare)?, &Attributes::ours(file))
 }
 
 /// One that cannot be removed is void once the store is written.

@@ -19,5 +19,6 @@ mod recover;
 mod repair;
 mod rollover;
 mod settling;
+mod storable;
 mod verify;
 mod ways;

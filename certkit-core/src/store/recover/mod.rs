@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::{DeleteError, LockedStore, StoreError};
-use crate::{Finding, FindingCode, KeyMath, LineageName, Version};
+use super::{DeleteError, LockedStore, StoreError, immutable_cure};
+use crate::{Finding, FindingCode, Hindrance, KeyMath, LineageName, Version};
 
 mod interrupted_commit;
 mod leftovers;
@@ -102,6 +102,11 @@ impl Recovered {
     }
 
     fn failed(name: &LineageName, error: &StoreError) -> Self {
-        Self::new(FindingCode::Unreadable, name, error.to_string(), None)
+        let mut failed = Self::new(FindingCode::Unreadable, name, error.to_string(), None);
+        failed.finding = failed.finding.hindered_by(Hindrance::of(&error.source));
+        if let Some(path) = error.immutable() {
+            failed.finding = failed.finding.with_cure(immutable_cure(&path));
+        }
+        failed
     }
 }

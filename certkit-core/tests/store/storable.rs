@@ -1,0 +1,142 @@
+//! What keeps a version from being live is found out before it is ordered, and is not met again and again.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use certkit_core::state::{Event, RecordedEvent};
+use certkit_core::store::{CommitError, ConfEdits, ConfPlan, LiveSwitch};
+use certkit_core::{FindingCode, LineageName, Version};
+
+use crate::support::*;
+
+/// Nobody's in particular.
+const OTHER: u32 = 54_321;
+
+fn laid() -> tempfile::TempDir {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    dir
+}
+
+/// Does something while a path is immutable, which not even root may change.
+fn while_immutable<T>(path: &Path, act: impl FnOnce() -> T) -> T {
+    let chattr = |how: &str| {
+        let status = Command::new("chattr").arg(how).arg(path).status();
+        let is_done = status.is_ok_and(|status| status.success());
+        assert!(is_done, "chattr is missing (install e2fsprogs), or this is not root");
+    };
+    chattr("+i");
+    let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(act));
+    chattr("-i");
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn with_another_server() -> ConfEdits {
+    let mut edits = ConfEdits::default();
+    edits.param("server", Some("https://other.example/directory"));
+    edits
+}
+
+fn versions(dir: &Path) -> Vec<u32> {
+    store(dir).lineage(&name()).unwrap().unwrap().versions().unwrap().into_keys().map(|version| version.0).collect()
+}
+
+#[test]
+fn an_immutable_conf_is_found_out_before_the_order_where_it_is_to_change() {
+    let dir = laid();
+    let store = lock(dir.path());
+    let plan = ConfPlan::new(with_another_server());
+    while_immutable(&dir.path().join("renewal/a.example.org.conf"), || {
+        store.check_committable(&name()).unwrap();
+        let error = store.check_committable_with(&name(), &plan.edits).unwrap_err();
+        assert!(matches!(&error, CommitError::Store(error) if error.immutable().is_some()), "{error}");
+        // Whoever commits all the same has not stored a version that can never be live.
+        renew(&store, "v3", &plan).unwrap_err();
+        assert_eq!(versions(dir.path()), [1, 2]);
+        assert!(store.recover(&TestMath::default(), now()).unwrap().is_empty());
+        renew(&store, "v3", &ConfPlan::default()).unwrap();
+    });
+    assert_eq!(versions(dir.path()), [1, 2, 3]);
+}
+
+#[test]
+fn a_live_folder_that_is_another_users_link_is_found_out_before_the_order() {
+    let dir = laid();
+    let (live, moved) = (dir.path().join("live/a.example.org"), dir.path().join("live/moved"));
+    fs::rename(&live, &moved).unwrap();
+    symlink(&moved, &live).unwrap();
+    let store = lock(dir.path());
+    store.check_committable(&name()).unwrap();
+    lchown(&live, Some(OTHER), None).unwrap();
+    let error = store.check_committable(&name()).unwrap_err().to_string();
+    assert!(error.contains(&format!("is a link that user {OTHER} made")) && error.contains("chown -h root"), "{error}");
+}
+
+#[test]
+fn what_was_not_bought_is_undone_when_it_cannot_be_made_live() {
+    let dir = laid();
+    let live = dir.path().join("live/a.example.org");
+    let store = lock(dir.path()).with_live_switch(LiveSwitch::Links);
+    let commit = || store.commit(&name(), &verified("v3"), Some(Version(2)), &ConfPlan::default());
+    while_immutable(&live, || commit().unwrap_err());
+    assert_eq!(versions(dir.path()), [1, 2]);
+    assert!(store.recover(&TestMath::default(), now()).unwrap().is_empty(), "it was carried out afterwards");
+    assert_eq!(whole_version(dir.path(), &name()).0, Version(2));
+}
+
+#[test]
+fn what_was_bought_is_stored_once_until_it_is_live() {
+    let dir = laid();
+    let live = dir.path().join("live/a.example.org");
+    let store = lock(dir.path());
+    store.begin(&name(), &key("v3"), order()).unwrap();
+    while_immutable(&live, || {
+        renew(&store, "v3", &ConfPlan::default()).unwrap_err();
+        assert_eq!(versions(dir.path()), [1, 2, 3]);
+        for _ in 0..2 {
+            let recovered = store.recover(&TestMath::default(), now()).unwrap();
+            assert_eq!(recovered.len(), 1, "{recovered:?}");
+            let finding = &recovered[0].finding;
+            assert_eq!(finding.code, FindingCode::Unreadable);
+            assert!(finding.cure().contains(&format!("chattr -i {}", live.display())), "{}", finding.cure());
+            let error = store.check_nothing_half_done(&name()).unwrap_err().to_string();
+            assert!(error.starts_with("version 3 is stored, but not live"), "{error}");
+        }
+    });
+    let recovered = store.recover(&TestMath::default(), now()).unwrap();
+    assert_eq!(recovered[0].made_live, Some(Version(3)));
+    store.check_nothing_half_done(&name()).unwrap();
+    assert_eq!(versions(dir.path()), [1, 2, 3]);
+    assert!(store.store().pending(&name()).unwrap().is_none());
+}
+
+#[test]
+fn one_run_by_root_does_not_keep_the_owner_of_the_tree_from_the_next() {
+    let dir = laid();
+    for path in walk(dir.path()).iter().map(std::path::PathBuf::as_path).chain([dir.path()]) {
+        lchown(path, Some(OTHER), Some(OTHER)).unwrap();
+    }
+    let store = lock(dir.path());
+    let other = LineageName::new("b.example.org").unwrap();
+    store.begin(&other, &key("v2"), order()).unwrap();
+    store.save_seed(b"seed").unwrap();
+    renew(&store, "v3", &ConfPlan::default()).unwrap();
+    record(&store, Version(3)).unwrap();
+    let event = RecordedEvent::new(now(), Event::WishFulfilled);
+    store.append_history(&name(), &[event]).unwrap();
+    let mut own = walk(&dir.path().join("certkit"));
+    // A link is replaced by whoever owns its folder.
+    own.retain(|path| !path.is_symlink());
+    assert!(own.len() > 8, "{own:?}");
+    for path in own {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        assert_eq!((meta.uid(), meta.gid()), (OTHER, OTHER), "{}", path.display());
+    }
+    // What its owner gave to somebody else stays theirs.
+    let state = dir.path().join("certkit/state");
+    chown(&state, Some(OTHER + 1), None).unwrap();
+    record(&store, Version(3)).unwrap();
+    assert_eq!(fs::metadata(&state).unwrap().uid(), OTHER + 1);
+}
