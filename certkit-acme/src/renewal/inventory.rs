@@ -236,6 +236,11 @@ impl Inventory {
         blocking(move || locked.drop_pending(&name)).await
     }
 
+    pub(super) async fn forget_made_live(&self, name: &LineageName, version: Version) -> Result<(), StoreError> {
+        let (locked, name) = (Arc::clone(&self.locked), name.clone());
+        blocking(move || locked.forget_made_live(&name, version)).await
+    }
+
     pub(super) async fn check_committable(&self, name: &LineageName, edits: &ConfEdits) -> Result<(), CommitError> {
         let (locked, name, edits) = (Arc::clone(&self.locked), name.clone(), edits.clone());
         // A dry run has not tried to put right what an earlier run left.

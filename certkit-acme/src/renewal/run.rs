@@ -264,7 +264,8 @@ impl Run<'_> {
         Ok(finding)
     }
 
-    /// The version found live at first, or that another tool installed, counts as deployed: no hook runs for it.
+    /// The version found live at first, or that another tool installed, counts as deployed: no hook runs for it. For one that
+    /// was made live again they run again.
     async fn notice_foreign_changes(
         &self,
         subject: &Subject,
@@ -273,6 +274,15 @@ impl Run<'_> {
     ) -> Result<(), StoreError> {
         let (Some(version), false) = (subject.live_version, self.inventory.is_dry_run()) else { return Ok(()) };
         if state.knows(version) {
+            if made_live_by_recovery {
+                // Servers have met something else in between, or nothing that they could load.
+                let targets = self.targets(subject);
+                if !targets.is_empty() {
+                    let repeated = Event::DeployRepeated { version, targets };
+                    self.inventory.record(&subject.name, repeated).await?;
+                }
+                self.inventory.forget_made_live(&subject.name, version).await?;
+            }
             return Ok(());
         }
         let serial = subject.certificate.as_ref().map(|certificate| certificate.serial().certbot_hex());

@@ -1,9 +1,10 @@
 //! The targets of the owner's settings in whole runs: each has its own state, and none needs a new certificate.
 
-use certkit_acme::Stop;
 use certkit_acme::renewal::{Outcome, Request};
+use certkit_acme::{AwsLcKeyMath, Stop};
+use certkit_core::FindingCode;
 use certkit_core::state::DeployTarget;
-use certkit_core::store::Kind;
+use certkit_core::store::{Kind, RepairReport};
 use testkit::PebbleOptions;
 
 use crate::support::{World, entry};
@@ -19,6 +20,10 @@ fn noting(world: &World) -> (std::path::PathBuf, String) {
     let log = world.file("reloads");
     let command = format!("echo $RENEWED_LINEAGE >> {}", log.display());
     (log, command)
+}
+
+fn repair(world: &World) -> RepairReport {
+    world.store().lock().unwrap().repair(None, &AwsLcKeyMath::new(), testkit::now()).unwrap()
 }
 
 fn lines(log: &std::path::Path) -> usize {
@@ -120,4 +125,45 @@ async fn settings_that_are_wrong_keep_their_lineage_from_being_ordered_and_no_ot
     std::fs::write(world.store().paths().settings_file(), "parallel = 2\n").unwrap();
     let refused = world.renewer().run(Request::renew(), &Stop::new()).await;
     assert!(refused.unwrap_err().to_string().contains("`parallel` is not known"), "half-read settings order nothing");
+}
+
+#[tokio::test]
+async fn a_version_that_was_deployed_and_is_made_live_again_is_deployed_again() {
+    let world = World::new(PebbleOptions::default()).await;
+    let (log, command) = noting(&world);
+    world.due(NAME).deploy_hook(&command).write();
+    world.run().await;
+    assert_eq!(lines(&log), 1);
+    let chain = world.live(NAME, Kind::Chain);
+    // Servers that were started in between found no chain.
+    std::fs::remove_file(&chain).unwrap();
+    let report = world.run().await;
+    assert!(report.is_success(), "{report:?}");
+    let told = report.findings.iter().find(|finding| finding.subject == NAME).unwrap();
+    assert!(told.code == FindingCode::PutRight && told.evidence.contains("version 2 is live now"), "{told:?}");
+    assert_eq!(lines(&log), 2);
+    let stop = Stop::new();
+    // The same by a repair, which runs no hook, and says so: also for the version before, whose key is still there.
+    for (times, version, damaged) in
+        [(3, 2, chain), (4, 1, world.tree.config_dir().join("archive").join(NAME).join("privkey2.pem"))]
+    {
+        match damaged.is_symlink() {
+            true => std::fs::remove_file(&damaged).unwrap(),
+            false => std::fs::write(&damaged, "").unwrap(),
+        }
+        let repaired = repair(&world);
+        assert_eq!(repaired.made_live.len(), 1, "{repaired:#?}");
+        assert!(repaired.is_success(), "{repaired:#?}");
+        let left: Vec<_> = repaired.left.iter().map(|left| left.finding.code).collect();
+        assert!(left.contains(&FindingCode::DeployPending), "{left:?}");
+        assert!(!left.contains(&FindingCode::InterruptedCommit), "{left:?}");
+        world.renewer().deploy_pending(Request::renew(), &stop).await.unwrap();
+        assert_eq!(lines(&log), times, "version {version}");
+        let again = repair(&world);
+        assert!(again.repaired.is_empty() && again.made_live.is_empty(), "{again:#?}");
+        let pending = again.left.iter().find(|left| left.finding.code == FindingCode::DeployPending);
+        assert!(pending.is_none(), "{pending:?}");
+    }
+    world.renewer().deploy_pending(Request::renew(), &stop).await.unwrap();
+    assert_eq!((lines(&log), orders(&world)), (4, 1));
 }

@@ -28,6 +28,12 @@ pub(crate) struct Journal {
     pub(crate) new_lineage: bool,
     /// Whether the pending order ends with this commit.
     consumes_pending: bool,
+    /// Whether a version that was there before was made live, and not a new one.
+    #[serde(default)]
+    by_recovery: bool,
+    /// Whether that version had been deployed when it was made live again: what is known of it then says nothing about now.
+    #[serde(default)]
+    repeats: bool,
     /// SHA-256 of its certificate, lower-case hex: another tool may give the same number to another certificate.
     leaf_sha256: String,
 }
@@ -41,8 +47,15 @@ impl Journal {
             replaces,
             new_lineage: false,
             consumes_pending: false,
+            by_recovery: false,
+            repeats: false,
             leaf_sha256: fingerprint(leaf),
         }
+    }
+
+    /// The same for a version that was there before, of a lineage with this state.
+    pub(crate) fn by_recovery(self, state: &LineageState) -> Self {
+        Self { by_recovery: true, repeats: state.knows(self.version), ..self }
     }
 
     /// The first version of a new lineage.
@@ -71,6 +84,14 @@ impl Journal {
             Stage::Committed { version, .. } => Some(*version),
             _ => None,
         };
+        if self.repeats {
+            let is_pending = || state.deploy_pending.iter().any(|pending| pending.version == self.version);
+            return staged == Some(self.version) || is_pending();
+        }
+        if self.by_recovery {
+            // It may be an older one than was deployed last.
+            return state.knows(self.version);
+        }
         staged.max(state.deployed_version).is_some_and(|known| known >= self.version)
     }
 }
@@ -111,6 +132,16 @@ impl LockedStore {
         content.push(b'\n');
         files::make_way_for_file(&path)?;
         files::replace(&path, &content, &Attributes::ours(&path))
+    }
+
+    /// Says that what [`super::Recovered::made_live`] told of is known, where no state does: a version that was deployed before
+    /// was made live again, and there is nothing to deploy it to.
+    pub fn forget_made_live(&self, name: &LineageName, version: Version) -> Result<(), StoreError> {
+        let _writing = self.writing();
+        match self.store().journal(name)? {
+            Some(journal) if journal.repeats && journal.version == version => self.remove_journal(name),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn remove_journal(&self, name: &LineageName) -> Result<(), StoreError> {

@@ -127,7 +127,9 @@ impl LockedStore {
             Decision::GoForward { version, leaf, code } => {
                 // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
                 let before = self.store().journal(name)?;
-                self.write_journal(name, &Journal::new(version, found.live.version(), &leaf))?;
+                let (state, _) = self.store().state(name)?;
+                let journal = Journal::new(version, found.live.version(), &leaf).by_recovery(&state);
+                self.write_journal(name, &journal)?;
                 let mut left = Vec::new();
                 if !(found.whole && found.live.version() == Some(version)) {
                     left = switch(self, name, &found.live, version, self.live_switch()).inspect_err(|_| {

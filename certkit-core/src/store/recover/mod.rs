@@ -36,7 +36,9 @@ impl LockedStore {
     ///
     /// A version that is in [`Recovered::made_live`] is there again at every call until a state is saved that tells of it
     /// ([`LockedStore::save_state`]): until then nothing says that its deploy hooks have run. That includes a commit that
-    /// ended well in a process which was killed before it saved the state.
+    /// ended well in a process which was killed before it saved the state. Of a version that was deployed before, and was
+    /// made live again, a state tells that has it among what is to be deployed; where there is nothing to deploy it to,
+    /// [`LockedStore::forget_made_live`] says so.
     pub fn recover(&self, math: &dyn KeyMath, now: DateTime<Utc>) -> Result<Vec<Recovered>, StoreError> {
         let _writing = self.writing();
         let mut found = Vec::new();
