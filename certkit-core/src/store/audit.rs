@@ -52,7 +52,8 @@ impl Store {
         }
         audit.permissions(permissions);
         audit.folders_of_another_tree();
-        let going = audit.deletions();
+        let mut going = audit.deletions();
+        going.extend(audit.first_commits());
         audit.orphans(&self.paths.live_dir(), FindingCode::LiveWithoutConf, &going);
         audit.orphans(&self.paths.archive_dir(), FindingCode::ArchiveWithoutConf, &going);
         audit.pending();
@@ -169,6 +170,20 @@ struct Audit<'s> {
 }
 
 impl Audit<'_> {
+    /// Lineages that are made for the first time by a run that was ended: the next one finishes it. What is there already is no
+    /// orphan, and whoever removed it would lose the certificate.
+    fn first_commits(&mut self) -> Vec<LineageName> {
+        let names = self.store.journals().unwrap_or_else(|error| {
+            self.unreadable(&error);
+            Vec::new()
+        });
+        let is_first = |name: &LineageName| {
+            matches!(self.store.journal(name), Ok(Some(journal)) if journal.new_lineage)
+                && !self.lineages.contains_key(name)
+        };
+        names.into_iter().filter(is_first).collect()
+    }
+
     /// Removals that did not end, and whose they are. Those of lineages that have a conf never will.
     fn deletions(&mut self) -> Vec<LineageName> {
         let begun = self.store.deletions().unwrap_or_else(|error| {

@@ -38,7 +38,7 @@ impl LockedStore {
     /// The same for a version with which the conf is changed. An immutable conf (chattr) stands in the way of that alone.
     pub fn check_committable_with(&self, name: &LineageName, edits: &ConfEdits) -> Result<(), CommitError> {
         let paths = self.paths();
-        let mut dirs = BTreeSet::from([paths.own_dir(), paths.live_dir()]);
+        let mut dirs = BTreeSet::from([paths.own_dir()]);
         // A certificate is paid for before these are written to.
         dirs.extend(
             [paths.pending(name), paths.journal(name), paths.state_file(name), paths.history_file(name)]
@@ -74,7 +74,7 @@ impl LockedStore {
             if !paths.fit_a_conf() {
                 return Err(CommitError::Refused("the path of the config directory is not UTF-8".to_owned()));
             }
-            dirs.extend([paths.archive_dir(), paths.renewal_dir()]);
+            dirs.extend([paths.live_dir(), paths.archive_dir(), paths.renewal_dir()]);
         }
         let mut devices = BTreeSet::new();
         for dir in dirs {

@@ -10,6 +10,7 @@ use super::links::relative_archive;
 use super::switch::note;
 use super::version_texts::VersionTexts;
 use super::{ConfEdits, ConfValue, Kind, LockedStore, RenewalConf, StoreError, StorePaths, VerifiedVersion};
+use crate::words::shell_word;
 use crate::{LineageName, Version};
 
 /// The certbot whose format the confs follow. certbot notes in its log when a conf is newer than itself; without the
@@ -141,6 +142,13 @@ impl LockedStore {
         self.check_in_no_other_tree(name, made)?;
         for dir in [paths.archive(name), paths.live(name)] {
             let Some(meta) = files::lstat(&dir)? else { continue };
+            if files::is_mount_point(&dir) {
+                return Err(CommitError::Refused(format!(
+                    "something is mounted at {}, where a folder has to be made: umount {}, or choose another name with --cert-name",
+                    shown(&dir),
+                    shell_word(&shown(&dir))
+                )));
+            }
             if !meta.is_dir() || files::list(&dir)?.is_some_and(|names| !names.is_empty()) {
                 return Err(CommitError::Refused(format!(
                     "{} exists without a renewal configuration: move it away if nothing uses it, or choose another \

@@ -140,3 +140,16 @@ fn one_run_by_root_does_not_keep_the_owner_of_the_tree_from_the_next() {
     record(&store, Version(3)).unwrap();
     assert_eq!(fs::metadata(&state).unwrap().uid(), OTHER + 1);
 }
+
+#[test]
+fn a_folder_that_only_new_lineages_are_made_in_need_not_be_writable_for_the_others() {
+    let dir = laid();
+    let store = lock(dir.path());
+    let other = LineageName::new("b.example.org").unwrap();
+    while_immutable(&dir.path().join("live"), || {
+        assert!(store.check_committable(&other).is_err());
+        store.check_committable(&name()).unwrap();
+        renew(&store, "v3", &ConfPlan::default()).unwrap();
+    });
+    assert_eq!(whole_version(dir.path(), &name()).0, Version(3));
+}

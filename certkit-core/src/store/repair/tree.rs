@@ -17,7 +17,7 @@ impl RepairPlan {
     /// Looks at it, and tells what cannot be looked at.
     pub(super) fn tree(&mut self, store: &Store) {
         // The temporary files of commits that did not end are told from others by the journals.
-        let interrupted = self.commits(store).and_then(|()| self.leftovers(store));
+        let interrupted = self.commits(store).and_then(|unfinished| self.leftovers(store, &unfinished));
         let permissions = self.permissions(store);
         self.settings(store);
         for error in [interrupted, permissions].into_iter().filter_map(Result::err).chain(self.accounts(store)) {
@@ -25,8 +25,10 @@ impl RepairPlan {
         }
     }
 
-    /// Commits of certkit: those that did not end, and those whose hooks have not run.
-    fn commits(&mut self, store: &Store) -> Result<(), StoreError> {
+    /// Commits of certkit: those that did not end, and those whose hooks have not run. Gives those that did not, whose
+    /// temporary files are theirs, even where nothing is done here.
+    fn commits(&mut self, store: &Store) -> Result<BTreeSet<LineageName>, StoreError> {
+        let mut unfinished = BTreeSet::new();
         for name in store.journals()? {
             let Some(journal) = store.journal(&name)? else { continue };
             let live = store.lineage(&name).ok().flatten().and_then(|lineage| lineage.live_version());
@@ -41,6 +43,7 @@ impl RepairPlan {
                 self.diagnoses.push(Diagnosis::new(finding, Some(&name)));
                 continue;
             }
+            unfinished.insert(name.clone());
             let evidence = format!("version {} was being stored", journal.version);
             let finding = Finding::new(FindingCode::InterruptedCommit, name.as_str(), evidence);
             let finding = finding.with_severity(Severity::Warning).with_cure("certkit fsck --repair");
@@ -55,12 +58,11 @@ impl RepairPlan {
             self.diagnoses.push(Diagnosis { repair, ..Diagnosis::new(finding, Some(&name)) });
             self.commits.push(name);
         }
-        Ok(())
+        Ok(unfinished)
     }
 
-    fn leftovers(&mut self, store: &Store) -> Result<(), StoreError> {
-        let unfinished: BTreeSet<LineageName> = self.commits.iter().cloned().collect();
-        let left = store.leftovers(&unfinished)?;
+    fn leftovers(&mut self, store: &Store, unfinished: &BTreeSet<LineageName>) -> Result<(), StoreError> {
+        let left = store.leftovers(unfinished)?;
         if !left.is_empty() {
             let evidence = left.iter().map(|path| shown(store, path)).collect::<Vec<_>>().join(", ");
             let finding = Finding::new(FindingCode::LeftOver, "certkit", evidence);

@@ -1,5 +1,7 @@
 //! What lies about, who may read it, and what is repaired when not all is.
 
+use certkit_core::store::{ConfEdits, ConfPlan};
+
 use super::*;
 
 #[test]
@@ -31,6 +33,39 @@ fn leftovers_are_cleaned_and_orphans_with_something_in_them_are_left() {
     }
     assert_eq!(fs::read(saved(&report, "certkit/state/a.example.org.json")).unwrap(), b"{");
     assert_eq!(fs::read(saved(&report, "renewal/a.example.org.conf.new")).unwrap(), b"half");
+}
+
+#[test]
+fn what_a_first_commit_was_making_is_never_taken_for_a_leftover() {
+    // Where `archive` is on another disk, a repair does nothing there that its owner has not said is this tree's.
+    for is_linked in [false, true] {
+        let (dir, disk) = (laid(&["v1"]), temp_dir());
+        if is_linked {
+            fs::rename(dir.path().join("archive"), disk.path().join("archive")).unwrap();
+            symlink(disk.path().join("archive"), dir.path().join("archive")).unwrap();
+        }
+        let other = LineageName::new("b.example.org").unwrap();
+        let mut edits = ConfEdits::default();
+        edits.param("server", Some("https://acme.example/directory"));
+        lock(dir.path()).commit(&other, &verified("v1"), None, &ConfPlan::new(edits)).unwrap();
+        // As a kill before the last two steps leaves it.
+        let staged = [
+            ("live/b.example.org", "live/.b.example.org.certkit-new"),
+            ("renewal/b.example.org.conf", "renewal/.b.example.org.conf.certkit-tmp"),
+        ];
+        for (last, staged) in staged {
+            fs::rename(dir.path().join(last), dir.path().join(staged)).unwrap();
+        }
+        let seen = diagnose(dir.path());
+        assert_eq!(told(&seen), [(FindingCode::InterruptedCommit, !is_linked)], "{seen:#?}");
+        assert!(store(dir.path()).audit().unwrap().is_empty());
+        repair(dir.path());
+        if is_linked {
+            assert!(staged.iter().all(|(_, staged)| dir.path().join(staged).exists()));
+            lock(dir.path()).recover(&TestMath::default(), now()).unwrap();
+        }
+        assert_eq!(whole_version(dir.path(), &other).0, Version(1), "linked: {is_linked}");
+    }
 }
 
 /// As a `delete` leaves it that was killed after the conf had gone.
