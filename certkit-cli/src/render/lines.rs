@@ -50,15 +50,18 @@ pub(crate) fn cure_field(label: &str, text: &str) -> String {
     in_lines(WIDTH, &head, units(text).into_iter(), FIELD)
 }
 
-/// The words of a cure; each command is one: what stands between backticks, and what begins with `certkit` where a sentence
-/// or a part of one begins, up to its end.
+/// How commands begin in cures; some words count only where an option follows, for they are words of the language, too.
+const COMMANDS: [&str; 8] = ["certkit ", "chattr ", "chmod ", "chown ", "find -", "mount -", "rm -", "umount /"];
+
+/// The words of a cure; each command is one: what stands between backticks, and what begins as one where a sentence or a part
+/// of one begins, up to its end.
 fn units(text: &str) -> Vec<&str> {
     let mut units = Vec::new();
     let mut rest = text.trim();
     let mut begins = true;
     while !rest.is_empty() {
         let word = rest.find(' ').unwrap_or(rest.len());
-        let end = if begins && rest.starts_with("certkit ") {
+        let end = if begins && COMMANDS.iter().any(|command| rest.starts_with(command)) {
             end_of_command(rest)
         } else if let Some(opened) = rest.get(..word).and_then(|first| first.find('`')) {
             let closed = rest.get(opened + 1..).and_then(|inside| inside.find('`')).map(|at| opened + 1 + at);
@@ -102,6 +105,8 @@ mod tests {
             (format!("do this: {command} (once)"), vec!["do", "this:", &command, "(once)"]),
             ("run `a b`, then `c d` twice".to_owned(), vec!["run", "`a b`,", "then", "`c d`", "twice"]),
             ("an open ` tick".to_owned(), vec!["an", "open", "`", "tick"]),
+            ("now: chown -h root -- '/a b', if so".to_owned(), vec!["now:", "chown -h root -- '/a b',", "if", "so"]),
+            ("mount what is there; find it".to_owned(), vec!["mount", "what", "is", "there;", "find", "it"]),
             ("ask certkit for it".to_owned(), vec!["ask", "certkit", "for", "it"]),
             (String::new(), vec![]),
         ] {

@@ -35,13 +35,14 @@ pub(crate) fn moved_cure(paths: &StorePaths, from: &Path) -> String {
         let keys = "archive_dir|cert|privkey|chain|fullchain";
         let old = old.replace('.', "\\.");
         format!(
-            "sed -E -i --follow-symlinks 's#^({keys})( *= *\"?){old}/(live|archive)/#\\1\\2{new}/\\3/#' {confs}/*.conf"
+            "`sed -E -i --follow-symlinks 's#^({keys})( *= *\"?){old}/(live|archive)/#\\1\\2{new}/\\3/#' {confs}/*.conf`"
         )
     } else {
         format!("in each file in {}", shell_word(&confs))
     };
     format!(
-        "if this tree was moved from {old}, let its configurations name {new} ({how}); if a disk is missing there, mount it; a container's tree is to be looked at in the container"
+        "if this tree was moved from {old}, let its configurations name {} ({how}); if a disk is missing there, mount it; a container's tree is to be looked at in the container",
+        shell_word(&new)
     )
 }
 
@@ -52,7 +53,8 @@ mod tests {
     #[test]
     fn a_command_is_told_for_paths_that_a_shell_and_sed_take_as_they_are() {
         let cure = moved_cure(&StorePaths::within("/new/le"), Path::new("/old/le.d"));
-        let command = r#"sed -E -i --follow-symlinks 's#^(archive_dir|cert|privkey|chain|fullchain)( *= *"?)/old/le\.d/(live|archive)/#\1\2/new/le/\3/#' /new/le/renewal/*.conf"#;
+        // In one line, however long: whoever pastes two runs the first one alone.
+        let command = r#"`sed -E -i --follow-symlinks 's#^(archive_dir|cert|privkey|chain|fullchain)( *= *"?)/old/le\.d/(live|archive)/#\1\2/new/le/\3/#' /new/le/renewal/*.conf`"#;
         assert!(cure.contains(command), "{cure}");
         for old in ["/old/a|b", "/old/it's", "/old/a b", "/old/\u{e9}", "/old/$HOME", "/old/a&b"] {
             let cure = moved_cure(&StorePaths::within("/new/le"), Path::new(old));
