@@ -78,6 +78,12 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    // A table without rows would look as if nothing had been wrong.
+    if let Some(name) = operation.as_ref().filter(|name| Operation::ALL.iter().all(|one| one.name() != *name)) {
+        let known: Vec<_> = Operation::ALL.iter().map(|one| one.name()).collect();
+        eprintln!("there is no operation `{name}`; there are: {}", known.join("; "));
+        return ExitCode::from(2);
+    }
     let wanted = Wanted { every, call, operation, runs, lineages, seed };
     for (program, package) in [
         ("pebble", "pebble"),

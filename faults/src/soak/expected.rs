@@ -38,8 +38,6 @@ pub(super) struct Lineage {
     marks: BTreeSet<String>,
     /// A run that was to make it was told so, and has not been seen to end well.
     pub(super) wanted: bool,
-    /// A run that was killed may have left a wish for other names or another key.
-    pub(super) left_wish: bool,
     /// Whether the next `renew` may renew it by itself.
     due: bool,
     /// All versions that it was seen to have, with their serial numbers and names.

@@ -116,9 +116,6 @@ impl<'w> Driver<'w> {
         self.count(&act, &ended);
         if ended.killed {
             self.kills += 1;
-            if let Act::ChangeNames(number, _) | Act::WishForKey(number, _) = &act {
-                self.lineages[*number].left_wish = true;
-            }
         }
         self.look(&what);
         self.check(&act, &ended, &before, may_go, &what);
@@ -146,7 +143,7 @@ impl<'w> Driver<'w> {
             0..15 => Act::RenewDue,
             15..42 => Act::Renew(number),
             42..52 => Act::ChangeNames(number, format!("w{}.{}", step.choice % 3, name(number))),
-            52..64 if self.may_roll_back(number) => {
+            52..64 => {
                 let archive = self.place.tree().join("archive").join(name(number));
                 let others = self.lineages[number].versions.keys().copied().filter(|version| {
                     // What was laid is of no CA that counts.
@@ -160,20 +157,12 @@ impl<'w> Driver<'w> {
                     None => Act::Renew(number),
                 }
             }
-            52..64 => Act::Renew(number),
             64..74 => Act::EditConf(number, self.steps.to_string()),
             74..80 => Act::WishForKey(number, ["secp384r1", "secp256r1"][step.choice % 2]),
             80..85 => Act::Repair,
             85..95 => Act::Delete(number),
             _ => Act::AccountKey,
         }
-    }
-
-    /// After a roll-back a wish that a killed run left is heeded again, and an order that one left is set aside: known, and
-    /// told in `docs/faults.md`.
-    fn may_roll_back(&self, number: usize) -> bool {
-        let pending = self.place.tree().join("certkit/pending").join(name(number));
-        !self.lineages[number].left_wish && !pending.exists()
     }
 
     /// What works at the same time, on another lineage.
