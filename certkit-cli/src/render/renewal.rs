@@ -338,6 +338,10 @@ pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
         match finding.severity {
             _ if announces_a_failure(finding) => ui.failure(&format!("{text}\n")),
             Severity::Warning => ui.warning(&text),
+            // What was changed in the tree is told, although nothing is left to do.
+            _ if finding.code == FindingCode::PutRight => {
+                ui.status(&format!("{}: {}{}.", finding.subject, finding.what(), what.concat()));
+            }
             _ => ui.detail(&text),
         }
     }

@@ -370,6 +370,17 @@ fn what_was_told_when_it_happened_is_not_told_again() {
 }
 
 #[test]
+fn what_a_run_put_right_is_told_where_people_look() {
+    for (quiet, times) in [(false, 1), (true, 0)] {
+        let (ui, _, err) = crate::ui::testing::ui(crate::ui::Voice { quiet, ..Default::default() });
+        tell_findings(&[Finding::new(FindingCode::PutRight, "a.example", "version 2 is live now")], &ui);
+        let expected =
+            "a.example: an interrupted run had left it unfinished, and this run put it right: version 2 is live now.\n";
+        assert_eq!(err.text(), expected.repeat(times));
+    }
+}
+
+#[test]
 fn a_check_that_fails_is_neither_a_hook_nor_a_reload() {
     let detail = "the reload of nginx.service: nginx's configuration check (nothing was reloaded) failed with status 1: mend its configuration; until then it keeps the certificate that it has";
     let name = || Some(LineageName::new("a.example").unwrap());
