@@ -36,7 +36,7 @@ fn a_tree_that_was_moved_is_whole_again_once_the_command_that_is_told_has_run() 
     assert!(!old.exists() && snapshot(&new).iter().any(|entry| before.contains(entry)));
     let cure = of(&report.left, FindingCode::BrokenLineage, &name()).finding.cure().to_owned();
     assert!(!cure.contains("delete"), "{cure}");
-    let (command, _) = cure[cure.find("sed ").unwrap()..].split_once(");").unwrap();
+    let (command, _) = cure[cure.find("sed ").unwrap()..].split_once("`);").unwrap();
     assert!(Command::new("sh").arg("-c").arg(command).status().unwrap().success(), "{command}");
     assert_eq!(told(&diagnose(&new)), []);
     assert_eq!(whole_version(&new, &other()).0, Version(1));
