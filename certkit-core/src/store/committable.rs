@@ -94,7 +94,8 @@ impl LockedStore {
         let Some(journal) = self.store().journal(name)? else { return Ok(()) };
         // What does not get so far is refused for that.
         let Ok((_, live)) = self.conf_and_links(name) else { return Ok(()) };
-        if live.version() == Some(journal.version) {
+        // A later one may be live where the journal could not be removed.
+        if live.version() >= Some(journal.version) {
             return Ok(());
         }
         let [.., dir] = archive_dirs(&live)?;

@@ -198,7 +198,7 @@ impl Kept {
             Held::Led(find) => {
                 let shown = self.files.iter().map(|file| word(file)).collect::<Vec<_>>().join(", ");
                 told("it stays: links among the versions of another certificate lead into it").with_cure(format!(
-                    "put copies in the place of the links to {shown}, which this lists: {find}; then: certkit delete --cert-name NAME"
+                    "put copies in the place of the links to {shown}, {find}; then: certkit delete --cert-name NAME"
                 ))
             }
             Held::Folder => told("it stays: no certificate has a folder among its versions")

@@ -9,7 +9,6 @@ use super::carry::is_journal;
 use super::deleted::{DeleteError, Held, Kept, keep};
 use super::folder::{Distrusted, real_folder_if_there};
 use super::in_use::{InUse, real, real_place};
-use super::led::find_links_into;
 use super::links::{Link, LiveLinks, read_link};
 use super::whose::{Whose, place};
 use super::{Kind, RenewalConf, Store, StoreError, StorePaths, files};
@@ -235,9 +234,10 @@ impl Store {
             }
             match self.paths.whose(&written.join(Kind::Cert.live_file())) {
                 Whose::Own if self.may_go(&dir)? => {
-                    let led = in_use.needed(&self.paths, &dir, name).copies()?;
+                    let needed = in_use.needed(&self.paths, &dir, name);
+                    let led = needed.copies()?;
                     if !led.is_empty() {
-                        let find = find_links_into(&dir, &self.paths);
+                        let find = needed.found_by()?;
                         keep(kept, Kept::new(dir, led, Whose::Own, Held::Led(find)));
                         continue;
                     }

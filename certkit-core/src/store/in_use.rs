@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError};
 
 use super::files;
+use super::led::Leader;
 use super::way::steps;
 use super::{ConfValue, Kind, LockedStore, RenewalConf, Store, StoreError, StorePaths};
 use crate::LineageName;
@@ -22,7 +23,7 @@ pub(crate) struct InUse {
     /// The names of all confs, whatever is in them.
     confs: BTreeSet<Arc<OsStr>>,
     /// What versions are links to, once somebody asked.
-    pub(super) led: OnceLock<BTreeMap<PathBuf, String>>,
+    pub(super) led: OnceLock<BTreeMap<PathBuf, Leader>>,
 }
 
 /// Kept for each of what may be thousands of lineages as long as a run goes on: names and folders are shared.

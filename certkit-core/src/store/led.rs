@@ -9,19 +9,41 @@ use super::way::steps;
 use super::{StoreError, StorePaths, files};
 use crate::words::shell_word;
 
-/// The command that lists the links among the archives whose text leads into this folder.
-pub(crate) fn find_links_into(folder: &Path, paths: &StorePaths) -> String {
+/// A link among the versions in another directory.
+#[derive(Debug)]
+pub(super) struct Leader {
+    /// The name of that directory, for people.
+    pub(super) by: String,
+    pub(super) link: PathBuf,
+}
+
+/// So many links are named where no command lists them; with these gone the next ones are.
+const MOST_NAMED: usize = 8;
+
+/// How to find these links into a folder: by the command that lists the links among the archives whose text leads there, or,
+/// where they lead there through something else or lie elsewhere, by their names.
+pub(crate) fn found_by(links: &BTreeSet<PathBuf>, folder: &Path, paths: &StorePaths) -> String {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let archives = real(&paths.archive_dir()).ok().flatten();
+    let is_listed = |link: &PathBuf| {
+        let text = link.read_link().unwrap_or_default();
+        text.to_string_lossy().contains(&format!("{name}/"))
+            && archives.as_ref().is_some_and(|archives| link.starts_with(archives))
+    };
+    if !links.iter().all(is_listed) {
+        let named: Vec<_> = links.iter().take(MOST_NAMED).map(|link| shell_word(&link.to_string_lossy())).collect();
+        return format!("which are: {}", named.join(" "));
+    }
     let literal: String =
         name.chars().flat_map(|c| matches!(c, '*' | '?' | '[' | '\\').then_some('\\').into_iter().chain([c])).collect();
     let top = shell_word(&paths.archive_dir().to_string_lossy());
-    format!("find -H {top} -lname {}", shell_word(&format!("*{literal}/*")))
+    format!("which this lists: find -H {top} -lname {}", shell_word(&format!("*{literal}/*")))
 }
 
 impl InUse {
-    /// What links among the versions in other directories lead to, or through, each with the name of such a directory. All
-    /// archives are looked through when this is first asked for.
-    pub(super) fn led(&self, paths: &StorePaths) -> Result<&BTreeMap<PathBuf, String>, StoreError> {
+    /// What links among the versions in other directories lead to, or through, each with one of them. All archives are looked
+    /// through when this is first asked for.
+    pub(super) fn led(&self, paths: &StorePaths) -> Result<&BTreeMap<PathBuf, Leader>, StoreError> {
         if let Some(led) = self.led.get() {
             return Ok(led);
         }
@@ -29,7 +51,7 @@ impl InUse {
         Ok(self.led.get_or_init(|| led))
     }
 
-    fn led_by_versions(&self, paths: &StorePaths) -> Result<BTreeMap<PathBuf, String>, StoreError> {
+    fn led_by_versions(&self, paths: &StorePaths) -> Result<BTreeMap<PathBuf, Leader>, StoreError> {
         let top = paths.archive_dir();
         let mut archives = BTreeSet::new();
         for name in files::list(&top)?.unwrap_or_default() {
@@ -45,7 +67,7 @@ impl InUse {
             let by = shown(archive.file_name().unwrap_or_default());
             for link in versions_in(archive)?.into_iter().filter(|file| file.is_symlink()) {
                 let elsewhere = steps(&link)?.into_iter().filter(|step| !step.starts_with(archive));
-                led.extend(elsewhere.map(|step| (step, by.clone())));
+                led.extend(elsewhere.map(|step| (step, Leader { by: by.clone(), link: link.clone() })));
             }
         }
         Ok(led)

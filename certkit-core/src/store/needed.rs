@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::in_use::{InUse, Use, Used, mentions, shown};
+use super::led::{self, Leader};
 use super::{StoreError, StorePaths};
 use crate::LineageName;
 
@@ -45,7 +46,7 @@ impl Needed<'_> {
         let folder = self.place.parent().unwrap_or(&self.place);
         let is_through = |one: &&Use| matches!(&one.what, Used::File(path) if *path == self.place);
         let others = self.in_use.others_in(folder, self.except).filter(is_through).map(Use::shown);
-        Ok(others.chain(self.in_use.led(self.paths)?.get(&self.place).cloned()).collect())
+        Ok(others.chain(self.in_use.led(self.paths)?.get(&self.place).map(|leader| leader.by.clone())).collect())
     }
 
     /// Those that use what lies in folders in this one, however deep.
@@ -59,13 +60,19 @@ impl Needed<'_> {
         Ok(self.led_below()?.map(|(path, _)| path.clone()).collect())
     }
 
+    /// How to find the links that do.
+    pub(crate) fn found_by(&self) -> Result<String, StoreError> {
+        let links = self.led_below()?.map(|(_, leader)| leader.link.clone()).collect();
+        Ok(led::found_by(&links, &self.place, self.paths))
+    }
+
     /// All who need anything of it.
     pub(crate) fn users(&self) -> Result<BTreeSet<String>, StoreError> {
-        let of_copies = self.led_below()?.map(|(_, by)| by.clone()).collect();
+        let of_copies = self.led_below()?.map(|(_, leader)| leader.by.clone()).collect();
         Ok([self.files(&BTreeSet::new()), self.way()?, self.below(), of_copies].into_iter().flatten().collect())
     }
 
-    fn led_below(&self) -> Result<impl Iterator<Item = (&PathBuf, &String)>, StoreError> {
+    fn led_below(&self) -> Result<impl Iterator<Item = (&PathBuf, &Leader)>, StoreError> {
         let led = self.in_use.led(self.paths)?;
         let after = led.range(self.place.clone()..);
         Ok(after.take_while(|(path, _)| path.starts_with(&self.place)).filter(|(path, _)| **path != self.place))

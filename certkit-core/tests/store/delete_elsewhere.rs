@@ -1,6 +1,7 @@
 //! Removing lineages of which something lies elsewhere, or belongs to others too.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,7 +16,7 @@ fn with_part_on_disk(dir: &Path, part: &str) -> (std::path::PathBuf, std::path::
     lay_lineage(&tree, &name(), &["v1", "v2"]);
     fs::create_dir_all(dir.join("disk")).unwrap();
     fs::rename(tree.join(part), &there).unwrap();
-    std::os::unix::fs::symlink(&there, tree.join(part)).unwrap();
+    symlink(&there, tree.join(part)).unwrap();
     (tree, there)
 }
 
@@ -120,7 +121,7 @@ fn what_certkit_remembers_elsewhere_is_not_deleted_by_a_copy() {
                 }
             }
             fs::remove_dir_all(copy.join(part)).unwrap();
-            std::os::unix::fs::symlink(original.join(part), copy.join(part)).unwrap();
+            symlink(original.join(part), copy.join(part)).unwrap();
             if is_interrupted {
                 fs::rename(copy.join("renewal/a.example.org.conf"), copy.join("certkit/deleting/a.example.org"))
                     .unwrap();
@@ -192,7 +193,7 @@ fn a_note_is_not_written_where_certkit_is_a_link_into_another_tree() {
         lay_lineage(tree, &name(), &["v1"]);
     }
     fs::create_dir(original.join("certkit")).unwrap();
-    std::os::unix::fs::symlink(original.join("certkit"), copy.join("certkit")).unwrap();
+    symlink(original.join("certkit"), copy.join("certkit")).unwrap();
     assert!(matches!(lock(&copy).delete(&name()), Err(DeleteError::Elsewhere { .. })));
     assert!(!original.join("certkit/deleting").exists() && copy.join("renewal/a.example.org.conf").exists());
 }
@@ -227,21 +228,38 @@ fn what_lies_on_a_disk_that_is_missing_is_neither_forgotten_nor_taken_for_absent
 
 #[test]
 fn versions_that_are_links_into_the_archive_of_another_keep_what_they_lead_to() {
-    let dir = temp_dir();
-    let other = LineageName::new("b.example.org").unwrap();
-    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
-    lay_lineage(dir.path(), &other, &["v3", "v4"]);
-    let (link, key) =
-        (dir.path().join("archive/b.example.org/privkey1.pem"), dir.path().join("archive/a.example.org/privkey1.pem"));
-    fs::remove_file(&link).unwrap();
-    std::os::unix::fs::symlink(&key, &link).unwrap();
-    let deleted = lock(dir.path()).delete(&name()).unwrap();
-    assert!(!deleted.is_complete() && fs::read(&link).is_ok(), "{deleted:#?}");
-    assert!(deleted.findings()[0].cure().contains(key.to_str().unwrap()));
-    // As told.
-    fs::remove_file(&link).unwrap();
-    fs::copy(&key, &link).unwrap();
-    assert!(lock(dir.path()).delete(&name()).unwrap().is_complete() && !key.exists());
+    // Straight, by another name of the folder, and through a folder of links.
+    for way in ["archive/a.example.org", "archive/alias", "hop"] {
+        let dir = temp_dir();
+        let other = LineageName::new("b.example.org").unwrap();
+        lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+        lay_lineage(dir.path(), &other, &["v3", "v4"]);
+        let at = |path: &str| dir.path().join(path);
+        let (link, key) = (at("archive/b.example.org/privkey1.pem"), at("archive/a.example.org/privkey1.pem"));
+        fs::create_dir(at("hop")).unwrap();
+        symlink(&key, at("hop/privkey1.pem")).unwrap();
+        symlink("a.example.org", at("archive/alias")).unwrap();
+        fs::remove_file(&link).unwrap();
+        symlink(at(way).join("privkey1.pem"), &link).unwrap();
+        let deleted = lock(dir.path()).delete(&name()).unwrap();
+        assert!(!deleted.is_complete() && fs::read(&link).is_ok(), "{deleted:#?}");
+        let findings = deleted.findings();
+        let cure = findings.iter().map(|told| told.cure()).find(|cure| cure.contains(key.to_str().unwrap())).unwrap();
+        // As told: by the command where that lists them, or by their names.
+        let said = cure.split_once("which ").unwrap().1.split_once("; then").unwrap().0;
+        let links = match said.strip_prefix("this lists: ") {
+            Some(command) => {
+                let listed = Command::new("sh").args(["-c", command]).output().unwrap();
+                String::from_utf8(listed.stdout).unwrap()
+            }
+            None => said.strip_prefix("are: ").unwrap().to_owned(),
+        };
+        assert_eq!(links.trim(), link.to_str().unwrap(), "{way}: {cure}");
+        fs::remove_file(&link).unwrap();
+        fs::copy(&key, &link).unwrap();
+        lock(dir.path()).delete(&name()).unwrap();
+        assert!(!key.exists(), "{way}");
+    }
 }
 
 #[test]
@@ -285,7 +303,7 @@ fn why_the_rest_of_a_removal_waits_is_told_as_it_is() {
     lay_lineage(dir.path(), &name(), &["v1", "v2"]);
     lay_lineage(dir.path(), &LineageName::new("b.example.org").unwrap(), &["v3"]);
     let link = dir.path().join("archive/b.example.org/privkey9.pem");
-    std::os::unix::fs::symlink(dir.path().join("archive/a.example.org/privkey1.pem"), link).unwrap();
+    symlink(dir.path().join("archive/a.example.org/privkey1.pem"), link).unwrap();
     let (evidence, cure) = begun(dir.path());
     assert!(evidence.contains("only copies") && cure.starts_with("put copies"), "{evidence}: {cure}");
 
@@ -305,7 +323,7 @@ fn a_link_in_the_place_of_a_folder_stays_where_another_conf_leads_through_it() {
             let link = tree.join("live/a.example.org").join(kind.live_file());
             fs::remove_file(&link).unwrap();
             let version = kind.archive_file(certkit_core::Version(2));
-            std::os::unix::fs::symlink(tree.join("archive/a.example.org").join(version), link).unwrap();
+            symlink(tree.join("archive/a.example.org").join(version), link).unwrap();
         }
         fs::copy(tree.join("renewal/a.example.org.conf"), tree.join("renewal/copy.conf")).unwrap();
         lock(&tree).delete(&name()).unwrap();
@@ -336,7 +354,7 @@ fn the_confs_may_name_the_config_dir_by_a_link_to_it() {
     let dir = temp_dir();
     let (tree, alias) = (dir.path().join("srv"), dir.path().join("etc"));
     fs::create_dir(&tree).unwrap();
-    std::os::unix::fs::symlink("srv", &alias).unwrap();
+    symlink("srv", &alias).unwrap();
     lay_lineage(&alias, &name(), &["v1", "v2"]);
     lay_lineage(&alias, &LineageName::new("b.example.org").unwrap(), &["v3"]);
     for config_dir in [&tree, &alias] {
@@ -353,7 +371,7 @@ fn the_command_for_what_lies_outside_leaves_a_folder_that_others_lead_through() 
     let other = LineageName::new("b.example.org").unwrap();
     lay_lineage(&tree, &other, &["v3"]);
     fs::rename(tree.join("archive/b.example.org"), dir.path().join("disk/b")).unwrap();
-    std::os::unix::fs::symlink("a.example.org/../b", tree.join("archive/b.example.org")).unwrap();
+    symlink("a.example.org/../b", tree.join("archive/b.example.org")).unwrap();
     let whole = whole_version(&tree, &other);
     let deleted = lock(&tree).delete(&name()).unwrap();
     let findings = deleted.findings();

@@ -109,6 +109,12 @@ fn what_was_bought_is_stored_once_until_it_is_live() {
     assert_eq!(recovered[0].made_live, Some(Version(3)));
     store.check_nothing_half_done(&name()).unwrap();
     assert_eq!(versions(dir.path()), [1, 2, 3]);
+    // One that nobody could remove, of a version before the live one.
+    let journal = dir.path().join("certkit/commit/a.example.org.json");
+    let text = fs::read(&journal).unwrap();
+    renew(&store, "v4", &ConfPlan::default()).unwrap();
+    fs::write(&journal, text).unwrap();
+    store.check_nothing_half_done(&name()).unwrap();
     assert!(store.store().pending(&name()).unwrap().is_none());
 }
 

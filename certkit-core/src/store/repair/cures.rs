@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use crate::LineageName;
 use crate::store::in_use::{InUse, real};
-use crate::store::led::find_links_into;
 use crate::store::whose::{Whose, place};
 use crate::store::{Kind, StorePaths, files};
 use crate::words::shell_word;
@@ -81,9 +80,9 @@ pub(super) fn orphan_cure(paths: &StorePaths, in_use: &InUse, name: &LineageName
         if !led.is_empty() {
             let led: Vec<_> = led.iter().map(|path| shell_word(&path.to_string_lossy())).collect();
             return format!(
-                "versions of other certificates are links to {}: put copies in the place of those links, which this lists, then look again: {}",
+                "versions of other certificates are links to {}: put copies in the place of those links, {}; then look again",
                 led.join(", "),
-                find_links_into(&dir, paths)
+                needed.found_by().unwrap_or_default()
             );
         }
         let way = list(needed.way().unwrap_or_default());
