@@ -153,6 +153,7 @@ impl LockedStore {
             removed.push(settings);
         }
         self.forget_deletion(name)?;
+        kept.retain_mut(Kept::is_there);
         Ok(Deleted { removed, kept })
     }
 

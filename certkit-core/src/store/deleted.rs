@@ -172,6 +172,15 @@ impl Kept {
         self.tree.is_none() && !matches!(self.held, Held::Folder | Held::Owners | Held::Way(_))
     }
 
+    /// Whether it stayed: where a conf names a version as a live link, what lies beside that went with the versions.
+    pub(crate) fn is_there(&mut self) -> bool {
+        if matches!(self.held, Held::Owners) && !self.files.is_empty() {
+            self.files.retain(|file| file.symlink_metadata().is_ok());
+            return !self.files.is_empty();
+        }
+        true
+    }
+
     /// Whether no repair removes it, in whatever folder: a disk is missing, or others have to be given copies first.
     pub(crate) fn waits_for_its_owner(&self) -> bool {
         matches!(self.held, Held::Gone | Held::Led(_))

@@ -380,3 +380,19 @@ fn the_command_for_what_lies_outside_leaves_a_folder_that_others_lead_through() 
     assert_eq!(whole_version(&tree, &other), whole, "{command}");
     assert!(there.is_dir() && fs::read_dir(&there).unwrap().next().is_none(), "{command}");
 }
+
+#[test]
+fn what_went_with_the_versions_is_not_told_as_kept() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    let conf = dir.path().join("renewal/a.example.org.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    let wrong = text.replace("live/a.example.org/cert.pem", "archive/a.example.org/cert2.pem");
+    assert_ne!(text, wrong);
+    fs::write(&conf, wrong).unwrap();
+    fs::write(dir.path().join("live/a.example.org/dhparam.pem"), "the owner's").unwrap();
+    let deleted = lock(dir.path()).delete(&name()).unwrap();
+    assert!(!dir.path().join("archive/a.example.org").exists());
+    let kept: Vec<_> = deleted.kept.iter().map(|kept| kept.folder.clone()).collect();
+    assert_eq!(kept, [dir.path().join("live/a.example.org")], "{deleted:#?}");
+}
