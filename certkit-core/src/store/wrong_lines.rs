@@ -32,6 +32,15 @@ impl WrongLines {
             let what = format!("{}, which is no live link of that kind", line(kind));
             return Ok(Some(Self::told(paths, name, &what, "the live link", &link)));
         }
+        if is_renamed(paths, name, live)? {
+            let folder = live.live_dir().unwrap_or_else(|| live.path(Kind::Cert));
+            let conf = paths.conf(name);
+            let (conf, own) = (conf.display(), paths.live(name));
+            return Ok(Some(Self {
+                why: format!("its conf names links in {}, which is not there", paths.relative(folder).display()),
+                cure: format!("let the four lines in {conf} name the live links in {}, where they are", own.display()),
+            }));
+        }
         let Some(in_use) = in_use else { return Ok(None) };
         let leaders = leaders(paths, name, live, in_use)?;
         let of_another: Vec<_> = leaders.iter().filter_map(|(kind, by)| Some((*kind, by.as_ref()?))).collect();
@@ -74,6 +83,17 @@ fn misplaced(paths: &StorePaths, live: &LiveLinks) -> Result<Option<Kind>, Store
         }
     }
     Ok(None)
+}
+
+/// Whether a conf names a folder below `live` that is not there, while the links are where certbot lays them: new ones there would be
+/// read by no server, whose configuration names those.
+fn is_renamed(paths: &StorePaths, name: &LineageName, live: &LiveLinks) -> Result<bool, StoreError> {
+    let (Some(folder), own) = (live.live_dir(), paths.live(name)) else { return Ok(false) };
+    let Some(said) = real_or_place(folder)? else { return Ok(false) };
+    let is_beside =
+        said.parent() == real_or_place(&paths.live_dir())?.as_deref() && said.file_name() != own.file_name();
+    let are_there = Kind::ALL.iter().all(|kind| own.join(kind.live_file()).is_symlink());
+    Ok(is_beside && are_there && folder.symlink_metadata().is_err())
 }
 
 /// Each kind with the other lineage in whose folder its link is.

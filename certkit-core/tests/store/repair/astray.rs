@@ -304,3 +304,24 @@ fn a_tree_that_was_copied_among_the_versions_is_not_moved_away_with_them() {
         assert!(told.finding.cure().contains("backup elsewhere"), "{told:#?}");
     }
 }
+
+#[test]
+fn links_are_not_made_in_a_folder_that_no_server_reads_while_they_are_in_their_own() {
+    let dir = laid(&["v1", "v2"]);
+    let text = fs::read_to_string(conf(dir.path())).unwrap();
+    fs::write(conf(dir.path()), text.replace("live/a.example.org/", "live/zzz/")).unwrap();
+    let report = repair(dir.path());
+    assert!(report.made_live.is_empty() && !dir.path().join("live/zzz").exists(), "{report:#?}");
+    let cure = of(&report.left, FindingCode::BrokenLineage, &name()).finding.cure().to_owned();
+    assert!(cure.contains("live/a.example.org, where they are"), "{cure}");
+    let refused = lock(dir.path()).check_committable(&name()).unwrap_err().to_string();
+    assert!(refused.contains(&cure), "{refused}");
+    // As told.
+    fs::write(conf(dir.path()), text).unwrap();
+    assert!(repair(dir.path()).is_success());
+    // Where the own folder has no links either, they are made where the conf says.
+    let text = fs::read_to_string(conf(dir.path())).unwrap();
+    fs::write(conf(dir.path()), text.replace("live/a.example.org/", "live/zzz/")).unwrap();
+    fs::remove_dir_all(dir.path().join("live/a.example.org")).unwrap();
+    assert_eq!(repair(dir.path()).made_live, [(name(), Version(2))]);
+}
