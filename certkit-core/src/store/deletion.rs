@@ -203,6 +203,14 @@ impl Store {
             }
             match self.paths.whose(&link) {
                 Whose::Own if self.may_go(&real)? => {
+                    // Without them nobody could tell any more which version those of others mean.
+                    let needed = in_use.needed(&self.paths, &real, name);
+                    let led = needed.copies()?;
+                    if !led.is_empty() {
+                        let found_by = needed.found_by()?;
+                        keep(kept, Kept::new(real, led, Whose::Own, Held::Led(found_by)));
+                        continue;
+                    }
                     own.entry(dir.to_owned()).or_default().insert(link);
                 }
                 Whose::Own => {}

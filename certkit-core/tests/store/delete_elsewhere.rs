@@ -396,3 +396,23 @@ fn what_went_with_the_versions_is_not_told_as_kept() {
     let kept: Vec<_> = deleted.kept.iter().map(|kept| kept.folder.clone()).collect();
     assert_eq!(kept, [dir.path().join("live/a.example.org")], "{deleted:#?}");
 }
+
+#[test]
+fn live_links_that_old_versions_of_another_lead_through_stay_until_these_are_copies() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    lay_lineage(dir.path(), &LineageName::new("b.example.org").unwrap(), &["v3", "v4"]);
+    let link = dir.path().join("archive/b.example.org/privkey1.pem");
+    fs::remove_file(&link).unwrap();
+    symlink("../../live/a.example.org/privkey.pem", &link).unwrap();
+    let key = fs::read(&link).unwrap();
+    let deleted = lock(dir.path()).delete(&name()).unwrap();
+    assert!(!deleted.is_complete(), "{deleted:#?}");
+    assert_eq!(fs::read(&link).unwrap(), key);
+    fs::remove_file(&link).unwrap();
+    fs::write(&link, &key).unwrap();
+    assert!(lock(dir.path()).delete(&name()).unwrap().is_complete());
+    for folder in ["live", "archive"] {
+        assert!(!dir.path().join(folder).join("a.example.org").exists(), "{folder}");
+    }
+}
