@@ -176,11 +176,21 @@ impl LockedStore {
             let in_use = self.known_in_use().ok();
             let is_anothers = in_use.map_or(is_home, |in_use| in_use.is_archive_of_another(dir, name));
             if is_anothers && (is_home || live.conf_archive().as_ref() != Some(dir)) {
-                return Err(CommitError::Refused(format!(
-                    "the live links of {name} lead into {}, which holds the versions of another certificate: make them \
-                     point into archive/{name}, or delete one of the two",
-                    shown(dir)
-                )));
+                let is_own = live.live_dir().and_then(Path::file_name).is_none_or(|folder| folder == name.as_str());
+                return Err(CommitError::Refused(if is_own {
+                    format!(
+                        "the live links of {name} lead into {}, which holds the versions of another certificate: make them \
+                         point into archive/{name}, or delete one of the two",
+                        shown(dir)
+                    )
+                } else {
+                    // Whoever changed those links would have the other one's servers load this certificate.
+                    format!(
+                        "renewal/{name}.conf names live links that lead into {}, which holds the versions of another \
+                         certificate: let its lines name the links in live/{name}, or remove it",
+                        shown(dir)
+                    )
+                }));
             }
         }
         Ok(())

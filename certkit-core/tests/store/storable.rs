@@ -159,3 +159,24 @@ fn a_folder_that_only_new_lineages_are_made_in_need_not_be_writable_for_the_othe
     });
     assert_eq!(whole_version(dir.path(), &name()).0, Version(3));
 }
+
+#[test]
+fn nobody_is_told_to_make_the_links_of_another_lead_elsewhere() {
+    let dir = laid();
+    lay_lineage(dir.path(), &LineageName::new("b.example.org").unwrap(), &["v3"]);
+    let conf = dir.path().join("renewal/a.example.org.conf");
+    let text = fs::read_to_string(&conf).unwrap().replace("live/a.example.org/", "live/b.example.org/");
+    fs::write(&conf, text).unwrap();
+    let refused = lock(dir.path()).check_committable(&name()).unwrap_err().to_string();
+    assert!(refused.contains("let its lines name the links in live/a.example.org"), "{refused}");
+    // Its own links are its own to change.
+    let dir = laid();
+    lay_lineage(dir.path(), &LineageName::new("b.example.org").unwrap(), &["v3", "v4"]);
+    let link = |file: &str| dir.path().join("live/a.example.org").join(file);
+    for kind in ["cert", "privkey", "chain", "fullchain"] {
+        fs::remove_file(link(&format!("{kind}.pem"))).unwrap();
+        symlink(format!("../../archive/b.example.org/{kind}2.pem"), link(&format!("{kind}.pem"))).unwrap();
+    }
+    let refused = lock(dir.path()).check_committable(&name()).unwrap_err().to_string();
+    assert!(refused.contains("make them point into archive/a.example.org"), "{refused}");
+}
