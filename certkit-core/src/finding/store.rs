@@ -56,7 +56,7 @@ pub(super) const BROKEN_LINEAGE: Words = Words {
     severity: Severity::Error,
     what: "this certificate cannot be used or renewed as it stands",
     why: "nothing renews it, and what serves it fails or expires",
-    cure: "correct what the message names: `certkit fsck` says which line, link or file that is, and repairs what it can; otherwise restore it from a backup; only where neither helps remove the certificate (certkit delete --cert-name NAME) and obtain it again",
+    cure: "correct what the message names: `certkit fsck` says how, and repairs what it can; otherwise restore it from a backup; only where neither helps remove the certificate (certkit delete --cert-name NAME) and obtain it again",
 };
 
 pub(super) const CONF_INCOMPLETE: Words = Words {

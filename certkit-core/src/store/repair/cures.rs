@@ -32,7 +32,7 @@ pub(super) fn cure_elsewhere(paths: &StorePaths, changed: &[PathBuf]) -> Option<
             Whose::AnotherTree(tree) => {
                 let tree = shell_word(&tree.to_string_lossy());
                 return Some(format!(
-                    "what is wrong lies in another tree; there: certkit fsck --repair --config-dir {tree}"
+                    "what is wrong lies in another tree: where paths of this one lead there by mistake, let them name this one; otherwise, there: certkit fsck --repair --config-dir {tree}"
                 ));
             }
             Whose::Outside(folder) => {
