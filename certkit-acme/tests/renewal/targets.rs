@@ -167,3 +167,20 @@ async fn a_version_that_was_deployed_and_is_made_live_again_is_deployed_again() 
     world.renewer().deploy_pending(Request::renew(), &stop).await.unwrap();
     assert_eq!((lines(&log), orders(&world)), (4, 1));
 }
+
+#[tokio::test]
+async fn what_is_made_live_again_is_deployed_to_all_targets_though_one_was_still_pending() {
+    let world = World::new(PebbleOptions::default()).await;
+    let (log, command) = noting(&world);
+    let copies = world.file("copies");
+    world.due(NAME).write();
+    world.set(NAME, &format!("[[deploy]]\ncommand = \"{command}\"\n\n[[deploy]]\ncopy = \"{}\"\n", copies.display()));
+    world.run().await;
+    assert_eq!(lines(&log), 1);
+    std::fs::remove_file(world.live(NAME, Kind::Chain)).unwrap();
+    assert_eq!(repair(&world).made_live.len(), 1);
+    world.renewer().deploy_pending(Request::renew(), &Stop::new()).await.unwrap();
+    assert_eq!(lines(&log), 2);
+    world.renewer().deploy_pending(Request::renew(), &Stop::new()).await.unwrap();
+    assert_eq!(lines(&log), 2, "once, and no more");
+}

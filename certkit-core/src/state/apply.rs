@@ -103,8 +103,11 @@ impl LineageState {
             Event::DeployRepeated { version, targets } => {
                 self.redeployed_version = Some(*version);
                 for target in targets {
-                    if !self.deploy_pending.iter().any(|one| one.target == *target) {
-                        self.deploy_pending.push(pending(target, *version));
+                    match self.deploy_pending.iter_mut().find(|one| one.target == *target) {
+                        Some(one) if one.version == *version => {}
+                        // Of a version that is not live any more.
+                        Some(one) => *one = pending(target, *version),
+                        None => self.deploy_pending.push(pending(target, *version)),
                     }
                 }
                 if matches!(self.stage, Stage::Idle) && !self.deploy_pending.is_empty() {

@@ -25,11 +25,14 @@ impl LockedStore {
         }
         let temp = files::temp_name(&dir);
         files::remove_flat_dir(&temp)?;
-        files::make_own_dir(&temp)?;
+        files::make_dir(&temp, 0o700)?;
+        // As the key in use, which nobody else can read.
+        let live = self.paths().live(name).join(Kind::Privkey.live_file());
         for kind in Kind::ALL {
-            let file = temp.join(kind.live_file());
-            files::write_new(&file, texts.get(kind), &Attributes::ours(&file))?;
+            let attributes = Attributes::mode(0o600).owned_like(&live);
+            files::write_new(&temp.join(kind.live_file()), texts.get(kind), &attributes)?;
         }
+        files::own_like(&temp, &live)?;
         files::sync_dir(&temp)?;
         files::rename_new(&temp, &dir)?;
         files::sync_dir(&parent)?;

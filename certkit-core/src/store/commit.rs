@@ -20,7 +20,7 @@ use super::committable::check_replaceable;
 use super::files::{self, Attributes};
 use super::journal::Journal;
 use super::links::{Link, LiveLinks};
-use super::switch::{LiveSwitch, note, switch};
+use super::switch::{LiveSwitch, follow_live, note, switch};
 use super::version_texts::{ArchiveFiles, VersionTexts};
 use super::{ConfEdits, ConfError, Kind, LockedStore, RenewalConf, StoreError, VerifiedVersion};
 use crate::words::STILL_THE_OLD_ONE;
@@ -170,6 +170,7 @@ impl LockedStore {
 
         let journal = Journal::new(version, live.version(), &verified.chain().leaf)
             .consuming_pending(self.is_of_pending(name, verified)?);
+        let before = self.store().journal(name)?;
         self.write_journal(name, &journal)?;
         let stored = || -> Result<(), StoreError> {
             // A stale one must not be taken for ours when an interrupted commit is finished.
@@ -195,7 +196,7 @@ impl LockedStore {
             let _ = files.remove_temps();
             files.remove_finals();
             let _ = files::remove_file(&conf_temp);
-            let _ = self.remove_journal(name);
+            let _ = self.restore_journal(name, before.as_ref());
             return Err(error.into());
         }
 
@@ -214,8 +215,13 @@ impl LockedStore {
                 let is_as_before =
                     || Ok::<_, StoreError>(LiveLinks::read(self.paths(), name, &new_conf)?.as_ref() == Some(live));
                 if !journal.consumes_pending() && new_conf.text() == old_conf.text() && is_as_before()? {
+                    // Whoever has the second folder open has links to a version all the time.
+                    let _ = follow_live(self, name, live);
                     files.remove_finals();
-                    let _ = self.remove_journal(name);
+                    // What could not be removed is finished by the next run.
+                    if files.are_gone()? {
+                        let _ = self.restore_journal(name, before.as_ref());
+                    }
                 }
                 return Err(error.into());
             }

@@ -141,7 +141,7 @@ pub(super) enum Held {
     Folder,
     /// Versions on a disk that is not there.
     Gone,
-    /// Versions that links of others lead to, and the command that lists those.
+    /// Versions or live links that links of others lead to, and how to find those.
     Led(String),
     /// What its owner has put beside the live links.
     Owners,

@@ -195,27 +195,28 @@ impl Store {
         kept: &mut Vec<Kept>,
     ) -> Result<BTreeMap<PathBuf, BTreeSet<PathBuf>>, StoreError> {
         let mut own: BTreeMap<PathBuf, BTreeSet<PathBuf>> = BTreeMap::new();
+        let own_archive = real(&self.paths.archive(name))?;
         for link in links {
             let Some(dir) = link.parent() else { continue };
-            let Some(real) = real_folder_if_there(dir)? else { continue };
+            let Some(folder) = real_folder_if_there(dir)? else { continue };
             if self.has_conf(dir, name)? || self.is_used(dir, name, in_use)? {
                 continue;
             }
             match self.paths.whose(&link) {
-                Whose::Own if self.may_go(&real)? => {
+                Whose::Own if self.may_go(&folder)? => {
                     // Without them nobody could tell any more which version those of others mean.
-                    let needed = in_use.needed(&self.paths, &real, name);
-                    let led = needed.copies()?;
+                    let needed = in_use.needed(&self.paths, &folder, name);
+                    let led = needed.copies_but_for(own_archive.as_deref())?;
                     if !led.is_empty() {
                         let found_by = needed.found_by()?;
-                        keep(kept, Kept::new(real, led, Whose::Own, Held::Led(found_by)));
+                        keep(kept, Kept::new(folder, led, Whose::Own, Held::Led(found_by)));
                         continue;
                     }
                     own.entry(dir.to_owned()).or_default().insert(link);
                 }
                 Whose::Own => {}
                 other if files::lstat(&link)?.is_some_and(|meta| !meta.is_dir()) => {
-                    keep(kept, Kept::new(real, vec![link], other, Held::Links));
+                    keep(kept, Kept::new(folder, vec![link], other, Held::Links));
                 }
                 _ => {}
             }

@@ -236,12 +236,6 @@ pub(crate) fn ensure_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a directory of certkit's own, 0700, owned as the folder that it lies in: see [`Attributes::ours`].
-pub(crate) fn make_own_dir(path: &Path) -> Result<(), StoreError> {
-    make_dir(path, 0o700)?;
-    path.parent().map_or(Ok(()), |parent| own_like(path, parent))
-}
-
 /// Makes `certkit/` and a directory in it, 0700 each, owned as the folder that each lies in.
 pub(crate) fn ensure_own_dir(own: &Path, path: &Path) -> Result<(), StoreError> {
     let ensure = |dir: &Path| {

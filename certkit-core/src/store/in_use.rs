@@ -23,7 +23,7 @@ pub(crate) struct InUse {
     /// The names of all confs, whatever is in them.
     confs: BTreeSet<Arc<OsStr>>,
     /// What versions are links to, once somebody asked.
-    pub(super) led: OnceLock<BTreeMap<PathBuf, Leader>>,
+    pub(super) led: OnceLock<BTreeMap<PathBuf, Vec<Leader>>>,
 }
 
 /// Kept for each of what may be thousands of lineages as long as a run goes on: names and folders are shared.

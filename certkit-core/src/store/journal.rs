@@ -68,6 +68,11 @@ impl Journal {
         Self { consumes_pending, ..self }
     }
 
+    /// Whether a version that was there before was made live.
+    pub(crate) fn is_by_recovery(&self) -> bool {
+        self.by_recovery
+    }
+
     /// Whether the pending order ends with this commit.
     pub(crate) fn consumes_pending(&self) -> bool {
         self.consumes_pending
@@ -85,8 +90,8 @@ impl Journal {
             _ => None,
         };
         if self.repeats {
-            let is_pending = || state.deploy_pending.iter().any(|pending| pending.version == self.version);
-            return staged == Some(self.version) || is_pending();
+            // Some of its targets may have been pending before: who plans all of them anew says so (`forget_made_live`).
+            return false;
         }
         if self.by_recovery {
             // It may be an older one than was deployed last.
@@ -134,13 +139,21 @@ impl LockedStore {
         files::replace(&path, &content, &Attributes::ours(&path))
     }
 
-    /// Says that what [`super::Recovered::made_live`] told of is known, where no state does: a version that was deployed before
-    /// was made live again, and there is nothing to deploy it to.
+    /// Says that what [`super::Recovered::made_live`] told of is planned, where no state tells: a version that was deployed before
+    /// was made live again.
     pub fn forget_made_live(&self, name: &LineageName, version: Version) -> Result<(), StoreError> {
         let _writing = self.writing();
         match self.store().journal(name)? {
             Some(journal) if journal.repeats && journal.version == version => self.remove_journal(name),
             _ => Ok(()),
+        }
+    }
+
+    /// Puts back what there was before a journal was written: hooks of that version may still have to run.
+    pub(crate) fn restore_journal(&self, name: &LineageName, before: Option<&Journal>) -> Result<(), StoreError> {
+        match before {
+            Some(before) => self.write_journal(name, before),
+            None => self.remove_journal(name),
         }
     }
 

@@ -32,7 +32,9 @@ pub(crate) fn found_by(links: &BTreeSet<PathBuf>, folder: &Path, paths: &StorePa
     };
     if !links.iter().all(is_listed) {
         let named: Vec<_> = links.iter().take(MOST_NAMED).map(|link| shell_word(&link.to_string_lossy())).collect();
-        return format!("which are: {}", named.join(" "));
+        let more = links.len().saturating_sub(MOST_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        return format!("which are: {}{more}", named.join(" "));
     }
     let literal: String =
         name.chars().flat_map(|c| matches!(c, '*' | '?' | '[' | '\\').then_some('\\').into_iter().chain([c])).collect();
@@ -41,9 +43,9 @@ pub(crate) fn found_by(links: &BTreeSet<PathBuf>, folder: &Path, paths: &StorePa
 }
 
 impl InUse {
-    /// What links among the versions in other directories lead to, or through, each with one of them. All archives are looked
+    /// What links among the versions in other directories lead to, or through, each with all that do. All archives are looked
     /// through when this is first asked for.
-    pub(super) fn led(&self, paths: &StorePaths) -> Result<&BTreeMap<PathBuf, Leader>, StoreError> {
+    pub(super) fn led(&self, paths: &StorePaths) -> Result<&BTreeMap<PathBuf, Vec<Leader>>, StoreError> {
         if let Some(led) = self.led.get() {
             return Ok(led);
         }
@@ -51,7 +53,7 @@ impl InUse {
         Ok(self.led.get_or_init(|| led))
     }
 
-    fn led_by_versions(&self, paths: &StorePaths) -> Result<BTreeMap<PathBuf, Leader>, StoreError> {
+    fn led_by_versions(&self, paths: &StorePaths) -> Result<BTreeMap<PathBuf, Vec<Leader>>, StoreError> {
         let top = paths.archive_dir();
         let mut archives = BTreeSet::new();
         for name in files::list(&top)?.unwrap_or_default() {
@@ -62,12 +64,14 @@ impl InUse {
             Used::File(path) => path.parent().map(Path::to_owned),
             Used::Link(_) | Used::Folder(_) => None,
         }));
-        let mut led = BTreeMap::new();
+        let mut led: BTreeMap<PathBuf, Vec<Leader>> = BTreeMap::new();
         for archive in archives.iter().filter(|archive| archive.is_dir()) {
             let by = shown(archive.file_name().unwrap_or_default());
             for link in versions_in(archive)?.into_iter().filter(|file| file.is_symlink()) {
                 let elsewhere = steps(&link)?.into_iter().filter(|step| !step.starts_with(archive));
-                led.extend(elsewhere.map(|step| (step, Leader { by: by.clone(), link: link.clone() })));
+                for step in elsewhere {
+                    led.entry(step).or_default().push(Leader { by: by.clone(), link: link.clone() });
+                }
             }
         }
         Ok(led)

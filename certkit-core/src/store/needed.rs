@@ -46,7 +46,8 @@ impl Needed<'_> {
         let folder = self.place.parent().unwrap_or(&self.place);
         let is_through = |one: &&Use| matches!(&one.what, Used::File(path) if *path == self.place);
         let others = self.in_use.others_in(folder, self.except).filter(is_through).map(Use::shown);
-        Ok(others.chain(self.in_use.led(self.paths)?.get(&self.place).map(|leader| leader.by.clone())).collect())
+        let leaders = self.in_use.led(self.paths)?.get(&self.place).into_iter().flatten();
+        Ok(others.chain(leaders.map(|leader| leader.by.clone())).collect())
     }
 
     /// Those that use what lies in folders in this one, however deep.
@@ -57,7 +58,14 @@ impl Needed<'_> {
 
     /// What lies in the folder, however deep, that versions elsewhere are links to, or lead through: those are the only copies.
     pub(crate) fn copies(&self) -> Result<Vec<PathBuf>, StoreError> {
-        Ok(self.led_below()?.map(|(path, _)| path.clone()).collect())
+        self.copies_but_for(None)
+    }
+
+    /// The same, but for versions in a folder that goes as well.
+    pub(crate) fn copies_but_for(&self, going: Option<&Path>) -> Result<Vec<PathBuf>, StoreError> {
+        let stays = |leader: &Leader| going.is_none_or(|going| !leader.link.starts_with(going));
+        let led = self.led_below()?.filter(|(_, leader)| stays(leader)).map(|(path, _)| path.clone());
+        Ok(led.collect::<BTreeSet<_>>().into_iter().collect())
     }
 
     /// How to find the links that do.
@@ -75,7 +83,9 @@ impl Needed<'_> {
     fn led_below(&self) -> Result<impl Iterator<Item = (&PathBuf, &Leader)>, StoreError> {
         let led = self.in_use.led(self.paths)?;
         let after = led.range(self.place.clone()..);
-        Ok(after.take_while(|(path, _)| path.starts_with(&self.place)).filter(|(path, _)| **path != self.place))
+        let below = after.take_while(|(path, _)| path.starts_with(&self.place));
+        let below = below.filter(|(path, _)| **path != self.place);
+        Ok(below.flat_map(|(path, leaders)| leaders.iter().map(move |leader| (path, leader))))
     }
 
     fn is_another(&self, by: &OsStr) -> bool {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::files::{self, Attributes};
-use super::{LockedStore, Store, StoreError};
+use super::{Kind, LockedStore, Store, StoreError};
 use crate::{AcmeUrl, IdentifierSet, LineageName, PrivateKey, Version};
 
 const ORDER_FILE: &str = "order.json";
@@ -156,9 +156,13 @@ impl LockedStore {
         }
         let temp = files::temp_name(&dir);
         files::remove_flat_dir(&temp)?;
-        files::make_own_dir(&temp)?;
+        files::make_dir(&temp, 0o700)?;
         let key_file = temp.join(KEY_FILE);
-        let filled = files::write_new(&key_file, key.to_pem().as_bytes(), &Attributes::ours(&key_file))
+        // As the key that is to be replaced; where there is none yet, it is the running user's.
+        let live = self.paths().live(name).join(Kind::Privkey.live_file());
+        let attributes = Attributes::mode(0o600).owned_like(&live);
+        let filled = files::write_new(&key_file, key.to_pem().as_bytes(), &attributes)
+            .and_then(|()| files::own_like(&temp, &live))
             .and_then(|()| files::sync_dir(&temp))
             .and_then(|()| files::rename_new(&temp, &dir));
         if let Err(error) = filled {

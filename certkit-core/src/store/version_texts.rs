@@ -229,6 +229,17 @@ impl ArchiveFiles {
         }
     }
 
+    /// Whether none of the final ones is there, durably.
+    pub(crate) fn are_gone(&self) -> Result<bool, StoreError> {
+        for path in &self.finals {
+            if files::exists(path)? {
+                return Ok(false);
+            }
+        }
+        self.sync_dirs()?;
+        Ok(true)
+    }
+
     fn sync_dirs(&self) -> Result<(), StoreError> {
         let mut dirs: Vec<_> = self.finals.iter().filter_map(|path| path.parent()).collect();
         dirs.sort();

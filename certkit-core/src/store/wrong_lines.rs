@@ -32,7 +32,10 @@ impl WrongLines {
             let what = format!("{}, which is no live link of that kind", line(kind));
             return Ok(Some(Self::told(paths, name, &what, "the live link", &link)));
         }
-        if is_renamed(paths, name, live)? {
+        let own = real_or_place(&paths.live(name))?;
+        let is_anothers =
+            in_use.zip(own).and_then(|(in_use, own)| in_use.leader_of(&own)).is_some_and(|by| by != name.as_str());
+        if !is_anothers && is_renamed(paths, name, live)? {
             let folder = live.live_dir().unwrap_or_else(|| live.path(Kind::Cert));
             let conf = paths.conf(name);
             let (conf, own) = (conf.display(), paths.live(name));

@@ -416,3 +416,17 @@ fn live_links_that_old_versions_of_another_lead_through_stay_until_these_are_cop
         assert!(!dir.path().join(folder).join("a.example.org").exists(), "{folder}");
     }
 }
+
+#[test]
+fn own_old_versions_that_lead_through_the_own_live_links_keep_nothing() {
+    let dir = temp_dir();
+    lay_lineage(dir.path(), &name(), &["v1", "v2"]);
+    let link = dir.path().join("archive/a.example.org/cert1.pem");
+    fs::remove_file(&link).unwrap();
+    symlink("../../live/a.example.org/cert.pem", &link).unwrap();
+    let deleted = lock(dir.path()).delete(&name()).unwrap();
+    assert!(deleted.is_complete() && deleted.kept.is_empty(), "{deleted:#?}");
+    for folder in ["live", "archive"] {
+        assert!(!dir.path().join(folder).join("a.example.org").exists(), "{folder}");
+    }
+}

@@ -121,11 +121,12 @@ fn what_was_bought_is_stored_once_until_it_is_live() {
 #[test]
 fn one_run_by_root_does_not_keep_the_owner_of_the_tree_from_the_next() {
     let dir = laid();
+    let other = LineageName::new("b.example.org").unwrap();
+    lay_lineage(dir.path(), &other, &["v2"]);
     for path in walk(dir.path()).iter().map(std::path::PathBuf::as_path).chain([dir.path()]) {
         lchown(path, Some(OTHER), Some(OTHER)).unwrap();
     }
     let store = lock(dir.path());
-    let other = LineageName::new("b.example.org").unwrap();
     store.begin(&other, &key("v2"), order()).unwrap();
     store.save_seed(b"seed").unwrap();
     renew(&store, "v3", &ConfPlan::default()).unwrap();
@@ -140,6 +141,10 @@ fn one_run_by_root_does_not_keep_the_owner_of_the_tree_from_the_next() {
         let meta = fs::symlink_metadata(&path).unwrap();
         assert_eq!((meta.uid(), meta.gid()), (OTHER, OTHER), "{}", path.display());
     }
+    // A key of which nobody had one before is that of whoever runs, as its archive will be.
+    let first = LineageName::new("c.example.org").unwrap();
+    store.begin(&first, &key("v4"), order()).unwrap();
+    assert_eq!(fs::metadata(dir.path().join("certkit/pending/c.example.org/privkey.pem")).unwrap().uid(), 0);
     // What its owner gave to somebody else stays theirs.
     let state = dir.path().join("certkit/state");
     chown(&state, Some(OTHER + 1), None).unwrap();
@@ -179,4 +184,64 @@ fn nobody_is_told_to_make_the_links_of_another_lead_elsewhere() {
     }
     let refused = lock(dir.path()).check_committable(&name()).unwrap_err().to_string();
     assert!(refused.contains("make them point into archive/a.example.org"), "{refused}");
+}
+
+/// Makes each switch fail before anything is exchanged, and takes that back.
+fn while_no_switch_works<T>(dir: &Path, act: impl FnOnce() -> T) -> T {
+    let note = dir.join("certkit/carried.a.example.org");
+    let text = fs::read(&note).unwrap();
+    fs::remove_file(&note).unwrap();
+    fs::create_dir(&note).unwrap();
+    let done = act();
+    fs::remove_dir(&note).unwrap();
+    fs::write(&note, text).unwrap();
+    done
+}
+
+#[test]
+fn an_undone_version_leaves_no_link_to_it_and_no_hook_that_had_to_run_is_forgotten() {
+    let dir = laid();
+    let store = lock(dir.path());
+    renew(&store, "v3", &ConfPlan::default()).unwrap();
+    // What is live was deployed before, and is made live again.
+    point_links(dir.path(), &name(), 2);
+    let math = TestMath::default();
+    let made_live = || store.recover(&math, now()).unwrap().iter().find_map(|one| one.made_live);
+    assert_eq!(made_live(), Some(Version(3)));
+    let roll_back = || store.commit(&name(), &verified("v2"), Some(Version(3)), &ConfPlan::default());
+    while_no_switch_works(dir.path(), || roll_back().unwrap_err());
+    assert_eq!(versions(dir.path()), [1, 2, 3]);
+    for file in ["cert.pem", "privkey.pem", "chain.pem", "fullchain.pem"] {
+        // Somebody has the second folder mounted.
+        let link = dir.path().join("certkit/switched.a.example.org").join(file);
+        assert!(link.exists(), "{:?}", fs::read_link(&link));
+    }
+    assert_eq!(made_live(), Some(Version(3)), "its hooks would never run");
+    store.forget_made_live(&name(), Version(3)).unwrap();
+    assert_eq!(made_live(), None);
+}
+
+#[test]
+fn the_conf_of_a_commit_that_waits_for_its_owner_is_kept() {
+    let dir = laid();
+    let store = lock(dir.path());
+    store.begin(&name(), &key("v3"), order()).unwrap();
+    let live = dir.path().join("live/a.example.org");
+    let commit = || store.commit(&name(), &verified("v3"), Some(Version(2)), &ConfPlan::new(with_another_server()));
+    while_immutable(&live, || commit().unwrap_err());
+    // As if it had been killed before the conf was renamed, and a tool had put a copy in the place of a link since.
+    let (conf, temp) = ("renewal/a.example.org.conf", "renewal/.a.example.org.conf.certkit-tmp");
+    fs::rename(dir.path().join(conf), dir.path().join(temp)).unwrap();
+    let text = fs::read_to_string(dir.path().join(temp)).unwrap();
+    fs::write(dir.path().join(conf), text.replace("https://other.example", "https://acme.example")).unwrap();
+    let copied = fs::read(live.join("cert.pem")).unwrap();
+    fs::remove_file(live.join("cert.pem")).unwrap();
+    fs::write(live.join("cert.pem"), copied).unwrap();
+    store.recover(&TestMath::default(), now()).unwrap();
+    assert!(dir.path().join(temp).exists());
+    fs::remove_file(live.join("cert.pem")).unwrap();
+    point_link(dir.path(), &name(), certkit_core::store::Kind::Cert, 2);
+    store.recover(&TestMath::default(), now()).unwrap();
+    assert_eq!(whole_version(dir.path(), &name()).0, Version(3));
+    assert_eq!(fs::read_to_string(dir.path().join(conf)).unwrap(), text);
 }

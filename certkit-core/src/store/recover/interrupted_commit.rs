@@ -195,7 +195,9 @@ fn is_where_it_was(journal: &Journal, live: &LiveLinks) -> bool {
 /// With what could not be tidied up, or was set aside.
 fn finished(name: &LineageName, journal: &Journal, left: &[String]) -> Recovered {
     let evidence = with_left(format!("version {} is live", journal.version), left);
-    Recovered::new(FindingCode::InterruptedCommit, name, evidence, Some(journal.version))
+    // A repair has made it live, and ran no hooks.
+    let code = if journal.is_by_recovery() { FindingCode::DeployPending } else { FindingCode::InterruptedCommit };
+    Recovered::new(code, name, evidence, Some(journal.version))
 }
 
 fn undone(name: &LineageName) -> Recovered {

@@ -134,10 +134,7 @@ impl LockedStore {
                 if !(found.whole && found.live.version() == Some(version)) {
                     left = switch(self, name, &found.live, version, self.live_switch()).inspect_err(|_| {
                         // What was live still is: nothing was begun that another run would have to finish.
-                        let _ = match before {
-                            Some(before) => self.write_journal(name, &before),
-                            None => self.remove_journal(name),
-                        };
+                        let _ = self.restore_journal(name, before.as_ref());
                     })?;
                 }
                 found.remove_previous()?;

@@ -37,16 +37,23 @@ impl LockedStore {
     /// A version that is in [`Recovered::made_live`] is there again at every call until a state is saved that tells of it
     /// ([`LockedStore::save_state`]): until then nothing says that its deploy hooks have run. That includes a commit that
     /// ended well in a process which was killed before it saved the state. Of a version that was deployed before, and was
-    /// made live again, a state tells that has it among what is to be deployed; where there is nothing to deploy it to,
-    /// [`LockedStore::forget_made_live`] says so.
+    /// made live again, no state tells: [`LockedStore::forget_made_live`] says that its hooks are planned.
     pub fn recover(&self, math: &dyn KeyMath, now: DateTime<Utc>) -> Result<Vec<Recovered>, StoreError> {
         let _writing = self.writing();
         let mut found = Vec::new();
         self.set_aside_what_is_no_folder(&mut found)?;
         let mut unfinished = BTreeSet::new();
+        // Their temporary files are not left over.
+        let mut waiting = BTreeSet::new();
         for name in self.store().journals()? {
             match self.finish_commit(&name, math, now) {
-                Ok(recovered) => found.extend(recovered),
+                Ok(recovered) => {
+                    let is_done = recovered.as_ref().is_some_and(|one| one.made_live.is_some());
+                    if !is_done && self.store().journal(&name)?.is_some() {
+                        waiting.insert(name);
+                    }
+                    found.extend(recovered);
+                }
                 Err(error) => {
                     found.push(Recovered::failed(&name, &error));
                     unfinished.insert(name);
@@ -64,7 +71,8 @@ impl LockedStore {
                 }
             });
         }
-        self.remove_leftovers(&unfinished, &mut found)?;
+        waiting.extend(unfinished.iter().cloned());
+        self.remove_leftovers(&waiting, &mut found)?;
         for name in self.conf_names()? {
             if unfinished.contains(&name) {
                 continue;
