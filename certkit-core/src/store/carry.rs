@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Uid};
 use rustix::io::Errno;
 
+use super::attributes::copy_attributes;
 use super::carried::{Carried, SetAside, is_only_copy};
 use super::deletion::goes_with_links;
 use super::folder::Folder;
@@ -243,7 +244,7 @@ fn copy_folder_attributes(from: &Path, to: &Path) -> Result<bool, StoreError> {
             return Ok(false);
         }
     }
-    if files::copy_attributes(from, &folder).is_err() {
+    if copy_attributes(from, &folder).is_err() {
         return Ok(false);
     }
     fs::set_permissions(to, old.permissions()).map_err(error)?;

@@ -9,6 +9,8 @@ mod all_cores;
 
 mod aside;
 
+mod attributes;
+
 mod audit;
 
 mod broken;
