@@ -7,12 +7,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, linkat, openat, renameat, statat, symlinkat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, fstat, linkat, openat, readlinkat, renameat, statat,
+    symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -172,14 +173,15 @@ impl Distrusted {
     /// Where the last part of a path is such a link. Those of root, of the running user and of whoever owns the tree (the folder that
     /// `live` or `archive` lies in) are none.
     pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let place = fs::canonicalize(parent)?.join(name);
+        let Some(place) = place_of(path)? else { return Ok(None) };
         let meta = fs::symlink_metadata(&place)?;
+        Ok(if meta.is_symlink() { Self::of_link(&place, meta.uid()) } else { None })
+    }
+
+    fn of_link(place: &Path, user: u32) -> Option<Self> {
         let owner = place.parent().and_then(Path::parent).and_then(|tree| fs::symlink_metadata(tree).ok());
         let trusted = [Some(0), Some(rustix::process::geteuid().as_raw()), owner.map(|owner| owner.uid())];
-        let is_distrusted = meta.is_symlink() && !trusted.contains(&Some(meta.uid()));
-        Ok(is_distrusted.then(|| Self { place, user: meta.uid() }))
+        (!trusted.contains(&Some(user))).then(|| Self { place: place.to_owned(), user })
     }
 
     /// The link.
@@ -201,12 +203,29 @@ impl Distrusted {
     }
 }
 
+/// The path without links in the path of its folder; none for one that ends in `..`, and for the root.
+fn place_of(path: &Path) -> io::Result<Option<PathBuf>> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    Ok(Some(fs::canonicalize(parent)?.join(name)))
+}
+
 /// As [`fs::canonicalize`] for a folder of versions or links. What [`Distrusted::at`] tells in its place is an error.
+///
+/// Whoever can exchange what is there does so between any two looks, so that it is looked at once: a folder is not looked up again,
+/// and of a link that very link is read.
 pub(crate) fn real_folder(path: &Path) -> io::Result<PathBuf> {
-    match Distrusted::at(path)? {
-        Some(link) => Err(io::Error::other(format!("{}: {}", link.why(), link.cure()))),
-        None => fs::canonicalize(path),
+    let Some(place) = place_of(path)? else { return fs::canonicalize(path) };
+    let there = openat(CWD, &place, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = fstat(&there)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        return Ok(place);
     }
+    if let Some(link) = Distrusted::of_link(&place, stat.st_uid) {
+        return Err(io::Error::other(format!("{}: {}", link.why(), link.cure())));
+    }
+    let target = OsString::from_vec(readlinkat(&there, "", Vec::new())?.into_bytes());
+    fs::canonicalize(place.parent().unwrap_or(&place).join(target))
 }
 
 /// As [`real_folder`]; none when there is nothing, or links that lead nowhere.
@@ -244,6 +263,57 @@ mod tests {
         assert_eq!(files::list(&at("outside")).unwrap().unwrap(), ["cert1.pem"]);
         assert_eq!(fs::read(at("moved/cert2.pem")).unwrap(), b"new");
         assert!(Folder::open(&at("archive")).is_err(), "a link was followed");
+    }
+
+    #[test]
+    fn a_folder_that_is_exchanged_for_a_link_all_the_time_is_itself_or_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join("tree/archive").join(name);
+        let outside = dir.path().join("outside");
+        fs::create_dir_all(at("a")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        symlink(&outside, at("link")).unwrap();
+        let mine = |path: &Path| std::os::unix::fs::lchown(path, Some(54_321), None);
+        mine(&at("link")).expect("another user's link: this is not root");
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    rustix::fs::renameat_with(CWD, at("a"), CWD, at("link"), RenameFlags::EXCHANGE).unwrap();
+                }
+            });
+            let (mut itself, mut told) = (0, 0);
+            // On a busy machine one of the two may have no turn for long.
+            let began = std::time::Instant::now();
+            while (itself < 20_000 || told < 1000) && began.elapsed().as_secs() < 60 {
+                match real_folder(&at("a")) {
+                    Ok(real) if real == at("a").parent().unwrap().canonicalize().unwrap().join("a") => itself += 1,
+                    Ok(real) => {
+                        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                        panic!("{}", real.display());
+                    }
+                    Err(_) => told += 1,
+                }
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(itself > 0 && told > 0, "{itself} {told}");
+        });
+    }
+
+    #[test]
+    fn links_that_are_trusted_are_followed_as_they_stand() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().canonicalize().unwrap().join(name);
+        fs::create_dir(at("disk")).unwrap();
+        symlink("disk", at("relative")).unwrap();
+        symlink(at("relative"), at("absolute")).unwrap();
+        symlink("loop", at("loop")).unwrap();
+        for path in ["disk", "relative", "absolute", "disk/../disk"] {
+            assert_eq!(real_folder(&at(path)).unwrap(), at("disk"), "{path}");
+        }
+        assert_eq!(real_folder(&at("disk/..")).unwrap(), at(""));
+        assert_eq!(real_folder(&at("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(real_folder(&at("loop")).unwrap_err().raw_os_error(), Some(Errno::LOOP.raw_os_error()));
     }
 
     #[test]
