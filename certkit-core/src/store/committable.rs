@@ -113,17 +113,23 @@ impl LockedStore {
 
     /// Whether the conf names live links of this lineage alone.
     pub(crate) fn check_own_links(&self, name: &LineageName, live: &LiveLinks) -> Result<(), CommitError> {
-        if live.is_whole() {
-            return Ok(());
-        }
-        // What cannot be read there is the trouble of another lineage.
-        let in_use = self.known_in_use().ok();
-        match WrongLines::of(self.paths(), name, live, in_use.as_deref())? {
+        match self.wrong_lines(name, live)? {
             Some(WrongLines { why, cure }) => {
                 Err(CommitError::Refused(crate::escape(&format!("{why}: {cure}")).into_owned()))
             }
             None => Ok(()),
         }
+    }
+
+    /// The lines of its conf that name something else.
+    pub(crate) fn wrong_lines(&self, name: &LineageName, live: &LiveLinks) -> Result<Option<WrongLines>, StoreError> {
+        let is_at_home = live.live_dir().is_some_and(|dir| dir == self.paths().live(name));
+        if is_at_home && live.relative().is_empty() && live.is_whole() {
+            return Ok(None);
+        }
+        // What cannot be read there is the trouble of another lineage.
+        let in_use = self.known_in_use().ok();
+        WrongLines::of(self.paths(), name, live, in_use.as_deref())
     }
 
     /// Whether none of these places is another tree's: its lock is not held, and its owner knows nothing of what is done
@@ -187,7 +193,7 @@ impl LockedStore {
                     // Whoever changed those links would have the other one's servers load this certificate.
                     format!(
                         "renewal/{name}.conf names live links that lead into {}, which holds the versions of another \
-                         certificate: let its lines name the links in live/{name}, or remove it",
+                         certificate: remove that configuration, since it has no versions of its own",
                         shown(dir)
                     )
                 }));

@@ -275,10 +275,10 @@ impl InUse {
             }
         };
         for link in links.iter().filter(|link| !link.is_empty()) {
-            self.add_link(paths, by, None, &files::absolute(Path::new(link))?, 0..0)?;
+            self.add_link(paths, by, None, &paths.said(link)?, 0..0)?;
         }
         let archive = match archive.filter(|dir| !dir.is_empty()) {
-            Some(dir) => files::absolute(Path::new(&dir))?,
+            Some(dir) => paths.said(dir)?,
             None => paths.archive_dir().join(&**by),
         };
         self.add_way(paths, by, &archive)?;

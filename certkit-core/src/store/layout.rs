@@ -222,6 +222,12 @@ impl StorePaths {
         OWN_FOLDERS.iter().map(|own| self.config_dir.join(own))
     }
 
+    /// A path that a conf says. One that does not begin at the root is taken from the config dir, in whatever folder this
+    /// process was started.
+    pub(crate) fn said(&self, path: impl AsRef<Path>) -> Result<PathBuf, super::StoreError> {
+        super::files::absolute(&self.config_dir.join(path))
+    }
+
     /// The path relative to the config dir when it lies inside, for messages.
     pub fn relative<'a>(&self, path: &'a Path) -> &'a Path {
         path.strip_prefix(&self.config_dir).ok().filter(|within| !within.as_os_str().is_empty()).unwrap_or(path)

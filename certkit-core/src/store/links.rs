@@ -16,6 +16,8 @@ use crate::{LineageName, Version};
 pub(crate) struct LiveLinks {
     paths: [PathBuf; 4],
     links: [Link; 4],
+    /// The kinds whose paths the conf does not begin at the root.
+    relative: Vec<Kind>,
     /// Where the conf (or its absence) says that the versions are.
     conf_archive: PathBuf,
     /// Whether the links that are there are named as certbot names versions, and lead into one directory.
@@ -36,20 +38,23 @@ pub(crate) enum Link {
 impl LiveLinks {
     /// Reads the links of a conf; none when the conf does not name all four.
     pub(crate) fn read(paths: &StorePaths, name: &LineageName, conf: &RenewalConf) -> Result<Option<Self>, StoreError> {
-        let mut found = Vec::with_capacity(4);
+        let (mut found, mut relative) = (Vec::with_capacity(4), Vec::new());
         for kind in Kind::ALL {
             let Some(path) = conf.live_path(kind) else { return Ok(None) };
-            let path = files::absolute(Path::new(path))?;
+            if !Path::new(path).is_absolute() {
+                relative.push(kind);
+            }
+            let path = paths.said(path)?;
             let link = read_link(&path)?;
             found.push((path, link));
         }
         let conf_archive = match conf.archive_dir() {
-            Some(dir) if !dir.is_empty() => files::absolute(Path::new(dir))?,
+            Some(dir) if !dir.is_empty() => paths.said(dir)?,
             _ => paths.archive(name),
         };
         let (all_paths, links): (Vec<_>, Vec<_>) = found.into_iter().unzip();
         let (Ok(paths), Ok(links)) = (all_paths.try_into(), links.try_into()) else { return Ok(None) };
-        let mut live = Self { paths, links, conf_archive, agree: true };
+        let mut live = Self { paths, links, relative, conf_archive, agree: true };
         live.agree = live.do_agree();
         Ok(Some(live))
     }
@@ -102,6 +107,11 @@ impl LiveLinks {
     /// The path of the link.
     pub(crate) fn path(&self, kind: Kind) -> &Path {
         &self.paths[kind as usize]
+    }
+
+    /// The kinds whose paths the conf does not begin at the root.
+    pub(crate) fn relative(&self) -> &[Kind] {
+        &self.relative
     }
 
     /// What is there.

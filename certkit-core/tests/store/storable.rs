@@ -172,8 +172,16 @@ fn nobody_is_told_to_make_the_links_of_another_lead_elsewhere() {
     let conf = dir.path().join("renewal/a.example.org.conf");
     let text = fs::read_to_string(&conf).unwrap().replace("live/a.example.org/", "live/b.example.org/");
     fs::write(&conf, text).unwrap();
-    let refused = lock(dir.path()).check_committable(&name()).unwrap_err().to_string();
-    assert!(refused.contains("let its lines name the links in live/a.example.org"), "{refused}");
+    let refused = |dir: &Path| lock(dir).check_committable(&name()).unwrap_err().to_string();
+    let told = refused(dir.path());
+    let own = dir.path().join("live/a.example.org");
+    assert!(told.contains(&format!("name the live links in {}; remove", own.display())), "{told}");
+    fs::remove_dir_all(&own).unwrap();
+    let told = refused(dir.path());
+    assert!(told.contains(&format!("name the live links in {}, which `certkit fsck", own.display())), "{told}");
+    fs::remove_dir_all(dir.path().join("archive/a.example.org")).unwrap();
+    let told = refused(dir.path());
+    assert!(told.ends_with("remove that configuration, since it has no versions of its own"), "{told}");
     // Its own links are its own to change.
     let dir = laid();
     lay_lineage(dir.path(), &LineageName::new("b.example.org").unwrap(), &["v3", "v4"]);

@@ -125,12 +125,12 @@ impl Look<'_> {
         let targets = Kind::ALL.map(|kind| lineage.target(kind));
         targets.iter().filter_map(|target| target.parent()).for_each(|folder| self.uses(folder));
 
-        self.journal_links(name.as_str(), Some(name), Kind::ALL.map(|kind| lineage.live_path(kind)));
+        self.journal_links(name.as_str(), Some(name), Kind::ALL.map(|kind| (kind, lineage.live_path(kind))));
         if !is_home {
             self.another_tree(name.as_str(), Some(name), self.store.paths.another_tree_of(lineage));
         }
         let own = match lineage.conf().archive_dir().filter(|dir| !dir.is_empty()) {
-            Some(dir) => by_name(Path::new(dir))?,
+            Some(dir) => by_name(&self.store.paths.said(dir)?)?,
             None => self.store.paths.archive(name),
         };
         self.archive_of_another(lineage, &own, others)?;
@@ -179,13 +179,14 @@ impl Look<'_> {
         let name = stem.and_then(|stem| LineageName::new(stem).ok());
         self.uses_those_of(name.as_ref(), broken.conf.as_ref())?;
         if let Some(conf) = &broken.conf {
-            let links = Kind::ALL.map(|kind| Path::new(conf.live_path(kind).unwrap_or_default()));
-            self.journal_links(&broken.name, name.as_ref(), links);
-            let tree = links.iter().filter(|link| link.is_absolute());
-            let tree = tree.filter_map(|link| self.store.paths.another_tree(link)).next();
+            let links = Kind::ALL.into_iter().filter_map(|kind| Some((kind, conf.live_path(kind)?)));
+            let links = links.map(|(kind, link)| Ok((kind, self.store.paths.said(link)?)));
+            let links = links.collect::<Result<Vec<_>, StoreError>>()?;
+            self.journal_links(&broken.name, name.as_ref(), links.iter().map(|(kind, link)| (*kind, link.as_path())));
+            let tree = links.iter().find_map(|(_, link)| self.store.paths.another_tree(link));
             self.another_tree(&broken.name, name.as_ref(), tree);
             // What its links point to belongs to it, whatever is wrong with the others.
-            for link in links.iter().filter(|link| !link.as_os_str().is_empty()) {
+            for (_, link) in &links {
                 let Ok(target) = std::fs::read_link(link) else { continue };
                 let folder = link.parent().map(|parent| parent.join(target)).and_then(|path| by_name(&path).ok());
                 if let Some(folder) = folder.as_deref().and_then(Path::parent) {
@@ -211,6 +212,8 @@ impl Look<'_> {
             let others: Vec<_> = others.iter().map(|other| format!("`{other}`")).collect();
             let evidence = format!("its links lead into {}, the archive of {}", self.shown(dir), others.join(", "));
             self.add(FindingCode::ForeignLink, name, evidence);
+        } else if let Some(said) = lineage.conf().archive_dir().filter(|said| is_relative(said)) {
+            self.add(FindingCode::ArchiveDirDiffers, name, format!("it says {said}, which is no path from the root"));
         } else if own != dir && lineage.live_version().is_some() && real(own)? != real(dir)? {
             let (said, led) = (self.shown(own), self.shown(dir));
             self.add(FindingCode::ArchiveDirDiffers, name, format!("it says {said}, and they lead to {led}"));
@@ -244,10 +247,13 @@ impl Look<'_> {
         self.home.extend(name.iter().flat_map(|name| [paths.live(name), paths.archive(name)]));
         let Some(conf) = conf else { return Ok(()) };
         for dir in conf.archive_dir().into_iter().filter(|dir| !dir.is_empty()) {
-            self.uses(&by_name(Path::new(dir))?);
+            self.uses(&by_name(&self.store.paths.said(dir)?)?);
         }
-        for link in Kind::ALL.iter().filter_map(|kind| Path::new(conf.live_path(*kind)?).parent()) {
-            self.uses(&by_name(link)?);
+        for link in Kind::ALL.iter().filter_map(|kind| conf.live_path(*kind)) {
+            let said = if is_relative(link) { Some(self.store.paths.said(link)?) } else { None };
+            if let Some(folder) = said.as_deref().unwrap_or(Path::new(link)).parent() {
+                self.uses(&by_name(folder)?);
+            }
         }
         Ok(())
     }
@@ -261,8 +267,13 @@ impl Look<'_> {
     }
 
     /// certbot's journal of a switch: `previous_KIND.pem` beside the live link.
-    fn journal_links(&mut self, shown: &str, name: Option<&LineageName>, links: [&Path; 4]) {
-        let journals = Kind::ALL.iter().zip(links).map(|(kind, link)| {
+    fn journal_links<'l>(
+        &mut self,
+        shown: &str,
+        name: Option<&LineageName>,
+        links: impl IntoIterator<Item = (Kind, &'l Path)>,
+    ) {
+        let journals = links.into_iter().map(|(kind, link)| {
             let journal = format!("previous_{}.pem", kind.as_str());
             link.with_file_name(journal)
         });
@@ -290,6 +301,10 @@ impl Look<'_> {
     fn shown(&self, path: &Path) -> String {
         self.store.paths.relative(path).to_string_lossy().into_owned()
     }
+}
+
+fn is_relative(path: &str) -> bool {
+    !path.is_empty() && !Path::new(path).is_absolute()
 }
 
 /// Links that don't lead to a version in the folder that the first of them leads to, or not in that of the conf.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::{Recovered, with_left};
-use crate::store::commit::{CommitError, GREATEST_PLAUSIBLE};
+use crate::store::commit::GREATEST_PLAUSIBLE;
 use crate::store::files;
 use crate::store::folder::Folder;
 use crate::store::journal::Journal;
@@ -14,8 +14,9 @@ use crate::store::links::{Link, LiveLinks, read_link};
 use crate::store::repair::{moved_cure, moved_from};
 use crate::store::switch::{follow_live, lags_behind, previous_name, switch};
 use crate::store::version_texts::{VersionTexts, is_of_test_authority};
+use crate::store::wrong_lines::WrongLines;
 use crate::store::{BrokenReason, Kind, LockedStore, RenewalConf, Store, StoreError};
-use crate::{Certificate, FindingCode, Hindrance, KeyMath, LineageName, Version};
+use crate::{Certificate, FindingCode, KeyMath, LineageName, Version};
 
 /// So many versions are tried, newest first: certbot keeps six.
 const MAX_CANDIDATES: usize = 12;
@@ -66,14 +67,10 @@ impl LockedStore {
         if Kind::ALL.iter().any(|kind| *live.link(*kind) == Link::Other) {
             return Ok(None);
         }
-        match self.check_own_links(name, &live) {
-            Ok(()) => {}
-            Err(CommitError::Store(error)) => return Err(error),
-            Err(error) => {
-                let mut refused = Recovered::new(FindingCode::BrokenLineage, name, error.to_string(), None);
-                refused.finding = refused.finding.hindered_by(Some(Hindrance::Tree));
-                return Ok(Some(refused));
-            }
+        if let Some(WrongLines { why, cure }) = self.wrong_lines(name, &live)? {
+            let mut misled = Recovered::new(FindingCode::BrokenLineage, name, why, None);
+            misled.finding = misled.finding.with_cure(cure);
+            return Ok(Some(misled));
         }
         let Some(archive) = live.single_archive() else {
             if let Some(link) = live.distrusted() {

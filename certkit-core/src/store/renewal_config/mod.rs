@@ -74,6 +74,14 @@ pub enum ConfError {
         /// Which one.
         key: &'static str,
     },
+    /// One of the four paths does not begin at the root, so that it means another file in each folder that somebody is in.
+    #[error("`{key}` is `{path}`, which is no path from the root")]
+    RelativePath {
+        /// Which one.
+        key: &'static str,
+        /// What stands there, escaped.
+        path: String,
+    },
     /// There is no `[renewalparams]`, so it does not say how to renew.
     #[error("the section [renewalparams] is missing, so nothing says how to renew")]
     MissingRenewalParams,
@@ -135,11 +143,16 @@ impl RenewalConf {
         empty.edited(edits)
     }
 
-    /// Whether everything is there that certbot demands of a lineage: the four paths and `[renewalparams]`.
+    /// Whether everything is there that certbot demands of a lineage: the four paths and `[renewalparams]`. The paths have to
+    /// begin at the root: certbot writes no others, and takes others from the folder that it happens to be started in.
     pub fn check_complete(&self) -> Result<(), ConfError> {
         for kind in Kind::ALL {
-            if self.live_path(kind).is_none() {
+            let Some(path) = self.live_path(kind) else {
                 return Err(ConfError::MissingPath { key: kind.as_str() });
+            };
+            if !path.starts_with('/') {
+                let path = crate::escape(path).into_owned();
+                return Err(ConfError::RelativePath { key: kind.as_str(), path });
             }
         }
         if self.values.is_none() { Err(ConfError::MissingRenewalParams) } else { Ok(()) }

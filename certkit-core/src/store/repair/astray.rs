@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::lineage::{LineagePlan, Planner};
 use super::moved::{moved_cure, moved_from};
+use crate::LineageName;
 use crate::store::in_use::{real, real_or_place};
 use crate::store::links::{Link, LiveLinks};
 use crate::store::wrong_lines::WrongLines;
-use crate::store::{Kind, RenewalConf, StoreError, StorePaths};
-use crate::{FindingCode, LineageName};
+use crate::store::{Kind, RenewalConf, StoreError};
 
 impl Planner<'_> {
     /// What to do about a conf whose `archive_dir` is not the folder that certbot gives the lineage, where that is there.
@@ -28,21 +28,20 @@ impl Planner<'_> {
     /// Why a lineage whose conf names live links elsewhere is not put right here: they are another lineage's, or the tree
     /// that they should be in is gone.
     pub(super) fn led_astray(&self, name: &LineageName, live: &LiveLinks) -> Result<Option<LineagePlan>, StoreError> {
-        let conf = self.store.paths().conf(name);
+        if let Some(WrongLines { why, cure }) = WrongLines::of(self.store.paths(), name, live, Some(self.in_use))? {
+            return Ok(Some(LineagePlan::misled(why, cure)));
+        }
         if let Some(first) = self.led_by_another(name, live)? {
-            let conf = self.shown(&conf);
+            let conf = self.shown(&self.store.paths().conf(name));
             let cure = format!(
                 "it is put right with {first}, whose live links it names too; remove {conf} if {first} is the certificate that you want"
             );
             return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::default() }));
         }
-        if let Some(WrongLines { why, cure }) = WrongLines::of(self.store.paths(), name, live, Some(self.in_use))? {
-            return Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::stuck(FindingCode::BrokenLineage, why) }));
-        }
         let Some(tree) = moved_from(self.store.paths(), name, live) else { return Ok(None) };
         let cure = moved_cure(self.store.paths(), &tree);
         let why = format!("its paths lead to {}, where there is no such tree", tree.display());
-        Ok(Some(LineagePlan { stuck: Some(cure), ..LineagePlan::stuck(FindingCode::BrokenLineage, why) }))
+        Ok(Some(LineagePlan::misled(why, cure)))
     }
 
     /// The lineage that is put right in place of this one, where several confs name the same live links, such as a copy of
@@ -100,9 +99,4 @@ impl Planner<'_> {
         }
         Ok(Ok((live, archive)))
     }
-}
-
-/// Where a conf says that the versions are.
-pub(super) fn written_archive(conf: &RenewalConf, paths: &StorePaths, name: &LineageName) -> PathBuf {
-    conf.archive_dir().filter(|dir| !dir.is_empty()).map_or_else(|| paths.archive(name), PathBuf::from)
 }

@@ -97,19 +97,23 @@ impl Planner<'_> {
         }
     }
 
-    /// A conf that lacks paths, or `[renewalparams]`, without which certbot stops at it for all certificates: what is
-    /// certain is added.
+    /// A conf that lacks paths, or has such as do not begin at the root, or no `[renewalparams]`, without which certbot stops at
+    /// it for all certificates: what is certain is written.
     pub(super) fn incomplete_conf(&self, name: &LineageName, conf: &RenewalConf) -> Option<(RenewalConf, Step)> {
         if conf.check_complete().is_ok() {
             return None;
         }
         let paths = self.store.paths();
-        let named = Kind::ALL.iter().find_map(|kind| Some(Path::new(conf.live_path(*kind)?).parent()?.to_owned()));
-        let live = named.unwrap_or_else(|| paths.live(name));
+        let said = |kind: Kind| conf.live_path(kind).map(Path::new);
+        let named = Kind::ALL.into_iter().filter_map(said).find(|path| path.is_absolute());
+        let live = named.and_then(Path::parent).map_or_else(|| paths.live(name), Path::to_owned);
         let mut edits = ConfEdits::default();
-        for kind in Kind::ALL.into_iter().filter(|kind| conf.top(kind.as_str()).is_none()) {
+        let is_missing = |kind: &Kind| conf.top(kind.as_str()).is_none();
+        let is_relative = |kind: &Kind| said(*kind).is_some_and(Path::is_relative);
+        for kind in Kind::ALL.into_iter().filter(|kind| is_missing(kind) || is_relative(kind)) {
             let link = live.join(kind.live_file());
-            if !files::exists(&link).unwrap_or(false) {
+            // The end of the path says which link was meant.
+            if !files::exists(&link).unwrap_or(false) || said(kind).is_some_and(|said| !link.ends_with(said)) {
                 return None;
             }
             edits.top(kind.as_str(), Some(link.to_str()?));
@@ -119,7 +123,11 @@ impl Planner<'_> {
         }
         let whole = conf.edited(&edits).ok().filter(|conf| conf.check_complete().is_ok())?;
         let path = std::fs::canonicalize(paths.conf(name)).ok()?;
-        let step = write_conf(path, &whole, "with what was missing and is certain");
+        let how = match Kind::ALL.iter().any(is_relative) {
+            true => "with paths from the root",
+            false => "with what was missing and is certain",
+        };
+        let step = write_conf(path, &whole, how);
         Some((whole, step))
     }
 
@@ -132,7 +140,9 @@ impl Planner<'_> {
     ) -> Result<Option<Result<Step, String>>, StoreError> {
         let Some(led) = plan.archive.as_ref().filter(|_| plan.stuck.is_none()) else { return Ok(None) };
         let Some(live) = LiveLinks::read(self.store.paths(), name, conf)? else { return Ok(None) };
-        if live.conf_archive().as_ref() == Some(led) || real(led)?.is_none() || live.single_archive().is_none() {
+        let is_relative = conf.archive_dir().is_some_and(|said| !said.is_empty() && Path::new(said).is_relative());
+        let is_said = live.conf_archive().as_ref() == Some(led) && !is_relative;
+        if is_said || real(led)?.is_none() || live.single_archive().is_none() {
             return Ok(None);
         }
         if self.is_of_another(led, name)? {

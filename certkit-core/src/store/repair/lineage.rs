@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::astray::written_archive;
 use super::choice::Seen;
 use super::cures::cure_elsewhere;
 use super::mend::{
@@ -37,6 +36,8 @@ pub(super) struct LineagePlan {
     pub(super) steps: Vec<Step>,
     /// What its owner has to do, since nothing is done.
     pub(super) stuck: Option<String>,
+    /// Whether all else that was found in conf and links comes from that.
+    pub(super) is_the_cause: bool,
     /// What else was found, with what is done about it.
     pub(super) more: Vec<(Finding, Option<Step>)>,
     /// Where the links lead, or will.
@@ -50,6 +51,12 @@ impl LineagePlan {
     pub(super) fn stuck(code: FindingCode, why: impl Into<String>) -> Self {
         let why = why.into();
         Self { stuck: Some(nothing_fits(&why)), wrong: Some((code, why)), ..Self::default() }
+    }
+
+    /// The conf says something else than is meant, and only its owner knows what.
+    pub(super) fn misled(why: String, cure: String) -> Self {
+        let wrong = Some((FindingCode::BrokenLineage, why));
+        Self { wrong, stuck: Some(cure), is_the_cause: true, ..Self::default() }
     }
 }
 
@@ -92,7 +99,7 @@ impl Planner<'_> {
             Ok(found) => found,
             Err(why) => {
                 let plan = LineagePlan::stuck(FindingCode::ForeignLink, why);
-                let versions = [written_archive(conf, self.store.paths(), name).join(Kind::Cert.live_file())];
+                let versions = [live.written_archive().join(Kind::Cert.live_file())];
                 let elsewhere = real(versions[0].parent().unwrap_or(&versions[0]))?
                     .is_none()
                     .then(|| cure_elsewhere(self.store.paths(), &versions))

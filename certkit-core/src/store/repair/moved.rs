@@ -25,17 +25,19 @@ pub(crate) fn moved_from(paths: &StorePaths, name: &LineageName, live: &LiveLink
     is_held.then(|| tree.to_owned())
 }
 
-/// What to do about it. The command is for paths that need no quoting: others are put into the confs by hand.
+/// What to do about it. The command is for paths that stand in a conf as they are: others are put into it by hand.
 pub(crate) fn moved_cure(paths: &StorePaths, from: &Path) -> String {
     let shown = |path: &Path| path.to_string_lossy().into_owned();
     let (old, new, confs) = (shown(from), shown(&paths.config_dir), shown(&paths.renewal_dir()));
-    let is_plain = |path: &String| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
-    let how = if [&old, &new].into_iter().all(is_plain) {
+    // What the grammar quotes or resolves, what stands for a byte that is no text, and what is in the command's own way.
+    let is_by_hand = |character: char| character.is_control() || "\"'`,#%\u{fffd}".contains(character);
+    let how = if [&old, &new].into_iter().all(|path| !path.contains(is_by_hand)) {
         // The five paths alone: a webroot may have a name like it. Typed again it finds nothing.
         let keys = "archive_dir|cert|privkey|chain|fullchain";
-        let old = old.replace('.', "\\.");
+        let (old, new) = (escaped(&old, r"\.[]*^$+?(){}|"), escaped(&new, r"\&"));
+        let files = shell_word(&confs);
         format!(
-            "`sed -E -i --follow-symlinks 's#^({keys})( *= *\"?){old}/(live|archive)/#\\1\\2{new}/\\3/#' {confs}/*.conf`"
+            "`sed -E -i --follow-symlinks 's#^({keys})( *= *\"?){old}/(live|archive)/#\\1\\2{new}/\\3/#' {files}/*.conf`"
         )
     } else {
         format!("in each file in {}", shell_word(&confs))
@@ -46,19 +48,32 @@ pub(crate) fn moved_cure(paths: &StorePaths, from: &Path) -> String {
     )
 }
 
+/// With a backslash before each of these.
+fn escaped(text: &str, special: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if special.contains(character) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_told_for_paths_that_a_shell_and_sed_take_as_they_are() {
+    fn a_command_is_told_for_paths_that_stand_in_a_conf_as_they_are() {
         let cure = moved_cure(&StorePaths::within("/new/le"), Path::new("/old/le.d"));
         // In one line, however long: whoever pastes two runs the first one alone.
         let command = r#"`sed -E -i --follow-symlinks 's#^(archive_dir|cert|privkey|chain|fullchain)( *= *"?)/old/le\.d/(live|archive)/#\1\2/new/le/\3/#' /new/le/renewal/*.conf`"#;
         assert!(cure.contains(command), "{cure}");
-        for old in ["/old/a|b", "/old/it's", "/old/a b", "/old/\u{e9}", "/old/$HOME", "/old/a&b"] {
-            let cure = moved_cure(&StorePaths::within("/new/le"), Path::new(old));
+        for path in ["/old/it's", "/old/a\"b", "/old/a,b", "/old/a#b", "/old/100%", "/old/a\nb", "/old/a`b"] {
+            let cure = moved_cure(&StorePaths::within("/new/le"), Path::new(path));
             assert!(!cure.contains("sed") && cure.contains("in each file in /new/le/renewal"), "{cure}");
+            assert!(!moved_cure(&StorePaths::within(path), Path::new("/old/le")).contains("sed "));
         }
     }
 }

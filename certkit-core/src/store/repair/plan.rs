@@ -246,7 +246,14 @@ impl RepairPlan {
 
     /// Joins a plan to what the audit told of the lineage.
     fn attach(&mut self, store: &Store, name: &LineageName, plan: LineagePlan, first: Vec<Step>) {
-        let LineagePlan { wrong, steps, stuck, more, .. } = plan;
+        let LineagePlan { wrong, steps, stuck, is_the_cause, more, .. } = plan;
+        if is_the_cause {
+            let of_it = |one: &Diagnosis| {
+                one.name.as_ref() == Some(name)
+                    && (OF_LINKS.contains(&one.finding.code) || one.finding.code == FindingCode::AnotherTree)
+            };
+            self.diagnoses.retain(|one| !of_it(one));
+        }
         let steps: Vec<Step> = first.into_iter().chain(steps).collect();
         let takes_away = more.iter().any(|(_, step)| matches!(step, Some(Step::TakeAway { .. })));
         if steps.is_empty()

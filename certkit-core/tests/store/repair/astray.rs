@@ -18,10 +18,37 @@ fn rewrite(path: &Path, from: &str, to: &str) {
     fs::write(path, text.replace(from, to)).unwrap();
 }
 
+/// Does what a cure says of lines: ``let the lines in FILE say `KEY = VALUE`, …``.
+fn say_as_told(conf: &Path, cure: &str) {
+    let (file, lines) = cure.split_once(" say ").unwrap();
+    let file = file.strip_prefix("let the line in ").or_else(|| file.strip_prefix("let the lines in ")).unwrap();
+    assert_eq!(Path::new(file), conf, "{cure}");
+    let lines: Vec<&str> = lines.split('`').skip(1).step_by(2).collect();
+    assert_eq!(lines.len() > 1, cure.starts_with("let the lines"), "{cure}");
+    let mut text = fs::read_to_string(conf).unwrap();
+    for line in lines {
+        let (key, _) = line.split_once(" = ").unwrap();
+        let old = text.lines().find(|old| old.starts_with(&format!("{key} = "))).unwrap().to_owned();
+        text = text.replace(&format!("{old}\n"), &format!("{line}\n"));
+    }
+    fs::write(conf, text).unwrap();
+}
+
 #[test]
 fn a_tree_that_was_moved_is_whole_again_once_the_command_that_is_told_has_run() {
+    for (old, new) in [
+        ("etc.old", "etc.new"),
+        ("my etc", "my other etc"),
+        ("a|b(c)[d]*$HOME^{1}+?\\e", "a&b\\c|$HOME(d)"),
+        ("caf\u{e9}", "\u{5b57}"),
+    ] {
+        moved_tree(old, new);
+    }
+}
+
+fn moved_tree(old: &str, new: &str) {
     let dir = temp_dir();
-    let (old, new) = (dir.path().join("etc.old"), dir.path().join("etc.new"));
+    let (old, new) = (dir.path().join(old), dir.path().join(new));
     fs::create_dir(&old).unwrap();
     lay_lineage(&old, &name(), &["v1", "v2"]);
     lay_lineage(&old, &other(), &["v3"]);
@@ -74,14 +101,125 @@ fn a_conf_with_one_line_of_another_certificate_is_an_error_that_names_the_line()
     let report = repair(dir.path());
     let told = of(&report.left, FindingCode::BrokenLineage, &name());
     assert_eq!(told.finding.severity, Severity::Error);
-    let line = "renewal/a.example.org.conf has privkey = live/b.example.org/privkey.pem, a live link of b.example.org";
+    let line = "renewal/a.example.org.conf has privkey = live/b.example.org/privkey.pem, which is a live link of \
+                b.example.org";
     assert_eq!(told.finding.evidence, line);
-    let cure = told.finding.cure();
-    assert!(cure.ends_with("live/a.example.org/privkey.pem") && !cure.contains("remove"), "{cure}");
+    let cure = told.finding.cure().to_owned();
+    assert!(cure.ends_with("live/a.example.org/privkey.pem`") && !cure.contains("remove"), "{cure}");
     assert!(report.left.iter().all(|one| one.name != Some(other())), "{report:#?}");
-    // As told.
-    rewrite(&conf(dir.path()), "live/b.example.org/privkey.pem", "live/a.example.org/privkey.pem");
+    say_as_told(&conf(dir.path()), &cure);
     assert_eq!(self::told(&diagnose(dir.path())), []);
+}
+
+#[test]
+fn all_lines_that_are_wrong_are_told_at_once_with_what_has_to_stand_there() {
+    let dir = laid(&["v1", "v2"]);
+    lay_lineage(dir.path(), &other(), &["v3"]);
+    let text = fs::read_to_string(conf(dir.path())).unwrap();
+    for kinds in [&["cert", "chain", "fullchain"][..], &["privkey", "chain"]] {
+        for there in ["live/b.example.org/", "live/a.example.org/old-", "archive/b.example.org/"] {
+            fs::write(conf(dir.path()), &text).unwrap();
+            for kind in kinds {
+                rewrite(&conf(dir.path()), &format!("live/a.example.org/{kind}.pem"), &format!("{there}{kind}.pem"));
+            }
+            let [one] = diagnose(dir.path()).try_into().unwrap();
+            assert_eq!(one.finding.code, FindingCode::BrokenLineage, "{one:#?}");
+            assert!(kinds.iter().all(|kind| one.finding.evidence.contains(&format!("{there}{kind}.pem"))), "{one:#?}");
+            let [of_run] = lock(dir.path()).recover(&TestMath::default(), now()).unwrap().try_into().unwrap();
+            assert_eq!(of_run.finding, one.finding);
+            say_as_told(&conf(dir.path()), one.finding.cure());
+            assert_eq!(told(&diagnose(dir.path())), [], "{kinds:?} {there}");
+        }
+    }
+}
+
+#[test]
+fn a_line_into_another_tree_is_told_once_with_what_has_to_stand_there() {
+    let elsewhere = laid(&["v1", "v2"]);
+    for there in ["live/a.example.org/cert.pem", "live/nothing.example.org/cert.pem", "live/a.example.org/mine.pem"] {
+        let dir = laid(&["v1", "v2"]);
+        let (own, foreign) = (live(dir.path(), Kind::Cert), elsewhere.path().join(there));
+        rewrite(&conf(dir.path()), own.to_str().unwrap(), foreign.to_str().unwrap());
+        let before = snapshot(elsewhere.path());
+        let report = repair(dir.path());
+        assert!(report.repaired.is_empty() && snapshot(elsewhere.path()) == before, "{report:#?}");
+        let [one] = report.left.try_into().unwrap();
+        assert_eq!(one.finding.code, FindingCode::BrokenLineage);
+        assert!(one.finding.evidence.contains(foreign.to_str().unwrap()), "{one:#?}");
+        let refused = lock(dir.path()).check_committable(&name()).unwrap_err().to_string();
+        assert!(refused.contains(one.finding.cure()), "{refused}");
+        say_as_told(&conf(dir.path()), one.finding.cure());
+        assert_eq!(told(&diagnose(dir.path())), [], "{there}");
+    }
+}
+
+#[test]
+fn paths_that_do_not_begin_at_the_root_are_written_anew_where_it_is_certain_which_is_meant() {
+    let within = |dir: &Path| format!("{}/", dir.display());
+    for lines in [&["cert = "][..], &["cert = ", "privkey = ", "chain = ", "fullchain = "], &["archive_dir = "]] {
+        let dir = laid(&["v1", "v2"]);
+        let before = fs::read_to_string(conf(dir.path())).unwrap();
+        for line in lines {
+            rewrite(&conf(dir.path()), &format!("\n{line}{}", within(dir.path())), &format!("\n{line}"));
+        }
+        let [one] = diagnose(dir.path()).try_into().unwrap();
+        assert!(one.finding.evidence.contains("no path from the root"), "{one:#?}");
+        let code =
+            if lines == ["archive_dir = "] { FindingCode::ArchiveDirDiffers } else { FindingCode::BrokenLineage };
+        assert_eq!((one.finding.code, one.repair.is_some()), (code, true), "{one:#?}");
+        let of_run = lock(dir.path()).recover(&TestMath::default(), now()).unwrap();
+        assert_eq!(of_run.is_empty(), code == FindingCode::ArchiveDirDiffers, "{of_run:#?}");
+        assert_eq!(lock(dir.path()).check_committable(&name()).is_ok(), code == FindingCode::ArchiveDirDiffers);
+        assert!(repair(dir.path()).is_success());
+        assert_eq!(fs::read_to_string(conf(dir.path())).unwrap(), before);
+        assert_eq!(told(&diagnose(dir.path())), []);
+    }
+    // Where it is not, its owner is asked.
+    let dir = laid(&["v1", "v2"]);
+    lay_lineage(dir.path(), &other(), &["v3"]);
+    rewrite(&conf(dir.path()), live(dir.path(), Kind::Cert).to_str().unwrap(), "../b.example.org/cert.pem");
+    let [one] = repair(dir.path()).left.try_into().unwrap();
+    assert!(
+        one.finding.evidence.ends_with("cert = ../b.example.org/cert.pem, which is no path from the root"),
+        "{one:#?}"
+    );
+    say_as_told(&conf(dir.path()), one.finding.cure());
+    assert_eq!(told(&diagnose(dir.path())), []);
+}
+
+#[test]
+fn a_conf_that_names_all_links_of_another_is_told_where_its_own_are() {
+    for (gone, with_archive) in [(None, false), (None, true), (Some("live"), false), (Some("archive"), true)] {
+        let dir = laid(&["v1", "v2"]);
+        lay_lineage(dir.path(), &other(), &["v3"]);
+        let before = fs::read_to_string(conf(dir.path())).unwrap();
+        rewrite(&conf(dir.path()), "live/a.example.org", "live/b.example.org");
+        if with_archive {
+            rewrite(&conf(dir.path()), "archive/a.example.org", "archive/b.example.org");
+        }
+        for part in gone.iter().flat_map(|gone| if *gone == "live" { &["live"][..] } else { &["live", "archive"] }) {
+            fs::remove_dir_all(dir.path().join(part).join("a.example.org")).unwrap();
+        }
+        let [one] = repair(dir.path()).left.try_into().unwrap();
+        let (evidence, cure) = (one.finding.evidence.as_str(), one.finding.cure());
+        assert!(
+            cure.contains("remove ") && cure.contains("b.example.org is the certificate that you want"),
+            "{one:#?}"
+        );
+        if gone == Some("archive") {
+            // Two confs of one certificate.
+            assert_eq!((one.finding.code, cure.contains("four lines")), (FindingCode::ForeignLink, false), "{one:#?}");
+            continue;
+        }
+        assert_eq!(one.finding.code, FindingCode::BrokenLineage, "{one:#?}");
+        let part = gone.map_or("live", |_| "archive");
+        assert!(evidence.ends_with(&format!("while its own are in {part}/a.example.org")), "{one:#?}");
+        assert_eq!(cure.contains("archive_dir say "), with_archive, "{one:#?}");
+        // As told.
+        fs::write(conf(dir.path()), before).unwrap();
+        assert!(repair(dir.path()).is_success());
+        assert_eq!(whole_version(dir.path(), &name()).0, Version(2));
+    }
 }
 
 #[test]
@@ -280,9 +418,11 @@ fn a_conf_that_names_what_is_no_live_link_has_nothing_made_in_its_place() {
         let after: Vec<_> = ["archive", "live", "renewal"].map(|part| snapshot(&dir.path().join(part))).into();
         assert!(after == before, "{what}: {report:#?} {of_run:#?}");
         let told = of(&report.left, FindingCode::BrokenLineage, &name());
-        assert!(told.finding.cure().contains("let the line in "), "{what}: {told:#?}");
         assert!(committable.is_err(), "{what}");
         assert_eq!(whole_version(dir.path(), &other()).0, Version(1), "{what}");
+        say_as_told(&conf(dir.path()), told.finding.cure());
+        assert!(report.left.iter().all(|one| one.name != Some(other())), "{what}: {report:#?}");
+        assert!(diagnose(dir.path()).iter().all(|one| one.name.is_none()), "{what}: {:#?}", diagnose(dir.path()));
     }
 }
 
