@@ -92,7 +92,7 @@ pub(super) fn look(
                 subjects.push(subject);
             }
             Seen::Broken(entry) => {
-                let Outcome::Broken { reason, hindrance } = &entry.outcome else { continue };
+                let Outcome::Broken { reason, hindrance, .. } = &entry.outcome else { continue };
                 let name = certkit_core::escape(&entry.name).into_owned();
                 let finding = Finding::new(FindingCode::BrokenLineage, &entry.name, reason);
                 known.broken.push((name, finding.hindered_by(*hindrance)));

@@ -1,10 +1,12 @@
 //! What a run did: a fold over its events.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use certkit_core::decision::DueReason;
 use certkit_core::state::{DeployTarget, EndpointMemory, LineageState, Refusal, ServedLeaf};
-use certkit_core::{Failure, Finding, HeldBy, Hindrance, IdentifierSet, LineageName, Version};
+use certkit_core::words::is_of_settings;
+use certkit_core::{Failure, Finding, FindingCode, HeldBy, Hindrance, IdentifierSet, LineageName, Version, escape};
 use chrono::{DateTime, Utc};
 
 use crate::command::CommandOutcome;
@@ -66,6 +68,8 @@ pub enum Outcome {
         reason: String,
         /// What keeps it from being read, where that is all that is known.
         hindrance: Option<Hindrance>,
+        /// What to do, where it was found out what its conf should say.
+        cure: Option<String>,
     },
     /// The version in use was given to targets that did not have it, as far as [`ReportEntry::deploy_pending`] is empty.
     Deployed {
@@ -133,6 +137,30 @@ impl Report {
             unrecorded: None,
             stopped: None,
         }
+    }
+
+    /// Joins what was found out of the confs of lineages to the failures that come of it, so that each is told once: why, and
+    /// with the cure that ends it.
+    pub(super) fn join_causes(&mut self) {
+        let is_of = |found: &Finding, entry: &ReportEntry| {
+            found.code == FindingCode::BrokenLineage && found.subject == *escape(&entry.name)
+        };
+        for entry in &mut self.entries {
+            let cause = self.findings.iter().find(|found| is_of(found, entry));
+            let Some(cause) = cause else { continue };
+            match &mut entry.outcome {
+                Outcome::Broken { reason, hindrance, cure } if !is_of_settings(reason) => {
+                    cause.evidence.as_str().clone_into(reason);
+                    (*hindrance, *cure) = (None, Some(cause.cure().to_owned()));
+                }
+                Outcome::Failed { failure, .. } if failure.detail.contains(cause.evidence.as_str()) => {}
+                _ => continue,
+            }
+            self.findings.retain(|found| !is_of(found, entry));
+        }
+        // What is live looks broken by what its conf says, which recovery has told first.
+        let mut told = BTreeSet::new();
+        self.findings.retain(|found| found.code != FindingCode::BrokenLineage || told.insert(found.subject.clone()));
     }
 
     /// Listing order: bytewise by the conf's path, as certbot lists.
@@ -203,7 +231,7 @@ impl ReportEntry {
 impl HookRun {
     /// A hook that ended; `command` is escaped here.
     pub fn new(stage: HookStage, command: &str, lineage: Option<LineageName>, outcome: CommandOutcome) -> Self {
-        Self { stage, command: certkit_core::escape(command).into_owned(), lineage, outcome, failure: None }
+        Self { stage, command: escape(command).into_owned(), lineage, outcome, failure: None }
     }
 }
 

@@ -83,6 +83,7 @@ impl Renewer {
         run.recover_account_keys(&mut report).await?;
         let members = run.look_for_what_is_due(&made_live, &mut report).await?;
         run.perform(members, &mut report).await;
+        report.join_causes();
         self.tell_what_is_still_in_use(&mut report).await;
         report.findings.extend(workshop.into_told());
         report.hooks = hooks.into_runs();

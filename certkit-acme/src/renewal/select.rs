@@ -90,5 +90,5 @@ fn broken(lineage: BrokenLineage) -> Seen {
 
 fn broken_entry(name: String, conf_path: PathBuf, unusable: Unusable) -> ReportEntry {
     let Unusable { reason, hindrance } = unusable;
-    ReportEntry::new(name, conf_path, Outcome::Broken { reason, hindrance })
+    ReportEntry::new(name, conf_path, Outcome::Broken { reason, hindrance, cure: None })
 }

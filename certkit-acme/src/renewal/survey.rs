@@ -245,7 +245,7 @@ fn broken(
     now: DateTime<Utc>,
     keeping: Keeping,
 ) -> Summary {
-    let super::Outcome::Broken { reason, hindrance } = &entry.outcome else {
+    let super::Outcome::Broken { reason, hindrance, .. } = &entry.outcome else {
         return Summary::of_broken(&entry.name, "it cannot be used", false, None, now);
     };
     let lineage = LineageName::new(entry.name.clone()).ok().and_then(|name| store.lineage(&name).ok()?);

@@ -1,11 +1,12 @@
 //! What a renewal run did, in certbot's words and as JSON.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use certkit_acme::deploy::HookStage;
 use certkit_acme::renewal::{HookRun, Outcome, Report, ReportEntry};
 use certkit_core::state::Refusal;
-use certkit_core::{Failure, FailureClass, Finding, FindingCode, HeldBy, Severity, Version, escape};
+use certkit_core::{Failure, FailureClass, Finding, FindingCode, HeldBy, Hindrance, Severity, Version, escape};
 
 use super::{FRAME, date, hooks, time, words};
 use crate::ui::{Ui, shown};
@@ -34,10 +35,24 @@ impl Piece {
 
 /// The report of `renew`: each lineage, then certbot's summary. Each piece is made when its turn comes, for there may be
 /// thousands of lineages.
-pub(crate) fn report(report: &Report, hooks_named: bool) -> impl Iterator<Item = Piece> {
-    let of_entry = |entry: &ReportEntry| {
+pub(crate) fn report<'r>(report: &'r Report, hooks_named: bool) -> impl Iterator<Item = Piece> + use<'r> {
+    let mut cured = BTreeMap::new();
+    let of_entry = move |entry: &'r ReportEntry| {
         let heading = Piece::Out(format!("\n{FRAME}\nProcessing {}\n{FRAME}\n", shown(&entry.conf_path)));
-        std::iter::once(heading).chain(outcome(entry))
+        let pieces = match &entry.outcome {
+            // What is wrong with a whole tree is told in full once.
+            Outcome::Broken { reason, cure: Some(cure), .. } => {
+                match cured.insert(cure.as_str(), entry.name.as_str()) {
+                    Some(first) => {
+                        cured.insert(cure.as_str(), first);
+                        vec![broken(entry, reason, &format!("the same as for {}", escape(first)))]
+                    }
+                    None => outcome(entry),
+                }
+            }
+            _ => outcome(entry),
+        };
+        std::iter::once(heading).chain(pieces)
     };
     let conclusion = std::iter::once_with(move || conclusion(report, hooks_named)).flatten();
     report.entries.iter().flat_map(of_entry).chain(conclusion)
@@ -66,17 +81,14 @@ pub(crate) fn outcome(entry: &ReportEntry) -> Vec<Piece> {
     let name = escape(&entry.name);
     match &entry.outcome {
         // The reason begins with the path of the file; the renewal configuration may be well.
-        Outcome::Broken { reason, hindrance } if words::is_of_settings(reason) => vec![Piece::Err(format!(
+        Outcome::Broken { reason, hindrance, .. } if words::is_of_settings(reason) => vec![Piece::Err(format!(
             "The settings of {name} cannot be used.\nThe error was: {}\nSkipping.\nWhat to do: {}.\n",
             escape(reason),
             words::broken_cure(reason, *hindrance),
         ))],
-        Outcome::Broken { reason, hindrance } => vec![Piece::Err(format!(
-            "Renewal configuration file {} is broken.\nThe error was: {}\nSkipping.\nWhat to do: {}.\n",
-            shown(&entry.conf_path),
-            escape(reason),
-            words::cure_for(words::broken_cure(reason, *hindrance), &name),
-        ))],
+        Outcome::Broken { reason, hindrance, cure } => {
+            vec![broken(entry, reason, &broken_cure(reason, *hindrance, cure.as_deref(), &name))]
+        }
         Outcome::Failed { failure, next_attempt } => {
             let mut text = format!("Failed to renew certificate {name} with error: {failure}\n");
             text.push_str(&failure_details(failure, &name));
@@ -324,13 +336,24 @@ pub(crate) fn tell_at_once(finding: &Finding, ui: &Ui) {
     ui.remember_told(&text);
 }
 
+/// A cure of more bytes is told once: these are three lines of a terminal, too many to read again for each certificate.
+const LONG_CURE: usize = 200;
+
 /// Findings go to stderr, those that are errors even when it is to be quiet. What was told when it happened is left out.
 pub(crate) fn tell_findings(findings: &[Finding], ui: &Ui) {
+    let mut cured: BTreeMap<&str, &str> = BTreeMap::new();
     // The addresses of one certificate that are cured alike are told at once.
     for alike in findings.chunk_by(is_cured_alike) {
         let Some((finding, others)) = alike.split_first() else { continue };
         let what: Vec<String> = others.iter().map(|other| format!("; {}", other.evidence)).collect();
-        let cure = words::cure_for(finding.cure(), &finding.subject);
+        let cure = match cured.get(finding.cure()).filter(|first| ***first != *finding.subject) {
+            // What is wrong with a whole tree is told in full once.
+            Some(first) => format!("the same as for {first}"),
+            None => words::cure_for(finding.cure(), &finding.subject),
+        };
+        if finding.cure().len() > LONG_CURE && !finding.cure().contains("NAME") {
+            cured.entry(finding.cure()).or_insert(&finding.subject);
+        }
         let text = format!("{}: {}{}. What to do: {cure}.", finding.subject, finding.what(), what.concat());
         if ui.take_told(&text) {
             continue;
@@ -369,6 +392,19 @@ fn announces_a_failure(finding: &Finding) -> bool {
 fn finding_words(finding: &Finding) -> String {
     let cure = words::cure_for(finding.cure(), &finding.subject);
     format!("{}: {}. What to do: {cure}.", finding.subject, finding.what())
+}
+
+fn broken(entry: &ReportEntry, reason: &str, cure: &str) -> Piece {
+    Piece::Err(format!(
+        "Renewal configuration file {} is broken.\nThe error was: {}\nSkipping.\nWhat to do: {cure}.\n",
+        shown(&entry.conf_path),
+        escape(reason),
+    ))
+}
+
+/// What to do about a lineage that cannot be used.
+fn broken_cure(reason: &str, hindrance: Option<Hindrance>, found: Option<&str>, name: &str) -> String {
+    words::cure_for(found.unwrap_or_else(|| words::broken_cure(reason, hindrance)), name)
 }
 
 fn list(report: &Report, word: &str, line: impl Fn(&ReportEntry) -> Option<String>) -> String {

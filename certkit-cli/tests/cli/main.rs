@@ -29,3 +29,4 @@ mod signals;
 mod support;
 mod timer;
 mod together;
+mod wrong_lines;

@@ -68,12 +68,12 @@ fn row(entry: &ReportEntry) -> (&'static str, Value) {
             row["next_attempt"] = json!(next_attempt.map(json_time));
             ("failed", row)
         }
-        Outcome::Broken { reason, hindrance } => (
+        Outcome::Broken { reason, hindrance, cure } => (
             "failed",
             json!({
                 "name": name,
                 "what": reason,
-                "cure": words::cure_for(words::broken_cure(reason, *hindrance), name),
+                "cure": super::broken_cure(reason, *hindrance, cure.as_deref(), name),
                 "next_attempt": null,
                 "class": if words::is_of_settings(reason) { "settings" } else { "broken" },
                 "identifiers": [],

@@ -61,7 +61,7 @@ fn broken() -> ReportEntry {
     ReportEntry::new(
         "bad",
         "/le/renewal/bad.conf",
-        Outcome::Broken { reason: "line 3: no value\u{1b}[2J".into(), hindrance: None },
+        Outcome::Broken { reason: "line 3: no value\u{1b}[2J".into(), hindrance: None, cure: None },
     )
 }
 
@@ -302,7 +302,7 @@ The following are not done yet for the certificate in use, and are tried again a
 #[test]
 fn settings_that_cannot_be_used_are_not_told_as_a_broken_conf() {
     let reason = "/le/certkit/lineages/s.example.toml cannot be used: line 1: nobody knows `x`\u{1b}";
-    let unset = entry("s.example", Outcome::Broken { reason: reason.into(), hindrance: None });
+    let unset = entry("s.example", Outcome::Broken { reason: reason.into(), hindrance: None, cure: None });
     let report = report_of(false, vec![unset]);
     let (_, err) = told(&report, false);
     let expected = "The settings of s.example cannot be used.
