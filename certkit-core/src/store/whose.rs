@@ -86,10 +86,15 @@ impl StorePaths {
     /// backup of this one's confs, the confs themselves, or an empty folder of that name.
     fn is_somebodys(&self, tree: &Path) -> bool {
         let renewal = tree.join("renewal");
-        let Ok(Some(names)) = files::list(&renewal) else { return true };
+        // One after the other, for mostly the first conf says it, and it is asked of each certificate that leads there.
+        let Ok(entries) = fs::read_dir(&renewal) else { return true };
         let (mut is_own, mut is_unclear) = (false, false);
-        for name in names.iter().filter(|name| name.as_encoded_bytes().ends_with(b".conf")) {
-            let path = renewal.join(name);
+        for entry in entries {
+            let Ok(name) = entry.map(|entry| entry.file_name()) else { return true };
+            if !name.as_encoded_bytes().ends_with(b".conf") {
+                continue;
+            }
+            let path = renewal.join(&name);
             let conf = files::read(&path).ok().and_then(|content| RenewalConf::parse(&content).ok());
             let said = conf.iter().flat_map(|conf| {
                 let links = Kind::ALL.iter().filter_map(|kind| conf.live_path(*kind));

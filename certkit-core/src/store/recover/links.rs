@@ -44,8 +44,9 @@ pub(crate) enum Decision {
     Leave,
     /// This version goes live; one that is live already has its deploy hooks run.
     GoForward { version: Version, leaf: Box<Certificate>, code: FindingCode },
-    /// certbot's switch is taken back: what it came after cannot be used.
-    RollBack { version: Version, code: FindingCode, why: String },
+    /// certbot's switch is taken back: what it came after cannot be used. Without the certificate of that version nothing says what
+    /// it is.
+    RollBack { version: Version, leaf: Option<Box<Certificate>>, code: FindingCode, why: String },
     /// All is as it should be but for certbot's journal links.
     RemoveJournalLinks,
     /// It cannot be put right; why.
@@ -122,25 +123,20 @@ impl LockedStore {
         let recovered = match decision {
             Decision::Leave => return Ok(None),
             Decision::GoForward { version, leaf, code } => {
-                // With the journal the deploy hooks are not forgotten when this process is killed before it says so.
-                let before = self.store().journal(name)?;
-                let (state, _) = self.store().state(name)?;
-                let journal = Journal::new(version, found.live.version(), &leaf).by_recovery(&state);
-                self.write_journal(name, &journal)?;
-                let mut left = Vec::new();
-                if !(found.whole && found.live.version() == Some(version)) {
-                    left = switch(self, name, &found.live, version, self.live_switch()).inspect_err(|_| {
-                        // What was live still is: nothing was begun that another run would have to finish.
-                        let _ = self.restore_journal(name, before.as_ref());
-                    })?;
-                }
+                let left = self.make_live(name, found, version, &leaf)?;
                 found.remove_previous()?;
                 Recovered::new(code, name, with_left(format!("version {version} is live now"), &left), Some(version))
             }
-            Decision::RollBack { version, code, why } => {
-                let left = switch(self, name, &found.live, version, self.live_switch())?;
+            Decision::RollBack { version, leaf, code, why } => {
+                // Who looked while both were live has the other one.
+                let leaf = leaf.filter(|_| !found.is_live(version));
+                let left = match &leaf {
+                    Some(leaf) => self.make_live(name, found, version, leaf)?,
+                    None => switch(self, name, &found.live, version, self.live_switch())?,
+                };
                 found.remove_previous()?;
-                Recovered::new(code, name, with_left(format!("version {version} is live again; {why}"), &left), None)
+                let evidence = with_left(format!("version {version} is live again; {why}"), &left);
+                Recovered::new(code, name, evidence, leaf.map(|_| version))
             }
             Decision::RemoveJournalLinks => {
                 found.remove_previous()?;
@@ -149,6 +145,28 @@ impl LockedStore {
             Decision::Stuck { code, why } => Recovered::stuck(code, name, why),
         };
         Ok(Some(recovered))
+    }
+
+    /// Makes a version live that was there before, with a journal, so that its deploy hooks are not forgotten when this process is
+    /// killed before it says that they have to run. Returns what was left.
+    fn make_live(
+        &self,
+        name: &LineageName,
+        found: &Found,
+        version: Version,
+        leaf: &Certificate,
+    ) -> Result<Vec<String>, StoreError> {
+        let before = self.store().journal(name)?;
+        let (state, _) = self.store().state(name)?;
+        let journal = Journal::new(version, found.live.version(), leaf).by_recovery(&state);
+        self.write_journal(name, &journal)?;
+        if found.is_live(version) {
+            return Ok(Vec::new());
+        }
+        switch(self, name, &found.live, version, self.live_switch()).inspect_err(|_| {
+            // What was live still is: nothing was begun that another run would have to finish.
+            let _ = self.restore_journal(name, before.as_ref());
+        })
     }
 }
 
@@ -199,7 +217,9 @@ impl Store {
         }
         let why = first_problem.unwrap_or_else(|| "there is no complete version".to_owned());
         match (rolling_back, found.whole) {
-            (Some(version), _) if replaces.is_some() || !found.whole => Decision::RollBack { version, code, why },
+            (Some(version), _) if replaces.is_some() || !found.whole => {
+                Decision::RollBack { version, leaf: replaces.map(Box::new), code, why }
+            }
             (_, true) if !pool.is_empty() => Decision::Stuck { code, why },
             // Less than four: certbot was interrupted while it removed them, after all links were switched.
             (_, true) => Decision::RemoveJournalLinks,
@@ -229,6 +249,11 @@ impl Found {
         temps.extend(archive_temps);
         let whole = live.is_whole();
         Ok(Self { live, archive, whole, complete, previous, temps, mended: BTreeMap::new() })
+    }
+
+    /// Whether all links lead to this version already.
+    fn is_live(&self, version: Version) -> bool {
+        self.whole && self.live.version() == Some(version)
     }
 
     /// The version that certbot's journal links all four lead to, when it is complete.
