@@ -1,5 +1,7 @@
 //! `delete`: removes a certificate with all its versions.
 
+use std::path::PathBuf;
+
 use clap::Args as _;
 
 use certkit_core::store::{Deleted, Store};
@@ -41,12 +43,17 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
         return Err(no_such_certificate(&store, &name));
     }
     let sharing = sharing(&store, &name)?;
+    let beside = store.deleted_beside_versions(&name)?;
+    let along = match beside.is_empty() {
+        true => String::new(),
+        false => format!(" So will be what was put beside its versions: {}.", list(&beside)),
+    };
     let question = match &sharing {
         None => format!(
-            "The certificate `{name}` and all its versions will be deleted. A server that still uses it will stop working at its next restart.\nDelete it?"
+            "The certificate `{name}` and all its versions will be deleted. A server that still uses it will stop working at its next restart.{along}\nDelete it?"
         ),
         Some(others) => format!(
-            "The renewal configuration `{name}` will be deleted. Live links and versions that {others} uses too stay.\nDelete it?"
+            "The renewal configuration `{name}` will be deleted. Live links and versions that {others} uses too stay.{along}\nDelete it?"
         ),
     };
     if context.ui.voice().interactive && !context.ui.confirm(&question, false) {
@@ -63,7 +70,9 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
     }
     let exit = tell(context, &name, &deleted, sharing.is_some());
     if context.ui.voice().json {
-        let removed: Vec<_> = deleted.removed.iter().map(|path| path.to_string_lossy()).collect();
+        let texts =
+            |paths: &[PathBuf]| paths.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>();
+        let (removed, beside) = (texts(&deleted.removed), texts(&deleted.beside_versions));
         let kept: Vec<_> = deleted
             .kept
             .iter()
@@ -78,7 +87,7 @@ fn run(context: &Context<'_>) -> Result<Exit, CommandError> {
                 })
             })
             .collect();
-        context.ui.json(&json!({ "schema": 1, "deleted": name.as_str(), "removed": removed, "kept": kept }));
+        context.ui.json(&json!({ "schema": 1, "deleted": name.as_str(), "removed": removed, "beside_versions": beside, "kept": kept }));
     }
     Ok(exit)
 }
@@ -98,7 +107,15 @@ pub(crate) fn tell(context: &Context<'_>, name: &LineageName, deleted: &Deleted,
             _ => context.ui.failure(&format!("warning: {text}\n")),
         }
     }
+    if !deleted.beside_versions.is_empty() {
+        let beside = list(&deleted.beside_versions);
+        context.ui.result(&format!("Deleted with it what had been put beside its versions: {beside}.\n"));
+    }
     if deleted.is_complete() { Exit::Well } else { Exit::Failed }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ")
 }
 
 /// Whether an interrupted removal, or another tool, left something of a certificate without its configuration.

@@ -261,6 +261,37 @@ fn hooks_end_when_the_settings_say_so_unless_a_flag_says_otherwise() {
 }
 
 #[test]
+fn delete_names_what_was_put_beside_the_versions_before_and_after() {
+    let place = Place::new();
+    let lineage = place.tree.lineage("a.example.org").write();
+    let (mine, old) = (lineage.archive.join("haproxy\u{1b}.pem"), lineage.archive.join(".cert2.pem.certkit-tmp"));
+    for path in [&mine, &old] {
+        fs::write(path, "mine").unwrap();
+    }
+    let shown = format!("{}/haproxy\\u{{1b}}.pem", lineage.archive.display());
+    // At a terminal it is asked first, and nothing is deleted without a yes.
+    let certkit = place.command(&["delete", "--cert-name", "a.example.org"]);
+    let words = std::iter::once(certkit.get_program()).chain(certkit.get_args());
+    let words: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-qec", &words.join(" "), "/dev/null"]).stdin(std::process::Stdio::null());
+    let output = terminal.output().expect("script is missing: install bsdutils");
+    let asked = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(asked.contains(&format!("So will be what was put beside its versions: {shown}.")), "{asked}");
+    assert!(asked.contains("nothing was deleted") && mine.exists() && lineage.conf.exists(), "{asked}");
+    let run = place.run(&["delete", "-n", "--cert-name", "a.example.org"]).ends_with(0);
+    assert!(
+        run.stdout.ends_with(&format!("Deleted with it what had been put beside its versions: {shown}.\n")),
+        "{run:?}"
+    );
+    assert!(!run.stdout.contains("certkit-tmp") && !lineage.archive.exists(), "{run:?}");
+    let other = place.tree.lineage("b.example.org").write();
+    fs::write(other.archive.join("notes"), "mine").unwrap();
+    let document = place.run(&["delete", "--cert-name", "b.example.org", "--json"]).ends_with(0).json();
+    assert_eq!(document["beside_versions"], serde_json::json!([other.archive.join("notes")]), "{document}");
+}
+
+#[test]
 fn delete_takes_the_settings_of_a_certificate_along() {
     let place = Place::new();
     place.tree.lineage("a.example.org").write();

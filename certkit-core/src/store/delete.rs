@@ -9,7 +9,7 @@ use rustix::fs::FileType;
 
 use super::carry::discard_switched;
 use super::deleted::{DeleteError, Deleted, Held, Kept, keep};
-use super::deletion::{Deletion, goes_with_links, is_of_version};
+use super::deletion::{Deletion, goes_with_links, is_beside_versions, is_of_version};
 use super::files;
 use super::first_version::Staging;
 use super::folder::{Folder, real_folder_if_there};
@@ -120,11 +120,11 @@ impl LockedStore {
         self.forget_in_use();
         let paths = self.paths();
         let Deletion { conf, links, archives, folder_links, ways, mut kept } = planned;
-        let mut removed = Vec::new();
+        let (mut removed, mut beside_versions) = (Vec::new(), Vec::new());
         if self.take_conf_away(name, &conf)? {
             removed.push(conf);
         }
-        self.delete_archives(archives, &ways, &mut removed)?;
+        self.delete_archives(archives, &ways, &mut removed, &mut beside_versions)?;
         self.delete_links(links, &ways, &mut removed)?;
         // A link to a folder elsewhere is this tree's own, and keeps the name from being used again.
         for folder in folder_links {
@@ -154,7 +154,7 @@ impl LockedStore {
         }
         self.forget_deletion(name)?;
         kept.retain_mut(Kept::is_there);
-        Ok(Deleted { removed, kept })
+        Ok(Deleted { removed, beside_versions, kept })
     }
 
     /// Takes the conf away, with which the removal begins, and tells whether there was one. It becomes the note of the removal in
@@ -229,6 +229,7 @@ impl LockedStore {
         own: BTreeSet<PathBuf>,
         ways: &BTreeSet<PathBuf>,
         removed: &mut Vec<PathBuf>,
+        beside_versions: &mut Vec<PathBuf>,
     ) -> Result<(), StoreError> {
         for dir in own {
             // A folder there may be a copy of the whole tree, or another file system.
@@ -243,6 +244,9 @@ impl LockedStore {
                 let is_folder = folder.kind_of(&file)?.is_none_or(|kind| kind == FileType::Directory);
                 if !is_folder && (is_lineages_own || is_of_version(&file)) {
                     folder.remove(&file)?;
+                    if is_beside_versions(&file) {
+                        beside_versions.push(dir.join(&file));
+                    }
                     gone.push(dir.join(file));
                 }
             }

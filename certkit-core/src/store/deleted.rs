@@ -14,6 +14,8 @@ use crate::{Finding, FindingCode, LineageName, Severity, escape};
 pub struct Deleted {
     /// What was removed.
     pub removed: Vec<PathBuf>,
+    /// The files among them that somebody had put beside the versions in `archive/NAME`.
+    pub beside_versions: Vec<PathBuf>,
     /// What stays, since it may be another tree's, or is.
     pub kept: Vec<Kept>,
 }

@@ -38,6 +38,20 @@ impl StorePaths {
 }
 
 impl Store {
+    /// The files that a removal of a lineage takes along because somebody has put them beside the versions in `archive/NAME`: they
+    /// may be copies of keys. certbot removes them as well.
+    pub fn deleted_beside_versions(&self, name: &LineageName) -> Result<Vec<PathBuf>, DeleteError> {
+        let mut beside = Vec::new();
+        for dir in self.deletion(name)?.archives {
+            if self.paths.is_lineages_own(&dir)? {
+                beside.extend(
+                    files_in(&dir)?.into_iter().filter(|path| path.file_name().is_some_and(is_beside_versions)),
+                );
+            }
+        }
+        Ok(beside)
+    }
+
     /// Looks at everything that belongs to a lineage. Where its conf or what certkit remembers of it lies in another tree or
     /// outside, that is an error: the other tree would lose it.
     pub(crate) fn deletion(&self, name: &LineageName) -> Result<Deletion, DeleteError> {
@@ -337,6 +351,11 @@ fn entries(dir: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), StoreError> {
 pub(super) fn versions_in(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let files = files::list(dir)?.unwrap_or_default();
     Ok(files.into_iter().filter(|file| is_of_version(file)).map(|file| dir.join(file)).collect())
+}
+
+/// Whether a file in an archive is one that neither certbot nor certkit writes there.
+pub(super) fn is_beside_versions(file: &OsStr) -> bool {
+    !is_of_version(file) && files::temp_of(file).is_none()
 }
 
 /// Whether a file has the name of one of a version.
