@@ -42,7 +42,7 @@ impl Hindrance {
         match self {
             Self::Rights => FindingCode::Unreadable.cure(),
             Self::NotPermitted => {
-                "lsattr -d PATH tells whether it, or its folder, is immutable, which keeps even root from it: chattr -i PATH; otherwise run as the user who owns it (usually root)"
+                "ask lsattr -d whether what the message names, or its folder, is immutable, which keeps even root from it and chattr -i lifts; otherwise run as the user who owns it (usually root)"
             }
             Self::Below => {
                 "see what the system says of the disk, or of the network file system that it lies on (dmesg), and try again: what is stored may be well"

@@ -10,7 +10,7 @@ use certkit_acme::{Stop, StopReason};
 use certkit_core::{AcmeUrl, FailureClass, FindingCode, LineageName};
 use testkit::{FaultProxy, Pebble, PebbleOptions, RequestKind};
 
-use crate::support::{World, entry, make_unwritable, making_unwritable};
+use crate::support::{World, entry, make_unwritable, make_writable, making_unwritable};
 
 const BROKEN: &str = "a.example.com";
 const SOUND: &str = "b.example.com";
@@ -27,6 +27,21 @@ fn failed_for_the_store(report: &Report, name: &str) -> String {
     let Outcome::Failed { failure, .. } = &entry(report, name).outcome else { panic!("{report:?}") };
     assert_eq!(failure.class, FailureClass::Store, "{report:?}");
     failure.detail.clone()
+}
+
+#[tokio::test]
+async fn what_is_immutable_is_told_with_the_command_that_lifts_it_and_nothing_is_ordered() {
+    let world = World::new(PebbleOptions::default()).await;
+    world.due(BROKEN).write();
+    world.due(SOUND).write();
+    let archive = world.store().paths().archive(&LineageName::new(BROKEN).unwrap());
+    make_unwritable(&archive);
+    let report = world.run().await;
+    make_writable(&archive);
+    let detail = failed_for_the_store(&report, BROKEN);
+    assert!(detail.contains(&format!("chattr -i {} lets certkit write again", archive.display())), "{detail}");
+    assert!(matches!(entry(&report, SOUND).outcome, Outcome::Renewed { .. }), "{report:?}");
+    assert_eq!(world.whole_version(BROKEN), 1);
 }
 
 #[tokio::test]

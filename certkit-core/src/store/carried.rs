@@ -51,7 +51,8 @@ impl Carried {
         let lines: BTreeSet<Identity> = all.iter().map(identity).collect();
         let text: String = lines.iter().map(|(device, number, born)| format!("{device} {number} {born}\n")).collect();
         let path = paths.carried(name);
-        if files::read_if_there(&path)?.is_some_and(|old| old == text.as_bytes()) {
+        // One that another user wrote, and this one may not read, is replaced.
+        if files::read_if_there(&path).ok().flatten().is_some_and(|old| old == text.as_bytes()) {
             return Ok(());
         }
         files::replace(&path, text.as_bytes(), &Attributes::ours(&path))

@@ -184,6 +184,10 @@ impl StoreError {
 
     /// It as the failure of an attempt.
     pub fn failure(&self) -> Failure {
+        if let Some(path) = self.immutable() {
+            let detail = format!("{self}; {}", immutable_cure(&path));
+            return Failure::new(FailureClass::Store, detail).with_hindrance(Some(Hindrance::Tree));
+        }
         Failure::new(FailureClass::Store, self.to_string()).with_hindrance(Hindrance::of(&self.source))
     }
 }
