@@ -60,6 +60,12 @@ fn why_a_conf_cannot_be_used_is_told_once_with_the_lines_that_have_to_stand_ther
         assert!(failed.to_string().contains(&lineage.live.join("chain.pem").display().to_string()), "{document:#}");
         let run = place.run(&["fsck"]).ends_with(1);
         assert!(run.stdout.contains(&format!("\n              {},\n", line("cert"))), "{run:?}");
+        // Nobody is told to change the links of the other one.
+        for arguments in [&["certificates"][..], &["status"], &["doctor", "--no-network"]] {
+            let run = place.run(arguments);
+            let told = format!("{}{}", run.stdout, run.stderr);
+            assert!(told.contains("a.example") && !told.contains("make the link point"), "{arguments:?}: {told}");
+        }
         fs::write(&lineage.conf, before).unwrap();
     }
 }

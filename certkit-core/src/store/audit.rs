@@ -1,5 +1,6 @@
 //! What is inconsistent in the tree.
 
+mod misled;
 mod of_lineage;
 
 use std::borrow::Cow;
@@ -61,6 +62,7 @@ impl Store {
         audit.aside();
         audit.set_aside_at_switches();
         audit.memory();
+        audit.misled()?;
         Ok(audit.findings)
     }
 

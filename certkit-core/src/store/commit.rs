@@ -17,6 +17,7 @@
 use std::path::PathBuf;
 
 use super::committable::check_replaceable;
+use super::deletion::versions_in;
 use super::files::{self, Attributes};
 use super::journal::Journal;
 use super::links::{Link, LiveLinks};
@@ -274,12 +275,8 @@ pub(crate) fn archive_dirs(live: &LiveLinks) -> Result<[PathBuf; 4], StoreError>
     Ok([cert?, privkey?, chain?, fullchain?])
 }
 
-fn holds_versions(dir: Option<&std::path::Path>) -> Result<bool, StoreError> {
-    let Some(dir) = dir else { return Ok(false) };
-    let is_version = |file: &std::ffi::OsString| {
-        file.to_str().is_some_and(|file| Kind::ALL.iter().any(|kind| kind.version_of(file).is_some()))
-    };
-    Ok(files::list(dir)?.unwrap_or_default().iter().any(is_version))
+pub(crate) fn holds_versions(dir: Option<&std::path::Path>) -> Result<bool, StoreError> {
+    dir.map_or(Ok(false), |dir| Ok(!versions_in(dir)?.is_empty()))
 }
 
 /// A path for a message.

@@ -158,20 +158,26 @@ pub(super) fn by_name(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(out)
 }
 
-/// The version that four targets agree on: in one folder, named as certbot names them, with one number.
+/// The version that four targets agree on: in one folder, by whatever names it is reached, named as certbot names them, with one
+/// number.
 pub(super) fn common_version(targets: &[PathBuf; 4]) -> Option<crate::Version> {
     if let Some(version) = common_version_of_bytes(targets) {
         return Some(version);
     }
     let mut common = None;
     for (kind, target) in Kind::ALL.into_iter().zip(targets) {
-        let here = (target.parent()?, kind.version_of(target.file_name()?.to_str()?)?);
-        if common.is_some_and(|common| common != here) {
+        let (folder, version) = (target.parent()?, kind.version_of(target.file_name()?.to_str()?)?);
+        let (first, common) = *common.get_or_insert((folder, version));
+        if common != version || (first != folder && !is_same_folder(first, folder)) {
             return None;
         }
-        common = Some(here);
     }
     common.map(|(_, version)| version)
+}
+
+fn is_same_folder(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| Some(one) == real(other))
 }
 
 /// The same where the bytes show it, for which paths need not be taken apart. None says nothing.

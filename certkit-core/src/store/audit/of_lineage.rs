@@ -251,7 +251,7 @@ impl Look<'_> {
         }
         for link in Kind::ALL.iter().filter_map(|kind| conf.live_path(*kind)) {
             let said = if is_relative(link) { Some(self.store.paths.said(link)?) } else { None };
-            if let Some(folder) = said.as_deref().unwrap_or(Path::new(link)).parent() {
+            if let Some(folder) = said.as_deref().unwrap_or_else(|| Path::new(link)).parent() {
                 self.uses(&by_name(folder)?);
             }
         }

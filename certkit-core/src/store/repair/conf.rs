@@ -105,8 +105,14 @@ impl Planner<'_> {
         }
         let paths = self.store.paths();
         let said = |kind: Kind| conf.live_path(kind).map(Path::new);
-        let named = Kind::ALL.into_iter().filter_map(said).find(|path| path.is_absolute());
-        let live = named.and_then(Path::parent).map_or_else(|| paths.live(name), Path::to_owned);
+        let named = Kind::ALL.into_iter().filter_map(said).filter(|path| path.is_absolute());
+        let folders: BTreeSet<&Path> = named.filter_map(Path::parent).collect();
+        let live = match folders.into_iter().collect::<Vec<_>>().as_slice() {
+            [] => paths.live(name),
+            [one] if !self.is_led_by_another(one, name) => one.to_path_buf(),
+            // Nothing says which folder is meant.
+            _ => return None,
+        };
         let mut edits = ConfEdits::default();
         let is_missing = |kind: &Kind| conf.top(kind.as_str()).is_none();
         let is_relative = |kind: &Kind| said(*kind).is_some_and(Path::is_relative);
@@ -129,6 +135,32 @@ impl Planner<'_> {
         };
         let step = write_conf(path, &whole, how);
         Some((whole, step))
+    }
+
+    /// The same with the live links where certbot lays them in the place of paths that are missing, to see what is wrong with the
+    /// others.
+    pub(super) fn completed_for_a_look(&self, name: &LineageName, conf: &RenewalConf) -> Option<RenewalConf> {
+        let live = self.store.paths().live(name);
+        let mut edits = ConfEdits::default();
+        for kind in Kind::ALL.into_iter().filter(|kind| conf.top(kind.as_str()).is_none()) {
+            edits.top(kind.as_str(), Some(live.join(kind.live_file()).to_str()?));
+        }
+        conf.edited(&edits).ok()
+    }
+
+    /// Whether a folder of live links is another lineage's.
+    fn is_led_by_another(&self, folder: &Path, name: &LineageName) -> bool {
+        let Ok(Some(dir)) =
+            real_place(&folder.join(Kind::Cert.live_file())).map(|place| place?.parent().map(Path::to_owned))
+        else {
+            return true;
+        };
+        let is_namesakes = dir.file_name().is_some_and(|of| {
+            dir.parent() == real(&self.store.paths().live_dir()).ok().flatten().as_deref()
+                && of != name.as_str()
+                && self.in_use.has_conf(of)
+        });
+        is_namesakes || self.in_use.leader_of(&dir).is_some_and(|by| by != name.as_str())
     }
 
     /// Sets `archive_dir` to where the links lead, or says why not.

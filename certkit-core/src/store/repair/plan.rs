@@ -14,6 +14,7 @@ use super::{Diagnosis, Repair};
 use crate::store::audit::Audited;
 use crate::store::files;
 use crate::store::in_use::real;
+use crate::store::links::LiveLinks;
 use crate::store::{BrokenReason, DeleteError, Kind, RenewalConf, Store, StoreError, StorePaths};
 use crate::words::{REFUSED_NAME_CURE, shell_word};
 use crate::{Finding, FindingCode, Hindrance, KeyMath, LineageName};
@@ -203,6 +204,13 @@ impl RepairPlan {
             Some((whole, step)) => (whole, vec![step]),
             None => (conf, Vec::new()),
         };
+        if let Some(whole) = planner.completed_for_a_look(name, &conf).filter(|_| conf.check_complete().is_err())
+            && let Some(live) = LiveLinks::read(store.paths(), name, &whole)?
+            && let Some(plan) = planner.led_astray(name, &live)?
+        {
+            self.attach(store, name, plan, Vec::new());
+            return Ok(());
+        }
         let plan = planner.lineage(name, &conf)?;
         let of_archive = planner.archive_dir(name, &conf, &plan)?;
         self.attach(store, name, plan, first);

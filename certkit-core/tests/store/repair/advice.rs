@@ -67,6 +67,38 @@ fn relative_links_that_lead_to_nothing_are_not_called_mixed() {
 }
 
 #[test]
+fn links_in_a_folder_that_is_no_certificates_and_by_another_name_of_their_own_are_no_damage() {
+    let says = |dir: &Path, from: &Path, to: &Path| {
+        let text = fs::read_to_string(conf(dir)).unwrap();
+        assert!(text.contains(from.to_str().unwrap()), "{text}");
+        fs::write(conf(dir), text.replace(from.to_str().unwrap(), to.to_str().unwrap())).unwrap();
+    };
+    let sound = |dir: &Path, what: &str| {
+        assert_eq!(told(&diagnose(dir)), [], "{what}");
+        let store = lock(dir);
+        assert_eq!(store.recover(&TestMath::default(), now()).unwrap(), [], "{what}");
+        store.check_committable(&name()).unwrap();
+    };
+    // Keys in a folder of their own.
+    let dir = laid(&["v1", "v2"]);
+    let (key, keys) = (live(dir.path(), Kind::Privkey), dir.path().join("live/keys"));
+    fs::create_dir(&keys).unwrap();
+    fs::rename(&key, keys.join("privkey.pem")).unwrap();
+    says(dir.path(), &key, &keys.join("privkey.pem"));
+    sound(dir.path(), "keys");
+    // Folders that are links to a disk, whose real path one line has.
+    let (dir, disk) = (laid(&["v1", "v2"]), temp_dir());
+    for part in ["live", "archive"] {
+        fs::rename(dir.path().join(part), disk.path().join(part)).unwrap();
+        symlink(disk.path().join(part), dir.path().join(part)).unwrap();
+    }
+    says(dir.path(), &live(dir.path(), Kind::Privkey), &live(disk.path(), Kind::Privkey));
+    let lineage = store(dir.path()).lineage(&name()).unwrap().unwrap();
+    assert_eq!(lineage.live_version(), Some(Version(2)));
+    sound(dir.path(), "a disk");
+}
+
+#[test]
 fn an_archive_dir_that_is_the_config_dir_is_told_by_its_path() {
     let dir = laid(&["v1"]);
     let text = fs::read_to_string(conf(dir.path())).unwrap();

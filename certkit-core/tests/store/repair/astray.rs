@@ -127,9 +127,66 @@ fn all_lines_that_are_wrong_are_told_at_once_with_what_has_to_stand_there() {
             assert!(kinds.iter().all(|kind| one.finding.evidence.contains(&format!("{there}{kind}.pem"))), "{one:#?}");
             let [of_run] = lock(dir.path()).recover(&TestMath::default(), now()).unwrap().try_into().unwrap();
             assert_eq!(of_run.finding, one.finding);
+            // The audit says the same of one that can be used, and nothing of the links that its conf names.
+            let audited = store(dir.path()).audit().unwrap();
+            assert!(audited.iter().all(|told| told.cure() == one.finding.cure()), "{audited:#?}");
             say_as_told(&conf(dir.path()), one.finding.cure());
             assert_eq!(told(&diagnose(dir.path())), [], "{kinds:?} {there}");
         }
+    }
+}
+
+#[test]
+fn each_line_is_said_to_be_of_the_certificate_that_it_is_of() {
+    let (dir, third) = (laid(&["v1", "v2"]), LineageName::new("c.example.org").unwrap());
+    lay_lineage(dir.path(), &other(), &["v3"]);
+    lay_lineage(dir.path(), &third, &["v4"]);
+    for of_third in [&["chain"][..], &["chain", "fullchain"]] {
+        let before = fs::read_to_string(conf(dir.path())).unwrap();
+        for kind in ["cert", "privkey"] {
+            rewrite(&conf(dir.path()), &format!("live/a.example.org/{kind}"), &format!("live/b.example.org/{kind}"));
+        }
+        for kind in of_third {
+            rewrite(&conf(dir.path()), &format!("live/a.example.org/{kind}"), &format!("live/c.example.org/{kind}"));
+        }
+        let [one] = diagnose(dir.path()).try_into().unwrap();
+        for of_one in ["b.example.org; ", "c.example.org"] {
+            assert!(one.finding.evidence.contains(&format!("of {of_one}")), "{one:#?}");
+        }
+        say_as_told(&conf(dir.path()), one.finding.cure());
+        assert_eq!(fs::read_to_string(conf(dir.path())).unwrap(), before);
+    }
+}
+
+#[test]
+fn what_is_missing_is_not_made_up_beside_the_links_of_another() {
+    let line = |kind: &str| format!("live/a.example.org/{kind}.pem");
+    let of_b = |kind: &str| format!("live/b.example.org/{kind}.pem");
+    // Without a line of the cert, or with one that does not begin at the root, and other lines that lead to another certificate.
+    for (cert, wrong) in [
+        (None, &["privkey"][..]),
+        (None, &["privkey", "chain", "fullchain"]),
+        (Some("live/a.example.org/cert.pem"), &["privkey"]),
+        (Some("cert.pem"), &["privkey", "chain", "fullchain"]),
+    ] {
+        let dir = laid(&["v1", "v2"]);
+        lay_lineage(dir.path(), &other(), &["v3"]);
+        let whole = fs::read_to_string(conf(dir.path())).unwrap();
+        let own = format!("cert = {}\n", live(dir.path(), Kind::Cert).display());
+        rewrite(&conf(dir.path()), &own, &cert.map_or_else(String::new, |cert| format!("cert = {cert}\n")));
+        for kind in wrong {
+            rewrite(&conf(dir.path()), &line(kind), &of_b(kind));
+        }
+        let before = fs::read(conf(dir.path())).unwrap();
+        let report = repair(dir.path());
+        assert_eq!(fs::read(conf(dir.path())).unwrap(), before, "{report:#?}");
+        let [one] = report.left.try_into().unwrap();
+        assert!(!one.finding.cure().contains("live/b.example.org"), "{one:#?}");
+        say_as_told(&conf(dir.path()), one.finding.cure());
+        assert!(repair(dir.path()).is_success());
+        assert_eq!(told(&diagnose(dir.path())), []);
+        let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+        assert_eq!(sorted(&fs::read_to_string(conf(dir.path())).unwrap()), sorted(&whole));
     }
 }
 
@@ -163,7 +220,9 @@ fn paths_that_do_not_begin_at_the_root_are_written_anew_where_it_is_certain_whic
             rewrite(&conf(dir.path()), &format!("\n{line}{}", within(dir.path())), &format!("\n{line}"));
         }
         let [one] = diagnose(dir.path()).try_into().unwrap();
-        assert!(one.finding.evidence.contains("no path from the root"), "{one:#?}");
+        let is_told =
+            ["no path from the root", "no paths from the root"].iter().any(|what| one.finding.evidence.contains(what));
+        assert!(is_told, "{one:#?}");
         let code =
             if lines == ["archive_dir = "] { FindingCode::ArchiveDirDiffers } else { FindingCode::BrokenLineage };
         assert_eq!((one.finding.code, one.repair.is_some()), (code, true), "{one:#?}");
@@ -189,6 +248,25 @@ fn paths_that_do_not_begin_at_the_root_are_written_anew_where_it_is_certain_whic
 
 #[test]
 fn a_conf_that_names_all_links_of_another_is_told_where_its_own_are() {
+    // A link in the place of the conf is no conf that could be corrected: that would change the other one.
+    let dir = laid(&["v1", "v2"]);
+    lay_lineage(dir.path(), &other(), &["v3"]);
+    let before = fs::read(conf(dir.path())).unwrap();
+    fs::remove_file(conf(dir.path())).unwrap();
+    symlink("b.example.org.conf", conf(dir.path())).unwrap();
+    let [one] = repair(dir.path()).left.try_into().unwrap();
+    assert_eq!(one.finding.evidence, "renewal/a.example.org.conf is a link to renewal/b.example.org.conf");
+    assert!(one.finding.cure().starts_with(&format!("remove the link {}, or", conf(dir.path()).display())), "{one:#?}");
+    fs::remove_file(conf(dir.path())).unwrap();
+    fs::write(conf(dir.path()), before).unwrap();
+    assert_eq!(told(&diagnose(dir.path())), []);
+    // An empty folder is nothing of its own.
+    let dir = laid(&["v1"]);
+    fs::create_dir(dir.path().join("archive/b.example.org")).unwrap();
+    fs::copy(conf(dir.path()), dir.path().join("renewal/b.example.org.conf")).unwrap();
+    let found = diagnose(dir.path());
+    assert!(found.iter().all(|one| !one.finding.cure().contains("four lines")), "{found:#?}");
+
     for (gone, with_archive) in [(None, false), (None, true), (Some("live"), false), (Some("archive"), true)] {
         let dir = laid(&["v1", "v2"]);
         lay_lineage(dir.path(), &other(), &["v3"]);
