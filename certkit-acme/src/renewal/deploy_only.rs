@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use certkit_core::{LineageName, Outlook};
+use certkit_core::{Finding, FindingCode, LineageName, Outlook};
 
 use super::attempt::Workshop;
 use super::deploying::Hooks;
@@ -59,6 +59,9 @@ impl Renewer {
             report.entries.push(entry);
         }
         report.findings.extend(self.write_textfile(&settings, &request).await);
+        report.join_causes();
+        let is_looked_at = |found: &Finding| subjects.iter().any(|subject| subject.name.as_str() == found.subject);
+        report.findings.retain(|found| found.code != FindingCode::DeployPending || !is_looked_at(found));
         report.sort();
         report.stopped = stop.reason();
         Ok(report)

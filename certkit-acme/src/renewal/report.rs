@@ -145,8 +145,15 @@ impl Report {
         let is_of = |found: &Finding, entry: &ReportEntry| {
             found.code == FindingCode::BrokenLineage && found.subject == *escape(&entry.name)
         };
+        // One with a cure of its own says what the others come of: that what is live does not fit, for one.
+        let is_cause = |found: &Finding| found.code == FindingCode::BrokenLineage && found.exact_cure.is_some();
+        let found_out: BTreeSet<String> =
+            self.findings.iter().filter(|found| is_cause(found)).map(|found| found.subject.clone()).collect();
+        self.findings.retain(|found| {
+            found.code != FindingCode::BrokenLineage || is_cause(found) || !found_out.contains(&found.subject)
+        });
         for entry in &mut self.entries {
-            let cause = self.findings.iter().find(|found| is_of(found, entry));
+            let cause = self.findings.iter().find(|found| is_cause(found) && is_of(found, entry));
             let Some(cause) = cause else { continue };
             match &mut entry.outcome {
                 Outcome::Broken { reason, hindrance, cure } if !is_of_settings(reason) => {
@@ -158,9 +165,9 @@ impl Report {
             }
             self.findings.retain(|found| !is_of(found, entry));
         }
-        // What is live looks broken by what its conf says, which recovery has told first.
-        let mut told = BTreeSet::new();
-        self.findings.retain(|found| found.code != FindingCode::BrokenLineage || told.insert(found.subject.clone()));
+        // What a repair made live is deployed by now, or its line says what is not.
+        let is_looked_at = |found: &Finding| self.entries.iter().any(|entry| found.subject == *escape(&entry.name));
+        self.findings.retain(|found| found.code != FindingCode::DeployPending || !is_looked_at(found));
     }
 
     /// Listing order: bytewise by the conf's path, as certbot lists.

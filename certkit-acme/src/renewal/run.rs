@@ -358,6 +358,8 @@ impl Run<'_> {
 pub(super) fn told(recovered: &Recovered) -> Finding {
     let found = &recovered.finding;
     match (found.code, recovered.made_live) {
+        // It was put right by a repair before, which ran no hooks.
+        (FindingCode::DeployPending, Some(_)) => found.clone().with_cure("certkit deploy --cert-name NAME"),
         (_, Some(_)) => Finding::new(FindingCode::PutRight, &found.subject, found.what()),
         (FindingCode::NewerVersionNotLive, None) => {
             Finding::new(FindingCode::NewerVersionUnusable, &found.subject, &found.evidence)

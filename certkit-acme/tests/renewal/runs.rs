@@ -128,7 +128,7 @@ async fn a_dry_run_asks_the_ca_and_tells_what_would_keep_the_certificate_from_be
     world.pebble.clear_servfail("a.example.com");
     // In earnest nothing is ordered.
     let failure = failed(&world.run().await);
-    assert!(failure.detail.contains("name this certificate's own link: "), "{failure:?}");
+    assert!(failure.detail.contains("a.example.com.conf say `privkey = "), "{failure:?}");
     assert_eq!(world.whole_version("b.example.com"), 2);
 }
 

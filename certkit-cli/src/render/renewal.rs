@@ -41,7 +41,7 @@ pub(crate) fn report<'r>(report: &'r Report, hooks_named: bool) -> impl Iterator
         let heading = Piece::Out(format!("\n{FRAME}\nProcessing {}\n{FRAME}\n", shown(&entry.conf_path)));
         let pieces = match &entry.outcome {
             // What is wrong with a whole tree is told in full once.
-            Outcome::Broken { reason, cure: Some(cure), .. } => {
+            Outcome::Broken { reason, cure: Some(cure), .. } if !cure.contains("NAME") => {
                 match cured.insert(cure.as_str(), entry.name.as_str()) {
                     Some(first) => {
                         cured.insert(cure.as_str(), first);

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use testkit::{Certbot, FolderEntry, LineagePaths};
+use testkit::{Certbot, FolderEntry, LineagePaths, Pebble, PebbleOptions};
 
 use crate::support::Place;
 
@@ -301,6 +301,42 @@ fn another_trees_folder_that_is_mounted_in_this_one_is_not_its_own() {
         assert_eq!(testkit::snapshot(original), before, "{run:?}");
     }
     assert!(!conf.exists());
+}
+
+#[test]
+fn what_is_mounted_in_the_place_of_a_certificates_folder_is_told_and_nothing_is_tried_there() {
+    let place = Place::new();
+    place.tree.lineage("a.example").write();
+    let (folder, disk) = (place.tree.config_dir().join("archive/b.example"), place.folder().join("disk"));
+    for empty in [&folder, &disk] {
+        fs::create_dir(empty).unwrap();
+    }
+    let with_mount = |arguments: &[&str]| {
+        let certkit = place.command(arguments);
+        let mut mounted = std::process::Command::new("unshare");
+        mounted.args(["-m", "sh", "-c", r#"mount --bind "$1" "$2" || exit 77; shift 2; exec "$@""#, "sh"]);
+        mounted.args([&disk, &folder]).arg(certkit.get_program()).args(certkit.get_args());
+        let output = mounted.output().expect("unshare is missing: install util-linux");
+        testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
+        let run = crate::support::Run::of(output).ends_with(1);
+        format!("{}{}", run.stdout, run.stderr).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let umount = format!("umount {}", folder.display());
+    for arguments in [&["fsck"][..], &["fsck", "--repair"]] {
+        let told = with_mount(arguments);
+        assert!(told.contains(&umount) && !told.contains("remove the empty folder"), "{told}");
+    }
+    // Before the order: no key was made for one.
+    let ca = Pebble::start(PebbleOptions::default());
+    let (server, roots) = (ca.directory_url(), ca.ca_bundle().to_str().unwrap().to_owned());
+    let mut obtain = vec!["certonly", "-n", "--webroot", "-w", "/tmp", "--agree-tos", "-d", "b.example"];
+    obtain.extend(["--register-unsafely-without-email", "--server", &server, "--ca-bundle", &roots]);
+    let told = with_mount(&obtain);
+    assert!(told.contains("something is mounted at ") && told.contains(&umount), "{told}");
+    assert!(!place.tree.config_dir().join("certkit/pending/b.example").exists(), "{told}");
+    // As told.
+    place.run(&["fsck", "--repair"]).ends_with(0);
+    assert!(!folder.exists());
 }
 
 #[test]

@@ -122,7 +122,7 @@ impl LockedStore {
                 return Err(CommitError::Refused(format!("{} is not a symbolic link", shown(live.path(kind)))));
             }
         }
-        self.check_own_links(name, &live)?;
+        self.check_own_links(name, &conf, &live)?;
         let changed = live.places().into_iter().chain([conf_path, self.paths().journal(name)]);
         self.check_in_no_other_tree(name, changed)?;
         if !live.agree() && !holds_versions(live.conf_archive().as_deref())? {

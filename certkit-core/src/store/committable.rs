@@ -13,7 +13,7 @@ use super::commit::{CommitError, archive_dirs, shown};
 use super::in_use::real;
 use super::links::LiveLinks;
 use super::wrong_lines::WrongLines;
-use super::{ConfEdits, Kind, LockedStore, StoreError, files};
+use super::{ConfEdits, Kind, LockedStore, RenewalConf, StoreError, files};
 use crate::words::shell_word;
 use crate::{Chain, LineageName};
 
@@ -112,8 +112,13 @@ impl LockedStore {
     }
 
     /// Whether the conf names live links of this lineage alone.
-    pub(crate) fn check_own_links(&self, name: &LineageName, live: &LiveLinks) -> Result<(), CommitError> {
-        match self.wrong_lines(name, live)? {
+    pub(crate) fn check_own_links(
+        &self,
+        name: &LineageName,
+        conf: &RenewalConf,
+        live: &LiveLinks,
+    ) -> Result<(), CommitError> {
+        match self.wrong_lines(name, conf, live)? {
             Some(WrongLines { why, cure }) => {
                 Err(CommitError::Refused(crate::escape(&format!("{why}: {cure}")).into_owned()))
             }
@@ -122,14 +127,28 @@ impl LockedStore {
     }
 
     /// The lines of its conf that name something else.
-    pub(crate) fn wrong_lines(&self, name: &LineageName, live: &LiveLinks) -> Result<Option<WrongLines>, StoreError> {
+    pub(crate) fn wrong_lines(
+        &self,
+        name: &LineageName,
+        conf: &RenewalConf,
+        live: &LiveLinks,
+    ) -> Result<Option<WrongLines>, StoreError> {
         let is_at_home = live.live_dir().is_some_and(|dir| dir == self.paths().live(name));
         if is_at_home && live.relative().is_empty() && live.is_whole() {
             return Ok(None);
         }
         // What cannot be read there is the trouble of another lineage.
         let in_use = self.known_in_use().ok();
-        WrongLines::of(self.paths(), name, live, in_use.as_deref())
+        Ok(WrongLines::of(self.paths(), name, live, in_use.as_deref())?.map(|wrong| wrong.besides(conf)))
+    }
+
+    /// The same of a lineage of which nothing has been read yet.
+    pub(crate) fn misled(&self, name: &LineageName) -> Result<Option<WrongLines>, StoreError> {
+        let Ok(conf) = RenewalConf::parse(&files::read(&self.real_conf(name)?)?) else { return Ok(None) };
+        match LiveLinks::read(self.paths(), name, &conf)? {
+            Some(live) => self.wrong_lines(name, &conf, &live),
+            None => Ok(None),
+        }
     }
 
     /// Whether none of these places is another tree's: its lock is not held, and its owner knows nothing of what is done

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
 use super::folder::Distrusted;
 use super::whose::Whose;
+use super::{Kind, StoreError};
 use crate::words::{cure_for, shell_word};
 use crate::{Finding, FindingCode, LineageName, Severity, escape};
 
@@ -151,6 +151,10 @@ pub(super) enum Held {
     Way(String),
 }
 
+fn is_live_link(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| Kind::ALL.iter().any(|kind| name == kind.live_file().as_str()))
+}
+
 impl Deleted {
     /// Whether nothing of the lineage is left that is perhaps this tree's alone.
     pub fn is_complete(&self) -> bool {
@@ -190,6 +194,7 @@ impl Kept {
 
     fn finding(&self) -> Finding {
         let code = match self.held {
+            Held::Led(_) if self.files.iter().any(|file| is_live_link(file)) => FindingCode::LiveWithoutConf,
             Held::Versions | Held::Folder | Held::Gone | Held::Led(_) => FindingCode::ArchiveWithoutConf,
             Held::Links | Held::Owners => FindingCode::LiveWithoutConf,
             Held::Way(_) => FindingCode::LeftOver,

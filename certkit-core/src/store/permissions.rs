@@ -256,8 +256,8 @@ impl<'s> Look<'s> {
             self.anything(folder, name);
             self.part(Some(folder), parts);
         }
-        // Usually one of those.
-        if live.parent() == Some(lineage.archive_dir()) && is_version(live) {
+        // Usually one of those. What is named as another kind is no key, and may be another certificate's.
+        if is_version(live) && (live.parent() == Some(lineage.archive_dir()) || !is_version_of_key(live)) {
             return;
         }
         match fs::metadata(live) {

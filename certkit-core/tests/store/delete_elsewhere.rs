@@ -408,6 +408,8 @@ fn live_links_that_old_versions_of_another_lead_through_stay_until_these_are_cop
     let key = fs::read(&link).unwrap();
     let deleted = lock(dir.path()).delete(&name()).unwrap();
     assert!(!deleted.is_complete(), "{deleted:#?}");
+    let codes: Vec<_> = deleted.findings().iter().map(|finding| finding.code).collect();
+    assert!(codes.contains(&FindingCode::LiveWithoutConf), "{deleted:#?}");
     assert_eq!(fs::read(&link).unwrap(), key);
     fs::remove_file(&link).unwrap();
     fs::write(&link, &key).unwrap();

@@ -37,7 +37,7 @@ impl Audit<'_> {
             let Some(conf) = content.ok().and_then(|content| RenewalConf::parse(&content).ok()) else { continue };
             let Ok(Some(live)) = LiveLinks::read(&self.store.paths, &name, &conf) else { continue };
             if let Ok(Some(wrong)) = WrongLines::of(&self.store.paths, &name, &live, Some(&in_use)) {
-                misled.insert(name, (code, wrong));
+                misled.insert(name, (code, wrong.besides(&conf)));
             }
         }
         let follows = |one: &Audited| {

@@ -65,7 +65,7 @@ impl LockedStore {
         let Ok(content) = self.real_conf(name).and_then(|path| files::read(&path)) else { return Ok(None) };
         let Ok(conf) = RenewalConf::parse(&content) else { return Ok(None) };
         let Some(live) = LiveLinks::read(self.paths(), name, &conf)? else { return Ok(None) };
-        if let Some(WrongLines { why, cure }) = self.wrong_lines(name, &live)? {
+        if let Some(WrongLines { why, cure }) = self.wrong_lines(name, &conf, &live)? {
             let mut misled = Recovered::new(FindingCode::BrokenLineage, name, why, None);
             misled.finding = misled.finding.with_cure(cure);
             return Ok(Some(misled));

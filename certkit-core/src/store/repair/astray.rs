@@ -27,8 +27,14 @@ impl Planner<'_> {
 
     /// Why a lineage whose conf names live links elsewhere is not put right here: they are another lineage's, or the tree
     /// that they should be in is gone.
-    pub(super) fn led_astray(&self, name: &LineageName, live: &LiveLinks) -> Result<Option<LineagePlan>, StoreError> {
-        if let Some(WrongLines { why, cure }) = WrongLines::of(self.store.paths(), name, live, Some(self.in_use))? {
+    pub(super) fn led_astray(
+        &self,
+        name: &LineageName,
+        conf: &RenewalConf,
+        live: &LiveLinks,
+    ) -> Result<Option<LineagePlan>, StoreError> {
+        if let Some(wrong) = WrongLines::of(self.store.paths(), name, live, Some(self.in_use))? {
+            let WrongLines { why, cure } = wrong.besides(conf);
             return Ok(Some(LineagePlan::misled(why, cure)));
         }
         if let Some(first) = self.led_by_another(name, live)? {

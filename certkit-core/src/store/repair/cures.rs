@@ -95,6 +95,10 @@ pub(super) fn orphan_cure(paths: &StorePaths, in_use: &InUse, name: &LineageName
             };
         }
     }
+    if files::is_mount_point(folder) {
+        let word = shell_word(&folder.to_string_lossy());
+        return format!("something is mounted there; if nothing uses it: umount {word}; then certkit fsck again");
+    }
     let is_live = folder.parent() == Some(&paths.live_dir());
     let is_link = |name: &OsString| Kind::ALL.iter().any(|kind| name == kind.live_file().as_str());
     // `certkit delete` leaves folders, and what somebody has put beside the links.

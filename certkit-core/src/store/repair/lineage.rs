@@ -79,7 +79,7 @@ impl Planner<'_> {
     /// Looks at a lineage.
     pub(super) fn lineage(&self, name: &LineageName, conf: &RenewalConf) -> Result<LineagePlan, StoreError> {
         let Some(live) = LiveLinks::read(self.store.paths(), name, conf)? else { return Ok(LineagePlan::default()) };
-        if let Some(stuck) = self.led_astray(name, &live)? {
+        if let Some(stuck) = self.led_astray(name, conf, &live)? {
             return Ok(stuck);
         }
         if let Some(link) = live.distrusted() {

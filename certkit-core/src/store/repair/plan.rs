@@ -206,7 +206,7 @@ impl RepairPlan {
         };
         if let Some(whole) = planner.completed_for_a_look(name, &conf).filter(|_| conf.check_complete().is_err())
             && let Some(live) = LiveLinks::read(store.paths(), name, &whole)?
-            && let Some(plan) = planner.led_astray(name, &live)?
+            && let Some(plan) = planner.led_astray(name, &conf, &live)?
         {
             self.attach(store, name, plan, Vec::new());
             return Ok(());
@@ -370,7 +370,9 @@ impl RepairPlan {
             FindingCode::StateDamaged => {
                 Some(Step::TakeAway { paths: vec![path.clone()], why: ", which says nothing any more" })
             }
-            _ if is_empty(&path)? && !is_needed(&path)? => Some(Step::RemoveEmptyFolder(path.clone())),
+            _ if is_empty(&path)? && !is_needed(&path)? && !files::is_mount_point(&path) => {
+                Some(Step::RemoveEmptyFolder(path.clone()))
+            }
             _ => None,
         };
         let finding = match (&step, name, finding.code) {

@@ -52,6 +52,15 @@ impl RepairPlan {
                 self.diagnoses.push(Diagnosis::new(finding, Some(&name)));
                 continue;
             }
+            let waits = self.diagnoses.iter().any(|one| {
+                let is_misled = one.finding.code == FindingCode::BrokenLineage && one.finding.exact_cure.is_some();
+                one.name.as_ref() == Some(&name) && is_misled && one.repair.is_none()
+            });
+            if waits {
+                let cure = "put right what its renewal configuration says, as told besides; then certkit fsck --repair, or wait for the next `certkit renew`";
+                self.diagnoses.push(Diagnosis::new(finding.with_cure(cure), Some(&name)));
+                continue;
+            }
             let steps = vec![format!("finish storing version {} if all of it is there, else undo it", journal.version)];
             let paths = vec![store.paths().live(&name), store.paths().archive(&name)];
             let repair = Some(super::Repair { steps, paths });
