@@ -187,13 +187,23 @@ impl Lines<'_> {
             groups.iter().map(|(why, lines)| format!("{}, {}", lines.join(" and "), why.words(lines.len() > 1)));
         let groups = groups.collect::<Vec<_>>().join("; ");
         let right = |kind: &Kind| format!("`{} = {}`", kind.as_str(), folder.join(kind.live_file()).display());
-        let right = wrong.iter().map(|(kind, _)| right(kind)).collect::<Vec<_>>().join(", ");
-        let which = if wrong.len() > 1 { "the lines" } else { "the line" };
+        let mut right: Vec<String> = wrong.iter().map(|(kind, _)| right(kind)).collect();
+        if self.has_archive_in_another_tree(wrong) {
+            right.push(format!("`archive_dir = {}`", self.paths.archive(self.name).display()));
+        }
+        let which = if right.len() > 1 { "the lines" } else { "the line" };
+        let right = right.join(", ");
         let conf = self.paths.conf(self.name);
         WrongLines {
             why: format!("{} has {groups}", self.paths.relative(&conf).display()),
             cure: format!("let {which} in {} say {right}", conf.display()),
         }
+    }
+
+    /// Whether links and versions were moved to, or copied from, there.
+    fn has_archive_in_another_tree(&self, wrong: &[(Kind, Wrong)]) -> bool {
+        let cert = self.live.written_archive().join(Kind::Cert.live_file());
+        wrong.iter().any(|(_, why)| matches!(why, Wrong::InAnotherTree(_))) && self.paths.another_tree(&cert).is_some()
     }
 
     /// Where all four are live links of another lineage: none where there is nothing of this one. Then it has two confs.

@@ -193,9 +193,21 @@ fn what_is_missing_is_not_made_up_beside_the_links_of_another() {
 #[test]
 fn a_line_into_another_tree_is_told_once_with_what_has_to_stand_there() {
     let elsewhere = laid(&["v1", "v2"]);
-    for there in ["live/a.example.org/cert.pem", "live/nothing.example.org/cert.pem", "live/a.example.org/mine.pem"] {
+    let archive = "archive/a.example.org";
+    for there in
+        ["live/a.example.org/cert.pem", "live/nothing.example.org/cert.pem", "live/a.example.org/mine.pem", archive]
+    {
         let dir = laid(&["v1", "v2"]);
-        let (own, foreign) = (live(dir.path(), Kind::Cert), elsewhere.path().join(there));
+        let foreign = match there == archive {
+            // With the versions as well, of which all is told at once.
+            true => {
+                let (own, foreign) = (dir.path().join(archive), elsewhere.path().join(archive));
+                rewrite(&conf(dir.path()), own.to_str().unwrap(), foreign.to_str().unwrap());
+                live(elsewhere.path(), Kind::Cert)
+            }
+            false => elsewhere.path().join(there),
+        };
+        let own = live(dir.path(), Kind::Cert);
         rewrite(&conf(dir.path()), own.to_str().unwrap(), foreign.to_str().unwrap());
         let before = snapshot(elsewhere.path());
         let report = repair(dir.path());
