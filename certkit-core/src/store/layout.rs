@@ -222,10 +222,14 @@ impl StorePaths {
         OWN_FOLDERS.iter().map(|own| self.config_dir.join(own))
     }
 
-    /// A path that a conf says. One that does not begin at the root is taken from the config dir, in whatever folder this
-    /// process was started.
+    /// A path that a conf says. One that does not begin at the root counts from the folder that this process was started in, as
+    /// with certbot; where that leads to nothing, it is taken from the config dir, in whatever folder that was.
     pub(crate) fn said(&self, path: impl AsRef<Path>) -> Result<PathBuf, super::StoreError> {
-        super::files::absolute(&self.config_dir.join(path))
+        let path = path.as_ref();
+        match super::links::leads_to_nothing_from_here(path) {
+            true => super::files::absolute(&self.config_dir.join(path)),
+            false => super::files::absolute(path),
+        }
     }
 
     /// The path relative to the config dir when it lies inside, for messages.

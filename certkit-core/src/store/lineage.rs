@@ -6,12 +6,13 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::links::leads_to_nothing_from_here;
 use super::read::{bounded, bounded_in};
 use super::settling::settled;
 use super::shared::Shared;
 use super::targets;
 use super::usual_links::OpenFolders;
-use super::{BrokenLineage, BrokenReason, Kind, RenewalConf, Store, StoreError};
+use super::{BrokenLineage, BrokenReason, ConfError, Kind, RenewalConf, Store, StoreError};
 use crate::{LineageName, Version};
 
 /// A lineage whose conf and live links can be used. The certificate files are read when asked for.
@@ -149,7 +150,14 @@ fn read_lineage(
         let links = links_of(&conf);
         match folders.and_then(|folders| folders.targets(&name, &links)) {
             Some(targets) => Ok((targets, true)),
-            None => targets::targets(&links).map(|targets| (targets, false)),
+            None => match targets::targets(&links) {
+                Err(BrokenReason::MissingLink { path }) if leads_to_nothing_from_here(&path) => {
+                    let kind = Kind::ALL.into_iter().find(|kind| Path::new(links[*kind as usize]) == path);
+                    let path = crate::escape(&path.to_string_lossy()).into_owned();
+                    Err(ConfError::RelativePath { key: kind.unwrap_or(Kind::Cert).as_str(), path }.into())
+                }
+                found => found.map(|targets| (targets, false)),
+            },
         }
     };
     match targets() {

@@ -16,7 +16,7 @@ use crate::{LineageName, Version};
 pub(crate) struct LiveLinks {
     paths: [PathBuf; 4],
     links: [Link; 4],
-    /// The kinds whose paths the conf does not begin at the root.
+    /// The kinds whose paths do not begin at the root, and lead to nothing from here.
     relative: Vec<Kind>,
     /// Where the conf (or its absence) says that the versions are.
     conf_archive: PathBuf,
@@ -41,7 +41,7 @@ impl LiveLinks {
         let (mut found, mut relative) = (Vec::with_capacity(4), Vec::new());
         for kind in Kind::ALL {
             let Some(path) = conf.live_path(kind) else { return Ok(None) };
-            if !Path::new(path).is_absolute() {
+            if leads_to_nothing_from_here(Path::new(path)) {
                 relative.push(kind);
             }
             let path = paths.said(path)?;
@@ -109,7 +109,7 @@ impl LiveLinks {
         &self.paths[kind as usize]
     }
 
-    /// The kinds whose paths the conf does not begin at the root.
+    /// The kinds whose paths do not begin at the root, and lead to nothing from here.
     pub(crate) fn relative(&self) -> &[Kind] {
         &self.relative
     }
@@ -217,6 +217,11 @@ impl LiveLinks {
             relative_archive(self.path(kind).parent().unwrap_or_else(|| Path::new("/")), &self.conf_archive)
         })
     }
+}
+
+/// Whether a path does not begin at the root, and there is nothing of that name in the folder that this process was started in.
+pub(crate) fn leads_to_nothing_from_here(path: &Path) -> bool {
+    path.is_relative() && path.symlink_metadata().is_err()
 }
 
 /// What is at `path`.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::commit::holds_versions;
 use super::in_use::{InUse, real, real_or_place};
 use super::links::LiveLinks;
-use super::{ConfError, Kind, RenewalConf, StoreError, StorePaths};
+use super::{Kind, RenewalConf, StoreError, StorePaths};
 use crate::LineageName;
 
 /// What is wrong, and what its owner has to do. Nobody else can know which certificate is meant.
@@ -45,7 +45,7 @@ impl WrongLines {
     /// The same with what is missing in the conf besides, which would be wrong with the lines right as well.
     pub(crate) fn besides(self, conf: &RenewalConf) -> Self {
         match conf.check_complete() {
-            Ok(()) | Err(ConfError::RelativePath { .. }) => self,
+            Ok(()) => self,
             Err(error) => Self { why: format!("{}; besides, {error}", self.why), ..self },
         }
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::in_use::real;
 use super::super::lineage::versions_among;
+use super::super::links::leads_to_nothing_from_here;
 use super::super::permissions::{self, OfLineage};
 use super::super::targets::by_name;
 use super::super::{BrokenLineage, BrokenReason, Kind, Lineage, RenewalConf, Store, StoreError, StorePaths};
@@ -212,7 +213,9 @@ impl Look<'_> {
             let others: Vec<_> = others.iter().map(|other| format!("`{other}`")).collect();
             let evidence = format!("its links lead into {}, the archive of {}", self.shown(dir), others.join(", "));
             self.add(FindingCode::ForeignLink, name, evidence);
-        } else if let Some(said) = lineage.conf().archive_dir().filter(|said| is_relative(said)) {
+        } else if let Some(said) =
+            lineage.conf().archive_dir().filter(|said| !said.is_empty() && leads_to_nothing_from_here(Path::new(said)))
+        {
             self.add(FindingCode::ArchiveDirDiffers, name, format!("it says {said}, which is no path from the root"));
         } else if own != dir && lineage.live_version().is_some() && real(own)? != real(dir)? {
             let (said, led) = (self.shown(own), self.shown(dir));

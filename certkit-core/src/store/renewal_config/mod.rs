@@ -74,8 +74,8 @@ pub enum ConfError {
         /// Which one.
         key: &'static str,
     },
-    /// One of the four paths does not begin at the root, so that it means another file in each folder that somebody is in.
-    #[error("`{key}` is `{path}`, which is no path from the root")]
+    /// One of the four paths does not begin at the root, and leads to nothing from the folder that this process was started in.
+    #[error("`{key}` is `{path}`, which is no path from the root, and leads to nothing from here")]
     RelativePath {
         /// Which one.
         key: &'static str,
@@ -143,16 +143,11 @@ impl RenewalConf {
         empty.edited(edits)
     }
 
-    /// Whether everything is there that certbot demands of a lineage: the four paths and `[renewalparams]`. The paths have to
-    /// begin at the root: certbot writes no others, and takes others from the folder that it happens to be started in.
+    /// Whether everything is there that certbot demands of a lineage: the four paths and `[renewalparams]`.
     pub fn check_complete(&self) -> Result<(), ConfError> {
         for kind in Kind::ALL {
-            let Some(path) = self.live_path(kind) else {
+            if self.live_path(kind).is_none() {
                 return Err(ConfError::MissingPath { key: kind.as_str() });
-            };
-            if !path.starts_with('/') {
-                let path = crate::escape(path).into_owned();
-                return Err(ConfError::RelativePath { key: kind.as_str(), path });
             }
         }
         if self.values.is_none() { Err(ConfError::MissingRenewalParams) } else { Ok(()) }

@@ -13,7 +13,7 @@ use super::step::Step;
 use crate::store::files::{self, Attributes};
 use crate::store::first_version::first_conf;
 use crate::store::in_use::{real, real_place};
-use crate::store::links::LiveLinks;
+use crate::store::links::{LiveLinks, leads_to_nothing_from_here};
 use crate::store::recover::Decision;
 use crate::store::targets::by_name;
 use crate::store::{ConfEdits, ConfPlan, Kind, RenewalConf, StoreError};
@@ -100,11 +100,12 @@ impl Planner<'_> {
     /// A conf that lacks paths, or has such as do not begin at the root, or no `[renewalparams]`, without which certbot stops at
     /// it for all certificates: what is certain is written.
     pub(super) fn incomplete_conf(&self, name: &LineageName, conf: &RenewalConf) -> Option<(RenewalConf, Step)> {
-        if conf.check_complete().is_ok() {
+        let said = |kind: Kind| conf.live_path(kind).map(Path::new);
+        let is_relative = |kind: &Kind| said(*kind).is_some_and(leads_to_nothing_from_here);
+        if conf.check_complete().is_ok() && !Kind::ALL.iter().any(is_relative) {
             return None;
         }
         let paths = self.store.paths();
-        let said = |kind: Kind| conf.live_path(kind).map(Path::new);
         let named = Kind::ALL.into_iter().filter_map(said).filter(|path| path.is_absolute());
         let folders: BTreeSet<&Path> = named.filter_map(Path::parent).collect();
         let live = match folders.into_iter().collect::<Vec<_>>().as_slice() {
@@ -115,7 +116,6 @@ impl Planner<'_> {
         };
         let mut edits = ConfEdits::default();
         let is_missing = |kind: &Kind| conf.top(kind.as_str()).is_none();
-        let is_relative = |kind: &Kind| said(*kind).is_some_and(Path::is_relative);
         for kind in Kind::ALL.into_iter().filter(|kind| is_missing(kind) || is_relative(kind)) {
             let link = live.join(kind.live_file());
             // The end of the path says which link was meant.
@@ -172,7 +172,8 @@ impl Planner<'_> {
     ) -> Result<Option<Result<Step, String>>, StoreError> {
         let Some(led) = plan.archive.as_ref().filter(|_| plan.stuck.is_none()) else { return Ok(None) };
         let Some(live) = LiveLinks::read(self.store.paths(), name, conf)? else { return Ok(None) };
-        let is_relative = conf.archive_dir().is_some_and(|said| !said.is_empty() && Path::new(said).is_relative());
+        let is_relative =
+            conf.archive_dir().is_some_and(|said| !said.is_empty() && leads_to_nothing_from_here(Path::new(said)));
         let is_said = live.conf_archive().as_ref() == Some(led) && !is_relative;
         if is_said || real(led)?.is_none() || live.single_archive().is_none() {
             return Ok(None);

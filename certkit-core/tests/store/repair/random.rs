@@ -207,6 +207,44 @@ const DAMAGES: &[(&str, Damage)] = &[
         let (own, other) = (format!("live/{}/{file}", at.name), format!("live/{}/{file}", at.other));
         Spot::rewrite(&at.conf(), |text| text.replacen(&own, &other, 1));
     }),
+    ("a line that does not begin at the root", |at| {
+        let top = format!("= {}/", at.dir.display());
+        let line = format!("\n{} {top}", at.kind.as_str());
+        Spot::rewrite(&at.conf(), |text| text.replacen(&line, &format!("\n{} = ", at.kind.as_str()), 1));
+    }),
+    ("no line", |at| {
+        let line = format!("{} = ", at.kind.as_str());
+        Spot::rewrite(&at.conf(), |text| {
+            text.lines().filter(|other| !other.starts_with(&line)).map(|line| format!("{line}\n")).collect()
+        });
+    }),
+    ("a line that names a version", |at| {
+        let file = at.kind.live_file();
+        let version = format!("archive/{}/{}", at.other, at.kind.archive_file(at.version));
+        Spot::rewrite(&at.conf(), |text| text.replacen(&format!("live/{}/{file}", at.name), &version, 1));
+    }),
+    ("a line of another kind", |at| {
+        let other = Kind::ALL[(at.kind as usize + 1 + at.version.0 as usize % 3) % 4].live_file();
+        let file = at.kind.live_file();
+        Spot::rewrite(&at.conf(), |text| {
+            text.replacen(&format!("/{}/{file}", at.name), &format!("/{}/{other}", at.other), 1)
+        });
+    }),
+    ("a line into a folder of the owner's", |at| {
+        let keys = at.dir.join("live/keys");
+        fs::create_dir_all(&keys).unwrap();
+        let to = keys.join(at.kind.live_file());
+        if at.link().is_symlink() && !to.exists() && fs::rename(at.link(), &to).is_ok() {
+            let (own, to) = (at.link(), to);
+            Spot::rewrite(&at.conf(), |text| text.replacen(own.to_str().unwrap(), to.to_str().unwrap(), 1));
+        }
+    }),
+    ("an archive_dir somewhere", |at| {
+        let own = format!("archive_dir = {}", at.archive().display());
+        let to = [at.live(), at.dir.clone(), at.dir.join("vault"), PathBuf::from("archive/x")];
+        let to = format!("archive_dir = {}", to[at.version.0 as usize % 4].display());
+        Spot::rewrite(&at.conf(), |text| text.replacen(&own, &to, 1));
+    }),
     ("a second name of a file", |at| drop(fs::hard_link(at.file(), at.file().with_extension("old")))),
 ];
 
