@@ -159,6 +159,26 @@ fn each_line_is_said_to_be_of_the_certificate_that_it_is_of() {
 }
 
 #[test]
+fn a_file_that_a_wrong_line_calls_a_key_keeps_its_rights() {
+    let dir = laid(&["v1", "v2"]);
+    lay_lineage(dir.path(), &other(), &["v3"]);
+    let chain = dir.path().join("archive/b.example.org/chain1.pem");
+    chmod(&chain, 0o644);
+    rewrite(&conf(dir.path()), "live/a.example.org/privkey.pem", "live/b.example.org/chain.pem");
+    let report = repair(dir.path());
+    assert_eq!(mode(&chain), 0o644, "{report:#?}");
+    assert!(report.left.iter().all(|one| one.finding.code == FindingCode::BrokenLineage), "{report:#?}");
+    // A key by another name, wherever it is, is one.
+    let key = dir.path().join("archive/a.example.org/mine.key");
+    fs::copy(archive(dir.path(), Kind::Privkey, 2), &key).unwrap();
+    chmod(&key, 0o644);
+    rewrite(&conf(dir.path()), "live/b.example.org/chain.pem", "live/a.example.org/privkey.pem");
+    fs::remove_file(live(dir.path(), Kind::Privkey)).unwrap();
+    symlink("../../archive/a.example.org/mine.key", live(dir.path(), Kind::Privkey)).unwrap();
+    assert!(diagnose(dir.path()).iter().any(|one| one.finding.code == FindingCode::PrivateKeyReadable));
+}
+
+#[test]
 fn what_is_missing_is_not_made_up_beside_the_links_of_another() {
     let line = |kind: &str| format!("live/a.example.org/{kind}.pem");
     let of_b = |kind: &str| format!("live/b.example.org/{kind}.pem");
