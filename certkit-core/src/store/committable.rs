@@ -142,15 +142,6 @@ impl LockedStore {
         Ok(WrongLines::of(self.paths(), name, live, in_use.as_deref())?.map(|wrong| wrong.besides(conf)))
     }
 
-    /// The same of a lineage of which nothing has been read yet.
-    pub(crate) fn misled(&self, name: &LineageName) -> Result<Option<WrongLines>, StoreError> {
-        let Ok(conf) = RenewalConf::parse(&files::read(&self.real_conf(name)?)?) else { return Ok(None) };
-        match LiveLinks::read(self.paths(), name, &conf)? {
-            Some(live) => self.wrong_lines(name, &conf, &live),
-            None => Ok(None),
-        }
-    }
-
     /// Whether none of these places is another tree's: its lock is not held, and its owner knows nothing of what is done
     /// there. certbot writes to it. A disk outside every tree may be changed.
     pub(crate) fn check_in_no_other_tree(

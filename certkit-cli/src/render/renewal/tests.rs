@@ -65,6 +65,31 @@ fn broken() -> ReportEntry {
     )
 }
 
+#[test]
+fn what_ends_the_trouble_of_many_is_told_once_and_what_is_for_one_of_each() {
+    let told = |cure: &str| -> String {
+        let cure = || Some(cure.to_owned());
+        let broken = |name| entry(name, Outcome::Broken { reason: "x".into(), hindrance: None, cure: cure() });
+        let pieces =
+            report(&report_of(false, vec![broken("a.example"), broken("b.example")]), false).collect::<Vec<_>>();
+        pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Out(text) | Piece::Err(text) => text.as_str(),
+            })
+            .collect()
+    };
+    let moved = told("sed");
+    assert!(
+        moved.contains("What to do: sed.\n") && moved.contains("What to do: the same as for a.example.\n"),
+        "{moved}"
+    );
+    let of_each = told("certkit delete --cert-name NAME");
+    for name in ["a.example", "b.example"] {
+        assert!(of_each.contains(&format!("What to do: certkit delete --cert-name {name}.\n")), "{of_each}");
+    }
+}
+
 fn challenge_failure() -> Failure {
     let one = |name: &str, kind: &str, detail: &str| {
         let kind = format!("urn:ietf:params:acme:error:{kind}");

@@ -32,8 +32,6 @@ impl LockedStore {
         match self.conf_and_links(name) {
             Ok((_, live)) => self.finish_next(name, &journal, &live, math, now),
             Err(CommitError::Store(error)) => Err(error),
-            // It waits for what its conf is to say, which is told of the lineage.
-            Err(_) if self.misled(name)?.is_some() => Ok(None),
             Err(error) => Ok(Some(Recovered::new(FindingCode::BrokenLineage, name, error.to_string(), None))),
         }
     }
