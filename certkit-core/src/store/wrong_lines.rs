@@ -135,7 +135,7 @@ fn wrong(
     live: &LiveLinks,
     in_use: Option<&InUse>,
 ) -> Result<Vec<(Kind, Wrong)>, StoreError> {
-    let (misplaced, mut elsewhere) = (misplaced(paths, live)?, in_another_tree(paths, live));
+    let (misplaced, mut elsewhere) = (misplaced(paths, name, live)?, in_another_tree(paths, live));
     let mut others = match in_use {
         Some(in_use) => leaders(paths, name, live, in_use)?,
         None => Vec::new(),
@@ -249,13 +249,16 @@ impl Lines<'_> {
 
 /// The kinds for which a conf that is not whole does not name a live link: one by another name, which belongs to another
 /// kind or version, or in a folder that holds something else.
-fn misplaced(paths: &StorePaths, live: &LiveLinks) -> Result<Vec<Kind>, StoreError> {
+fn misplaced(paths: &StorePaths, name: &LineageName, live: &LiveLinks) -> Result<Vec<Kind>, StoreError> {
     let mut found = Vec::new();
     if live.is_whole() {
         return Ok(found);
     }
     let config = real(&paths.config_dir)?;
-    let archives: Vec<_> = [real(&paths.archive_dir())?, live.conf_archive()].into_iter().flatten().collect();
+    // Where that is the config dir, or the live folder, it is what is wrong.
+    let home = real_or_place(&paths.live(name))?;
+    let said = live.conf_archive().filter(|said| home.as_ref().is_none_or(|home| !home.starts_with(said)));
+    let archives: Vec<_> = [real(&paths.archive_dir())?, said].into_iter().flatten().collect();
     let own = ["accounts", "certkit", "renewal", "renewal-hooks"];
     let own: Vec<_> = own.iter().filter_map(|folder| Some(config.as_ref()?.join(folder))).collect();
     let lives = real(&paths.live_dir())?;

@@ -262,6 +262,8 @@ impl RepairPlan {
             };
             self.diagnoses.retain(|one| !of_it(one));
         }
+        // With a line that is wrong, what is missing in the conf is not all: it is written once that is right.
+        let first = if is_the_cause { Vec::new() } else { first };
         let steps: Vec<Step> = first.into_iter().chain(steps).collect();
         let takes_away = more.iter().any(|(_, step)| matches!(step, Some(Step::TakeAway { .. })));
         if steps.is_empty()

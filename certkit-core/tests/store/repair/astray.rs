@@ -159,6 +159,50 @@ fn each_line_is_said_to_be_of_the_certificate_that_it_is_of() {
 }
 
 #[test]
+fn live_links_are_not_wrong_where_archive_dir_is() {
+    for said in ["", "live", "live/a.example.org"] {
+        for (line, link) in [(false, true), (true, false), (true, true)] {
+            let dir = laid(&["v1", "v2"]);
+            let before = fs::read_to_string(conf(dir.path())).unwrap();
+            let home = dir.path().join("archive/a.example.org").display().to_string();
+            rewrite(&conf(dir.path()), &home, dir.path().join(said).to_str().unwrap());
+            if line {
+                rewrite(&conf(dir.path()), &format!("chain = {}\n", live(dir.path(), Kind::Chain).display()), "");
+            }
+            if link {
+                fs::remove_file(live(dir.path(), Kind::Fullchain)).unwrap();
+            }
+            let found = diagnose(dir.path());
+            assert!(
+                found.iter().all(|one| !one.finding.evidence.contains("no live link")),
+                "{said} {line} {link}: {found:#?}"
+            );
+            let promised = found.iter().all(|one| one.repair.is_some());
+            let report = repair(dir.path());
+            let is_left = report.left.iter().any(|one| one.finding.code != FindingCode::DeployPending);
+            assert!(!is_left || !promised, "{said} {line} {link}: {found:#?} {report:#?}");
+            if let Some(one) = report.left.iter().find(|one| one.finding.cure().starts_with("let archive_dir in ")) {
+                assert!(one.finding.cure().ends_with(&home), "{one:#?}");
+                rewrite(
+                    &conf(dir.path()),
+                    &format!("archive_dir = {}\n", dir.path().join(said).display()),
+                    &format!("archive_dir = {home}\n"),
+                );
+                assert!(repair(dir.path()).is_success());
+            }
+            let left = diagnose(dir.path());
+            assert!(
+                left.iter().all(|one| one.finding.code == FindingCode::DeployPending),
+                "{said} {line} {link}: {left:#?}"
+            );
+            assert_eq!(whole_version(dir.path(), &name()).0, Version(2));
+            let sorted = |text: &str| text.lines().map(str::to_owned).collect::<BTreeSet<_>>();
+            assert_eq!(sorted(&fs::read_to_string(conf(dir.path())).unwrap()), sorted(&before));
+        }
+    }
+}
+
+#[test]
 fn a_file_that_a_wrong_line_calls_a_key_keeps_its_rights() {
     let dir = laid(&["v1", "v2"]);
     lay_lineage(dir.path(), &other(), &["v3"]);
