@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use testkit::{Certbot, FolderEntry, LineagePaths, Pebble, PebbleOptions};
 
-use crate::support::Place;
+use crate::support::{Place, Run};
 
 const KINDS: [&str; 4] = ["cert", "privkey", "chain", "fullchain"];
 
@@ -235,7 +236,7 @@ fn a_copy_of_a_tree_is_told_once_for_all_its_certificates_and_the_original_stays
     let lineages = ["a.example", "b.example"].map(|name| place.tree.lineage(name).versions(2).write());
     point(&lineages[0], "privkey", 1);
     let (original, copy) = (place.tree.config_dir(), place.folder().join("copy"));
-    assert!(std::process::Command::new("cp").arg("-a").args([original, &copy]).status().unwrap().success());
+    assert!(Command::new("cp").arg("-a").args([original, &copy]).status().unwrap().success());
     let before = testkit::snapshot(original);
     // The flag that comes last counts.
     let at_copy = ["--config-dir", copy.to_str().unwrap()];
@@ -262,7 +263,7 @@ fn what_lies_on_another_disk_is_repaired_with_the_flag_that_is_told_and_not_befo
     assert_eq!(place.run(&["fsck"]).ends_with(0).stdout, "Nothing is wrong.\n");
     fs::write(file(&lineage, "fullchain", 2), "").unwrap();
     let before = testkit::snapshot(&disk);
-    let words = |run: &crate::support::Run| run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = |run: &Run| run.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     let run = place.run(&["fsck", "--repair"]).ends_with(1);
     assert_eq!(testkit::snapshot(&disk), before, "{run:?}");
     let flag = format!("certkit fsck --repair --also-in {}", disk.display());
@@ -278,26 +279,30 @@ fn what_lies_on_another_disk_is_repaired_with_the_flag_that_is_told_and_not_befo
     assert!(run.stderr.contains("there is no such folder"), "{run:?}");
 }
 
+/// Runs it in a mount namespace of its own, where `what` is mounted at `at`.
+fn with_mount(certkit: &Command, what: &Path, at: &Path) -> Run {
+    let mut mounted = Command::new("unshare");
+    mounted.args(["-m", "sh", "-c", r#"mount --bind "$1" "$2" || exit 77; shift 2; exec "$@""#, "sh"]);
+    mounted.args([what, at]).arg(certkit.get_program()).args(certkit.get_args());
+    let output = mounted.output().expect("unshare is missing: install util-linux");
+    testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
+    Run::of(output)
+}
+
 #[test]
 fn another_trees_folder_that_is_mounted_in_this_one_is_not_its_own() {
     let place = Place::new();
     let lineage = place.tree.lineage("a.example").versions(2).write();
     let (original, copy) = (place.tree.config_dir(), place.folder().join("copy"));
     fs::write(file(&lineage, "fullchain", 2), "").unwrap();
-    assert!(std::process::Command::new("cp").arg("-a").args([original, &copy]).status().unwrap().success());
+    assert!(Command::new("cp").arg("-a").args([original, &copy]).status().unwrap().success());
     let conf = copy.join("renewal/a.example.conf");
     let text = fs::read_to_string(&conf).unwrap();
     fs::write(&conf, text.replace(original.to_str().unwrap(), copy.to_str().unwrap())).unwrap();
     let before = testkit::snapshot(original);
     for arguments in [&["fsck", "--repair"][..], &["delete", "-n", "--cert-name", "a.example"]] {
         let certkit = place.command(&[arguments, &["--config-dir", copy.to_str().unwrap()]].concat());
-        let mut mounted = std::process::Command::new("unshare");
-        mounted.args(["-m", "sh", "-c", r#"mount --bind "$1" "$2" || exit 77; shift 2; exec "$@""#, "sh"]);
-        mounted.args([original.join("archive"), copy.join("archive")]);
-        mounted.arg(certkit.get_program()).args(certkit.get_args());
-        let output = mounted.output().expect("unshare is missing: install util-linux");
-        testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
-        let run = crate::support::Run::of(output).ends_with(1);
+        let run = with_mount(&certkit, &original.join("archive"), &copy.join("archive")).ends_with(1);
         assert_eq!(testkit::snapshot(original), before, "{run:?}");
     }
     assert!(!conf.exists());
@@ -311,19 +316,14 @@ fn what_is_mounted_in_the_place_of_a_certificates_folder_is_told_and_nothing_is_
     for empty in [&folder, &disk] {
         fs::create_dir(empty).unwrap();
     }
-    let with_mount = |arguments: &[&str]| {
+    let run_mounted = |arguments: &[&str]| {
         let certkit = place.command(arguments);
-        let mut mounted = std::process::Command::new("unshare");
-        mounted.args(["-m", "sh", "-c", r#"mount --bind "$1" "$2" || exit 77; shift 2; exec "$@""#, "sh"]);
-        mounted.args([&disk, &folder]).arg(certkit.get_program()).args(certkit.get_args());
-        let output = mounted.output().expect("unshare is missing: install util-linux");
-        testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
-        let run = crate::support::Run::of(output).ends_with(1);
+        let run = with_mount(&certkit, &disk, &folder).ends_with(1);
         format!("{}{}", run.stdout, run.stderr).split_whitespace().collect::<Vec<_>>().join(" ")
     };
     let umount = format!("umount {}", folder.display());
     for arguments in [&["fsck"][..], &["fsck", "--repair"]] {
-        let told = with_mount(arguments);
+        let told = run_mounted(arguments);
         assert!(told.contains(&umount) && !told.contains("remove the empty folder"), "{told}");
     }
     // Before the order: no key was made for one.
@@ -331,7 +331,7 @@ fn what_is_mounted_in_the_place_of_a_certificates_folder_is_told_and_nothing_is_
     let (server, roots) = (ca.directory_url(), ca.ca_bundle().to_str().unwrap().to_owned());
     let mut obtain = vec!["certonly", "-n", "--webroot", "-w", "/tmp", "--agree-tos", "-d", "b.example"];
     obtain.extend(["--register-unsafely-without-email", "--server", &server, "--ca-bundle", &roots]);
-    let told = with_mount(&obtain);
+    let told = run_mounted(&obtain);
     assert!(told.contains("something is mounted at ") && told.contains(&umount), "{told}");
     assert!(!place.tree.config_dir().join("certkit/pending/b.example").exists(), "{told}");
     // As told.
@@ -348,12 +348,7 @@ fn a_file_with_something_mounted_on_it_keeps_all_the_others_until_it_can_go_too(
     fs::copy(&key, &elsewhere).unwrap();
     let before = testkit::snapshot(&place.tree.config_dir().join("archive"));
     let certkit = place.command(&["delete", "-n", "--cert-name", "a.example"]);
-    let mut mounted = std::process::Command::new("unshare");
-    mounted.args(["-m", "sh", "-c", r#"mount --bind "$1" "$2" || exit 77; shift 2; exec "$@""#, "sh"]);
-    mounted.args([&elsewhere, &key]).arg(certkit.get_program()).args(certkit.get_args());
-    let output = mounted.output().expect("unshare is missing: install util-linux");
-    testkit::process::assert_mounts_permitted(output.status.code(), &output.stderr);
-    let run = crate::support::Run::of(output).ends_with(1);
+    let run = with_mount(&certkit, &elsewhere, &key).ends_with(1);
     assert!(
         run.stderr.split_whitespace().collect::<Vec<_>>().join(" ").contains(&format!("umount {}", key.display())),
         "{run:?}"

@@ -4,10 +4,6 @@ use certkit_core::store::{Store, StorePaths};
 
 use super::*;
 
-fn other() -> LineageName {
-    LineageName::new("b.example.org").unwrap()
-}
-
 #[test]
 fn second_names_of_live_links_and_of_an_archive_are_nobodys_orphans() {
     let dir = laid(&["v1", "v2"]);

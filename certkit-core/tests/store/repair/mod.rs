@@ -11,6 +11,7 @@ mod outside;
 mod random;
 mod trees;
 mod versions;
+mod wrong_lines;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -40,6 +41,22 @@ fn live(dir: &Path, kind: Kind) -> PathBuf {
 
 fn conf(dir: &Path) -> PathBuf {
     dir.join("renewal/a.example.org.conf")
+}
+
+fn other() -> LineageName {
+    LineageName::new("b.example.org").unwrap()
+}
+
+/// What is told of a lineage with this code.
+fn of<'d>(found: &'d [Diagnosis], code: FindingCode, name: &LineageName) -> &'d Diagnosis {
+    let one = found.iter().find(|one| one.finding.code == code && one.name.as_ref() == Some(name));
+    one.unwrap_or_else(|| panic!("{code:?} of {name}: {found:#?}"))
+}
+
+fn rewrite(path: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from), "{from}: {text}");
+    fs::write(path, text.replace(from, to)).unwrap();
 }
 
 fn chmod(path: impl AsRef<Path>, mode: u32) {
